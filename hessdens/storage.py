@@ -1,0 +1,59 @@
+"""Results to and from ``.npz`` files: atomic, without pickle, and tagged with what they hold."""
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1
+
+
+def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any]) -> None:
+    """Write ``arrays`` to ``path`` as one ``.npz`` file, whole or not at all.
+
+    The file is written beside its destination and renamed, so that a killed process leaves either the old file or the new.
+    """
+    destination = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, hessdens_kind=kind, hessdens_format=FORMAT, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, destination)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load_npz(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """Return the arrays that `save_npz` wrote to ``path`` under the same ``kind``.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a result of hessdens, holds another kind, or was written by a newer version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        raise ValueError(f"A saved {kind} must be a whole .npz file without pickled objects; got {path}.") from error
+    found = str(arrays.pop("hessdens_kind", "no hessdens result"))
+    if found != kind:
+        raise ValueError(f"{path} must hold a saved {kind}; it holds {found}.")
+    version = int(arrays.pop("hessdens_format"))
+    if version > FORMAT:
+        raise ValueError(f"{path} has format {version}, written by a newer hessdens; this one reads up to {FORMAT}.")
+    return arrays
+
+
+def readonly(array: Any, dtype: Any = np.float64) -> np.ndarray[Any, Any]:
+    """Return a copy of ``array`` that cannot be written to (results are immutable)."""
+    copy = np.array(array, dtype=dtype)
+    copy.setflags(write=False)
+    return copy
