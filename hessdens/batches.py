@@ -1,0 +1,146 @@
+"""Batches of examples: counting, slicing, and the check that every pass over the data sees the same ones."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Fingerprint = tuple[tuple[tuple[int, ...], float], ...]
+
+
+def tensors_of(batch: Any) -> list[Tensor]:
+    """Return the tensors in a nested tuple, list or mapping, in order; anything else is passed over."""
+    if isinstance(batch, Tensor):
+        return [batch]
+    if isinstance(batch, Mapping):
+        batch = list(batch.values())
+    if isinstance(batch, tuple | list):
+        return [tensor for item in batch for tensor in tensors_of(item)]
+    return []
+
+
+def map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
+    """Return ``batch`` with each tensor replaced by ``function(tensor)``, in the same containers."""
+    if isinstance(batch, Tensor):
+        return function(batch)
+    if isinstance(batch, Mapping):
+        return type(batch)({key: map_tensors(function, value) for key, value in batch.items()})  # type: ignore[call-arg]
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(map_tensors(function, item) for item in batch))
+    if isinstance(batch, tuple | list):
+        return type(batch)(map_tensors(function, item) for item in batch)
+    return batch
+
+
+def batch_length(batch: Any) -> int:
+    """Return the first dimension of the first tensor of a batch: its number of examples, unless the caller says otherwise."""
+    tensors = tensors_of(batch)
+    if not tensors or tensors[0].ndim == 0:
+        raise ValueError(
+            "A batch must hold a tensor whose first dimension counts the examples; got "
+            f"{type(batch).__name__}. Pass num_examples= and split_batches=False for other batches."
+        )
+    return len(tensors[0])
+
+
+def slice_batch(batch: Any, start: int, stop: int) -> Any:
+    """Return examples ``start`` to ``stop - 1``: tensors as long as the batch are sliced, others kept."""
+    length = batch_length(batch)
+    return map_tensors(lambda t: t[start:stop] if t.ndim > 0 and len(t) == length else t, batch)
+
+
+def fingerprint(batch: Any) -> Fingerprint:
+    """Return shapes and order-sensitive checksums of the tensors in a batch (one read of the data)."""
+
+    def checksum(tensor: Tensor) -> float:
+        if tensor.numel() == 0 or tensor.is_meta:
+            return 0.0
+        rows = tensor.detach().reshape(len(tensor) if tensor.ndim else 1, -1)
+        sums = rows.sum(dim=1, dtype=torch.float64)
+        return float(sums @ torch.arange(1, len(sums) + 1, dtype=torch.float64, device=sums.device))
+
+    return tuple((tuple(tensor.shape), checksum(tensor)) for tensor in tensors_of(batch))
+
+
+class RepeatedPasses:
+    """Iterate over ``data`` any number of times, and refuse a pass that differs from the first.
+
+    The global random state of torch (which a ``DataLoader`` advances) is the same after a pass as before.
+    """
+
+    def __init__(self, data: Iterable[Any]) -> None:
+        _check_iterable(data)
+        self._data = data
+        self._fingerprints = self._look(seed=0)
+        if not self._fingerprints:
+            raise ValueError("data must hold at least one batch; got none.")
+        self._compare(self._look(seed=1))
+
+    def __len__(self) -> int:
+        return len(self._fingerprints)
+
+    def __iter__(self) -> Iterator[Any]:
+        with _same_random_state():
+            count = 0
+            for index, batch in enumerate(self._data):
+                if index >= len(self) or not _equal(fingerprint(batch), self._fingerprints[index]):
+                    raise ValueError(_difference(index))
+                count += 1
+                yield batch
+            if count < len(self):
+                raise ValueError(_difference(count))
+
+    def _look(self, seed: int) -> list[Fingerprint]:
+        """Return the fingerprints of one pass that starts from a chosen random state."""
+        with _same_random_state():
+            torch.manual_seed(seed)
+            return [fingerprint(batch) for batch in self._data]
+
+    def _compare(self, second: list[Fingerprint]) -> None:
+        first = self._fingerprints
+        for index in range(max(len(first), len(second))):
+            if index >= min(len(first), len(second)) or not _equal(first[index], second[index]):
+                raise ValueError(_difference(index))
+
+
+def _equal(first: Fingerprint, second: Fingerprint) -> bool:
+    """Compare fingerprints; NaN equals NaN, since it is the loss that will be refused then."""
+    return repr(first) == repr(second)
+
+
+def _difference(index: int) -> str:
+    return (
+        f"data must give the same batches in every pass; batch {index} differs from the first pass. "
+        "Switch off shuffling and random augmentation, or pass list(data)."
+    )
+
+
+def _check_iterable(data: Any) -> None:
+    if isinstance(data, Iterator):
+        raise TypeError(
+            f"data must be re-iterable, because each product is one pass; got {type(data).__name__}, which is used up after "
+            "the first. Pass list(data) or a DataLoader."
+        )
+    if not isinstance(data, Iterable) or isinstance(data, Tensor | Mapping):
+        raise TypeError(
+            f"data must be an iterable of batches; got {type(data).__name__}. Pass [batch] for a single batch."
+        )
+    if isinstance(data, tuple | list) and data and all(isinstance(item, Tensor) for item in data):
+        raise TypeError(
+            "data must be an iterable of batches; got a sequence of tensors, which is one batch. Pass [(inputs, targets)]."
+        )
+
+
+@contextlib.contextmanager
+def _same_random_state() -> Iterator[None]:
+    """Restore torch's global random state on the CPU and, where it is in use, on CUDA."""
+    cpu = torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    try:
+        yield
+    finally:
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)

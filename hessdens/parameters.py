@@ -1,0 +1,63 @@
+"""Selection of the parameters that an operator acts on."""
+
+import difflib
+import fnmatch
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+Selection = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
+
+
+def select_parameters(
+    model: nn.Module, selection: Selection, loss: Callable[[Any], torch.Tensor], batch: Any
+) -> dict[str, nn.Parameter]:
+    """Return the selected parameters by name: trainable, used by the loss of ``batch``, tied ones once.
+
+    Raises ValueError if a name or glob matches nothing (naming near ones), none is left, or their dtypes differ.
+    """
+    named = dict(model.named_parameters())
+    chosen = _matches(named, selection)
+    trainable = {name: parameter for name, parameter in named.items() if name in chosen and parameter.requires_grad}
+    if not trainable:
+        raise ValueError(
+            f"The operator needs at least one trainable parameter; got {len(chosen)} selected of {len(named)}, none with "
+            "requires_grad=True."
+        )
+    with torch.enable_grad():
+        value = loss(batch)
+    if not value.requires_grad:
+        raise ValueError("The loss must depend on the selected parameters; it depends on none of them.")
+    gradients = torch.autograd.grad(value, list(trainable.values()), allow_unused=True)
+    used = {
+        name: parameter
+        for (name, parameter), gradient in zip(trainable.items(), gradients, strict=True)
+        if gradient is not None
+    }
+    if not used:
+        raise ValueError("The loss must depend on the selected parameters; it depends on none of them.")
+    dtypes = {str(parameter.dtype): name for name, parameter in used.items()}
+    if len(dtypes) > 1:
+        found = ", ".join(f"{dtype} ({name})" for dtype, name in dtypes.items())
+        raise ValueError(
+            f"The selected parameters must have one dtype; got {found}. Convert the model with model.to(dtype)."
+        )
+    return used
+
+
+def _matches(named: dict[str, nn.Parameter], selection: Selection) -> set[str]:
+    """Return the names that ``selection`` picks."""
+    if selection is None:
+        return set(named)
+    if callable(selection):
+        return {name for name, parameter in named.items() if selection(name, parameter)}
+    chosen: set[str] = set()
+    for pattern in [selection] if isinstance(selection, str) else selection:
+        found = fnmatch.filter(named, pattern)
+        if not found:
+            near = difflib.get_close_matches(pattern, named, n=3, cutoff=0.3) or list(named)[:3]
+            raise ValueError(f"parameters must name parameters of the model; {pattern!r} matches none. Near: {near}.")
+        chosen.update(found)
+    return chosen
