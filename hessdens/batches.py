@@ -35,7 +35,7 @@ def map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
 
 
 def batch_length(batch: Any) -> int:
-    """Return the first dimension of the first tensor of a batch: its number of examples, unless the caller says otherwise."""
+    """Return the first dimension of the first tensor of a batch: by default, its number of examples."""
     tensors = tensors_of(batch)
     if not tensors or tensors[0].ndim == 0:
         raise ValueError(
@@ -120,8 +120,8 @@ def _difference(index: int) -> str:
 def _check_iterable(data: Any) -> None:
     if isinstance(data, Iterator):
         raise TypeError(
-            f"data must be re-iterable, because each product is one pass; got {type(data).__name__}, which is used up after "
-            "the first. Pass list(data) or a DataLoader."
+            f"data must be re-iterable, because each product is one pass; got {type(data).__name__}, which is used up "
+            "after the first. Pass list(data) or a DataLoader."
         )
     if not isinstance(data, Iterable) or isinstance(data, Tensor | Mapping):
         raise TypeError(
@@ -129,7 +129,8 @@ def _check_iterable(data: Any) -> None:
         )
     if isinstance(data, tuple | list) and data and all(isinstance(item, Tensor) for item in data):
         raise TypeError(
-            "data must be an iterable of batches; got a sequence of tensors, which is one batch. Pass [(inputs, targets)]."
+            "data must be an iterable of batches; got a sequence of tensors, which is one batch. "
+            "Pass [(inputs, targets)]."
         )
 
 
@@ -137,10 +138,10 @@ def _check_iterable(data: Any) -> None:
 def _same_random_state() -> Iterator[None]:
     """Restore torch's global random state on the CPU and, where it is in use, on CUDA."""
     cpu = torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    cuda = [torch.cuda.get_rng_state(i) for i in range(torch.cuda.device_count())]
     try:
         yield
     finally:
         torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
+        for index, state in enumerate(cuda):
+            torch.cuda.set_rng_state(state, index)

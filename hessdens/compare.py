@@ -111,8 +111,8 @@ def compare(estimate: Moments | Density, exact: Density, *, num_moments: int = 4
 
     Notes
     -----
-    Between the nodes of the two densities the area between the distribution functions is integrated by a 4-point Gauss-Legendre
-    rule: exact for two spectra. Cost: 4 evaluations of both cdfs a node.
+    Between the nodes of the two densities the area between the distribution functions is integrated by a 4-point
+    Gauss-Legendre rule: exact for two spectra. Cost: 4 evaluations of both cdfs a node.
     """
     if isinstance(estimate, Moments):
         nan = float("nan")

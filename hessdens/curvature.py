@@ -1,5 +1,6 @@
 """Curvature of a loss as an operator on the parameters: exact Hessian-vector products for any model."""
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,32 +30,33 @@ def hessian_operator(
 ) -> "HessianOperator":
     """Return the Hessian of the mean loss over ``data`` with respect to the parameters of ``model``.
 
-    The model is left as it is: mode, gradients, buffers and random state do not change. The operator refers to the model, so it
-    gives the Hessian at the parameters that the model has when a product is made.
+    The model is left as it is: mode, gradients, buffers and random state do not change. The operator refers to the
+    model, so it gives the Hessian at the parameters that the model has when a product is made.
 
     Parameters
     ----------
     model
-        Any module whose operations have forward derivatives, in evaluation mode where it has dropout or batch normalisation.
+        Any module whose operations have forward derivatives, in evaluation mode where it has dropout or batch
+        normalisation.
     loss_fn
         ``loss_fn(outputs, targets)`` returns the mean loss over the examples of a batch, a scalar.
     data
         A re-iterable of batches, the same in every pass: a list, or a ``DataLoader`` without shuffling.
     forward
-        ``forward(model, batch)`` returns ``(outputs, targets)``. Default: a batch is ``(inputs, targets)`` and the outputs are
-        ``model(inputs)``.
+        ``forward(model, batch)`` returns ``(outputs, targets)``. Default: a batch is ``(inputs, targets)`` and the
+        outputs are ``model(inputs)``.
     parameters
-        Which parameters: names or globs (``"layers.*.weight"``), or a predicate on (name, parameter). Default: all. Frozen
-        parameters, and those that the loss of the first batch does not use, are left out; tied ones count once.
+        Which parameters: names or globs (``"layers.*.weight"``), or a predicate on (name, parameter). Default: all.
+        Frozen parameters, and those that the loss of the first batch does not use, are left out; tied ones count once.
     num_examples
-        ``num_examples(batch)`` is the weight of a batch in the mean over ``data``: say, its number of unmasked tokens. Default:
-        the first dimension of its first tensor.
+        ``num_examples(batch)`` is the weight of a batch in the mean over ``data``: say, its number of unmasked tokens.
+        Default: the first dimension of its first tensor.
     split_batches
-        Cut batches into blocks of at most ``examples_per_block`` examples. Switch it off where the loss is not a mean over
-        examples, or where the tensors of a batch cannot be cut along their first dimension.
+        Cut batches into blocks of at most ``examples_per_block`` examples. Switch it off where the loss is not a mean
+        over examples, or where the tensors of a batch cannot be cut along their first dimension.
     examples_per_block, probes_per_block
-        The largest piece that is worked on at once. Memory is about that of ``probes_per_block + 2`` backward passes over
-        ``examples_per_block`` examples.
+        The largest piece that is worked on at once. Memory is about that of ``probes_per_block + 2`` backward passes
+        over ``examples_per_block`` examples.
 
     Returns
     -------
@@ -64,8 +66,8 @@ def hessian_operator(
     Raises
     ------
     ValueError
-        If the data are empty, differ from pass to pass or lie on another device or dtype than the model; if the loss is not a
-        scalar, is not a mean, is not finite or is random; if no parameter is left.
+        If the data are empty, differ from pass to pass or lie on another device or dtype than the model; if the loss
+        is not a scalar, is not a mean, is not finite or is random; if no parameter is left.
     TypeError
         If ``data`` can be iterated over once only, or is not an iterable of batches.
 
@@ -140,7 +142,7 @@ class HessianOperator(Operator):
         length = batch_length(batch)
         count = -(-length // self._examples_per_block)
         edges = [length * i // count for i in range(count + 1)]
-        return [slice_batch(batch, start, stop) for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+        return [slice_batch(batch, start, stop) for start, stop in itertools.pairwise(edges)]
 
     def _block_product(self, batch: Any, probes: Tensor, index: int) -> Tensor:
         """Return the products of one block of examples with each row of ``probes``, shape (P, N)."""
@@ -152,10 +154,11 @@ class HessianOperator(Operator):
             return result
 
         def product(tangents: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-            (gradient, value), (derivative, _) = jvp(grad_and_value(loss), (values,), (tangents,))
+            outputs: Any = jvp(grad_and_value(loss), (values,), (tangents,))
+            (gradient, value), (derivative, _) = outputs
             return self._flatten(derivative), self._flatten(gradient).sum(), value
 
-        pieces = probes.split(self._sizes, dim=1)
+        pieces = torch.split(probes, self._sizes, dim=1)
         tangents = {
             name: piece.reshape(-1, *value.shape) for (name, value), piece in zip(values.items(), pieces, strict=True)
         }

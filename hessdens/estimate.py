@@ -41,8 +41,8 @@ def spectral_moments(
     seed
         Probe i depends on (seed, i) alone: more probes extend fewer, whatever the device or ``block_size``.
     distribution
-        Of the entries of a probe: "gaussian" (the paper's) or "rademacher" (±1, which knows the trace of a diagonal matrix
-        exactly and never has a larger variance for m_1).
+        Of the entries of a probe: "gaussian" (the paper's) or "rademacher" (±1, which knows the trace of a diagonal
+        matrix exactly and never has a larger variance for m_1).
     block_size
         Probes in one multi-vector product; memory is 3 N block_size numbers beside the operator's own.
     progress
@@ -60,9 +60,9 @@ def spectral_moments(
 
     Notes
     -----
-    Cost: P ceil(K/2) products. Inner products are summed in float64 whatever the dtype of ``A``. The vectors v_k are kept within
-    range by factors that are powers of two, which change no bit of the result.
-    Source: J. Skilling, The eigenvalues of mega-dimensional matrices (1989); Orhan & Pitkow (2018), note 3, equations 2-4.
+    Cost: P ceil(K/2) products. Inner products are summed in float64 whatever the dtype of ``A``. The vectors v_k are
+    kept within range by factors that are powers of two, which change no bit of the result. Source: J. Skilling, The
+    eigenvalues of mega-dimensional matrices (1989); Orhan & Pitkow (2018), note 3, equations 2-4.
     """
     if num_moments < 1:
         raise ValueError(f"num_moments must be at least 1; got {num_moments}.")
@@ -109,7 +109,8 @@ def _block_samples(operator: Operator, probes: Tensor, num_moments: int, first_p
     if not np.isfinite(samples).all():
         order = int(np.nonzero(~np.isfinite(samples))[1][0]) + 1
         raise ValueError(
-            f"Moments must be within the range of float64; m_{order} overflows. Scale the operator or ask for fewer moments."
+            f"Moments must be within the range of float64; m_{order} overflows. "
+            "Scale the operator or ask for fewer moments."
         )
     return samples
 

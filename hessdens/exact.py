@@ -10,8 +10,8 @@ from tqdm import tqdm
 from hessdens.operators import Operator, as_operator
 from hessdens.spectrum import Spectrum
 
-# Peak of the eigenvalue solver in units of the N x N float64 matrix: the matrix and the solver's copy, and on CUDA as much
-# workspace again.
+# Peak of the eigenvalue solver in units of the N x N float64 matrix: the matrix and the solver's copy, and on CUDA as
+# much workspace again.
 MATRICES_AT_PEAK = {"cpu": 2.1, "cuda": 3.1}
 
 
@@ -84,8 +84,8 @@ def _check_size(operator: Operator, max_size: int) -> None:
     amount = f"about {needed / 2**30:,.1f} GiB"
     if operator.size > max_size:
         raise ValueError(
-            f"exact_spectrum takes operators of size max_size={max_size:,} at most; got {operator.size:,}, which needs {amount}. "
-            "Use spectral_moments, or raise max_size."
+            f"exact_spectrum takes operators of size max_size={max_size:,} at most; got {operator.size:,}, which needs "
+            f"{amount} of memory. Use spectral_moments, or raise max_size."
         )
     free = torch.cuda.mem_get_info(operator.device)[0] if kind == "cuda" else psutil.virtual_memory().available
     if needed > free:

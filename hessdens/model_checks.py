@@ -61,7 +61,8 @@ def check_modules(model: nn.Module) -> None:
             raise ValueError(f"The loss must not be random; {kind} {name!r} is in training mode. Call model.eval().")
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             raise ValueError(
-                f"The loss of an example must not depend on its batch; {kind} {name!r} is in training mode. Call model.eval()."
+                f"The loss of an example must not depend on its batch; {kind} {name!r} is in training mode. "
+                "Call model.eval()."
             )
 
 
@@ -96,8 +97,8 @@ def check_batch(
     for tensor in tensors_of(batch[0]):
         if tensor.is_floating_point() and tensor.dtype != dtype:
             raise ValueError(
-                f"Inputs must have the model's dtype, {dtype}; got {tensor.dtype} in {name}. Convert the data, or the model "
-                "with model.to(dtype)."
+                f"Inputs must have the model's dtype, {dtype}; got {tensor.dtype} in {name}. "
+                "Convert the data, or the model with model.to(dtype)."
             )
 
 
@@ -147,7 +148,7 @@ def _check_mean(loss: LossModule, batch: Any, weight: Callable[[Any], float], wh
     if splits and not ((weights * values).sum() / weights.sum() - whole).abs() <= tolerance:
         raise ValueError(
             _mean_message(
-                "the losses of two halves of a batch, weighted by their numbers of examples, do not give that of the whole"
+                "the losses of two halves of a batch, weighted by numbers of examples, do not give that of the whole"
             )
             + " If it is a mean with other weights pass num_examples=; if batches must not be cut, split_batches=False."
         )

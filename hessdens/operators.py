@@ -10,8 +10,8 @@ import torch
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
-# Products are compared by x·Ay = y·Ax. Rounding leaves a defect of a few eps |x| |Ay| / sqrt(N) in well-behaved products and
-# up to sqrt(N) times that in the worst case; 10,000 eps lies above both for N up to 10^8.
+# Products are compared by x·Ay = y·Ax. Rounding leaves a defect of a few eps |x| |Ay| / sqrt(N) in well-behaved
+# products and up to sqrt(N) times that in the worst case; 10,000 eps lies above both for N up to 10^8.
 SYMMETRY_TOLERANCE_IN_EPS = 1e4
 
 
@@ -110,15 +110,16 @@ def as_operator(
     ----------
     A
         One of: an `Operator` (returned as it is); a square torch tensor, NumPy array or SciPy-sparse matrix; a SciPy
-        ``LinearOperator``; any object with ``shape``, a torch ``dtype``, ``device`` and ``@`` on tensors of shape (N, P),
-        such as the operators of curvlinops; a callable that maps a tensor V of shape (N, P) to A V (give ``size``).
+        ``LinearOperator``; any object with ``shape``, a torch ``dtype``, ``device`` and ``@`` on tensors of shape (N,
+        P), such as the operators of curvlinops; a callable that maps a tensor V of shape (N, P) to A V (give
+        ``size``).
     size
         N, for a callable only.
     dtype, device
         Of the vectors. Default: those of ``A``; float64 on the CPU where it has none.
     check_symmetric
-        Verify x·Ay = y·Ax for two fixed random vectors (cost: two products, not counted in any result). Switch it off where
-        the products are known to be symmetric but are noisy.
+        Verify x·Ay = y·Ax for two fixed random vectors (cost: two products, not counted in any result). Switch it off
+        where the products are known to be symmetric but are noisy.
 
     Raises
     ------
@@ -158,8 +159,8 @@ def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.
             raise ValueError("A callable needs its size; got size=None. Pass size=N.")
         return FunctionOperator(A, size=size, dtype=dtype or torch.float64, device=device or torch.device("cpu"))
     raise TypeError(
-        "A must be an operator, a torch, NumPy or SciPy-sparse matrix, a SciPy LinearOperator, an object with shape, torch "
-        f"dtype, device and @, or a callable with size=; got {type(A).__name__}."
+        "A must be an operator, a torch, NumPy or SciPy-sparse matrix, a SciPy LinearOperator, an object with shape, "
+        f"torch dtype, device and @, or a callable with size=; got {type(A).__name__}."
     )
 
 
@@ -193,6 +194,7 @@ def _check_symmetric(operator: Operator) -> None:
     tolerance = SYMMETRY_TOLERANCE_IN_EPS * torch.finfo(operator.dtype).eps
     if defect > tolerance * scale:
         raise ValueError(
-            f"An operator must be symmetric; got x·Ay and y·Ax that differ by {defect:.2e} (relative {defect / scale:.1e}, "
-            f"tolerance {tolerance:.1e}). Pass (A + A.T) / 2, or check_symmetric=False to as_operator if the products are noisy."
+            f"An operator must be symmetric; got x·Ay and y·Ax that differ by {defect:.2e} (relative "
+            f"{defect / scale:.1e}, tolerance {tolerance:.1e}). Pass (A + A.T) / 2, or check_symmetric=False to "
+            "as_operator if the products are noisy."
         )

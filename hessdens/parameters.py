@@ -23,8 +23,8 @@ def select_parameters(
     trainable = {name: parameter for name, parameter in named.items() if name in chosen and parameter.requires_grad}
     if not trainable:
         raise ValueError(
-            f"The operator needs at least one trainable parameter; got {len(chosen)} selected of {len(named)}, none with "
-            "requires_grad=True."
+            f"The operator needs at least one trainable parameter; got {len(chosen)} selected of {len(named)}, "
+            "none with requires_grad=True."
         )
     with torch.enable_grad():
         value = loss(batch)

@@ -13,8 +13,8 @@ def probe_block(
 ) -> torch.Tensor:
     """Return probes ``start`` to ``stop - 1`` of ``seed`` as columns, shape (size, stop - start).
 
-    Each probe has a random stream of its own, `numpy.random.SeedSequence(seed, spawn_key=(i,))`, drawn in float64 on the CPU
-    and then cast, so 200 probes extend 100, and the CPU and a GPU see the same ones.
+    Each probe has a random stream of its own, `numpy.random.SeedSequence(seed, spawn_key=(i,))`, drawn in float64 on
+    the CPU and then cast, so 200 probes extend 100, and the CPU and a GPU see the same ones.
     """
     block = np.empty((stop - start, size))
     for row, index in zip(block, range(start, stop), strict=True):

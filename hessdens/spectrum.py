@@ -48,7 +48,8 @@ class Spectrum:
 
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Return the fraction of eigenvalues <= x."""
-        return np.searchsorted(self.eigenvalues, np.asarray(x), side="right") / self.size
+        fractions: FloatArray = np.searchsorted(self.eigenvalues, np.asarray(x), side="right") / self.size
+        return fractions
 
     def pdf(self, x: ArrayLike, *, bandwidth: float | None = None) -> FloatArray:
         """Return the density smoothed by a Gaussian of standard deviation ``bandwidth``.
@@ -74,7 +75,7 @@ class Spectrum:
         return float(self.cdf(high) - self.cdf(low))
 
     def fraction_degenerate(self, window: float = 0.2) -> float:
-        """Return the fraction of eigenvalues inside a window of this size around 0: \\|λ\\| < window / 2."""
+        """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
         return float(np.mean(np.abs(self.eigenvalues) < window / 2))
 
     def fraction_negative(self, window: float = 0.2) -> float:

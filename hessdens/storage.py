@@ -15,7 +15,8 @@ FORMAT = 1
 def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any]) -> None:
     """Write ``arrays`` to ``path`` as one ``.npz`` file, whole or not at all.
 
-    The file is written beside its destination and renamed, so that a killed process leaves either the old file or the new.
+    The file is written beside its destination and renamed, so that a killed process leaves either the old file or the
+    new.
     """
     destination = Path(path)
     handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".tmp")
