@@ -134,14 +134,7 @@ def _check_iterable(data: Any) -> None:
         )
 
 
-@contextlib.contextmanager
-def _same_random_state() -> Iterator[None]:
-    """Restore torch's global random state on the CPU and, where it is in use, on CUDA."""
-    cpu = torch.get_rng_state()
-    cuda = [torch.cuda.get_rng_state(i) for i in range(torch.cuda.device_count())]
-    try:
-        yield
-    finally:
-        torch.set_rng_state(cpu)
-        for index, state in enumerate(cuda):
-            torch.cuda.set_rng_state(state, index)
+def _same_random_state() -> contextlib.AbstractContextManager[None]:
+    """Restore torch's global random state afterwards, on the CPU and, where it is in use, on CUDA."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    return torch.random.fork_rng(devices)

@@ -21,6 +21,9 @@ class Density(Protocol):
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Return the mass at or below x."""
 
+    def pdf(self, x: ArrayLike) -> FloatArray:
+        """Return the density at x."""
+
     def nodes(self) -> FloatArray:
         """Return ascending points between which the cdf is smooth."""
 

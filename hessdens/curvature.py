@@ -162,7 +162,8 @@ class HessianOperator(Operator):
         tangents = {
             name: piece.reshape(-1, *value.shape) for (name, value), piece in zip(values.items(), pieces, strict=True)
         }
-        products, gradient_sum, value = vmap(product, out_dims=(0, None, None))(tangents)
+        out_dims: Any = (0, None, None)  # gradient and loss are the same for every probe
+        products, gradient_sum, value = vmap(product, out_dims=out_dims)(tangents)
         if not torch.isfinite(value + gradient_sum):
             what = "gradient" if torch.isfinite(value) else "loss"
             raise ValueError(f"The loss and its gradient must be finite; the {what} of batch {index} is not.")

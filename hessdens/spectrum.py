@@ -68,7 +68,8 @@ class Spectrum:
         for start in range(0, len(flat), rows):
             z = (flat[start : start + rows, None] - self.eigenvalues) / bandwidth
             density[start : start + rows] = np.exp(-0.5 * z**2).mean(axis=1)
-        return (density / (bandwidth * np.sqrt(2 * np.pi))).reshape(points.shape)
+        density /= bandwidth * np.sqrt(2 * np.pi)
+        return density.reshape(points.shape)
 
     def mass(self, low: float, high: float) -> float:
         """Return the fraction of eigenvalues in (low, high]."""

@@ -1,0 +1,109 @@
+"""Log-density plots that show the bulk around 0 and single outliers at once."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hessdens.compare import Density
+from hessdens.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FloatArray = NDArray[np.float64]
+# Where less than this mass is left on a side, a density is not drawn.
+TAIL_MASS = 1e-12
+NUM_BINS = 120
+
+
+def plot_density(
+    estimate: Density,
+    *,
+    exact: Spectrum | None = None,
+    ax: "Axes | None" = None,
+    label: str | None = None,
+    color: Any = None,
+    window: float = 0.2,
+) -> "Axes":
+    """Draw a spectral density on a logarithmic scale, over eigenvalues on an inverse hyperbolic sine scale.
+
+    Parameters
+    ----------
+    estimate
+        A density: `SkewNormalMixture` (a line), `Spectrum` (a histogram), or a `MixtureFit`, which stands for its
+        mixture.
+    exact
+        Exact eigenvalues, drawn as a histogram behind the estimate and as a rug below it.
+    ax
+        Axes to draw on. Default: new ones. Nothing is shown or saved; that is the caller's to do.
+    label, color
+        Of the estimate.
+    window
+        Size of the window around 0 that counts as degenerate: shaded. The axis is linear well inside it.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    if ax is None:
+        import matplotlib.pyplot as plt  # here, because it takes 0.3 s to import
+
+        _, ax = plt.subplots(layout="constrained")
+    density = getattr(estimate, "mixture", estimate)
+    linear_width = window / 20
+    ax.axvspan(-window / 2, window / 2, color="0.93", zorder=0)
+    if exact is not None:
+        _draw_histogram(ax, exact, linear_width, label=f"exact ({exact.size:,} eigenvalues)", color="0.6", fill=True)
+        ax.plot(
+            exact.eigenvalues, np.full(exact.size, 0.02), "|", color="0.25", ms=7, transform=ax.get_xaxis_transform()
+        )
+    if isinstance(density, Spectrum):
+        _draw_histogram(ax, density, linear_width, label=label, color=color, fill=False)
+    else:
+        x = _curve_points(density, linear_width)
+        values = density.pdf(x)
+        ax.plot(x, np.where(values > 0, values, np.nan), label=label, color=color)
+    ax.set_yscale("log")
+    ax.set_xscale("asinh", linear_width=linear_width)
+    ax.set_xlabel("eigenvalue of the Hessian")
+    ax.set_ylabel("spectral density")
+    _limit_y(ax, exact if exact is not None else density)
+    if exact is not None or label is not None:
+        ax.legend(frameon=False)
+    return ax
+
+
+def _draw_histogram(
+    ax: "Axes", spectrum: Spectrum, linear_width: float, *, label: str | None, color: Any, fill: bool
+) -> None:
+    counts, edges = _histogram(spectrum, linear_width)
+    ax.stairs(counts / (spectrum.size * np.diff(edges)), edges, label=label, color=color, fill=fill, baseline=1e-300)
+
+
+def _histogram(spectrum: Spectrum, linear_width: float) -> tuple[FloatArray, FloatArray]:
+    """Return counts in bins of equal width on the axis, and the bins' edges."""
+    low, high = np.arcsinh(spectrum.eigenvalues[[0, -1]] / linear_width)
+    margin = max(0.02 * (high - low), 0.05)
+    edges = linear_width * np.sinh(np.linspace(low - margin, high + margin, NUM_BINS + 1))
+    counts, _ = np.histogram(spectrum.eigenvalues, edges)
+    return counts.astype(np.float64), edges
+
+
+def _curve_points(density: Density, linear_width: float) -> FloatArray:
+    """Return points that are dense on the axis and near the nodes, as far as there is mass."""
+    nodes = density.nodes()
+    cdf = density.cdf(nodes)
+    inside = nodes[(cdf > TAIL_MASS) & (cdf < 1 - TAIL_MASS)]
+    low, high = np.arcsinh((inside if len(inside) else nodes)[[0, -1]] / linear_width)
+    even = linear_width * np.sinh(np.linspace(low, high, 2000))
+    return np.union1d(even, inside)
+
+
+def _limit_y(ax: "Axes", reference: Density) -> None:
+    """Start the axis below the density of a single eigenvalue, where N is known, or 15 decades below the peak."""
+    if isinstance(reference, Spectrum):
+        _, edges = _histogram(reference, ax.xaxis.get_transform().linear_width)  # type: ignore[attr-defined]
+        ax.set_ylim(bottom=0.1 / (reference.size * np.diff(edges).max()))
+    else:
+        ax.set_ylim(bottom=ax.get_ylim()[1] * 1e-15)
