@@ -127,11 +127,6 @@ def _check_iterable(data: Any) -> None:
         raise TypeError(
             f"data must be an iterable of batches; got {type(data).__name__}. Pass [batch] for a single batch."
         )
-    if isinstance(data, tuple | list) and data and all(isinstance(item, Tensor) for item in data):
-        raise TypeError(
-            "data must be an iterable of batches; got a sequence of tensors, which is one batch. "
-            "Pass [(inputs, targets)]."
-        )
 
 
 def _same_random_state() -> contextlib.AbstractContextManager[None]:

@@ -1,14 +1,13 @@
 """What a model, its loss and its data must satisfy before the first product, each with a message of its own."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from hessdens.batches import batch_length, map_tensors, slice_batch, tensors_of
-
-PREFIX = "model."
 
 
 class LossModule(nn.Module):
@@ -39,16 +38,17 @@ class LossModule(nn.Module):
             outputs = self.model(inputs)
         return self._loss_fn[0](outputs, targets)
 
-    @staticmethod
-    def prefixed(values: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the values under the names that they have in this module."""
-        return {PREFIX + name: value for name, value in values.items()}
+    def value(self, batch: Any, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of one batch at these values of some parameters, as a pure function.
 
-    def constants(self, leave_out: Collection[str]) -> dict[str, Tensor]:
-        """Return the other parameters, detached, and copies of the buffers (which a forward pass may write to)."""
-        parameters = {n: p.detach() for n, p in self.model.named_parameters() if n not in leave_out}
-        buffers = {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
-        return self.prefixed({**parameters, **buffers})
+        The other parameters are constants. A forward pass may write to buffers: it gets copies, made in here because a
+        function that ``torch.func`` transforms may only write to tensors of its own.
+        """
+        state = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
+        state |= {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
+        state |= parameters
+        result: Tensor = functional_call(self, {f"model.{name}": value for name, value in state.items()}, (batch,))
+        return result
 
 
 def check_modules(model: nn.Module) -> None:
@@ -83,7 +83,8 @@ def check_batch(
     """Raise if a batch is not a pair (unless ``forward=`` is given), or its device or dtype is not the model's."""
     if not has_forward and not (isinstance(batch, tuple | list) and len(batch) == 2):
         raise TypeError(
-            f"A batch must be a pair (inputs, targets); got {type(batch).__name__}. Pass forward= for other batches."
+            f"A batch must be a pair (inputs, targets); got {type(batch).__name__}. "
+            "Pass [(inputs, targets)] for a single batch, or forward= for other batches."
         )
     for tensor in tensors_of(batch):
         if tensor.device != device:
@@ -124,8 +125,7 @@ def check_loss(loss: LossModule, batch: Any, weight: Callable[[Any], float], *, 
 
 def _evaluate(loss: LossModule, batch: Any) -> Tensor:
     with torch.no_grad():
-        state = {**loss.constants(leave_out=())}
-        value = torch.func.functional_call(loss, state, (batch,))
+        value = loss.value(batch, {})
     if not isinstance(value, Tensor) or value.numel() != 1 or value.ndim != 0:
         received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"The loss must be a scalar, the mean over the examples of a batch; got {received}.")

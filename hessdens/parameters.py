@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from hessdens.model_checks import LossModule
+
 Selection = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
 
 
-def select_parameters(
-    model: nn.Module, selection: Selection, loss: Callable[[Any], torch.Tensor], batch: Any
-) -> dict[str, nn.Parameter]:
+def select_parameters(model: nn.Module, selection: Selection, loss: LossModule, batch: Any) -> dict[str, nn.Parameter]:
     """Return the selected parameters by name: trainable, used by the loss of ``batch``, tied ones once.
 
     Raises ValueError if a name or glob matches nothing (naming near ones), none is left, or their dtypes differ.
@@ -27,7 +27,7 @@ def select_parameters(
             "none with requires_grad=True."
         )
     with torch.enable_grad():
-        value = loss(batch)
+        value = loss.value(batch, trainable)
     if not value.requires_grad:
         raise ValueError("The loss must depend on the selected parameters; it depends on none of them.")
     gradients = torch.autograd.grad(value, list(trainable.values()), allow_unused=True)

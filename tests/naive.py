@@ -1,0 +1,48 @@
+"""Slow obvious twins of the library's fast code."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+def skilling_samples(matrix: np.ndarray, probes: np.ndarray, num_moments: int) -> np.ndarray:
+    """m_k = r·A^k r / N for each probe (a row of ``probes``), by matrix powers."""
+    size = len(matrix)
+    powers = [np.linalg.matrix_power(matrix, k) for k in range(1, num_moments + 1)]
+    return np.array([[r @ power @ r / size for power in powers] for r in probes])
+
+
+def hessian_by_differences(gradient: Callable[[np.ndarray], np.ndarray], point: np.ndarray, step: float) -> np.ndarray:
+    """Return the Hessian by fourth-order central differences of the gradient, one column at a time."""
+    columns = []
+    for i in range(len(point)):
+        unit = np.zeros(len(point))
+        unit[i] = step
+        near = gradient(point + unit) - gradient(point - unit)
+        far = gradient(point + 2 * unit) - gradient(point - 2 * unit)
+        columns.append((8 * near - far) / (12 * step))
+    return np.array(columns).T
+
+
+def flat_gradient(model: nn.Module, loss_fn: Callable[..., Tensor], inputs: Tensor, targets: Tensor) -> Callable:
+    """Return the gradient of the loss as a function of the flat parameter vector."""
+    named = dict(model.named_parameters())
+
+    def gradient(point: np.ndarray) -> np.ndarray:
+        vector = torch.tensor(point, requires_grad=True)
+        pieces = torch.split(vector, [parameter.numel() for parameter in named.values()])
+        values = {name: piece.reshape(named[name].shape) for name, piece in zip(named, pieces, strict=True)}
+        loss = loss_fn(torch.func.functional_call(model, values, (inputs,)), targets)
+        return torch.autograd.grad(loss, vector)[0].numpy()
+
+    return gradient
+
+
+def skew_normal_wasserstein(cdf: Callable, eigenvalues: np.ndarray, low: float, high: float, num: int) -> float:
+    """Return the area between a cdf and a spectrum's by a fine midpoint rule."""
+    edges = np.linspace(low, high, num + 1)
+    x = (edges[:-1] + edges[1:]) / 2
+    steps = (eigenvalues[None, :] <= x[:, None]).mean(axis=1)
+    return float(np.abs(cdf(x) - steps).mean() * (high - low))
