@@ -168,10 +168,10 @@ def _from_scipy(A: Any, dtype: torch.dtype | None, device: torch.device | None) 
     """Adapt a SciPy-sparse matrix or ``LinearOperator``, whose products run in NumPy on the CPU."""
     _check_square(A.shape)
     numpy_dtype = np.dtype(A.dtype or np.float64)
-    own = torch.empty(0).to(torch.from_numpy(np.empty(0, numpy_dtype)).dtype).dtype
+    own = torch.from_numpy(np.empty(0, numpy_dtype)).dtype
 
     def product(V: Tensor) -> Tensor:
-        return torch.from_numpy(np.asarray(A @ V.cpu().numpy().astype(numpy_dtype, copy=False)))
+        return torch.from_numpy(np.asarray(A @ V.cpu().numpy()))
 
     return FunctionOperator(product, size=A.shape[0], dtype=dtype or own, device=device or torch.device("cpu"))
 

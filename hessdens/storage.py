@@ -40,7 +40,7 @@ def load_npz(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
         If the file is not a result of hessdens, holds another kind, or was written by a newer version.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, EOFError, ValueError) as error:
         raise ValueError(f"A saved {kind} must be a whole .npz file without pickled objects; got {path}.") from error

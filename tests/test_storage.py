@@ -1,0 +1,47 @@
+"""Result files: whole or not there, never unpickled, tagged."""
+
+import os
+
+import numpy as np
+import pytest
+
+from hessdens import Moments, Spectrum
+from hessdens.storage import save_npz
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "s.npz"
+    Spectrum([1.0]).save(path)
+
+    def fail(descriptor):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        Spectrum([2.0]).save(path)
+    assert Spectrum.load(path).eigenvalues[0] == 1.0
+    assert os.listdir(tmp_path) == ["s.npz"]
+
+
+def test_another_kind(tmp_path):
+    Spectrum([1.0]).save(tmp_path / "s.npz")
+    with pytest.raises(ValueError, match="must hold a saved Moments; it holds Spectrum"):
+        Moments.load(tmp_path / "s.npz")
+
+
+def test_foreign_truncated_pickled_and_newer_files(tmp_path):
+    np.savez(tmp_path / "foreign.npz", a=1)
+    with pytest.raises(ValueError, match="it holds no hessdens result"):
+        Spectrum.load(tmp_path / "foreign.npz")
+    Spectrum(np.arange(1000.0)).save(tmp_path / "s.npz")
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "s.npz").read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"must be a whole .npz file without pickled objects; got .*cut.npz"):
+        Spectrum.load(tmp_path / "cut.npz")
+    np.savez(tmp_path / "pickled.npz", eigenvalues=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match=r"without pickled objects; got .*pickled.npz"):
+        Spectrum.load(tmp_path / "pickled.npz")
+    save_npz(tmp_path / "new.npz", "Spectrum", {})
+    with np.load(tmp_path / "new.npz") as archive:
+        np.savez(tmp_path / "new.npz", **{**archive, "hessdens_format": 99})
+    with pytest.raises(ValueError, match="has format 99, written by a newer hessdens; this one reads up to 1"):
+        Spectrum.load(tmp_path / "new.npz")
