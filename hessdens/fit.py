@@ -65,8 +65,8 @@ class MixtureFit:
         ]
         if self.on_edge:
             lines.append(
-                f"  ON THE EDGE OF THE GRID ({', '.join(self.on_edge)}): the best mixture may lie outside; "
-                "try Grid.for_moments."
+                f"  ON THE EDGE OF THE GRID ({', '.join(self.on_edge)}): the best mixture may lie outside it; "
+                "Grid.for_moments scales the ranges to the moments."
             )
         if self.is_poor:
             lines.append(

@@ -93,14 +93,14 @@ class Grid:
         Let s = sqrt(m_4 / m_2), the scale of the tail, and u = m_2² / m_4 <= 1. Where the narrow component adds little
         to them, m_2 = w E[X²] and m_4 = w E[X⁴], so that E[X⁴] / E[X²] = s² and w = u E[X⁴] / E[X²]². A skew normal has
 
-        - E[X⁴] / E[X²]² between 1 (far from zero against its scale) and 3.9 (a half-normal around its mean), hence w
-          between u and 3.9 u. The axis is logarithmic from u / 10 to 10 u, at most 1: the margin is for moments that
-          the mixture cannot match, and the narrow component's share.
-        - abs(ξ) <= s when ω is small, less otherwise. The axis is linear from -1.5 s to 1.5 s.
-        - ω <= s (0.85 s for the half-normal around its mean, s / sqrt(3) for a Gaussian around 0). The axis is
-          logarithmic from s / 100, a near point mass, to 2 s.
+        - E[X⁴] / E[X²]² between 1 (far from zero against its scale) and 4.8 (a half-normal that begins at -0.55 ω),
+          hence w between u and 4.8 u. The axis is logarithmic from u / 10 to 10 u, at most 1: the margin is for moments
+          that the mixture cannot match, and for the narrow component's share.
+        - abs(ξ) <= 1.26 s. The axis is linear from -1.5 s to 1.5 s.
+        - ω <= s. The axis is logarithmic from s / 100, a near point mass, to 2 s.
         - no bound on α, which acts through δ = α / sqrt(1 + α²). The axis is tan of equal angles from -50 to 50, so
-          that δ is resolved evenly.
+          that δ is resolved evenly. The ends are the half-normals but for 2e-4 in δ: a fit there is at the limit of
+          the family rather than of the grid.
 
         σ is s / 1000, or sqrt(m_2) / 10 if that is less: the narrow component then has at most 1% of m_2.
         """

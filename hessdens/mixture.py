@@ -80,10 +80,10 @@ class SkewNormalMixture:
         return result
 
     def mass(self, low: float, high: float) -> float:
-        """Return the mass in (low, high], accurate relative to the weight of each component in both tails.
+        """Return the mass in (low, high]; either end may be infinite.
 
-        Either end may be infinite. Left of zero the two distribution functions are subtracted, right of it their
-        mirror images, so that a tail of mass 1e-9 does not drown in the rounding of 1 - 1.
+        The error is some 1e-16 of each component's weight: left of zero the two distribution functions are subtracted,
+        right of it their mirror images, so that a tail of mass 1e-9 does not drown in the rounding of 1 - 1.
         """
         if not low <= high:
             raise ValueError(f"low must not exceed high; got {low} and {high}.")
@@ -101,7 +101,7 @@ class SkewNormalMixture:
         return self.mass(-half, half)
 
     def fraction_negative(self, window: float = 0.2) -> float:
-        """Return the mass to the left of the window (note 4); not lost in rounding for weights as small as 1e-9."""
+        """Return the mass to the left of the window (note 4): λ <= -window / 2. The error is some 1e-16 of `weight`."""
         return float(self.cdf(-_half(window)))
 
     def nodes(self) -> FloatArray:
