@@ -16,8 +16,8 @@ from hessdens.storage import load_npz, readonly, save_npz
 FloatArray = NDArray[np.float64]
 Index = tuple[int, int, int, int]
 AXIS_NAMES = ("weight", "location", "scale", "shape")
-# Above this objective the summary says that the fit is poor: moments are then missed by 5% on average, which is more
-# than the steps of the paper's grid explain (see `benchmarks/grid_search.py`).
+# Above this objective the summary says that the fit is poor: moments are then missed by 5% on average. The steps of the
+# paper's grid alone explain up to 0.11 in 95% of cases (`benchmarks/grid_search.py`, mixtures off the grid).
 POOR_OBJECTIVE = 0.2
 
 
@@ -135,7 +135,7 @@ def fit_mixture(
     -----
     Minimises eq. 6, L = Σ_{k=1..4} abs(model m_k - m_k) / abs(m_k), exactly: the result has the least computed L of all
     points of the grid, and of equal ones the lowest index (weight, location, scale, shape). On `Grid.paper`, 10⁸
-    points, a fit takes about 2 ms, after 0.3 s for what is computed once for a grid and, the first time ever, 3 s of
+    points, a fit takes 1 to 3 ms, after 0.3 s for what is computed once for a grid and, the first time ever, 4 s of
     compilation. Many fits run in parallel, in as many threads as Numba is set to use.
     """
     values, single = _moment_array(moments)
