@@ -169,7 +169,7 @@ def _moment_array(moments: Any) -> tuple[FloatArray, bool]:
             f"fit_mixture needs at least four moments; got {values.shape[-1]}. Ask spectral_moments for num_moments=4."
         )
     single = values.ndim == 1
-    values = np.ascontiguousarray(np.atleast_2d(values)[:, :4])
+    values = np.atleast_2d(values)[:, :4]
     _check_moments(values, single)
     return values, single
 
