@@ -4,21 +4,30 @@ from hessdens.compare import Comparison, compare
 from hessdens.curvature import HessianOperator, hessian_operator
 from hessdens.estimate import spectral_moments
 from hessdens.exact import exact_spectrum
+from hessdens.fit import MixtureFit, fit_mixture
+from hessdens.grid import Grid
+from hessdens.mixture import SkewNormalMixture
 from hessdens.moments import Moments
 from hessdens.operators import Operator, as_operator
+from hessdens.plotting import plot_density
 from hessdens.spectrum import Spectrum
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Comparison",
+    "Grid",
     "HessianOperator",
+    "MixtureFit",
     "Moments",
     "Operator",
+    "SkewNormalMixture",
     "Spectrum",
     "as_operator",
     "compare",
     "exact_spectrum",
+    "fit_mixture",
     "hessian_operator",
+    "plot_density",
     "spectral_moments",
 ]

@@ -1,0 +1,87 @@
+"""Comparison: distances against closed forms and SciPy, moments in units of their errors."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from scipy import stats
+
+from hessdens import Moments, Spectrum, compare
+from hessdens.testing import spectra
+
+
+class Normal:
+    """A density with a closed form: N(mean, 1)."""
+
+    def __init__(self, mean):
+        self.mean = mean
+
+    def moments(self, order):
+        return np.array([stats.norm.moment(k, loc=self.mean) for k in range(1, order + 1)])
+
+    def cdf(self, x):
+        return stats.norm.cdf(x, self.mean)
+
+    def pdf(self, x):
+        return stats.norm.pdf(x, self.mean)
+
+    def nodes(self):
+        return self.mean + np.linspace(-10, 10, 201)
+
+    def fraction_degenerate(self, window=0.2):
+        return float(self.cdf(window / 2) - self.cdf(-window / 2))
+
+    def fraction_negative(self, window=0.2):
+        return float(self.cdf(-window / 2))
+
+
+@given(spectra(min_size=2), spectra(min_size=3))
+def test_distances_between_spectra_equal_those_of_scipy(first, second):
+    result = compare(Spectrum(first), Spectrum(second))
+    scale = 1 + max(np.abs(first).max(), np.abs(second).max())
+    assert result.wasserstein == pytest.approx(stats.wasserstein_distance(first, second), abs=1e-9 * scale)
+    assert result.kolmogorov == pytest.approx(stats.ks_2samp(first, second, method="asymp").statistic, abs=1e-12)
+
+
+@given(spectra())
+def test_a_spectrum_is_at_distance_zero_from_itself(eigenvalues):
+    result = compare(Spectrum(eigenvalues), Spectrum(eigenvalues))
+    assert result.kolmogorov == result.wasserstein == 0
+    np.testing.assert_array_equal(result.moments, result.exact_moments)
+
+
+def test_shifted_normals():
+    """Wasserstein: the shift. Kolmogorov: 2 Phi(shift / 2) - 1, which lies between nodes, so a little below it."""
+    result = compare(Normal(0.5), Normal(0.0))
+    assert result.wasserstein == pytest.approx(0.5, rel=1e-9)
+    assert result.kolmogorov == pytest.approx(2 * stats.norm.cdf(0.25) - 1, rel=2e-3)
+
+
+def test_normal_against_one_eigenvalue():
+    """E|X| = sqrt(2 / pi), although the difference changes sign at the eigenvalue."""
+    result = compare(Normal(0.0), Spectrum([0.0]))
+    assert result.wasserstein == pytest.approx(np.sqrt(2 / np.pi), rel=1e-9)
+    assert result.kolmogorov == pytest.approx(0.5)
+    assert (result.degenerate, result.exact_degenerate) == (pytest.approx(0.0796557, rel=1e-5), 1.0)
+    assert (result.negative, result.exact_negative) == (pytest.approx(0.4601722, rel=1e-5), 0.0)
+
+
+def test_moments_alone():
+    moments = Moments([2.5, 5.0, 1.0], [0.25, 1.0, 0.0], [[2.5, 5.0, 1.0]] * 2, 2, 2)
+    result = compare(moments, Spectrum([1.0, 3.0]))
+    np.testing.assert_allclose(result.z_scores, [2.0, 0.0, -np.inf])
+    np.testing.assert_allclose(result.relative_errors, [0.25, 0.0, -13 / 14])
+    assert np.isnan([result.degenerate, result.negative, result.kolmogorov, result.wasserstein]).all()
+    assert "degenerate" not in str(result)
+
+
+def test_window_and_summary():
+    result = compare(Spectrum([-1.0, 0.3, 2.0, 0.0]), Spectrum([-0.3, 0.3, 2.0, 5.0]), window=0.8)
+    assert (result.degenerate, result.exact_degenerate, result.negative, result.exact_negative) == (0.5, 0.5, 0.25, 0.0)
+    lines = str(result).splitlines()
+    assert lines[1].split() == ["m_1", "3.2500e-01", "1.7500e+00", "-81.43%"]
+    assert lines[-1] == "Kolmogorov distance 0.25, Wasserstein distance 1.425"
+
+
+def test_unknown_estimate():
+    with pytest.raises(TypeError, match="estimate must be Moments, a density or a MixtureFit; got list"):
+        compare([1.0], Spectrum([1.0]))

@@ -1,0 +1,58 @@
+"""Density plots: what is drawn, not how it looks."""
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from test_compare import Normal
+
+from hessdens import Spectrum
+from hessdens.plotting import plot_density
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+EIGENVALUES = Spectrum(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 500), [3.0, 40.0, -1.0]]))
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def test_histogram_has_unit_area_and_shows_single_outliers():
+    ax = plot_density(EIGENVALUES, label="spectrum")
+    values, edges, _ = ax.patches[-1].get_data()
+    assert np.sum(values * np.diff(edges)) == pytest.approx(1)
+    assert values[np.searchsorted(edges, 40.0) - 1] > ax.get_ylim()[0] > 0
+    assert edges[0] < -1
+    assert edges[-1] > 40
+
+
+def test_line_and_rug_on_given_axes():
+    _, ax = plt.subplots()
+    assert plot_density(Normal(1.0), exact=EIGENVALUES, ax=ax, label="estimate", color="C3") is ax
+    rug, line = ax.lines
+    np.testing.assert_array_equal(rug.get_xdata(), EIGENVALUES.eigenvalues)
+    np.testing.assert_allclose(line.get_ydata(), Normal(1.0).pdf(line.get_xdata()))
+    assert line.get_color() == "C3"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["exact (503 eigenvalues)", "estimate"]
+    assert (ax.get_yscale(), ax.get_xscale()) == ("log", "asinh")
+    ax.figure.canvas.draw()
+
+
+def test_fit_stands_for_its_mixture():
+    fit = type("Fit", (), {"mixture": Normal(0.0)})()
+    ax = plot_density(fit)
+    assert ax.lines[0].get_xdata().max() > 5
+    assert ax.get_legend() is None
+
+
+def test_window_is_shaded():
+    ax = plot_density(Normal(0.0), window=0.5)
+    assert ax.patches[0].get_extents().transformed(ax.transData.inverted()).intervalx == pytest.approx([-0.25, 0.25])
+
+
+def test_nothing_is_shown(monkeypatch):
+    monkeypatch.setattr(plt, "show", lambda *_, **__: pytest.fail("plot_density called show"))
+    plot_density(EIGENVALUES)
