@@ -1,0 +1,233 @@
+"""CIFAR-10 and CIFAR-100 as their authors publish them: binary and python versions, as folders or .tar.gz files."""
+
+import io
+import pickle
+import tarfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PIXELS = 3 * 32 * 32
+Split = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where one version of one data set keeps its records.
+
+    Parameters
+    ----------
+    folder
+        Name of the unpacked folder; the archive is named after ``archive``.
+    files
+        Split -> (file name, number of images) of each file.
+    labels
+        Binary version: number of label bytes of a record, the first of which is the label that is used.
+        Python version: the key of the labels.
+    num_classes
+        Labels run from 0 to ``num_classes`` - 1.
+    """
+
+    folder: str
+    archive: str
+    files: dict[str, tuple[tuple[str, int], ...]]
+    labels: int | bytes
+    num_classes: int
+
+
+def _five(name: str) -> tuple[tuple[str, int], ...]:
+    return tuple((name.format(i), 10_000) for i in range(1, 6))
+
+
+# Coarse labels of CIFAR-100, as in the paper.
+LAYOUTS: dict[str, tuple[Layout, ...]] = {
+    "cifar100": (
+        Layout(
+            "cifar-100-binary",
+            "cifar-100-binary.tar.gz",
+            {"train": (("train.bin", 50_000),), "test": (("test.bin", 10_000),)},
+            2,
+            20,
+        ),
+        Layout(
+            "cifar-100-python",
+            "cifar-100-python.tar.gz",
+            {"train": (("train", 50_000),), "test": (("test", 10_000),)},
+            b"coarse_labels",
+            20,
+        ),
+    ),
+    "cifar10": (
+        Layout(
+            "cifar-10-batches-bin",
+            "cifar-10-binary.tar.gz",
+            {"train": _five("data_batch_{}.bin"), "test": (("test_batch.bin", 10_000),)},
+            1,
+            10,
+        ),
+        Layout(
+            "cifar-10-batches-py",
+            "cifar-10-python.tar.gz",
+            {"train": _five("data_batch_{}"), "test": (("test_batch", 10_000),)},
+            b"labels",
+            10,
+        ),
+    ),
+}
+
+
+def find_layout(directory: Path, name: str, split: str) -> tuple[Layout, Path] | None:
+    """Return the first version found in ``directory``, and its folder or archive; None if there is none.
+
+    A version may lie in its official folder, in ``directory`` itself, or in its official .tar.gz file.
+    """
+    for layout in LAYOUTS[name]:
+        first = layout.files[split][0][0]
+        for folder in (directory / layout.folder, directory):
+            if (folder / first).is_file():
+                return layout, folder
+        if (directory / layout.archive).is_file():
+            return layout, directory / layout.archive
+    return None
+
+
+def read_split(layout: Layout, place: Path, split: str) -> Split:
+    """Return images, shape (n, 3072), channel first, and labels, shape (n,).
+
+    Raises
+    ------
+    ValueError
+        If a file is missing, truncated or altered; the message names it, with expected and found size.
+    """
+    names = [name for name, _ in layout.files[split]]
+    read = _archive_reader(place, layout, names) if place.is_file() else _folder_reader(place)
+    images, labels = [], []
+    for name, count in layout.files[split]:
+        content, label = read(name), f"{place / name}"
+        parse = parse_binary if isinstance(layout.labels, int) else parse_pickle
+        batch = parse(content, label, count, layout.labels, layout.num_classes)  # type: ignore[arg-type]
+        images.append(batch[0])
+        labels.append(batch[1])
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def parse_binary(content: bytes, name: str, count: int, label_bytes: int, num_classes: int) -> Split:
+    """Return images and labels of a file of the binary version: records of label bytes and 3072 pixel bytes."""
+    expected = count * (label_bytes + PIXELS)
+    if len(content) != expected:
+        raise ValueError(
+            f"{name} must have {expected:,} bytes ({count:,} images); it has {len(content):,}. "
+            "It is truncated or altered: fetch it again."
+        )
+    records = np.frombuffer(content, np.uint8).reshape(count, label_bytes + PIXELS)
+    labels = _checked_labels(records[:, 0], name, num_classes)
+    return np.ascontiguousarray(records[:, label_bytes:]), labels
+
+
+def parse_pickle(content: bytes, name: str, count: int, key: bytes, num_classes: int) -> Split:
+    """Return images and labels of a file of the python version: a pickled dictionary of an array and lists."""
+    try:
+        batch = RestrictedUnpickler(io.BytesIO(content), encoding="bytes").load()
+    except ForbiddenPickleError as error:
+        raise ValueError(f"{name} must be a pickled CIFAR batch: {error}") from None
+    except Exception as error:
+        # A damaged pickle can raise nearly anything.
+        raise ValueError(
+            f"{name} must be a pickled CIFAR batch of {count:,} images; its {len(content):,} bytes cannot be read "
+            f"({type(error).__name__}: {error}). It is truncated or altered: fetch it again."
+        ) from error
+    images, labels = _entry(batch, b"data", name), _entry(batch, key, name)
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != (count, PIXELS):
+        found = (images.dtype, images.shape) if isinstance(images, np.ndarray) else type(images).__name__
+        raise ValueError(f"'data' of {name} must be uint8 of shape {(count, PIXELS)}; found {found}.")
+    if not isinstance(labels, list) or len(labels) != count or not all(type(label) is int for label in labels):
+        size = len(labels) if isinstance(labels, list) else type(labels).__name__
+        raise ValueError(f"{key.decode()!r} of {name} must be a list of {count:,} integers; found {size}.")
+    return images, _checked_labels(np.array(labels), name, num_classes)
+
+
+class ForbiddenPickleError(pickle.UnpicklingError):
+    """A pickle names something that no CIFAR batch holds."""
+
+
+class RestrictedUnpickler(pickle.Unpickler):
+    """Unpickler that makes dictionaries, lists, numbers, bytes and NumPy arrays, and refuses everything else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the few constructors that CIFAR batches name."""
+        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
+            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
+        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
+            return getattr(np, name)
+        if (module, name) == ("_codecs", "encode"):
+            return _encode_latin1
+        raise ForbiddenPickleError(f"it names {module}.{name}, which no CIFAR batch holds. Nothing of it was run.")
+
+
+def _encode_latin1(text: str, encoding: str) -> bytes:
+    """Return bytes as Python 3 writes them into old pickles; every other codec is refused."""
+    if encoding not in ("latin1", "latin-1"):
+        raise ForbiddenPickleError(f"it asks for the codec {encoding!r}, which no CIFAR batch needs.")
+    return text.encode("latin1")
+
+
+def _entry(batch: Any, key: bytes, name: str) -> Any:
+    """Return an entry under its key as bytes (Python 2) or text (Python 3)."""
+    if not isinstance(batch, dict):
+        raise ValueError(f"{name} must hold a dictionary; found {type(batch).__name__}.")
+    for candidate in (key, key.decode()):
+        if candidate in batch:
+            return batch[candidate]
+    raise ValueError(f"{name} must hold {key.decode()!r}; found {sorted(map(str, batch))}.")
+
+
+def _checked_labels(labels: NDArray[Any], name: str, num_classes: int) -> NDArray[np.int64]:
+    labels = labels.astype(np.int64)
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if len(wrong):
+        raise ValueError(
+            f"Labels of {name} must lie in 0..{num_classes - 1}; image {wrong[0]} has {labels[wrong[0]]}. "
+            "The file is altered: fetch it again."
+        )
+    return labels
+
+
+def _folder_reader(folder: Path) -> Callable[[str], bytes]:
+    def read(name: str) -> bytes:
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder / name} is missing; {folder} holds only a part of the data set.")
+        return (folder / name).read_bytes()
+
+    return read
+
+
+def _archive_reader(archive: Path, layout: Layout, names: list[str]) -> Callable[[str], bytes]:
+    """Return a function that gives the files of an archive, read in one pass and never unpacked to disk."""
+    wanted = {f"{layout.folder}/{name}": name for name in names}
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(archive, "r:*") as members:
+            for member in members:
+                name = wanted.get(member.name.removeprefix("./"))
+                stream = members.extractfile(member) if name is not None else None
+                if name is not None and stream is not None:
+                    found[name] = stream.read()
+                if len(found) == len(wanted):
+                    break
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise ValueError(
+            f"{archive} ({archive.stat().st_size:,} bytes) must be a whole archive; reading it failed: {error}. "
+            "It is truncated or altered: fetch it again."
+        ) from error
+
+    def read(name: str) -> bytes:
+        if name not in found:
+            raise ValueError(f"{archive} must hold {layout.folder}/{name}; it does not.")
+        return found[name]
+
+    return read

@@ -1,0 +1,174 @@
+"""Image data: found on disk, else downloaded, else scikit-learn's digits; mirrored, scaled and projected."""
+
+import hashlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skip_paper.cifar_files import find_layout, read_split
+from skip_paper.cifar_tiles import has_tiles, read_tiles
+
+Scaling = Literal["centred", "standardised", "unit"]
+REPOSITORY = Path(__file__).resolve().parents[2]
+URL = "https://www.cs.toronto.edu/~kriz/"
+# Archive and md5 as its authors publish them on the page of URL.
+ARCHIVES = {
+    "cifar100": ("cifar-100-binary.tar.gz", "md5:03b5dce01913d631647c71ecec9e9cb8"),
+    "cifar10": ("cifar-10-binary.tar.gz", "md5:c32a1d4ab5d03f1284b67883e8d87530"),
+}
+TITLES = {"cifar100": "CIFAR-100, coarse labels", "cifar10": "CIFAR-10"}
+DIGITS_TITLE = "digits (scikit-learn), not CIFAR"
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set as bytes: images of shape (n, channels * height * width), labels of shape (n,)."""
+
+    title: str
+    shape: tuple[int, int, int]
+    num_classes: int
+    train: tuple[NDArray[np.uint8], NDArray[np.int64]]
+    test: tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+    def fingerprint(self) -> str:
+        """Return a checksum of the training images and labels, in their order."""
+        digest = hashlib.sha256(self.train[0].tobytes())
+        digest.update(self.train[1].astype(np.int64).tobytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Network inputs (float32, shape (n, features)) and classes."""
+
+    train: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+
+    @property
+    def num_inputs(self) -> int:
+        """Features of an input."""
+        return self.train[0].shape[1]
+
+
+def load_images(name: str, directory: Path | None = None) -> Images:
+    """Return CIFAR from ``directory``, else found, else downloaded; else the digits that scikit-learn embeds.
+
+    Raises
+    ------
+    ValueError
+        If ``directory`` is given and does not hold the data set, or a file is damaged.
+    """
+    for place in [directory] if directory is not None else _usual_places():
+        if has_tiles(place, name):
+            return _images(name, [read_tiles(place, name, split) for split in ("train", "test")])
+        found = find_layout(place, name, "train")
+        if found is not None:
+            return _images(name, [read_split(*found, split) for split in ("train", "test")])
+    if directory is not None:
+        raise ValueError(
+            f"--data must be a folder with {TITLES[name]}, unpacked or as its official .tar.gz; found none in {directory}."
+        )
+    try:
+        archive = _download(name)
+    except Exception as error:
+        # Whatever kind of failure the network has: the user is told, and gets real images all the same.
+        print(f"\n*** {TITLES[name]} was not found and could not be downloaded: {error}", file=sys.stderr)
+        print(f"*** Using {DIGITS_TITLE}: the figures do not reproduce the paper.\n", file=sys.stderr)
+        return load_digits()
+    found = find_layout(archive.parent, name, "train")
+    if found is None:
+        raise ValueError(f"{archive} must hold {TITLES[name]}; it does not.")
+    return _images(name, [read_split(*found, split) for split in ("train", "test")])
+
+
+def load_digits() -> Images:
+    """Return scikit-learn's 1,797 images of handwritten digits, 8 x 8, every fifth for testing."""
+    from sklearn.datasets import load_digits as load
+
+    digits = load()
+    images = np.round(digits.images.reshape(-1, 64) * (255 / 16)).astype(np.uint8)
+    test = np.arange(len(images)) % 5 == 4
+    labels = digits.target.astype(np.int64)
+    return Images(DIGITS_TITLE, (1, 8, 8), 10, (images[~test], labels[~test]), (images[test], labels[test]))
+
+
+def prepare(
+    images: Images, *, scaling: Scaling = "centred", num_train: int | None = None, num_components: int | None = None
+) -> Examples:
+    """Return network inputs: pixels in [0, 1], scaled, training images doubled by mirror images.
+
+    Parameters
+    ----------
+    images
+        The data set.
+    scaling
+        "unit": pixels in [0, 1]; "centred": less the mean training image; "standardised": also divided by the standard
+        deviation of each pixel.
+    num_train
+        Use only the first so many training images (before mirroring).
+    num_components
+        Project to so many principal components of the training images (at most the number of pixels).
+    """
+    pixels, labels = (part[:num_train] for part in images.train)
+    train = torch.from_numpy(pixels).float() / 255
+    train = torch.cat([train, train.reshape(-1, *images.shape).flip(-1).flatten(start_dim=1)])
+    test = torch.from_numpy(images.test[0]).float() / 255
+    if scaling != "unit":
+        mean = train.mean(dim=0)
+        train -= mean
+        test -= mean
+    if scaling == "standardised":
+        deviation = train.std(dim=0).clamp_min(1e-3)
+        train /= deviation
+        test /= deviation
+    if num_components is not None:
+        basis = principal_components(train, min(num_components, train.shape[1]))
+        train, test = train @ basis, test @ basis
+    classes = torch.from_numpy(labels)
+    return Examples((train, torch.cat([classes, classes])), (test, torch.from_numpy(images.test[1])))
+
+
+def principal_components(rows: Tensor, count: int) -> Tensor:
+    """Return the directions of largest variance, shape (features, count)."""
+    centred = rows - rows.mean(dim=0)
+    _, vectors = torch.linalg.eigh((centred.T @ centred).double())
+    return vectors[:, -count:].flip(1).to(rows.dtype)
+
+
+def _images(name: str, splits: list[tuple[NDArray[np.uint8], NDArray[np.int64]]]) -> Images:
+    num_classes = {"cifar100": 20, "cifar10": 10}[name]
+    return Images(TITLES[name], (3, 32, 32), num_classes, splits[0], splits[1])
+
+
+def _usual_places() -> list[Path]:
+    places = [
+        Path.cwd() / "data",
+        REPOSITORY / "data",
+        REPOSITORY.parent / "data",
+        REPOSITORY.parent / "shared" / "data",
+    ]
+    if "HESSDENS_DATA" in os.environ:
+        places.insert(0, Path(os.environ["HESSDENS_DATA"]))
+    return [*places, _cache()]
+
+
+def _cache() -> Path:
+    import pooch
+
+    return Path(pooch.os_cache("hessdens"))
+
+
+def _download(name: str) -> Path:
+    """Return the official archive, downloaded with a progress bar and verified by its checksum."""
+    import pooch
+
+    archive, checksum = ARCHIVES[name]
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)
+    return Path(pooch.retrieve(URL + archive, checksum, fname=archive, path=_cache(), downloader=downloader))

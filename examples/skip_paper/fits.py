@@ -1,0 +1,55 @@
+"""The paper's estimate of degenerate and negative fractions from stored moment samples."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hessdens import MixtureFit, Moments, fit_mixture
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fractions:
+    """Fits of many moment vectors, all arrays of one shape; NaN (and None) where the moments allow no fit."""
+
+    degenerate: Array
+    negative: Array
+    on_edge: NDArray[np.bool_]
+    fits: NDArray[Any]
+
+
+def fit_fractions(samples: Array) -> Fractions:
+    """Fit the mixture on the paper's grid to the mean over probes of ``samples``, shape (..., P, 4)."""
+    values = samples.mean(axis=-2)
+    shape = values.shape[:-1]
+    flat = values.reshape(-1, 4)
+    usable = np.isfinite(flat).all(axis=1) & (flat != 0).all(axis=1)
+    fits: list[MixtureFit | None] = [None] * len(flat)
+    if usable.any():
+        for position, fit in zip(np.flatnonzero(usable), fit_mixture(flat[usable]), strict=True):
+            fits[position] = fit
+    objects = np.empty(len(flat), dtype=object)
+    objects[:] = fits
+    return Fractions(
+        np.array([f.mixture.fraction_degenerate() if f else np.nan for f in fits]).reshape(shape),
+        np.array([f.mixture.fraction_negative() if f else np.nan for f in fits]).reshape(shape),
+        np.array([bool(f.on_edge) if f else False for f in fits]).reshape(shape),
+        objects.reshape(shape),
+    )
+
+
+def moments_of(samples: Array, size: int) -> Moments:
+    """Return stored samples, shape (P, 4), as `Moments`."""
+    return Moments.from_samples(samples, size=size, num_matvecs=2 * len(samples))
+
+
+def mean_and_error(values: Array) -> tuple[Array, Array]:
+    """Return mean and standard error over the first axis, over the runs that have a finite value."""
+    count = np.isfinite(values).sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.nansum(values, axis=0) / count
+        variance = np.nansum((values - mean) ** 2, axis=0) / (count - 1)
+        return mean, np.sqrt(variance / count)
