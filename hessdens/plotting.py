@@ -66,6 +66,7 @@ def plot_density(
         ax.plot(x, np.where(values > 0, values, np.nan), label=label, color=color)
     ax.set_yscale("log")
     ax.set_xscale("asinh", linear_width=linear_width)
+    _place_ticks(ax, linear_width)
     ax.set_xlabel("eigenvalue of the Hessian")
     ax.set_ylabel("spectral density")
     _limit_y(ax, exact if exact is not None else density)
@@ -98,6 +99,17 @@ def _curve_points(density: Density, linear_width: float) -> FloatArray:
     low, high = np.arcsinh((inside if len(inside) else nodes)[[0, -1]] / linear_width)
     even = linear_width * np.sinh(np.linspace(low, high, 2000))
     return np.union1d(even, inside)
+
+
+def _place_ticks(ax: "Axes", linear_width: float) -> None:
+    """Put ticks at 0 and at powers of ten outside the linear part; matplotlib's own overlap around 0."""
+    reach = max(abs(limit) for limit in ax.get_xlim())
+    first = round(np.log10(10 * linear_width))
+    powers = 10.0 ** np.arange(first, max(np.log10(reach), first) + 1)
+    low, high = ax.get_xlim()
+    ticks = np.concatenate([-powers[::-1], [0.0], powers])
+    ax.set_xticks(ticks[(ticks >= low) & (ticks <= high)])
+    ax.set_xticks([], minor=True)
 
 
 def _limit_y(ax: "Axes", reference: Density) -> None:

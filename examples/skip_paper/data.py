@@ -73,7 +73,8 @@ def load_images(name: str, directory: Path | None = None) -> Images:
             return _images(name, [read_split(*found, split) for split in ("train", "test")])
     if directory is not None:
         raise ValueError(
-            f"--data must be a folder with {TITLES[name]}, unpacked or as its official .tar.gz; found none in {directory}."
+            f"--data must be a folder with {TITLES[name]}, unpacked or as its official .tar.gz; "
+            f"found none in {directory}."
         )
     try:
         archive = _download(name)

@@ -30,7 +30,8 @@ def draw(results: list[Results], caption: str, path: Path) -> None:
         _draw_fraction(axes[2], result, "negative")
         _draw_spectra(axes[3], result)
         axes[0].annotate(
-            f"condition: {result.condition.name}\n(pixels {result.condition.scaling}, hidden start × {result.condition.hidden_start:g})",
+            f"condition: {result.condition.name}\n"
+            f"(pixels {result.condition.scaling}, hidden start × {result.condition.hidden_start:g})",
             (-0.32, 0.5), xycoords="axes fraction", rotation=90, ha="center", va="center", fontsize=11,
         )  # fmt: skip
     for letter, ax in zip("abcd", rows[0], strict=True):
@@ -54,7 +55,7 @@ def _draw_accuracy(ax: Axes, result: Results) -> None:
 
 
 def _draw_fraction(ax: Axes, result: Results, quantity: str) -> None:
-    """Draw on a logarithmic axis; the degenerate fraction as its complement, downwards, so that up is more degenerate."""
+    """Draw on a logarithmic axis; the degenerate fraction as its complement, downwards: up is more degenerate."""
     for name, fractions in result.fractions.items():
         values = 100 * result.values(quantity, name)
         mean, error = mean_and_error(100 - values if quantity == "degenerate" else values)
@@ -80,14 +81,14 @@ def _draw_spectra(ax: Axes, result: Results) -> None:
             continue
         m = fit.mixture
         reach = max(1.0, abs(m.location) + 4 * m.scale)
-        x = np.unique(
-            np.concatenate([np.sinh(np.linspace(-np.arcsinh(reach / 1e-3), np.arcsinh(reach / 1e-3), 4001)) * 1e-3])
-        )
+        x = np.sinh(np.linspace(-1, 1, 4001) * np.arcsinh(reach / 1e-3)) * 1e-3
         density = m.pdf(x)
         ax.plot(x, np.where(density > 0, density, np.nan), color=COLOURS[name])
     ax.set_yscale("log")
     ax.set_ylim(1e-13, 1e4)
     ax.set_xscale("asinh", linear_width=0.1)
+    ax.set_xticks([-100, -10, -1, 0, 1, 10, 100], minor=False)
+    ax.set_xticks([], minor=True)
     ax.set_xlabel("eigenvalue")
     ax.set_ylabel(f"fitted density after {epoch} epochs")
 

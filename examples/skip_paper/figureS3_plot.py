@@ -71,6 +71,7 @@ def _draw_regression(ax: Axes, points: Points, quantity: str, x: np.ndarray) -> 
     ax.plot(dense, 100 * line, color="tab:blue", label="linear regression, 95% band")
     ax.fill_between(dense, 100 * (line - half), 100 * (line + half), color="tab:blue", alpha=0.2, lw=0)
     ax.annotate(
-        f"slope {regression.slope:.2g}, r = {regression.r:.2f}\np = {regression.p_value:.1g}, n = {regression.num_points}",
+        f"slope {regression.slope:.2g}, r = {regression.r:.2f}\n"
+        f"p = {regression.p_value:.1g}, n = {regression.num_points}",
         (0.97, 0.05), xycoords="axes fraction", ha="right", fontsize=9,
     )  # fmt: skip

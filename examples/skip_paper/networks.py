@@ -1,5 +1,6 @@
 """The three architectures of section 2.3: plain, residual and hyper-residual multilayer perceptrons."""
 
+import itertools
 from typing import Literal, get_args
 
 import numpy as np
@@ -66,9 +67,7 @@ class SkipNetwork(nn.Module):
             raise ValueError(f"depth and width must be at least 1; got {depth} and {width}.")
         self.architecture = architecture
         sizes = [num_inputs] + [width] * depth
-        self.hidden = nn.ModuleList(
-            skip_init(nn.Linear, before, after) for before, after in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.hidden = nn.ModuleList(skip_init(nn.Linear, before, after) for before, after in itertools.pairwise(sizes))
         self.output = skip_init(nn.Linear, width, num_classes)
         self._start(_generator(seed, stream=0), hidden_start)
         skips = torch.empty(0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure3Size:
-    """Figure 3: runs an architecture and condition, epochs, training images before mirroring, and the spectrum's cost."""
+    """Figure 3: runs an architecture and condition, epochs, images before mirroring, and the spectrum's cost."""
 
     runs: int
     epochs: int

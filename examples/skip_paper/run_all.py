@@ -5,8 +5,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Reproduce figures of Orhan & Pitkow, Skip Connections Eliminate Singularities (ICLR 2018).",
-        epilog="Without --data, CIFAR-100 is looked for in $HESSDENS_DATA, ./data, the folders data and shared/data beside "
-        "the repository, and the cache; else downloaded; else scikit-learn's digits are used, and every figure says so.",
+        epilog="Without --data, CIFAR-100 is looked for in $HESSDENS_DATA, ./data, the folders data and shared/data "
+        "beside the repository, and the cache; else downloaded; else scikit-learn's digits are used, and every figure "
+        "says so.",
     )
     parser.add_argument("--preset", default="laptop", choices=PRESETS, help="how much is run (default: laptop)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with CIFAR-100, unpacked or as .tar.gz")
@@ -104,21 +105,20 @@ def _compute(specs: list[RunSpec], context: Context, device: torch.device) -> No
             key = (spec.scaling, spec.num_train, spec.num_components)
             if key not in prepared:
                 prepared = {key: prepare(context.images, scaling=key[0], num_train=key[1], num_components=key[2])}
-            run: Callable[[RunSpec], Any] = lambda s: compute_run(s, prepared[key], context.images.num_classes, device)  # noqa: B023, E731
-            context.store.get(spec, run)
+            compute = partial(
+                compute_run, examples=prepared[key], num_classes=context.images.num_classes, device=device
+            )
+            context.store.get(spec, compute)
             bar.update(_cost(spec))
 
 
-def _cost(spec: RunSpec) -> int:
-    """Return a rough number of microseconds on two cores, for the progress bar: see the measured costs in the docs."""
-    hyper = 2 if spec.architecture == "hyper-residual" else 1
-    training = 500 * 40 * spec.measure_at[-1] if spec.width >= 100 else 500 * 8 * spec.measure_at[-1]
-    products = len(spec.measure_at) * spec.spectrum_examples
-    inputs = spec.num_components or 3072
-    size = inputs * spec.width + (spec.depth - 1) * spec.width**2
-    return int(
-        hyper * (training + products * (2 * spec.num_probes * 40 * size / 7e5 + (2.2 * size if spec.exact else 0)))
-    )
+def _cost(spec: RunSpec) -> float:
+    """Return a rough number of seconds on two cores, for the progress bar."""
+    size = (spec.num_components or 3072) * spec.width + (spec.depth - 1) * spec.width**2
+    gradient = 1e-6 + 5.5e-11 * size  # an example
+    products = 2 * spec.num_probes + (2 * size if spec.exact else 0)
+    examples = 500 * spec.measure_at[-1] + len(spec.measure_at) * spec.spectrum_examples * products
+    return examples * gradient * (2 if spec.architecture == "hyper-residual" else 1)
 
 
 def _report(name: str, specs: list[RunSpec], context: Context) -> None:
@@ -132,9 +132,9 @@ def _report(name: str, specs: list[RunSpec], context: Context) -> None:
         results = [figure3.Results(condition, specs, context.store) for condition in CONDITIONS.values()]
         images = 2 * min(size.num_train or len(context.images.train[0]), len(context.images.train[0]))
         caption = (
-            f"{label}; {size.runs} runs each, {size.depth}x{size.width} networks, {images:,} training images (mirrored); error "
-            f"bars: standard errors over runs;\nspectra: {size.num_probes} probes, {size.spectrum_examples:,} examples, "
-            "mixture fitted on the paper's grid"
+            f"{label}; {size.runs} runs each, {size.depth}x{size.width} networks, {images:,} images with mirrors; "
+            f"error bars: standard errors over runs;\nspectra: {size.num_probes} probes, {size.spectrum_examples:,} "
+            "examples, mixture fitted on the paper's grid"
         )
         figure3_plot.draw(results, caption, path)
         numbers: Any = {result.condition.name: result.summary() for result in results}

@@ -42,7 +42,8 @@ class RunSpec:
     Parameters
     ----------
     data, num_train, num_components
-        Fingerprint of the images, how many are used before mirroring (None: all), and principal components (None: pixels).
+        Fingerprint of the images, how many are used before mirroring (None: all), and principal components (None: the
+        pixels themselves).
     architecture, depth, width, scaling, hidden_start, seed
         The network, its inputs and its start.
     measure_at
@@ -117,8 +118,8 @@ def compute_run(spec: RunSpec, examples: Examples, num_classes: int, device: tor
     -------
     dict
         ``train_accuracy`` and ``test_accuracy``, shape (T,); ``samples``, moments of each probe, shape (T, P, 4);
-        ``eigenvalues``, shape (T, N), where they are asked for; ``diverged``, shape (T,): whether a loss, a moment or an
-        eigenvalue was not finite, after which the rest is NaN.
+        ``eigenvalues``, shape (T, N), where they are asked for; ``diverged``, shape (T,): whether a loss, a moment or
+        an eigenvalue was not finite, after which the rest is NaN.
     """
     network = SkipNetwork(
         spec.architecture,

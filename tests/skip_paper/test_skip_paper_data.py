@@ -1,0 +1,182 @@
+"""Image data: true formats, damaged and hostile files, where data are looked for, and what is done with them."""
+
+import hashlib
+import io
+import json
+import pickle
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skip_paper import data
+from skip_paper.cifar_files import Layout, find_layout, parse_binary, parse_pickle, read_split
+from skip_paper.data import REPOSITORY, Images, load_digits, load_images, prepare, principal_components
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (6, 3072), dtype=np.uint8)
+COARSE, FINE = np.arange(6) % 20, np.arange(6) % 100
+BINARY = np.column_stack([COARSE, FINE, IMAGES]).astype(np.uint8).tobytes()
+SMALL_LAYOUT = Layout("cifar-100-binary", "cifar-100-binary.tar.gz", {"train": (("train.bin", 6),)}, 2, 20)
+
+
+def test_binary_records():
+    images, labels = parse_binary(BINARY, "train.bin", 6, 2, 20)
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(labels, COARSE)
+
+
+def test_truncated_and_altered_binary_files():
+    with pytest.raises(ValueError, match=r"train.bin must have 18,444 bytes .6 images.; it has 18,443.*truncated"):
+        parse_binary(BINARY[:-1], "train.bin", 6, 2, 20)
+    with pytest.raises(ValueError, match=r"Labels of train.bin must lie in 0\.\.19; image 0 has 77.*altered"):
+        parse_binary(b"\x4d" + BINARY[1:], "train.bin", 6, 2, 20)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+@pytest.mark.parametrize("as_bytes", [True, False])
+def test_pickled_batches(protocol, as_bytes):
+    batch = {"data": IMAGES, "coarse_labels": COARSE.tolist(), "filenames": ["a.png"]}
+    content = pickle.dumps({k.encode(): v for k, v in batch.items()} if as_bytes else batch, protocol=protocol)
+    images, labels = parse_pickle(content, "train", 6, b"coarse_labels", 20)
+    np.testing.assert_array_equal(images, IMAGES)
+    np.testing.assert_array_equal(labels, COARSE)
+
+
+class Hostile:
+    def __reduce__(self):
+        return print, ("this must not run",)
+
+
+def test_hostile_pickle_is_refused_and_not_run(capsys):
+    with pytest.raises(ValueError, match=r"it names builtins\.print, which no CIFAR batch holds"):
+        parse_pickle(pickle.dumps({b"data": Hostile()}), "train", 6, b"coarse_labels", 20)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ([1], "train must hold a dictionary; found list"),
+        ({b"data": IMAGES}, "train must hold 'coarse_labels'; found"),
+        (
+            {b"data": IMAGES[:3], b"coarse_labels": [0] * 6},
+            r"'data' of train must be uint8 of shape \(6, 3072\); found",
+        ),
+        ({b"data": IMAGES, b"coarse_labels": [0] * 5}, "must be a list of 6 integers; found 5"),
+        ({b"data": IMAGES, b"coarse_labels": [20] * 6}, "image 0 has 20"),
+    ],
+)
+def test_altered_pickles(batch, message):
+    with pytest.raises(ValueError, match=message):
+        parse_pickle(pickle.dumps(batch), "train", 6, b"coarse_labels", 20)
+
+
+def test_truncated_pickle():
+    with pytest.raises(ValueError, match="its 100 bytes cannot be read"):
+        parse_pickle(pickle.dumps({b"data": IMAGES})[:100], "train", 6, b"coarse_labels", 20)
+
+
+def test_archive_and_damaged_archive(tmp_path):
+    path = tmp_path / "cifar-100-binary.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo("cifar-100-binary/train.bin")
+        member.size = len(BINARY)
+        archive.addfile(member, io.BytesIO(BINARY))
+    layout, place = find_layout(tmp_path, "cifar100", "train")
+    assert (layout.folder, place) == ("cifar-100-binary", path)
+    np.testing.assert_array_equal(read_split(SMALL_LAYOUT, path, "train")[0], IMAGES)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ValueError, match=r"cifar-100-binary\.tar\.gz \(5,000 bytes\) must be a whole archive"):
+        read_split(SMALL_LAYOUT, path, "train")
+
+
+def write_tiles(folder, images, labels, digest):
+    """Write the lossless tile layout: PNG tiles in .npz shards beside a manifest."""
+    manifest = {"cifar100-fine-to-coarse": [label % 20 for label in range(100)]}
+    for split in ("train", "test"):
+        buffer = io.BytesIO()
+        pixels = images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        Image.fromarray(pixels.reshape(-1, 32, 3)).save(buffer, "PNG")
+        np.savez(folder / f"cifar100-{split}-0.npz", labels=labels, tile0=np.frombuffer(buffer.getvalue(), np.uint8))
+        manifest[f"cifar100-{split}"] = {"shards": 1, "sha256_of_uint8_rows": digest}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_tiles(tmp_path):
+    write_tiles(tmp_path, IMAGES, FINE + 20, hashlib.sha256(IMAGES.tobytes()).hexdigest())
+    images = load_images("cifar100", tmp_path)
+    np.testing.assert_array_equal(images.train[0], IMAGES)
+    np.testing.assert_array_equal(images.test[1], COARSE)
+    assert (images.title, images.num_classes) == ("CIFAR-100, coarse labels", 20)
+    write_tiles(tmp_path, IMAGES, FINE, "0" * 64)
+    with pytest.raises(ValueError, match=r"images of cifar100-train .* do not match manifest.json"):
+        load_images("cifar100", tmp_path)
+
+
+def test_a_given_folder_without_data_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match=r"--data must be a folder with CIFAR-100, .* found none in"):
+        load_images("cifar100", tmp_path)
+
+
+def test_found_folder_comes_before_the_network(tmp_path, monkeypatch):
+    write_tiles(tmp_path, IMAGES, FINE, hashlib.sha256(IMAGES.tobytes()).hexdigest())
+    monkeypatch.setenv("HESSDENS_DATA", str(tmp_path))
+    monkeypatch.setattr(data, "_download", lambda name: pytest.fail("downloaded"))
+    assert load_images("cifar100").title == "CIFAR-100, coarse labels"
+
+
+def test_without_data_and_network_the_digits_are_used_and_it_is_said(monkeypatch, capsys):
+    def refuse(*arguments, **keywords):
+        raise OSError("no network")
+
+    monkeypatch.setattr(data, "_usual_places", list)
+    monkeypatch.setattr("pooch.retrieve", refuse)
+    images = load_images("cifar100")
+    assert images.title == "digits (scikit-learn), not CIFAR"
+    assert "could not be downloaded: no network" in (err := capsys.readouterr().err)
+    assert "do not reproduce the paper" in err
+
+
+def test_digits():
+    images = load_digits()
+    assert (images.train[0].shape, images.test[0].shape) == ((1438, 64), (359, 64))
+    assert (images.train[0].max(), images.num_classes) == (255, 10)
+
+
+def test_mirror_images_and_scaling():
+    pixels = np.arange(12, dtype=np.uint8).reshape(1, 12) * 20
+    images = Images("t", (2, 2, 3), 2, (pixels, np.array([1])), (pixels, np.array([1])))
+    train = prepare(images, scaling="unit").train
+    np.testing.assert_allclose(train[0][0] * 255, pixels[0])
+    mirrored = pixels.reshape(2, 2, 3)[:, :, ::-1].reshape(-1)
+    np.testing.assert_allclose(train[0][1] * 255, mirrored, rtol=1e-6)
+    assert train[1].tolist() == [1, 1]
+    digits = load_digits()
+    centred = prepare(digits, num_train=100)
+    assert len(centred.train[0]) == 200
+    np.testing.assert_allclose(centred.train[0].mean(dim=0), 0, atol=1e-6)
+    assert centred.test[0].mean().abs() < 0.1, "the test images are less the training mean"
+    standard = prepare(digits, scaling="standardised").train[0]
+    spread = standard.std(dim=0)
+    assert ((spread - 1).abs() < 1e-3).float().mean() > 0.8
+
+
+def test_principal_components_against_singular_vectors():
+    rows = torch.randn(50, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([5.0, 4, 3, 2, 1, 0.5]) + 3
+    basis = principal_components(rows, 3)
+    _, _, vectors = np.linalg.svd((rows - rows.mean(dim=0)).numpy(), full_matrices=False)
+    np.testing.assert_allclose(np.abs(np.sum(basis.numpy().T * vectors[:3], axis=1)), 1, rtol=1e-4)
+    assert prepare(load_digits(), num_components=128).num_inputs == 64
+
+
+@pytest.mark.data
+def test_real_cifar():
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no folder shared/data beside the repository")
+    images = load_images("cifar100", folder)
+    assert images.train[0].shape == (50_000, 3072)
+    assert images.test[0].shape == (10_000, 3072)
+    assert np.bincount(images.train[1]).tolist() == [2500] * 20, "coarse classes are balanced"
