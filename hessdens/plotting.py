@@ -69,7 +69,7 @@ def plot_density(
     _place_ticks(ax, linear_width)
     ax.set_xlabel("eigenvalue of the Hessian")
     ax.set_ylabel("spectral density")
-    _limit_y(ax, exact if exact is not None else density)
+    _limit_y(ax, exact if exact is not None else density, linear_width)
     if exact is not None or label is not None:
         ax.legend(frameon=False)
     return ax
@@ -112,10 +112,13 @@ def _place_ticks(ax: "Axes", linear_width: float) -> None:
     ax.set_xticks([], minor=True)
 
 
-def _limit_y(ax: "Axes", reference: Density) -> None:
-    """Start the axis below the density of a single eigenvalue, where N is known, or 15 decades below the peak."""
+def _limit_y(ax: "Axes", reference: Density, linear_width: float) -> None:
+    """Show all that is drawn, from below the density of one eigenvalue, or 15 decades below the peak."""
+    drawn = [np.asarray(line.get_ydata())[1:] for line in ax.lines if line.get_transform() == ax.transData]
+    drawn += [patch.get_data()[0] for patch in ax.patches if hasattr(patch, "get_data")]
+    top = 5 * max(float(np.nanmax(values)) for values in drawn if len(values))
+    bottom = top * 1e-15
     if isinstance(reference, Spectrum):
-        _, edges = _histogram(reference, ax.xaxis.get_transform().linear_width)  # type: ignore[attr-defined]
-        ax.set_ylim(bottom=0.1 / (reference.size * np.diff(edges).max()))
-    else:
-        ax.set_ylim(bottom=ax.get_ylim()[1] * 1e-15)
+        _, edges = _histogram(reference, linear_width)
+        bottom = 0.1 / (reference.size * np.diff(edges).max())
+    ax.set_ylim(bottom, top)

@@ -25,6 +25,7 @@ def test_histogram_has_unit_area_and_shows_single_outliers():
     values, edges, _ = ax.patches[-1].get_data()
     assert np.sum(values * np.diff(edges)) == pytest.approx(1)
     assert values[np.searchsorted(edges, 40.0) - 1] > ax.get_ylim()[0] > 0
+    assert values.max() < ax.get_ylim()[1] < 100 * values.max()
     assert edges[0] < -1
     assert edges[-1] > 40
 

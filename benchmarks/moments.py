@@ -1,0 +1,98 @@
+"""Error of Skilling's moments against the number of products, on exact spectra of trained networks.
+
+    python benchmarks/moments.py [--width 16] [--steps 0 200 600] [--seeds 20]
+
+For 10-layer plain networks on the images that the example finds (CIFAR-100, else digits): relative root-mean-square
+error of m_1..m_4 over seeds, the reported standard error beside it, and the seconds that the products took.
+"""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
+
+from skip_paper.data import load_images, prepare
+from skip_paper.networks import SkipNetwork
+from skip_paper.training import train
+
+from hessdens import exact_spectrum, hessian_operator, spectral_moments
+
+RESULTS = Path(__file__).resolve().parent / "results" / "moments.json"
+PROBES = (5, 25, 100)
+
+
+def measure(network, batch, seeds):
+    operator = hessian_operator(network, nn.CrossEntropyLoss(), [batch])
+    reference = hessian_operator(network.double(), nn.CrossEntropyLoss(), [(batch[0].double(), batch[1])])
+    exact = exact_spectrum(reference)
+    network.float()
+    rows = []
+    for distribution in ("gaussian", "rademacher"):
+        start = time.perf_counter()
+        pool = [
+            spectral_moments(operator, num_probes=PROBES[-1], seed=s, distribution=distribution) for s in range(seeds)
+        ]
+        seconds = (time.perf_counter() - start) / (seeds * 2 * PROBES[-1])
+        for probes in PROBES:  # fewer probes are the first of more
+            samples = np.array([moments.samples[:probes] for moments in pool])
+            relative = samples.mean(axis=1) / exact.moments(4) - 1
+            reported = samples.std(axis=1, ddof=1) / np.sqrt(probes) / np.abs(exact.moments(4))
+            rows.append(
+                {
+                    "distribution": distribution,
+                    "products": 2 * probes,
+                    "rmse": np.sqrt((relative**2).mean(axis=0)).tolist(),
+                    "reported_error": np.sqrt((reported**2).mean(axis=0)).tolist(),
+                    "milliseconds_per_product": 1e3 * seconds,
+                }
+            )
+    return exact, rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--steps", type=int, nargs="+", default=[0, 200, 600])
+    parser.add_argument("--examples", type=int, default=1000)
+    parser.add_argument("--seeds", type=int, default=20)
+    options = parser.parse_args()
+    images = load_images("cifar100", options.data)
+    examples = prepare(images, num_components=128)
+    network = SkipNetwork("plain", examples.num_inputs, images.num_classes, depth=10, width=options.width, seed=0)
+    batch = tuple(part[: options.examples] for part in examples.train)
+    table = []
+    print(f"{images.title}, 10x{options.width} plain network, {options.examples} examples, {options.seeds} seeds")
+    for _, steps in zip(train(network, *examples.train, measure_at=options.steps, seed=0), options.steps, strict=True):
+        exact, rows = measure(network, batch, options.seeds)
+        print(f"\nafter {steps} steps: {exact}")
+        print(
+            "probes      products   relative RMSE of m_1..m_4           reported standard error            ms/product"
+        )
+        for row in rows:
+            errors, reported = (" ".join(f"{e:8.4f}" for e in row[name]) for name in ("rmse", "reported_error"))
+            speed = row["milliseconds_per_product"]
+            print(f"{row['distribution']:10s} {row['products']:8d}   {errors}   {reported} {speed:8.2f}")
+        table.append({"steps": steps, "size": exact.size, "rows": rows})
+    content = {
+        "date": date.today().isoformat(),
+        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "data": images.title,
+        "arguments": {k: v for k, v in vars(options).items() if k != "data"},
+        "table": table,
+    }
+    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
