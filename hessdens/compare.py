@@ -68,7 +68,7 @@ class Comparison:
 
     @property
     def relative_errors(self) -> FloatArray:
-        """(estimate - exact) / |exact| of each moment; infinite or NaN where the exact moment is 0."""
+        """(estimate - exact) / abs(exact) of each moment; infinite or NaN where the exact moment is 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return (self.moments - self.exact_moments) / np.abs(self.exact_moments)
 

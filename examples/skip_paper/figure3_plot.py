@@ -87,7 +87,7 @@ def _draw_spectra(ax: Axes, result: Results) -> None:
     ax.set_yscale("log")
     ax.set_ylim(1e-13, 1e4)
     ax.set_xscale("asinh", linear_width=0.1)
-    ax.set_xticks([-100, -10, -1, 0, 1, 10, 100], minor=False)
+    ax.set_xticks([-100, -1, 0, 1, 100], minor=False)
     ax.set_xticks([], minor=True)
     ax.set_xlabel("eigenvalue")
     ax.set_ylabel(f"fitted density after {epoch} epochs")
