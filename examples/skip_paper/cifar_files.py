@@ -125,7 +125,7 @@ def parse_binary(content: bytes, name: str, count: int, label_bytes: int, num_cl
             "It is truncated or altered: fetch it again."
         )
     records = np.frombuffer(content, np.uint8).reshape(count, label_bytes + PIXELS)
-    labels = _checked_labels(records[:, 0], name, num_classes)
+    labels = checked_labels(records[:, 0], name, num_classes)
     return np.ascontiguousarray(records[:, label_bytes:]), labels
 
 
@@ -148,7 +148,7 @@ def parse_pickle(content: bytes, name: str, count: int, key: bytes, num_classes:
     if not isinstance(labels, list) or len(labels) != count or not all(type(label) is int for label in labels):
         size = len(labels) if isinstance(labels, list) else type(labels).__name__
         raise ValueError(f"{key.decode()!r} of {name} must be a list of {count:,} integers; found {size}.")
-    return images, _checked_labels(np.array(labels), name, num_classes)
+    return images, checked_labels(np.array(labels), name, num_classes)
 
 
 class ForbiddenPickleError(pickle.UnpicklingError):
@@ -186,7 +186,8 @@ def _entry(batch: Any, key: bytes, name: str) -> Any:
     raise ValueError(f"{name} must hold {key.decode()!r}; found {sorted(map(str, batch))}.")
 
 
-def _checked_labels(labels: NDArray[Any], name: str, num_classes: int) -> NDArray[np.int64]:
+def checked_labels(labels: NDArray[Any], name: str, num_classes: int) -> NDArray[np.int64]:
+    """Return labels as integers; ValueError, naming the file and the first image, if one is out of range."""
     labels = labels.astype(np.int64)
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if len(wrong):

@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skip_paper.cifar_files import find_layout, read_split
+from skip_paper.cifar_files import LAYOUTS, find_layout, read_split
 from skip_paper.cifar_tiles import has_tiles, read_tiles
 
 Scaling = Literal["centred", "standardised", "unit"]
+VARIABLE = "HESSDENS_DATA"
 REPOSITORY = Path(__file__).resolve().parents[2]
 URL = "https://www.cs.toronto.edu/~kriz/"
 # Archive and md5 as its authors publish them on the page of URL.
@@ -60,22 +61,22 @@ class Examples:
 def load_images(name: str, directory: Path | None = None) -> Images:
     """Return CIFAR from ``directory``, else found, else downloaded; else the digits that scikit-learn embeds.
 
+    The environment variable HESSDENS_DATA names a directory as well as the argument does.
+
     Raises
     ------
     ValueError
-        If ``directory`` is given and does not hold the data set, or a file is damaged.
+        If a directory is named and does not hold the data set, or a file is damaged.
     """
-    for place in [directory] if directory is not None else _usual_places():
+    named = _named_place(directory)
+    for place in [named[1]] if named else _usual_places():
         if has_tiles(place, name):
             return _images(name, [read_tiles(place, name, split) for split in ("train", "test")])
         found = find_layout(place, name, "train")
         if found is not None:
             return _images(name, [read_split(*found, split) for split in ("train", "test")])
-    if directory is not None:
-        raise ValueError(
-            f"--data must be a folder with {TITLES[name]}, unpacked or as its official .tar.gz; "
-            f"found none in {directory}."
-        )
+    if named:
+        raise ValueError(_nothing_found(name, *named))
     try:
         archive = _download(name)
     except Exception as error:
@@ -148,6 +149,24 @@ def _images(name: str, splits: list[tuple[NDArray[np.uint8], NDArray[np.int64]]]
     return Images(TITLES[name], (3, 32, 32), num_classes, splits[0], splits[1])
 
 
+def _named_place(directory: Path | None) -> tuple[str, Path] | None:
+    """Return the directory that the user names, after how it was named."""
+    if directory is not None:
+        return "--data", directory
+    if os.environ.get(VARIABLE):
+        return VARIABLE, Path(os.environ[VARIABLE])
+    return None
+
+
+def _nothing_found(name: str, option: str, directory: Path) -> str:
+    wanted = [item for layout in LAYOUTS[name] for item in (f"{layout.folder}/", layout.archive)]
+    found = "found none in" if directory.is_dir() else "there is no folder"
+    return (
+        f"{option} must be a folder with {TITLES[name]}: one of {', '.join(wanted)} or {name}-train-0.npz with "
+        f"manifest.json; {found} {directory}."
+    )
+
+
 def _usual_places() -> list[Path]:
     places = [
         Path.cwd() / "data",
@@ -155,8 +174,6 @@ def _usual_places() -> list[Path]:
         REPOSITORY.parent / "data",
         REPOSITORY.parent / "shared" / "data",
     ]
-    if "HESSDENS_DATA" in os.environ:
-        places.insert(0, Path(os.environ["HESSDENS_DATA"]))
     return [*places, _cache()]
 
 

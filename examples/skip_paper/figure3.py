@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from skip_paper.data import Images
-from skip_paper.fits import Fractions, fit_fractions, mean_and_error
+from skip_paper.fits import Fractions, describe_fits, fit_fractions, mean_and_error
 from skip_paper.networks import ARCHITECTURES
 from skip_paper.presets import Preset
 from skip_paper.runs import CONDITIONS, Arrays, Condition, RunSpec, RunStore
@@ -86,6 +86,7 @@ class Results:
             "runs": {a: len(runs) for a, runs in self.runs.items()},
             "diverged_runs": {a: sum(bool(run["diverged"].any()) for run in runs) for a, runs in self.runs.items()},
             "fits_on_edge": {a: f.on_edge.mean(axis=0).tolist() for a, f in self.fractions.items()},
+            "fits": {a: describe_fits(f.fits) for a, f in self.fractions.items()},
             "quantities": quantities,
         }
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hessdens import Spectrum
-from skip_paper.fits import fit_fractions
+from skip_paper.fits import describe_fits, fit_fractions
 from skip_paper.presets import Preset
 from skip_paper.runs import CONDITIONS, RunSpec, RunStore
 
@@ -64,12 +64,13 @@ class Regression:
 
 @dataclass(frozen=True)
 class Points:
-    """One point a network and time: exact and estimated fractions."""
+    """One point a network and time: exact and estimated fractions, which count, and what the fits are like."""
 
     actual: dict[str, Array]
     estimated: dict[str, Array]
     on_edge: NDArray[np.bool_]
     selected: NDArray[np.bool_]
+    fits: dict[str, Any] | None = None
 
     def regression(self, quantity: str) -> Regression | None:
         """Return the regression over the selected points; None for fewer than three or a single actual value."""
@@ -92,6 +93,7 @@ class Points:
             "points": len(self.selected),
             "selected": int(self.selected.sum()),
             "fits_on_edge": int(self.on_edge.sum()),
+            "fits": self.fits,
         }
         for quantity in self.actual:
             regression = self.regression(quantity)
@@ -119,4 +121,5 @@ def collect(all_specs: list[RunSpec], store: RunStore) -> Points:
         {"degenerate": fractions.degenerate[usable], "negative": fractions.negative[usable]},
         fractions.on_edge[usable],
         degenerate >= LEAST_DEGENERATE,
+        describe_fits(fractions.fits),
     )

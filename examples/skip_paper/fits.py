@@ -1,12 +1,13 @@
 """The paper's estimate of degenerate and negative fractions from stored moment samples."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens import MixtureFit, Moments, fit_mixture
+from hessdens import MixtureFit, fit_mixture
 
 Array = NDArray[np.float64]
 
@@ -41,9 +42,20 @@ def fit_fractions(samples: Array) -> Fractions:
     )
 
 
-def moments_of(samples: Array, size: int) -> Moments:
-    """Return stored samples, shape (P, 4), as `Moments`."""
-    return Moments.from_samples(samples, size=size, num_matvecs=2 * len(samples))
+def describe_fits(fits: NDArray[Any]) -> dict[str, Any]:
+    """Return how many fits touch each edge of the grid, how many were impossible, and the median objective.
+
+    The objective is the sum of the relative errors of the four moments: 0 for a mixture that has the moments.
+    """
+    found = [fit for fit in fits.flat if fit is not None]
+    edges = Counter(edge for fit in found for edge in fit.on_edge)
+    return {
+        "fits": len(found),
+        "without_fit": fits.size - len(found),
+        "edges": dict(sorted(edges.items())),
+        "median_objective": float(np.median([fit.objective for fit in found])) if found else None,
+        "poor_fits": sum(fit.is_poor for fit in found),
+    }
 
 
 def mean_and_error(values: Array) -> tuple[Array, Array]:

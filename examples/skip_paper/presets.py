@@ -45,7 +45,7 @@ PRESETS = {
     "laptop": Preset(
         "laptop",
         Figure3Size(3, 4, None, depth=20, width=128, spectrum_examples=2_000, num_probes=8),
-        FigureS3Size(4, 16, (0, 5, 20, 60), spectrum_examples=500, num_probes=32),
+        FigureS3Size(6, 24, (0, 20), spectrum_examples=500, num_probes=32),
     ),
     "paper": Preset(
         "paper",

@@ -112,13 +112,13 @@ def _compute(specs: list[RunSpec], context: Context, device: torch.device) -> No
             bar.update(_cost(spec))
 
 
-def _cost(spec: RunSpec) -> float:
-    """Return a rough number of seconds on two cores, for the progress bar."""
+def _cost(spec: RunSpec) -> int:
+    """Return a rough number of milliseconds on two cores, for the progress bar."""
     size = (spec.num_components or 3072) * spec.width + (spec.depth - 1) * spec.width**2
     gradient = 1e-6 + 5.5e-11 * size  # an example
     products = 2 * spec.num_probes + (2 * size if spec.exact else 0)
     examples = 500 * spec.measure_at[-1] + len(spec.measure_at) * spec.spectrum_examples * products
-    return examples * gradient * (2 if spec.architecture == "hyper-residual" else 1)
+    return round(1000 * examples * gradient * (2 if spec.architecture == "hyper-residual" else 1))
 
 
 def _report(name: str, specs: list[RunSpec], context: Context) -> None:

@@ -18,6 +18,7 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (6, 3072), dtype=np.uint8)
 COARSE, FINE = np.arange(6) % 20, np.arange(6) % 100
 BINARY = np.column_stack([COARSE, FINE, IMAGES]).astype(np.uint8).tobytes()
+DIGEST = hashlib.sha256(IMAGES.tobytes()).hexdigest()
 SMALL_LAYOUT = Layout("cifar-100-binary", "cifar-100-binary.tar.gz", {"train": (("train.bin", 6),)}, 2, 20)
 
 
@@ -105,23 +106,61 @@ def write_tiles(folder, images, labels, digest):
 
 
 def test_tiles(tmp_path):
-    write_tiles(tmp_path, IMAGES, FINE + 20, hashlib.sha256(IMAGES.tobytes()).hexdigest())
+    write_tiles(tmp_path, IMAGES, FINE + 20, DIGEST)
     images = load_images("cifar100", tmp_path)
     np.testing.assert_array_equal(images.train[0], IMAGES)
     np.testing.assert_array_equal(images.test[1], COARSE)
     assert (images.title, images.num_classes) == ("CIFAR-100, coarse labels", 20)
-    write_tiles(tmp_path, IMAGES, FINE, "0" * 64)
-    with pytest.raises(ValueError, match=r"images of cifar100-train .* do not match manifest.json"):
+
+
+@pytest.mark.parametrize(
+    ("labels", "digest", "message"),
+    [
+        (FINE, "0" * 64, r"images of .*cifar100-train-\*\.npz do not match manifest.json"),
+        (FINE[:-1], DIGEST, r"must hold a label an image, 6; found 5"),
+        (FINE + 100, DIGEST, r"Labels of .*cifar100-train-\*\.npz must lie in 0\.\.99; image 0 has"),
+    ],
+)
+def test_altered_tiles(tmp_path, labels, digest, message):
+    write_tiles(tmp_path, IMAGES, labels, digest)
+    with pytest.raises(ValueError, match=message):
         load_images("cifar100", tmp_path)
 
 
-def test_a_given_folder_without_data_is_an_error(tmp_path):
+@pytest.mark.parametrize("kept", [0, 100, 2000, -1])
+def test_truncated_tiles(tmp_path, kept):
+    write_tiles(tmp_path, IMAGES, FINE, DIGEST)
+    path = tmp_path / "cifar100-test-0.npz"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ValueError, match=r"cifar100-test-0\.npz \([\d,]+ bytes\) must be a whole shard"):
+        load_images("cifar100", tmp_path)
+
+
+def test_missing_tiles(tmp_path):
+    write_tiles(tmp_path, IMAGES, FINE, DIGEST)
+    (tmp_path / "cifar100-test-0.npz").unlink()
+    with pytest.raises(ValueError, match=r"cifar100-test-0\.npz is missing; .* holds only a part"):
+        load_images("cifar100", tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"cifar100-fine-to-coarse": [1]}'])
+def test_damaged_manifest(tmp_path, content):
+    write_tiles(tmp_path, IMAGES, FINE, DIGEST)
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(ValueError, match=r"manifest\.json must be a JSON file that describes cifar100-train"):
+        load_images("cifar100", tmp_path)
+
+
+def test_a_named_folder_without_data_is_an_error(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"--data must be a folder with CIFAR-100, .* found none in"):
         load_images("cifar100", tmp_path)
+    monkeypatch.setenv("HESSDENS_DATA", str(tmp_path / "gone"))
+    with pytest.raises(ValueError, match=r"HESSDENS_DATA must be a folder .*; there is no folder .*gone"):
+        load_images("cifar100")
 
 
 def test_found_folder_comes_before_the_network(tmp_path, monkeypatch):
-    write_tiles(tmp_path, IMAGES, FINE, hashlib.sha256(IMAGES.tobytes()).hexdigest())
+    write_tiles(tmp_path, IMAGES, FINE, DIGEST)
     monkeypatch.setenv("HESSDENS_DATA", str(tmp_path))
     monkeypatch.setattr(data, "_download", lambda name: pytest.fail("downloaded"))
     assert load_images("cifar100").title == "CIFAR-100, coarse labels"
