@@ -1,8 +1,10 @@
 """Results to and from ``.npz`` files: atomic, without pickle, and tagged with what they hold."""
 
+import io
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any])
     handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, hessdens_kind=kind, hessdens_format=FORMAT, **arrays)
+            np.savez_compressed(file, **arrays, hessdens_names=sorted(arrays), hessdens_kind=kind, hessdens_format=FORMAT)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, destination)
@@ -39,18 +41,28 @@ def load_npz(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     ValueError
         If the file is not a result of hessdens, holds another kind, or was written by a newer version.
     """
+    content = io.BytesIO(Path(path).read_bytes())
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        with np.load(content, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise ValueError(f"A saved {kind} must be a whole .npz file without pickled objects; got {path}.") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
+        # OSError, RuntimeError: what zipfile raises for damaged headers with impossible offsets, methods or passwords.
+        raise ValueError(_damaged(kind, path)) from error
     found = str(arrays.pop("hessdens_kind", "no hessdens result"))
     if found != kind:
         raise ValueError(f"{path} must hold a saved {kind}; it holds {found}.")
+    if not {"hessdens_format", "hessdens_names"} <= arrays.keys():
+        raise ValueError(_damaged(kind, path))
     version = int(arrays.pop("hessdens_format"))
     if version > FORMAT:
         raise ValueError(f"{path} has format {version}, written by a newer hessdens; this one reads up to {FORMAT}.")
+    if sorted(arrays.pop("hessdens_names")) != sorted(arrays):
+        raise ValueError(_damaged(kind, path))
     return arrays
+
+
+def _damaged(kind: str, path: str | os.PathLike[str]) -> str:
+    return f"A saved {kind} must be a whole .npz file without pickled objects; got {path}."
 
 
 def readonly(array: Any, dtype: Any = np.float64) -> np.ndarray[Any, Any]:

@@ -45,3 +45,18 @@ def test_foreign_truncated_pickled_and_newer_files(tmp_path):
         np.savez(tmp_path / "new.npz", **{**archive, "hessdens_format": 99})
     with pytest.raises(ValueError, match="has format 99, written by a newer hessdens; this one reads up to 1"):
         Spectrum.load(tmp_path / "new.npz")
+
+
+def test_a_file_with_any_byte_altered_is_refused_or_unharmed(tmp_path):
+    path = tmp_path / "s.npz"
+    spectrum = Spectrum(np.arange(5.0))
+    spectrum.save(path)
+    content = path.read_bytes()
+    refused = 0
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0xFF]) + content[position + 1 :])
+        try:
+            np.testing.assert_array_equal(Spectrum.load(path).eigenvalues, spectrum.eigenvalues)
+        except ValueError:
+            refused += 1
+    assert refused > len(content) / 2
