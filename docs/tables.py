@@ -90,7 +90,7 @@ def _figure3(content: dict) -> str:
         for condition, summary in content["results"].items()
     )
     return (
-        f"{content['data']}, preset {content['preset']}. In brackets: the difference in standard errors of the difference; "
+        f"{content['date']}, {content['data']}, preset {content['preset']}. In brackets: the difference in standard errors of the difference; "
         "between -2 and 2 is not decided.\n\n"
         + _table(["condition", "quantity", "the paper's ordering", *epochs], rows)
         + f"\nFits on an edge of the paper's grid: {edges}.\n"
@@ -116,7 +116,7 @@ def _figure_s3(content: dict) -> str:
             ]
         )
     return (
-        f"{content['data']}, preset {content['preset']}; {results['selected']} of {results['points']} spectra are at least 99.8% "
+        f"{content['date']}, {content['data']}, preset {content['preset']}; {results['selected']} of {results['points']} spectra are at least 99.8% "
         f"degenerate; {results['fits_on_edge']} of all fits are on an edge of the paper's grid.\n\n"
         + _table(["fraction", "estimates", "mean estimate − actual", "slope", "r", "p", "n"], rows)
     )

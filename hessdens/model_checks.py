@@ -25,9 +25,14 @@ class LossModule(nn.Module):
         self._forward = forward
 
     @property
+    def loss_fn(self) -> Callable[[Any, Any], Tensor]:
+        """The function of outputs and targets."""
+        return self._loss_fn[0]
+
+    @property
     def reduction(self) -> str:
         """The loss function's own word on its reduction, or an empty string."""
-        return str(getattr(self._loss_fn[0], "reduction", ""))
+        return str(getattr(self.loss_fn, "reduction", ""))
 
     def forward(self, batch: Any) -> Tensor:
         """Return the loss of one batch."""
@@ -36,7 +41,7 @@ class LossModule(nn.Module):
         else:
             inputs, targets = batch
             outputs = self.model(inputs)
-        return self._loss_fn[0](outputs, targets)
+        return self.loss_fn(outputs, targets)
 
     def value(self, batch: Any, parameters: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of one batch at these values of some parameters, as a pure function.
@@ -152,6 +157,13 @@ def _check_mean(loss: LossModule, batch: Any, weight: Callable[[Any], float], wh
             )
             + " If it is a mean with other weights pass num_examples=; if batches must not be cut, split_batches=False."
         )
+
+
+def check_finite(value: Tensor, checksum: Tensor, index: int) -> None:
+    """Raise ValueError naming the batch unless the loss and a sum over its gradient are finite."""
+    if not torch.isfinite(value + checksum):
+        what = "gradient" if torch.isfinite(value) else "loss"
+        raise ValueError(f"The loss and its gradient must be finite; the {what} of batch {index} is not.")
 
 
 def _mean_message(reason: str) -> str:

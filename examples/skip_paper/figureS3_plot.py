@@ -9,7 +9,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from skip_paper.figureS3 import LEAST_DEGENERATE, Points
+from skip_paper.figureS3 import LEAST_DEGENERATE, Points, Regression
 
 NUM_BINS = 6
 
@@ -24,7 +24,8 @@ def draw(points: Points, caption: str, path: Path) -> None:
         ax.set_xlabel("actual")
         ax.set_ylabel("estimated by the mixture")
         ax.ticklabel_format(useOffset=False)
-    axes[0].legend(fontsize=8, frameon=False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=5, fontsize=8, frameon=False)
     figure.supxlabel(caption, fontsize=8)
     figure.savefig(path, dpi=160)
     plt.close(figure)
@@ -46,8 +47,9 @@ def _draw_panel(ax: Axes, points: Points, quantity: str) -> None:
         _draw_regression(ax, points, quantity, line)
     outside = int((~chosen).sum())
     ax.annotate(
+        f"{_describe(points.regression(quantity))}\n"
         f"{outside} of {len(chosen)} points with less than {LEAST_DEGENERATE:.1%} degenerate left out",
-        (0.5, -0.16), xycoords="axes fraction", ha="center", fontsize=8,
+        (0.5, -0.22), xycoords="axes fraction", ha="center", fontsize=8,
     )  # fmt: skip
 
 
@@ -64,14 +66,17 @@ def _draw_bins(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
 def _draw_regression(ax: Axes, points: Points, quantity: str, x: np.ndarray) -> None:
     regression = points.regression(quantity)
     if regression is None:
-        ax.annotate("too few distinct points for a regression", (0.5, 0.5), xycoords="axes fraction", ha="center")
         return
     dense = np.linspace(*x, 100)
     line, half = regression.band(dense / 100)
     ax.plot(dense, 100 * line, color="tab:blue", label="linear regression, 95% band")
     ax.fill_between(dense, 100 * (line - half), 100 * (line + half), color="tab:blue", alpha=0.2, lw=0)
-    ax.annotate(
-        f"slope {regression.slope:.2g}, r = {regression.r:.2f}\n"
-        f"p = {regression.p_value:.1g}, n = {regression.num_points}",
-        (0.97, 0.05), xycoords="axes fraction", ha="right", fontsize=9,
-    )  # fmt: skip
+
+
+def _describe(regression: Regression | None) -> str:
+    if regression is None:
+        return "too few distinct points for a regression"
+    return (
+        f"slope {regression.slope:.2g}, r = {regression.r:.2f}, p = {regression.p_value:.1g}, "
+        f"n = {regression.num_points}"
+    )

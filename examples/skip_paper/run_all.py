@@ -1,6 +1,7 @@
 """Reproduces figures of Orhan & Pitkow (2018): ``python examples/skip_paper/run_all.py --help``."""
 
 import argparse
+import datetime
 import json
 import os
 import sys
@@ -152,7 +153,13 @@ def _report(name: str, specs: list[RunSpec], context: Context) -> None:
         figureS3_plot.draw(points, caption, path)
         numbers = points.summary()
         print(f"figS3: {json.dumps(numbers, indent=1)}")
-    _write(path.with_suffix(".json"), {"data": context.images.title, "preset": context.preset.name, "results": numbers})
+    header = {
+        "date": datetime.date.today().isoformat(),
+        "torch": torch.__version__,
+        "data": context.images.title,
+        "preset": context.preset.name,
+    }
+    _write(path.with_suffix(".json"), {**header, "results": numbers})
 
 
 def _print_orderings(numbers: Any) -> None:
