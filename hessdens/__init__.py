@@ -9,6 +9,7 @@ from hessdens.grid import Grid
 from hessdens.mixture import SkewNormalMixture
 from hessdens.moments import Moments
 from hessdens.operators import Operator, as_operator
+from hessdens.plan import Plan
 from hessdens.plotting import plot_density
 from hessdens.spectrum import Spectrum
 
@@ -21,6 +22,7 @@ __all__ = [
     "MixtureFit",
     "Moments",
     "Operator",
+    "Plan",
     "SkewNormalMixture",
     "Spectrum",
     "as_operator",

@@ -1,24 +1,38 @@
 """Curvature of a loss as an operator on the parameters: exact Hessian-vector products for any model."""
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad_and_value, jvp, vjp, vmap
 
 from hessdens.batches import RepeatedPasses, batch_length, slice_batch
+from hessdens.differences import DifferenceProducts
+from hessdens.feedforward import FeedforwardProducts
+from hessdens.memory import MemoryModel, peak_memory
 from hessdens.model_checks import LossModule, check_batch, check_loss, check_modules, check_parameters
 from hessdens.operators import Operator
 from hessdens.parameters import Selection, select_parameters
-
-# Probes in a block times parameters: measured on 2 cores, 10x16 and 10x32 networks gain 2.5 times from 64 probes over
-# 8, 20x128 networks (709,652 parameters) nothing.
-MAX_BLOCK_ENTRIES = 4_000_000
+from hessdens.plan import Mode, Plan, Planner, free_memory
+from hessdens.products import GeneralProducts, forward_over_reverse, is_differentiable_once_only, reverse_over_reverse
+from hessdens.tape import NotFeedforwardError
 
 Forward = Callable[[nn.Module, Any], tuple[Any, Any]]
+ENGINES: dict[Mode, Any] = {
+    "feedforward": FeedforwardProducts,
+    "forward-over-reverse": partial(GeneralProducts, forward_over_reverse),
+    "reverse-over-reverse": partial(GeneralProducts, reverse_over_reverse),
+    "central-differences": DifferenceProducts,
+}
+# Above this number of parameters, trials use one example and one probe.
+LARGE_MODEL = 10_000_000
+# Differences of gradients in float32 are right to about 1e-3 for a smooth loss; a wrong derivative is far off.
+TOLERANCE_OF_DIFFERENCES = 0.1
+# Blocks of work after which a measurement of some 20 blocks pays for itself.
+WORK_BEFORE_MEASURING = 60
 
 
 def hessian_operator(
@@ -30,8 +44,8 @@ def hessian_operator(
     parameters: Selection = None,
     num_examples: Callable[[Any], float] | None = None,
     split_batches: bool = True,
-    examples_per_block: int = 500,
-    probes_per_block: int | None = None,
+    plan: Plan | None = None,
+    memory_limit: int | None = None,
 ) -> "HessianOperator":
     """Return the Hessian of the mean loss over ``data`` with respect to the parameters of ``model``.
 
@@ -57,11 +71,14 @@ def hessian_operator(
         ``num_examples(batch)`` is the weight of a batch in the mean over ``data``: say, its number of unmasked tokens.
         Default: the first dimension of its first tensor.
     split_batches
-        Cut batches into blocks of at most ``examples_per_block`` examples. Switch it off where the loss is not a mean
+        Cut batches into blocks of examples, to save memory and time. Switch it off where the loss is not a mean
         over examples, or where the tensors of a batch cannot be cut along their first dimension.
-    examples_per_block, probes_per_block
-        The largest piece that is worked on at once. Memory is about that of ``probes_per_block + 2`` backward passes
-        over ``examples_per_block`` examples.
+    plan
+        How products are made, as far as it is not left to the library: see `Plan`. The library times a few blocks once
+        there is enough work for that to pay, so that results of two runs agree to rounding only, unless ``plan`` gives
+        all.
+    memory_limit
+        Bytes that a product may use beside the probes and the model. Default: half of what is free.
 
     Returns
     -------
@@ -73,6 +90,8 @@ def hessian_operator(
     ValueError
         If the data are empty, differ from pass to pass or lie on another device or dtype than the model; if the loss
         is not a scalar, is not a mean, is not finite or is random; if no parameter is left.
+    MemoryError
+        If a product does not fit into ``memory_limit``, even for one example and probe: raised by the product.
     TypeError
         If ``data`` can be iterated over once only, or is not an iterable of batches.
 
@@ -81,10 +100,6 @@ def hessian_operator(
     Cost of a product: about 3 gradients (forward-over-reverse differentiation), one pass over the data for all probes.
     Source: B. A. Pearlmutter, Fast exact multiplication by the Hessian (1994).
     """
-    if examples_per_block < 1 or (probes_per_block is not None and probes_per_block < 1):
-        raise ValueError(
-            f"Blocks must have at least 1 example and 1 probe; got {examples_per_block} and {probes_per_block}."
-        )
     check_modules(model)
     device = check_parameters(model)
     passes = RepeatedPasses(data)
@@ -95,8 +110,8 @@ def hessian_operator(
     weight(first)
     check_loss(loss, first, weight, splits=split_batches)
     selected = select_parameters(model, parameters, loss, first)
-    blocks = (examples_per_block if split_batches else None, probes_per_block)
-    return HessianOperator(loss, passes, weight, selected, first, *blocks)
+    is_pair = forward is None
+    return HessianOperator(loss, passes, weight, selected, first, is_pair, split_batches, plan or Plan(), memory_limit)
 
 
 class HessianOperator(Operator):
@@ -106,8 +121,12 @@ class HessianOperator(Operator):
     ----------
     parameter_names
         The selected parameters, in the order of their entries in a vector.
-    mode
-        "forward-over-reverse", or "reverse-over-reverse" for a model that torch cannot differentiate forward.
+    modes
+        Those that this model allows, of which the plan has one.
+    plan
+        The `Plan` of the latest product; before the first, what it starts from.
+    product_error
+        For central differences, the measured relative error of the latest product; else None: exact to rounding.
     """
 
     def __init__(
@@ -117,95 +136,151 @@ class HessianOperator(Operator):
         weight: Callable[[Any], float],
         parameters: dict[str, nn.Parameter],
         first_batch: Any,
-        examples_per_block: int | None,
-        probes_per_block: int | None,
+        is_pair: bool,
+        splits: bool,
+        plan: Plan,
+        memory_limit: int | None,
     ) -> None:
         self._loss, self._passes, self._weight, self._parameters = loss, passes, weight, parameters
-        self._examples_per_block = examples_per_block
-        self._sizes = [parameter.numel() for parameter in parameters.values()]
+        self._first_batch, self._is_pair, self._splits = first_batch, is_pair, splits
         leader = next(iter(parameters.values()))
-        self.size, self.dtype, self.device = sum(self._sizes), leader.dtype, leader.device
-        self._probes_per_block = probes_per_block or max(8, min(64, MAX_BLOCK_ENTRIES // self.size))
+        self.size = sum(parameter.numel() for parameter in parameters.values())
+        self.dtype, self.device = leader.dtype, leader.device
         self.parameter_names = tuple(parameters)
-        self.mode = self._choose_mode(first_batch)
+        self.product_error: float | None = None
+        self._given, self._memory_limit = plan, memory_limit
+        self.modes = self._possible_modes()
+        self._memory_models: dict[Mode, MemoryModel] = {}
+        self._plans: dict[int, Plan] = {}
+        self._work = 0
+        self.plan = plan.filled(Plan(self.modes[0]))
 
     def _matmat(self, V: Tensor) -> Tensor:
         probes = V.T.contiguous()
-        total = torch.zeros_like(probes)
+        self.plan = self._choose_plan(probes)
+        mode, probes_per_block = self.plan.mode, self.plan.probes_per_block
+        assert mode is not None
+        engine = ENGINES[mode](self._loss, self._parameters, probes, probes_per_block)
         total_weight = 0.0
         for index, batch in enumerate(self._passes):
             check_batch(batch, self._loss.model, self.device, has_forward=True, name=f"batch {index}")
             for block in self._blocks(batch):
                 weight = float(self._weight(block))
                 total_weight += weight
-                for start in range(0, len(probes), self._probes_per_block):
-                    rows = slice(start, start + self._probes_per_block)
-                    total[rows] += weight * self._block_product(block, probes[rows], index)
+                engine.add(block, weight, index)
         if not total_weight > 0:
             raise ValueError(f"num_examples must add up to more than zero over data; got {total_weight}.")
-        return (total / total_weight).T.contiguous()
+        if mode == "central-differences":
+            self.product_error = engine.relative_error()
+        total: Tensor = engine.total()
+        return (total / total_weight).T
 
     def _blocks(self, batch: Any) -> list[Any]:
         """Cut a batch into blocks of examples of nearly equal size."""
-        if self._examples_per_block is None:
+        if not self._splits or self.plan.examples_per_block is None:
             return [batch]
         length = batch_length(batch)
-        count = -(-length // self._examples_per_block)
+        count = -(-length // self.plan.examples_per_block)
         edges = [length * i // count for i in range(count + 1)]
         return [slice_batch(batch, start, stop) for start, stop in itertools.pairwise(edges)]
 
-    def _block_product(self, batch: Any, probes: Tensor, index: int) -> Tensor:
-        """Return the products of one block of examples with each row of ``probes``, shape (P, N)."""
-        values = {name: parameter.detach() for name, parameter in self._parameters.items()}
-        pieces = torch.split(probes, self._sizes, dim=1)
-        tangents = {
-            name: piece.reshape(-1, *value.shape) for (name, value), piece in zip(values.items(), pieces, strict=True)
-        }
-        products, gradient, value = PRODUCTS[self.mode](partial(self._loss.value, batch), values, tangents)
-        if not torch.isfinite(value + sum(entry.sum() for entry in gradient.values())):
-            what = "gradient" if torch.isfinite(value) else "loss"
-            raise ValueError(f"The loss and its gradient must be finite; the {what} of batch {index} is not.")
-        return torch.cat([products[name].flatten(start_dim=1) for name in values], dim=1)
+    def _possible_modes(self) -> tuple[Mode, ...]:
+        """Return the modes that give this model's products, tried on a few examples and checked by one another.
 
-    def _choose_mode(self, batch: Any) -> str:
-        """Return the first mode that can differentiate the loss, tried on one probe and one example where possible."""
-        block = batch if self._examples_per_block is None else slice_batch(batch, 0, 1)
-        probe = torch.zeros(1, self.size, dtype=self.dtype, device=self.device)
-        for self.mode in PRODUCTS:
+        Some operations have no forward derivative, and that of torch's mean squared error fails (pytorch issue 123996).
+        A custom operation may even have a wrong one. Backward passes are the reference; without them, differences are.
+        """
+        found: dict[Mode, Tensor] = {}
+        reason: object = "A custom operation is marked as once differentiable."
+        is_plain = self._is_pair and isinstance(self._first_batch[0], Tensor)
+        candidates: list[Mode] = ["forward-over-reverse", "reverse-over-reverse"]
+        if is_plain:
+            candidates.insert(0, "feedforward")
+        if is_differentiable_once_only(partial(self._loss.value, self._few()), self._parameters):
+            candidates = []
+        for mode in candidates:
             try:
-                self._block_product(block, probe, index=0)
-                return self.mode
-            except (RuntimeError, NotImplementedError) as error:
-                # Some operations have no forward derivative; that of torch's mean squared error fails (pytorch issue
-                # 123996).
+                found[mode] = self._try(mode)
+            except (RuntimeError, NotImplementedError, NotFeedforwardError) as error:
                 reason = error
-        raise ValueError(f"The loss must be twice differentiable by torch; it is not: {reason}") from reason
+        tolerance = torch.finfo(self.dtype).eps ** 0.5
+        if "reverse-over-reverse" in found:
+            reference = found["reverse-over-reverse"]
+        else:
+            reference, tolerance = self._try("central-differences"), TOLERANCE_OF_DIFFERENCES
+        possible: list[Mode] = [
+            mode
+            for mode, product in found.items()
+            if float((product - reference).norm()) <= tolerance * float(reference.norm())
+        ]
+        if not possible:
+            warnings.warn(
+                "Products are central differences of gradients (see product_error): torch cannot differentiate this "
+                f"loss twice. {reason}",
+                stacklevel=4,
+            )
+        return self._allowed(possible or ["central-differences"])
 
+    def _try(self, mode: Mode) -> Tensor:
+        """Return the product of a few examples with one random vector."""
+        generator = torch.Generator().manual_seed(0)
+        probe = torch.randn(1, self.size, generator=generator, dtype=self.dtype).to(self.device)
+        return self._products(mode, self._few(), probe)
 
-Values = dict[str, Tensor]
-Loss = Callable[[Values], Tensor]
+    def _few(self) -> Any:
+        """Return a few examples."""
+        count = 1 if self.size > LARGE_MODEL else 8
+        return slice_batch(self._first_batch, 0, count) if self._splits else self._first_batch
 
+    def _allowed(self, possible: list[Mode]) -> tuple[Mode, ...]:
+        """Return the modes that are possible and that the given plan allows."""
+        wanted = self._given.mode
+        if wanted is None:
+            return tuple(possible)
+        if wanted not in (*possible, "central-differences"):
+            raise ValueError(f"This model and loss allow the modes {', '.join(possible)}; got plan.mode={wanted!r}.")
+        return (wanted,)
 
-def _forward_over_reverse(loss: Loss, values: Values, tangents: Values) -> tuple[Values, Values, Tensor]:
-    """Return products with each tangent, gradient and loss: the directional derivative of the gradient."""
+    def _products(self, mode: Mode, block: Any, probes: Tensor) -> Tensor:
+        """Return the products of one block with rows."""
+        engine = ENGINES[mode](self._loss, self._parameters, probes, len(probes))
+        engine.add(block, 1.0, 0)
+        total: Tensor = engine.total()
+        return total
 
-    def product(tangent: Values) -> tuple[Values, Values, Tensor]:
-        outputs: Any = jvp(grad_and_value(loss), (values,), (tangent,))
-        (gradient, value), (derivative, _) = outputs
-        return derivative, gradient, value
+    def _choose_plan(self, probes: Tensor) -> Plan:
+        """Return the plan for as many probes, measured once there has been enough work."""
+        num_probes = len(probes)
+        if num_probes in self._plans:
+            return self._plans[num_probes]
+        length = batch_length(self._first_batch) if self._splits else 1
+        planner = Planner(
+            partial(self._trial, probes),
+            partial(self._predict, length),
+            limit=free_memory(self.device) if self._memory_limit is None else self._memory_limit,
+            given=self._given,
+            max_examples=length,
+            max_probes=num_probes,
+        )
+        plan = planner.start(self.modes[0])
+        assert plan.examples_per_block is not None
+        assert plan.probes_per_block is not None
+        blocks = -(-length // plan.examples_per_block) * -(-num_probes // plan.probes_per_block)
+        self._work += len(self._passes) * blocks
+        if self._work >= WORK_BEFORE_MEASURING:
+            plan = self._plans[num_probes] = planner.choose(self.modes)
+        return plan
 
-    out_dims: Any = (0, None, None)  # gradient and loss are the same for every probe
-    result: tuple[Values, Values, Tensor] = vmap(product, out_dims=out_dims)(tangents)
-    return result
+    def _trial(self, probes: Tensor, mode: Mode, examples: int, num_probes: int) -> Tensor:
+        block = slice_batch(self._first_batch, 0, examples) if self._splits else self._first_batch
+        return self._products(mode, block, probes[:num_probes])
 
-
-def _reverse_over_reverse(loss: Loss, values: Values, tangents: Values) -> tuple[Values, Values, Tensor]:
-    """Return the same by a backward pass through the gradient, whose forward part all probes share."""
-    outputs: Any = vjp(grad_and_value(loss), values, has_aux=True)
-    gradient, backward, value = outputs
-    (products,) = vmap(backward)(tangents)
-    return products, gradient, value
-
-
-# Forward-over-reverse first: it needs less memory, and is faster on most models.
-PRODUCTS = {"forward-over-reverse": _forward_over_reverse, "reverse-over-reverse": _reverse_over_reverse}
+    def _predict(self, length: int, mode: Mode, examples: int, num_probes: int) -> int:
+        """Return the predicted peak memory of a block in bytes."""
+        if mode not in self._memory_models:
+            probes = (1,) if self.size > LARGE_MODEL else (2, 3)
+            few = torch.zeros(probes[-1], self.size, dtype=self.dtype, device=self.device)
+            self._memory_models[mode] = MemoryModel(
+                lambda b, p: peak_memory(lambda: self._trial(few, mode, b, p)), tuple({1, min(3, length)}), probes
+            )
+        return self._memory_models[mode](examples, num_probes)

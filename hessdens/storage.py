@@ -24,7 +24,8 @@ def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any])
     handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, **arrays, hessdens_names=sorted(arrays), hessdens_kind=kind, hessdens_format=FORMAT)
+            tags: dict[str, Any] = {"hessdens_names": sorted(arrays), "hessdens_kind": kind, "hessdens_format": FORMAT}
+            np.savez_compressed(file, **arrays, **tags)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, destination)

@@ -1,5 +1,7 @@
 """Hessian products: against closed forms, finite differences and torch.func.hessian."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import flat_gradient, hessian_by_differences
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
-from hessdens import hessian_operator
+from hessdens import Plan, hessian_operator
 from hessdens.testing import networks
 
 RAGGED = (16, 16, 5)  # a short last batch
@@ -63,7 +66,7 @@ def test_logistic_regression_closed_form():
 def test_deep_network_against_torch_func_and_finite_differences():
     model = narrow_network()
     inputs, targets = normal(37, 4), torch.arange(37) % 3
-    operator = hessian_operator(model, nn.CrossEntropyLoss(), batches(inputs, targets), examples_per_block=7)
+    operator = hessian_operator(model, nn.CrossEntropyLoss(), batches(inputs, targets), plan=Plan(examples_per_block=7))
     hessian = dense(operator)
     gradient = flat_gradient(model, nn.CrossEntropyLoss(), inputs, targets)
     point = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
@@ -86,8 +89,7 @@ def test_any_network_and_any_blocks(case, examples_per_block, probes_per_block):
         case.model,
         case.loss_fn,
         case.data,
-        examples_per_block=examples_per_block,
-        probes_per_block=probes_per_block,
+        plan=Plan(examples_per_block=examples_per_block, probes_per_block=probes_per_block),
     )
     reference = case.dense_hessian()
     torch.testing.assert_close(dense(operator), reference, rtol=1e-10, atol=1e-12 * float(1 + reference.abs().max()))
@@ -106,18 +108,78 @@ def test_mode_falls_back_where_torch_has_no_forward_derivative():
     inputs, targets = normal(37, 4), normal(37, 1, seed=1)
     huber = hessian_operator(nn.Linear(4, 1).double(), nn.HuberLoss(delta=100.0), batches(inputs, targets))
     square = hessian_operator(nn.Linear(4, 1).double(), nn.MSELoss(), batches(inputs, targets))
-    assert huber.mode == square.mode == "reverse-over-reverse"
+    assert huber.modes == square.modes == ("feedforward", "reverse-over-reverse")
     assert relative_error(dense(huber), dense(square) / 2) < 1e-13, "far from the kink, Huber is half the square"
-    assert hessian_operator(
-        nn.Linear(4, 3).double(), nn.CrossEntropyLoss(), batches(inputs, torch.arange(37) % 3)
-    ).mode == ("forward-over-reverse")
 
 
-def test_both_modes_agree():
-    operator = hessian_operator(narrow_network(), nn.CrossEntropyLoss(), batches(normal(37, 4), torch.arange(37) % 3))
-    forward = dense(operator)
-    operator.mode = "reverse-over-reverse"
-    assert relative_error(dense(operator), forward) < 1e-12
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.ReLU])
+def test_all_modes_agree(activation):
+    model, data = narrow_network(activation), batches(normal(37, 4), torch.arange(37) % 3)
+    modes = hessian_operator(model, nn.CrossEntropyLoss(), data).modes
+    assert modes == ("feedforward", "forward-over-reverse", "reverse-over-reverse")
+    products = [dense(hessian_operator(model, nn.CrossEntropyLoss(), data, plan=Plan(mode))) for mode in modes]
+    assert relative_error(products[1], products[0]) < 1e-12
+    assert relative_error(products[2], products[0]) < 1e-12
+
+
+class Cubed(torch.autograd.Function):
+    """A custom operation in the old style, differentiable twice, but not forward and not under vmap."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return 3 * x**2 * gradient
+
+
+class CubedOnce(Cubed):
+    """The same, whose backward pass torch must not differentiate."""
+
+    backward = staticmethod(once_differentiable(Cubed.backward))
+
+
+class CubedWrongly(torch.autograd.Function):
+    """The same with a forward derivative that is wrong."""
+
+    generate_vmap_rule = True
+    forward = staticmethod(lambda x: x**3)
+    backward = Cubed.backward
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return 2 * tangent
+
+
+@pytest.mark.parametrize("operation", [Cubed, CubedOnce, CubedWrongly])
+def test_custom_operations_have_right_products_or_a_measured_error(operation, recwarn):
+    warnings.simplefilter("always")
+    model, data = nn.Linear(4, 3).double(), batches(normal(37, 4), torch.arange(37) % 3)
+
+    def operator(cube):
+        return hessian_operator(
+            model, nn.CrossEntropyLoss(), data, forward=lambda model, batch: (cube(model(batch[0])), batch[1])
+        )
+
+    reference, found = dense(operator(lambda x: x**3)), operator(operation.apply)
+    error = relative_error(dense(found), reference)
+    if operation is CubedOnce:
+        assert found.modes == ("central-differences",)
+        assert "torch cannot differentiate this loss twice" in str(recwarn[0].message)
+        assert error < found.product_error < 1e-5
+    else:
+        assert found.modes == ("reverse-over-reverse",)
+        assert found.product_error is None
+        assert error < 1e-13
+        assert not recwarn
 
 
 def test_single_example_batches():
@@ -143,7 +205,7 @@ def test_forward_adapts_dictionaries_and_num_examples_weighs_tokens():
         data,
         forward=forward,
         num_examples=lambda batch: int((batch["labels"] >= 0).sum()),
-        examples_per_block=2,
+        plan=Plan(examples_per_block=2),
     )
     kept = labels.flatten() >= 0
     reference = hessian_operator(model, nn.CrossEntropyLoss(), [(tokens.flatten(0, 1)[kept], labels.flatten()[kept])])
@@ -172,7 +234,7 @@ def test_split_batches_off_takes_a_loss_that_is_no_mean_over_examples():
     model, inputs, targets = nn.Linear(3, 2).double(), normal(12, 3), torch.arange(12) % 2
     loss_fn = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 5.0], dtype=torch.float64))
     data = batches(inputs, targets, (8, 4))
-    operator = hessian_operator(model, loss_fn, data, split_batches=False, examples_per_block=1)
+    operator = hessian_operator(model, loss_fn, data, split_batches=False, plan=Plan(examples_per_block=1))
     parts = [dense(hessian_operator(model, loss_fn, [batch], split_batches=False)) for batch in data]
     assert relative_error(dense(operator), (8 * parts[0] + 4 * parts[1]) / 12) < 1e-14
 

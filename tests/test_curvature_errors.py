@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
-from hessdens import hessian_operator, spectral_moments
+from hessdens import Plan, hessian_operator, spectral_moments
 
 INPUTS = torch.linspace(-1, 1, 24).reshape(8, 3)
 TARGETS = torch.arange(8) % 2
@@ -52,28 +52,6 @@ def test_mean_with_other_weights():
 def test_loss_that_is_not_a_scalar():
     refuse(r"The loss must be a scalar.*; got shape \(5,\)", loss_fn=lambda z, t: z.sum(dim=1))
     refuse("The loss must be a scalar.*; got float", loss_fn=lambda z, t: 1.0)
-
-
-def test_model_that_is_not_twice_differentiable():
-    class Doubled(torch.autograd.Function):
-        """A custom operation without forward derivative and without a batching rule."""
-
-        @staticmethod
-        def forward(x):
-            return x * 2
-
-        @staticmethod
-        def setup_context(ctx, inputs, output):
-            pass
-
-        @staticmethod
-        def backward(ctx, gradient):
-            return Doubled.apply(gradient)
-
-    refuse(
-        "The loss must be twice differentiable by torch; it is not: .* Doubled",
-        forward=lambda model, batch: (Doubled.apply(model(batch[0])), batch[1]),
-    )
 
 
 def test_empty_data():
@@ -187,7 +165,15 @@ def test_mixed_dtypes_and_devices():
 
 
 def test_blocks_and_weights():
-    refuse("Blocks must have at least 1 example and 1 probe; got 0 and None", examples_per_block=0)
+    with pytest.raises(ValueError, match="examples_per_block must be at least 1; got 0"):
+        Plan(examples_per_block=0)
+    with pytest.raises(ValueError, match=r"mode must be one of feedforward, .*; got 'fast'"):
+        Plan("fast")
+    refuse(
+        "allow the modes forward-over-reverse, reverse.*; got plan.mode='feedforward'",
+        plan=Plan("feedforward"),
+        forward=lambda model, batch: (model(batch[0]), batch[1]),
+    )
     refuse("num_examples must add up to more than zero over data; got 0", num_examples=lambda b: 0, split_batches=False)
 
 

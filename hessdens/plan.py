@@ -1,0 +1,163 @@
+"""Which way and in which pieces products are made: chosen by a short measurement, within a memory budget."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import psutil
+import torch
+
+Mode = Literal["feedforward", "forward-over-reverse", "reverse-over-reverse", "central-differences"]
+MODES: tuple[Mode, ...] = ("feedforward", "forward-over-reverse", "reverse-over-reverse", "central-differences")
+# A trial shorter than this is repeated, and the shortest time counts.
+SHORT_TRIAL_S = 0.05
+REPEATS = 3
+# A change of the block that gains less is within the noise of a measurement.
+LEAST_GAIN = 1.03
+# The special way is kept only where it is worth it.
+FEEDFORWARD_GAIN = 1.25
+SHARE_OF_FREE_MEMORY = 0.5
+SIZES_AT_START = {"probes_per_block": 8, "examples_per_block": 500}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How products are made. What is None is the library's choice.
+
+    Parameters
+    ----------
+    mode
+        "feedforward" (multilayer perceptrons: one forward and backward pass for all probes), "forward-over-reverse",
+        "reverse-over-reverse", or "central-differences" (of gradients, with a measured error: only where torch cannot
+        differentiate twice).
+    examples_per_block, probes_per_block
+        The piece that is worked on at once.
+    memory
+        Predicted peak beside the model, the data, the probes and the products, in bytes.
+    """
+
+    mode: Mode | None = None
+    examples_per_block: int | None = None
+    probes_per_block: int | None = None
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode is not None and self.mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}; got {self.mode!r}.")
+        for name in ("examples_per_block", "probes_per_block"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1; got {value}.")
+
+    def filled(self, other: "Plan") -> "Plan":
+        """Return this plan with what it leaves open taken from ``other``."""
+        return Plan(
+            self.mode or other.mode,
+            self.examples_per_block or other.examples_per_block,
+            self.probes_per_block or other.probes_per_block,
+            self.memory or other.memory,
+        )
+
+
+Trial = Callable[[Mode, int, int], Any]
+Memory = Callable[[Mode, int, int], int]
+
+
+class Planner:
+    """Looks for the fastest plan that fits, by timing one block at a time.
+
+    Parameters
+    ----------
+    trial
+        ``trial(mode, examples, probes)`` makes the products of one block.
+    memory
+        Predicted peak of one block in bytes.
+    limit
+        What may be used, in bytes.
+    given
+        The parts of a plan that are not the library's to choose.
+    max_examples, max_probes
+        The largest block that there is work for.
+    """
+
+    def __init__(
+        self, trial: Trial, memory: Memory, *, limit: int, given: Plan, max_examples: int, max_probes: int
+    ) -> None:
+        self._trial, self._memory, self._limit, self._given = trial, memory, limit, given
+        self._max = {"examples_per_block": max_examples, "probes_per_block": max_probes}
+        self._seconds: dict[Plan, float] = {}
+
+    def start(self, mode: Mode) -> Plan:
+        """Return a plan for ``mode`` that fits, with blocks that are seldom far from the best."""
+        sizes = {name: min(size, self._max[name]) for name, size in SIZES_AT_START.items()}
+        plan = self._given.filled(Plan(mode, **sizes))
+        for name in ("probes_per_block", "examples_per_block"):
+            while self._needed(plan) > self._limit and getattr(plan, name) > 1 and getattr(self._given, name) is None:
+                plan = replace(plan, **{name: -(-getattr(plan, name) // 2)})
+        if self._needed(plan) > self._limit:
+            raise MemoryError(
+                f"Products of {plan.examples_per_block} examples with {plan.probes_per_block} probes need about "
+                f"{self._needed(plan) / 2**30:.3f} GiB ({mode}); {self._limit / 2**30:.3f} GiB may be used. Raise "
+                "memory_limit, or free memory."
+            )
+        return replace(plan, memory=self._needed(plan))
+
+    def choose(self, modes: tuple[Mode, ...]) -> Plan:
+        """Return the fastest plan found over ``modes`` and sizes of blocks."""
+        starts = [self.start(mode) for mode in modes]
+        best = min(starts, key=lambda plan: self._handicap(plan) * self.seconds(plan))
+        for name in SIZES_AT_START:
+            if getattr(self._given, name) is None:
+                for factor in (2.0, 0.5):
+                    best = self._climb(best, name, factor)
+        return best
+
+    def seconds(self, plan: Plan) -> float:
+        """Return the time of a block, an example and probe."""
+        if plan not in self._seconds:
+            mode, examples, probes = _parts(plan)
+            shortest = float("inf")
+            for _ in range(REPEATS):
+                start = time.perf_counter()
+                self._trial(mode, examples, probes)
+                shortest = min(shortest, time.perf_counter() - start)
+                if shortest > SHORT_TRIAL_S:
+                    break
+            self._seconds[plan] = shortest / (examples * probes)
+        return self._seconds[plan]
+
+    def _climb(self, plan: Plan, name: str, factor: float) -> Plan:
+        """Multiply one size of the block by ``factor`` for as long as that gains."""
+        while True:
+            size = min(max(round(getattr(plan, name) * factor), 1), self._max[name])
+            other = replace(plan, **{name: size})
+            other = replace(other, memory=self._needed(other))
+            if size == getattr(plan, name) or self._needed(other) > self._limit:
+                return plan
+            if self.seconds(plan) < LEAST_GAIN * self.seconds(other):
+                return plan
+            plan = other
+
+    def _needed(self, plan: Plan) -> int:
+        return self._memory(*_parts(plan))
+
+    def _handicap(self, plan: Plan) -> float:
+        return FEEDFORWARD_GAIN if plan.mode == "feedforward" else 1.0
+
+
+def _parts(plan: Plan) -> tuple[Mode, int, int]:
+    assert plan.mode is not None
+    assert plan.examples_per_block is not None
+    assert plan.probes_per_block is not None
+    return plan.mode, plan.examples_per_block, plan.probes_per_block
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that a product may use by default: half of what is free."""
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+        free -= torch.cuda.memory_allocated(device)
+    else:
+        free = psutil.virtual_memory().available
+    return int(SHARE_OF_FREE_MEMORY * free)

@@ -1,0 +1,109 @@
+"""Hessian products of one block of examples, for any loss that torch can differentiate twice."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value, jvp, vmap
+
+from hessdens.model_checks import LossModule, check_finite
+
+Values = Mapping[str, Tensor]
+Loss = Callable[[Values], Tensor]
+Product = Callable[[Loss, Values, Values], tuple[Values, Values, Tensor]]
+
+
+def forward_over_reverse(loss: Loss, values: Values, tangents: Values) -> tuple[Values, Values, Tensor]:
+    """Return products with each tangent, gradient and loss: the directional derivative of the gradient."""
+
+    def product(tangent: Values) -> tuple[Values, Values, Tensor]:
+        outputs: Any = jvp(grad_and_value(loss), (values,), (tangent,))
+        (gradient, value), (derivative, _) = outputs
+        return derivative, gradient, value
+
+    out_dims: Any = (0, None, None)  # gradient and loss are the same for every probe
+    result: tuple[Values, Values, Tensor] = vmap(product, out_dims=out_dims)(tangents)
+    return result
+
+
+def reverse_over_reverse(loss: Loss, values: Values, tangents: Values) -> tuple[Values, Values, Tensor]:
+    """Return the same by a backward pass through the gradient, whose forward part all probes share."""
+    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+    with torch.enable_grad():
+        value = loss(leaves)
+        gradient = torch.autograd.grad(value, list(leaves.values()), create_graph=True)
+    # A gradient that does not depend on the parameters has no product.
+    pairs = [(g, t) for g, t in zip(gradient, tangents.values(), strict=True) if g.requires_grad]
+    products = _backward_each(pairs, list(leaves.values()), len(next(iter(tangents.values()))))
+    found = dict(zip(leaves, products, strict=True))
+    return found, dict(zip(leaves, (g.detach() for g in gradient), strict=True)), value.detach()
+
+
+def _backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num_probes: int) -> list[Tensor]:
+    """Return the derivative of each gradient·tangents in ``pairs`` with respect to ``leaves``, for every probe."""
+    if not pairs:
+        return [leaf.new_zeros(num_probes, *leaf.shape) for leaf in leaves]
+    gradients, tangents = zip(*pairs, strict=True)
+    backward = partial(torch.autograd.grad, gradients, leaves, retain_graph=True, allow_unused=True)
+    columns: list[Tensor | None]
+    try:
+        columns = list(backward(tangents, is_grads_batched=True))
+    except RuntimeError:  # a custom operation without a batching rule
+        rows = [backward([tangent[i] for tangent in tangents]) for i in range(num_probes)]
+        columns = [None if column[0] is None else torch.stack(column) for column in zip(*rows, strict=True)]
+    return [
+        leaf.new_zeros(num_probes, *leaf.shape) if column is None else column
+        for leaf, column in zip(leaves, columns, strict=True)
+    ]
+
+
+def is_differentiable_once_only(loss: Loss, values: Values) -> bool:
+    """Return whether a custom operation forbids a second derivative, which torch would silently take as zero."""
+    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+    with torch.enable_grad():
+        gradient = torch.autograd.grad(loss(leaves), list(leaves.values()), create_graph=True)
+    nodes = [entry.grad_fn for entry in gradient]
+    seen = set(nodes)
+    while nodes:
+        node = nodes.pop()
+        if node is not None:
+            if node.name() == "torch::autograd::Error":
+                return True
+            fresh = {function for function, _ in node.next_functions} - seen
+            seen |= fresh
+            nodes += fresh
+    return False
+
+
+class GeneralProducts:
+    """Sum of the products of each added block with each row of ``probes``, shape (P, N)."""
+
+    def __init__(
+        self, product: Product, loss: LossModule, parameters: Values, probes: Tensor, probes_per_block: int
+    ) -> None:
+        self._product, self._loss = product, loss
+        self._values = {name: value.detach() for name, value in parameters.items()}
+        self._sizes = [value.numel() for value in self._values.values()]
+        self._probes, self._probes_per_block = probes, probes_per_block
+        self._total = torch.zeros_like(probes)
+
+    def add(self, batch: Any, weight: float, index: int) -> None:
+        """Add ``weight`` times the products of one block of examples of batch ``index``."""
+        for start in range(0, len(self._probes), self._probes_per_block):
+            rows = slice(start, start + self._probes_per_block)
+            pieces = torch.split(self._probes[rows], self._sizes, dim=1)
+            tangents = {
+                name: piece.reshape(-1, *value.shape)
+                for (name, value), piece in zip(self._values.items(), pieces, strict=True)
+            }
+            products, gradient, value = self._product(partial(self._loss.value, batch), self._values, tangents)
+            check_finite(value, torch.stack([entry.sum() for entry in gradient.values()]).sum(), index)
+            totals = torch.split(self._total[rows], self._sizes, dim=1)
+            for name, total in zip(self._values, totals, strict=True):
+                total.add_(products[name].flatten(start_dim=1), alpha=weight)
+
+    def total(self) -> Tensor:
+        """Return the sum, shape (P, N)."""
+        return self._total

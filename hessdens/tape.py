@@ -1,0 +1,146 @@
+"""Records what a feedforward network computes: linear layers, units, sums and fixed linear maps."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+
+PIECEWISE_LINEAR = {"relu", "leaky_relu", "relu6", "hardtanh"}
+UNITS = PIECEWISE_LINEAR | {
+    "tanh", "sigmoid", "log_sigmoid", "softplus", "softsign", "tanhshrink", "gelu", "silu", "elu", "celu", "selu",
+    "mish", "sin", "cos", "exp", "square",
+}  # fmt: skip
+SUMS = {"add": 1, "__add__": 1, "__radd__": 1, "__iadd__": 1, "sub": -1, "__sub__": -1, "__isub__": -1}
+# Linear in the one argument that depends on the input, the others being constants.
+MAPS = {
+    "mul", "__mul__", "__rmul__", "div", "__truediv__", "neg", "__neg__", "matmul", "__matmul__", "flatten",
+    "unflatten", "sum", "mean", "reshape", "view", "dropout",
+}  # fmt: skip
+OUT_OF_PLACE: dict[str, Any] = {"__iadd__": Tensor.__add__, "__isub__": Tensor.__sub__}
+
+
+class NotFeedforwardError(Exception):
+    """The model computes something else than the known steps."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One value of the network, and the steps whose values it is made of."""
+
+    value: Tensor
+    sources: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Linear(Step):
+    """x W^T + b; ``weight`` and ``bias`` are names of parameters."""
+
+    weight: str = ""
+    bias: str | None = None
+
+
+@dataclass(frozen=True)
+class Units(Step):
+    """f(z), entry by entry."""
+
+    function: Callable[[Tensor], Tensor] = torch.relu
+    is_piecewise_linear: bool = True
+
+
+@dataclass(frozen=True)
+class Sum(Step):
+    """Sum of the sources, the last one times ``sign``; constants are left out."""
+
+    sign: int = 1
+
+
+@dataclass(frozen=True)
+class Map(Step):
+    """A fixed linear map of each example: scaling, reshaping, product with a constant matrix."""
+
+    function: Callable[[Tensor], Tensor] = torch.neg
+
+
+def record(model: nn.Module, parameters: Mapping[str, Tensor], inputs: Tensor) -> list[Step]:
+    """Return the steps of ``model(inputs)`` at these values of all its parameters, in order of computation.
+
+    Step 0 is the input, the last one the output. Buffers are copied, so that the model is left as it is.
+
+    Raises
+    ------
+    NotFeedforwardError
+        If the model computes something else than `Linear` layers on rows, `Units`, `Sum` and `Map`. Operations
+        outside torch leave no trace, so whoever relies on a tape compares it with the model once.
+    """
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.no_grad(), _Tape(inputs, parameters) as tape:
+        outputs = functional_call(model, {**parameters, **buffers}, (inputs,))
+    if outputs is not tape.steps[-1].value:
+        raise NotFeedforwardError("the output is not the value computed last")
+    steps: list[Step] = tape.steps
+    return steps
+
+
+class _Tape(TorchFunctionMode):
+    """Sees each call of a torch function while it is active."""
+
+    def __init__(self, inputs: Tensor, parameters: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.steps = [Step(inputs)]
+        self._index = {id(inputs): 0}
+        self._names = {id(value): name for name, value in parameters.items()}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        kwargs = dict(kwargs or {})
+        if "inplace" in kwargs:
+            kwargs["inplace"] = False
+        func = OUT_OF_PLACE.get(name, func)
+        result = func(*args, **kwargs)
+        given = list(_tensors((args, kwargs)))
+        known = any(id(tensor) in self._index or id(tensor) in self._names for tensor in given)
+        if known and any(True for _ in _tensors(result)):
+            if not isinstance(result, Tensor) or any(result is tensor for tensor in given):
+                raise NotFeedforwardError(name)
+            self.steps.append(self._step(name, func, args, kwargs, result))
+            self._index[id(result)] = len(self.steps) - 1
+        return result
+
+    def _step(self, name: str, func: Any, args: Any, kwargs: Any, result: Tensor) -> Step:
+        sources = tuple(self._index[id(t)] for t in _tensors((args, kwargs)) if id(t) in self._index)
+        if name == "linear":
+            return self._linear(*args, **kwargs, result=result)
+        if any(id(tensor) in self._names for tensor in _tensors((args, kwargs))) or not sources:
+            raise NotFeedforwardError(f"{name} of a parameter")
+        if name in SUMS and not kwargs and all(self.steps[i].value.shape == result.shape for i in sources):
+            # A constant minus a value has the sign that a value minus a value gives to its last.
+            negative = SUMS[name] < 0 and self._index.get(id(args[-1])) == sources[-1]
+            return Sum(result, sources, -1 if negative else 1)
+        if len(sources) > 1 or not args or id(args[0]) not in self._index:
+            raise NotFeedforwardError(f"{name} of several values")
+        if name in UNITS:
+            return Units(result, sources, lambda z: func(z, *args[1:], **kwargs), name in PIECEWISE_LINEAR)
+        if name in MAPS:
+            return Map(result, sources, lambda x: func(x, *args[1:], **kwargs))
+        raise NotFeedforwardError(name)
+
+    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None, *, result: Tensor) -> Step:  # noqa: A002
+        names = [None if tensor is None else self._names.get(id(tensor)) for tensor in (weight, bias)]
+        if id(input) not in self._index or input.ndim != 2 or names[0] is None or (bias is not None and not names[1]):
+            raise NotFeedforwardError("linear with a computed weight, or not of rows")
+        return Linear(result, (self._index[id(input)],), names[0], names[1])
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested tuples, lists and dictionaries."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
