@@ -14,13 +14,17 @@ UNITS = PIECEWISE_LINEAR | {
     "tanh", "sigmoid", "log_sigmoid", "softplus", "softsign", "tanhshrink", "gelu", "silu", "elu", "celu", "selu",
     "mish", "sin", "cos", "exp", "square",
 }  # fmt: skip
-SUMS = {"add": 1, "__add__": 1, "__radd__": 1, "__iadd__": 1, "sub": -1, "__sub__": -1, "__isub__": -1}
+SUMS = {"add": 1, "sub": -1}
 # Linear in the one argument that depends on the input, the others being constants.
 MAPS = {
-    "mul", "__mul__", "__rmul__", "div", "__truediv__", "neg", "__neg__", "matmul", "__matmul__", "flatten",
-    "unflatten", "sum", "mean", "reshape", "view", "dropout",
+    "mul", "div", "neg", "matmul", "__matmul__", "flatten", "unflatten", "sum", "mean", "reshape", "view", "dropout",
 }  # fmt: skip
-OUT_OF_PLACE: dict[str, Any] = {"__iadd__": Tensor.__add__, "__isub__": Tensor.__sub__}
+# These may return their argument as it is.
+IDENTITIES = {"dropout", "contiguous", "to"}
+# What an operation on a value in place is replaced by: ``x += y`` then gives a new value to the name x.
+OUT_OF_PLACE: dict[str, Any] = {
+    "add_": Tensor.add, "sub_": Tensor.sub, "mul_": Tensor.mul, "div_": Tensor.div, "relu_": Tensor.relu,
+}  # fmt: skip
 
 
 class NotFeedforwardError(Exception):
@@ -95,13 +99,16 @@ class _Tape(TorchFunctionMode):
         self._names = {id(value): name for name, value in parameters.items()}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
         kwargs = dict(kwargs or {})
-        if "inplace" in kwargs:
-            kwargs["inplace"] = False
-        func = OUT_OF_PLACE.get(name, func)
-        result = func(*args, **kwargs)
         given = list(_tensors((args, kwargs)))
+        if given and id(given[0]) in self._index:
+            func = OUT_OF_PLACE.get(func.__name__, func)
+            if "inplace" in kwargs:
+                kwargs["inplace"] = False
+        name = func.__name__
+        result = func(*args, **kwargs)
+        if name in IDENTITIES and given and result is given[0]:
+            return result
         known = any(id(tensor) in self._index or id(tensor) in self._names for tensor in given)
         if known and any(True for _ in _tensors(result)):
             if not isinstance(result, Tensor) or any(result is tensor for tensor in given):
