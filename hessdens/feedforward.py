@@ -25,6 +25,7 @@ class FeedforwardProducts:
     def __init__(self, loss: LossModule, parameters: Values, probes: Tensor, probes_per_block: int) -> None:
         self._loss, self._selected = loss, parameters
         self._values = {name: value.detach() for name, value in loss.model.named_parameters()}
+        self._workspace = _Workspace()
         self._chunks = [_Chunk(parameters, rows) for rows in probes.split(probes_per_block)]
 
     def add(self, batch: Any, weight: float, index: int) -> None:
@@ -38,9 +39,10 @@ class FeedforwardProducts:
         network = _Linearisation(steps, self._values, self._selected, gradient.detach())
         check_finite(value, network.checksum(), index)
         for chunk in self._chunks:
-            tangents = _forward(network, chunk)
+            tangents, maps = _forward(network, chunk, self._workspace)
             derivative = _loss_derivative(gradient, outputs, tangents[-1])
-            _backward(network, chunk, tangents, derivative)
+            _Backward(network, chunk, self._workspace).run(tangents, maps, derivative)
+            self._workspace.give(tangents)
 
     def total(self) -> Tensor:
         """Return the sum, shape (P, N)."""
@@ -129,18 +131,13 @@ class _Linearisation:
             elif isinstance(step, Map):
                 self._accumulate(step.sources[0], self.pulls[i](here)[0])
             elif isinstance(step, Sum):
-                for source, sign in signed_sources(step):
+                for source, factor in zip(step.sources, step.factors, strict=True):
                     if self.moves[source]:
-                        self._accumulate(source, here if sign > 0 else -here)
+                        self._accumulate(source, here if factor == 1 else factor * here)
 
     def _accumulate(self, i: int, gradient: Tensor) -> None:
         before = self.gradients[i]
         self.gradients[i] = gradient if before is None else before + gradient
-
-
-def signed_sources(step: Sum) -> list[tuple[int, int]]:
-    """Return the sources of a sum with their signs."""
-    return [*((source, 1) for source in step.sources[:-1]), (step.sources[-1], step.sign)]
 
 
 def _slopes(step: Units, inputs: Tensor) -> _Slopes:
@@ -153,52 +150,112 @@ def _slopes(step: Units, inputs: Tensor) -> _Slopes:
     return _Slopes(first.detach(), second)
 
 
-def _forward(network: _Linearisation, chunk: _Chunk) -> list[Tensor | None]:
-    """Return the directional derivatives of each value, shape (B, P, n); None where they are 0."""
+class _Workspace:
+    """Tensors to write to again: fresh memory costs more than most operations on it (page faults)."""
+
+    def __init__(self) -> None:
+        self._free: dict[tuple[int, ...], list[Tensor]] = {}
+
+    def take(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Return a tensor with any content."""
+        free = self._free.get(shape)
+        return free.pop() if free else like.new_empty(shape)
+
+    def give(self, tensors: list[Tensor | None]) -> None:
+        """Take back tensors that nothing refers to any more; the same one may be given several times at once."""
+        for tensor in {id(tensor): tensor for tensor in tensors if tensor is not None}.values():
+            self._free.setdefault(tuple(tensor.shape), []).append(tensor)
+
+
+def _forward(
+    network: _Linearisation, chunk: _Chunk, workspace: _Workspace
+) -> tuple[list[Tensor | None], dict[int, "_MappedRows"]]:
+    """Return the directional derivatives of each value, shape (B, P, n), None where they are 0; and the maps."""
     tangents: list[Tensor | None] = [None] * len(network.steps)
+    maps: dict[int, _MappedRows] = {}
     for i, step in enumerate(network.steps):
         if not network.moves[i]:
             continue
         if isinstance(step, Linear):
-            tangents[i] = _linear_tangent(network, chunk, step, tangents[step.sources[0]])
+            tangents[i] = _linear_tangent(network, chunk, workspace, step, tangents[step.sources[0]])
         elif isinstance(step, Sum):
-            terms = [(sign, t) for source, sign in signed_sources(step) if (t := tangents[source]) is not None]
-            total = terms[0][1] if terms[0][0] > 0 else -terms[0][1]
-            for sign, term in terms[1:]:
-                total = torch.add(total, term, alpha=sign)
-            tangents[i] = total
+            tangents[i] = _sum_tangent(workspace, step, tangents)
         else:
             source = tangents[step.sources[0]]
             assert source is not None
             if isinstance(step, Units):
-                slopes = network.slopes[i]
                 # The derivative before piecewise linear units serves nothing else: the product takes its place.
-                reusable = slopes.second is None and network.num_uses[step.sources[0]] == 1
-                if reusable and isinstance(network.steps[step.sources[0]], Linear):
-                    tangents[i] = source.mul_(slopes.first.unsqueeze(1))
-                else:
-                    tangents[i] = source * slopes.first.unsqueeze(1)
+                alone = network.num_uses[step.sources[0]] == 1 and network.slopes[i].second is None
+                reused = alone and isinstance(network.steps[step.sources[0]], Linear)
+                out = source if reused else workspace.take(tuple(source.shape), source)
+                tangents[i] = torch.mul(source, network.slopes[i].first.unsqueeze(1), out=out)
             elif isinstance(step, Map):
-                tangents[i] = vmap(step.function, in_dims=1, out_dims=1)(source)
-    return tangents
+                maps[i] = _MappedRows(step, source)
+                tangents[i] = maps[i].result
+    return tangents, maps
 
 
-def _linear_tangent(network: _Linearisation, chunk: _Chunk, step: Linear, source: Tensor | None) -> Tensor:
-    """Return x V^T + v + R{x} W^T."""
-    inputs, weight = network.steps[step.sources[0]].value, network.values[step.weight]
-    shape = (len(inputs), chunk.num_probes, len(weight))
-    bias = chunk.rows.get(step.bias or "")
-    rows = chunk.rows.get(step.weight)
-    if rows is not None:
-        tangent = inputs @ rows.T if bias is None else torch.addmm(bias, inputs, rows.T)
-    elif bias is not None:
-        tangent = bias.expand(len(inputs), -1).contiguous()
+class _MappedRows:
+    """A map applied to the derivatives for all probes, as if they were further examples, and its transpose."""
+
+    def __init__(self, step: Map, source: Tensor) -> None:
+        shape = source.shape[:2]
+        self._leaf = source.flatten(end_dim=1).detach().requires_grad_()
+        with torch.enable_grad():
+            self._rows = _map_rows(step, self._leaf, shape)
+        # A reshape refers to the memory of the source, which will be written to again.
+        self.result = self._rows.detach().clone(memory_format=torch.contiguous_format).unflatten(0, shape)
+
+    def transposed(self, gradient: Tensor) -> Tensor:
+        """Return the transpose of the map applied to a derivative of shape (B, P, ...)."""
+        result: Tensor = torch.autograd.grad(self._rows, self._leaf, gradient.flatten(end_dim=1))[0]
+        return result.clone(memory_format=torch.contiguous_format).unflatten(0, gradient.shape[:2])
+
+
+def _map_rows(step: Map, rows: Tensor, shape: torch.Size) -> Tensor:
+    """Return the map of each row, of which there are ``shape`` (B, P)."""
+    try:
+        result = step.function(rows)
+        if len(result) == len(rows):
+            return result
+    except RuntimeError:  # it has the number of examples in it
+        pass
+    mapped: Tensor = vmap(step.function, in_dims=1, out_dims=1)(rows.unflatten(0, shape))
+    return mapped.flatten(end_dim=1)
+
+
+def _sum_tangent(workspace: _Workspace, step: Sum, tangents: list[Tensor | None]) -> Tensor:
+    pairs = zip(step.sources, step.factors, strict=True)
+    (factor, first), *others = [(factor, t) for source, factor in pairs if (t := tangents[source]) is not None]
+    out = workspace.take(tuple(first.shape), first)
+    if factor == 1 and others:
+        torch.add(first, others[0][1], alpha=others[0][0], out=out)
+        others = others[1:]
     else:
-        assert source is not None
-        return (source.flatten(end_dim=1) @ weight.T).view(shape)
-    if source is not None:
-        tangent.view(-1, len(weight)).addmm_(source.flatten(end_dim=1), weight.T)
-    return tangent.view(shape)
+        torch.mul(first, factor, out=out)
+    for other, term in others:
+        out.add_(term, alpha=other)
+    return out
+
+
+def _linear_tangent(
+    network: _Linearisation, chunk: _Chunk, workspace: _Workspace, step: Linear, source: Tensor | None
+) -> Tensor:
+    """Return x V^T + v + R{x} W^T, shape (B, P, m)."""
+    inputs, weight = network.steps[step.sources[0]].value, network.values[step.weight]
+    tangent = workspace.take((len(inputs), chunk.num_probes, len(weight)), inputs)
+    flat, rows = tangent.view(len(inputs), -1), tangent.view(-1, len(weight))
+    if step.weight in chunk.rows:
+        torch.mm(inputs, chunk.rows[step.weight].T, out=flat)
+        if source is not None:
+            rows.addmm_(source.flatten(end_dim=1), weight.T)
+    elif source is not None:
+        torch.mm(source.flatten(end_dim=1), weight.T, out=rows)
+    else:
+        tangent.zero_()
+    if step.bias in chunk.rows:
+        flat += chunk.rows[step.bias]
+    return tangent
 
 
 def _loss_derivative(gradient: Tensor, outputs: Tensor, tangent: Tensor | None) -> Tensor:
@@ -212,64 +269,86 @@ def _loss_derivative(gradient: Tensor, outputs: Tensor, tangent: Tensor | None) 
     return products.transpose(0, 1).contiguous()
 
 
-def _backward(network: _Linearisation, chunk: _Chunk, tangents: list[Tensor | None], derivative: Tensor) -> None:
-    """Carry the derivatives of the gradient back through the network; add up those of the weights."""
-    gradients: list[Tensor | None] = [None] * len(network.steps)
-    gradients[-1] = derivative
-    for i in reversed(range(len(network.steps))):
-        step, here, shared = network.steps[i], gradients[i], network.gradients[i]
-        gradients[i] = None
-        if here is None or shared is None or not network.moves[i]:
-            continue
-        if isinstance(step, Linear):
-            _add_weight_products(network, chunk, step, tangents[step.sources[0]], here, shared)
-            source = step.sources[0]
-            if network.moves[source]:
-                gradients[source] = _linear_gradient(network, chunk, step, here, shared, gradients[source])
-        elif isinstance(step, Sum):
-            for source, sign in signed_sources(step):
-                if network.moves[source]:
-                    _accumulate(gradients, source, here if sign > 0 else -here)
-        elif isinstance(step, Units):
-            slopes = network.slopes[i]
-            result = here * slopes.first.unsqueeze(1)
-            if slopes.second is not None:
-                before = tangents[step.sources[0]]
-                assert before is not None
-                result.addcmul_((shared * slopes.second).unsqueeze(1), before)
-            _accumulate(gradients, step.sources[0], result)
-        elif isinstance(step, Map):
-            (result,) = vmap(network.pulls[i], in_dims=1, out_dims=1)(here)
-            _accumulate(gradients, step.sources[0], result)
+class _Backward:
+    """Carries the derivatives of the gradient, shape (B, P, n), back through the network."""
 
+    def __init__(self, network: _Linearisation, chunk: _Chunk, workspace: _Workspace) -> None:
+        self._network, self._chunk, self._workspace = network, chunk, workspace
+        self._gradients: list[Tensor | None] = [None] * len(network.steps)
 
-def _accumulate(gradients: list[Tensor | None], i: int, gradient: Tensor) -> None:
-    before = gradients[i]
-    gradients[i] = gradient if before is None else before + gradient
+    def run(self, tangents: list[Tensor | None], maps: dict[int, _MappedRows], derivative: Tensor) -> None:
+        """Start from the derivative at the outputs; add up the products with the weights in the chunk."""
+        network = self._network
+        self._gradients[-1] = derivative
+        for i in reversed(range(len(network.steps))):
+            step, here, shared = network.steps[i], self._gradients[i], network.gradients[i]
+            self._gradients[i] = None
+            if here is None or shared is None or not network.moves[i]:
+                continue
+            if isinstance(step, Linear):
+                self._add_weight_products(step, tangents[step.sources[0]], here, shared)
+                if network.moves[step.sources[0]]:
+                    self._linear(step, here, shared)
+            elif isinstance(step, Units):
+                self._units(i, step, tangents[step.sources[0]], here, shared)
+            elif isinstance(step, Map):
+                self._add(step.sources[0], maps[i].transposed(here))
+            elif isinstance(step, Sum):
+                for source, factor in zip(step.sources, step.factors, strict=True):
+                    if network.moves[source]:
+                        self._add(source, here, factor)
+            if not self._is_held(here):
+                self._workspace.give([here])
 
+    def _is_held(self, tensor: Tensor) -> bool:
+        return any(other is tensor for other in self._gradients)
 
-def _add_weight_products(
-    network: _Linearisation, chunk: _Chunk, step: Linear, tangent: Tensor | None, here: Tensor, shared: Tensor
-) -> None:
-    """Add R{g}^T x + g^T R{x} to the sums of the weight, and R{g} to those of the bias."""
-    inputs = network.steps[step.sources[0]].value
-    flat = here.flatten(start_dim=1)
-    if step.bias in chunk.row_sums:
-        chunk.row_sums[step.bias] += flat.sum(dim=0)
-    if step.weight in chunk.row_sums:
-        chunk.row_sums[step.weight].addmm_(flat.T, inputs)
-        if tangent is not None:
-            chunk.column_sums[step.weight].addmm_(shared.T, tangent.flatten(start_dim=1))
+    def _add(self, i: int, gradient: Tensor, factor: float = 1.0) -> None:
+        """Add ``factor`` times a derivative to that at value i, in place where no other value has the same tensor."""
+        before, self._gradients[i] = self._gradients[i], None
+        if before is None and factor == 1:
+            self._gradients[i] = gradient
+        elif before is None:
+            out = self._workspace.take(tuple(gradient.shape), gradient)
+            self._gradients[i] = torch.mul(gradient, factor, out=out)
+        elif self._is_held(before) or before is gradient:
+            self._gradients[i] = torch.add(before, gradient, alpha=factor)
+        else:
+            self._gradients[i] = before.add_(gradient, alpha=factor)
 
+    def _units(self, i: int, step: Units, tangent: Tensor | None, here: Tensor, shared: Tensor) -> None:
+        slopes = self._network.slopes[i]
+        out = self._workspace.take(tuple(here.shape), here) if self._is_held(here) else here
+        result = torch.mul(here, slopes.first.unsqueeze(1), out=out)
+        if slopes.second is not None:
+            assert tangent is not None
+            result.addcmul_((shared * slopes.second).unsqueeze(1), tangent)
+        self._add(step.sources[0], result)
 
-def _linear_gradient(
-    network: _Linearisation, chunk: _Chunk, step: Linear, here: Tensor, shared: Tensor, before: Tensor | None
-) -> Tensor:
-    """Return R{g} W + g V, plus what is there before, shape (B, P, n)."""
-    weight = network.values[step.weight]
-    rows = here.flatten(end_dim=1)
-    result = rows @ weight if before is None else torch.addmm(before.flatten(end_dim=1), rows, weight)
-    columns = chunk.columns.get(step.weight)
-    if columns is not None:
-        result.view(len(here), -1).addmm_(shared, columns)
-    return result.view(len(here), chunk.num_probes, -1)
+    def _add_weight_products(self, step: Linear, tangent: Tensor | None, here: Tensor, shared: Tensor) -> None:
+        """Add R{g}^T x + g^T R{x} to the sums of the weight, and R{g} to those of the bias."""
+        chunk, inputs = self._chunk, self._network.steps[step.sources[0]].value
+        flat = here.flatten(start_dim=1)
+        if step.bias in chunk.row_sums:
+            chunk.row_sums[step.bias] += flat.sum(dim=0)
+        if step.weight in chunk.row_sums:
+            chunk.row_sums[step.weight].addmm_(flat.T, inputs)
+            if tangent is not None:
+                chunk.column_sums[step.weight].addmm_(shared.T, tangent.flatten(start_dim=1))
+
+    def _linear(self, step: Linear, here: Tensor, shared: Tensor) -> None:
+        """Add R{g} W + g V to the derivative at the input of a layer."""
+        weight, source = self._network.values[step.weight], step.sources[0]
+        before, self._gradients[source] = self._gradients[source], None
+        if before is None or self._is_held(before):
+            shape = (len(here), self._chunk.num_probes, weight.shape[1])
+            result = self._workspace.take(shape, here)
+            torch.mm(here.flatten(end_dim=1), weight, out=result.view(-1, weight.shape[1]))
+            if before is not None:
+                result += before
+        else:
+            result = before
+            result.view(-1, weight.shape[1]).addmm_(here.flatten(end_dim=1), weight)
+        if step.weight in self._chunk.columns:
+            result.view(len(here), -1).addmm_(shared, self._chunk.columns[step.weight])
+        self._gradients[source] = result

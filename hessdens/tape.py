@@ -57,9 +57,9 @@ class Units(Step):
 
 @dataclass(frozen=True)
 class Sum(Step):
-    """Sum of the sources, the last one times ``sign``; constants are left out."""
+    """Sum of the sources times ``factors``; constants are left out."""
 
-    sign: int = 1
+    factors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,11 @@ class _Tape(TorchFunctionMode):
         if name in SUMS and not kwargs and all(self.steps[i].value.shape == result.shape for i in sources):
             # A constant minus a value has the sign that a value minus a value gives to its last.
             negative = SUMS[name] < 0 and self._index.get(id(args[-1])) == sources[-1]
-            return Sum(result, sources, -1 if negative else 1)
+            return Sum(result, sources, (*(1.0 for _ in sources[1:]), -1.0 if negative else 1.0))
         if len(sources) > 1 or not args or id(args[0]) not in self._index:
             raise NotFeedforwardError(f"{name} of several values")
+        if name in ("mul", "div") and len(args) == 2 and isinstance(args[1], int | float) and not kwargs:
+            return Sum(result, sources, (float(args[1]) if name == "mul" else 1 / args[1],))
         if name in UNITS:
             return Units(result, sources, lambda z: func(z, *args[1:], **kwargs), name in PIECEWISE_LINEAR)
         if name in MAPS:
