@@ -215,7 +215,7 @@ class _MappedRows:
 def _map_rows(step: Map, rows: Tensor, shape: torch.Size) -> Tensor:
     """Return the map of each row, of which there are ``shape`` (B, P)."""
     try:
-        result = step.function(rows)
+        result: Tensor = step.function(rows)
         if len(result) == len(rows):
             return result
     except RuntimeError:  # it has the number of examples in it
