@@ -6,15 +6,15 @@ examples and probes, is a single matrix product.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import vjp, vmap
+from torch.func import vmap
 
+from hessdens.linearisation import Linearisation
 from hessdens.model_checks import LossModule, check_finite
-from hessdens.tape import Linear, Map, Step, Sum, Units, record
+from hessdens.tape import Linear, Map, Sum, Units, record
 
 Values = Mapping[str, Tensor]
 
@@ -36,7 +36,7 @@ class FeedforwardProducts:
         with torch.enable_grad():
             value = weight * self._loss.loss_fn(outputs, targets)
             (gradient,) = torch.autograd.grad(value, outputs, create_graph=True)
-        network = _Linearisation(steps, self._values, self._selected, gradient.detach())
+        network = Linearisation(steps, self._values, self._selected, gradient.detach())
         check_finite(value, network.checksum(), index)
         for chunk in self._chunks:
             tangents, maps = _forward(network, chunk, self._workspace)
@@ -81,75 +81,6 @@ class _Chunk:
         return torch.cat(parts, dim=1)
 
 
-@dataclass(frozen=True)
-class _Slopes:
-    """First and second derivative of units at their inputs; the second is None where it is 0."""
-
-    first: Tensor
-    second: Tensor | None
-
-
-class _Linearisation:
-    """Steps with what all probes share: derivatives of units, pull-backs of maps, and the gradient at each value."""
-
-    def __init__(self, steps: list[Step], values: Values, selected: Values, gradient: Tensor) -> None:
-        self.steps, self.values = steps, values
-        self.slopes: dict[int, _Slopes] = {}
-        self.pulls: dict[int, Any] = {}
-        self.num_uses = [0] * len(steps)
-        self.moves = [False] * len(steps)  # whether a value depends on the selected parameters
-        for i, step in enumerate(steps):
-            for source in step.sources:
-                self.num_uses[source] += 1
-            self.moves[i] = any(self.moves[source] for source in step.sources)
-            if isinstance(step, Linear):
-                self.moves[i] |= step.weight in selected or step.bias in selected
-            elif self.moves[i] and isinstance(step, Units):
-                self.slopes[i] = _slopes(step, steps[step.sources[0]].value)
-            elif self.moves[i] and isinstance(step, Map):
-                self.pulls[i] = vjp(step.function, steps[step.sources[0]].value)[1]
-        self.gradients: list[Tensor | None] = [None] * len(steps)
-        self._backward(gradient)
-
-    def checksum(self) -> Tensor:
-        """Return a number that is finite if all values and gradients are."""
-        tensors = [step.value for step in self.steps] + [g for g in self.gradients if g is not None]
-        return torch.stack([tensor.sum() for tensor in tensors]).sum()
-
-    def _backward(self, gradient: Tensor) -> None:
-        """Fill in the gradient at each value that depends on the selected parameters."""
-        self.gradients[-1] = gradient
-        for i in reversed(range(len(self.steps))):
-            step, here = self.steps[i], self.gradients[i]
-            if here is None or not self.moves[i]:
-                continue
-            if isinstance(step, Linear):
-                if self.moves[step.sources[0]]:
-                    self._accumulate(step.sources[0], here @ self.values[step.weight])
-            elif isinstance(step, Units):
-                self._accumulate(step.sources[0], here * self.slopes[i].first)
-            elif isinstance(step, Map):
-                self._accumulate(step.sources[0], self.pulls[i](here)[0])
-            elif isinstance(step, Sum):
-                for source, factor in zip(step.sources, step.factors, strict=True):
-                    if self.moves[source]:
-                        self._accumulate(source, here if factor == 1 else factor * here)
-
-    def _accumulate(self, i: int, gradient: Tensor) -> None:
-        before = self.gradients[i]
-        self.gradients[i] = gradient if before is None else before + gradient
-
-
-def _slopes(step: Units, inputs: Tensor) -> _Slopes:
-    leaf = inputs.detach().requires_grad_()
-    with torch.enable_grad():
-        (first,) = torch.autograd.grad(step.function(leaf).sum(), leaf, create_graph=not step.is_piecewise_linear)
-        if step.is_piecewise_linear or not first.requires_grad:
-            return _Slopes(first.detach(), None)
-        (second,) = torch.autograd.grad(first.sum(), leaf)
-    return _Slopes(first.detach(), second)
-
-
 class _Workspace:
     """Tensors to write to again: fresh memory costs more than most operations on it (page faults)."""
 
@@ -168,7 +99,7 @@ class _Workspace:
 
 
 def _forward(
-    network: _Linearisation, chunk: _Chunk, workspace: _Workspace
+    network: Linearisation, chunk: _Chunk, workspace: _Workspace
 ) -> tuple[list[Tensor | None], dict[int, "_MappedRows"]]:
     """Return the directional derivatives of each value, shape (B, P, n), None where they are 0; and the maps."""
     tangents: list[Tensor | None] = [None] * len(network.steps)
@@ -209,7 +140,8 @@ class _MappedRows:
     def transposed(self, gradient: Tensor) -> Tensor:
         """Return the transpose of the map applied to a derivative of shape (B, P, ...)."""
         result: Tensor = torch.autograd.grad(self._rows, self._leaf, gradient.flatten(end_dim=1))[0]
-        return result.clone(memory_format=torch.contiguous_format).unflatten(0, gradient.shape[:2])
+        transposed: Tensor = result.clone(memory_format=torch.contiguous_format).unflatten(0, gradient.shape[:2])
+        return transposed
 
 
 def _map_rows(step: Map, rows: Tensor, shape: torch.Size) -> Tensor:
@@ -239,7 +171,7 @@ def _sum_tangent(workspace: _Workspace, step: Sum, tangents: list[Tensor | None]
 
 
 def _linear_tangent(
-    network: _Linearisation, chunk: _Chunk, workspace: _Workspace, step: Linear, source: Tensor | None
+    network: Linearisation, chunk: _Chunk, workspace: _Workspace, step: Linear, source: Tensor | None
 ) -> Tensor:
     """Return x V^T + v + R{x} W^T, shape (B, P, m)."""
     inputs, weight = network.steps[step.sources[0]].value, network.values[step.weight]
@@ -272,7 +204,7 @@ def _loss_derivative(gradient: Tensor, outputs: Tensor, tangent: Tensor | None) 
 class _Backward:
     """Carries the derivatives of the gradient, shape (B, P, n), back through the network."""
 
-    def __init__(self, network: _Linearisation, chunk: _Chunk, workspace: _Workspace) -> None:
+    def __init__(self, network: Linearisation, chunk: _Chunk, workspace: _Workspace) -> None:
         self._network, self._chunk, self._workspace = network, chunk, workspace
         self._gradients: list[Tensor | None] = [None] * len(network.steps)
 
