@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hessdens.batches import RepeatedPasses, batch_length, slice_batch
 from hessdens.differences import DifferenceProducts
@@ -32,7 +33,7 @@ LARGE_MODEL = 10_000_000
 # Differences of gradients in float32 are right to about 1e-3 for a smooth loss; a wrong derivative is far off.
 TOLERANCE_OF_DIFFERENCES = 0.1
 # Blocks of work after which a measurement of some 20 blocks pays for itself.
-WORK_BEFORE_MEASURING = 60
+WORK_BEFORE_MEASURING = 40
 
 
 def hessian_operator(
@@ -149,7 +150,8 @@ class HessianOperator(Operator):
         self.parameter_names = tuple(parameters)
         self.product_error: float | None = None
         self._given, self._memory_limit = plan, memory_limit
-        self.modes = self._possible_modes()
+        with sdpa_kernel(SDPBackend.MATH):  # the only attention that torch can differentiate twice
+            self.modes = self._possible_modes()
         self._memory_models: dict[Mode, MemoryModel] = {}
         self._plans: dict[int, Plan] = {}
         self._work = 0
@@ -157,6 +159,11 @@ class HessianOperator(Operator):
 
     def _matmat(self, V: Tensor) -> Tensor:
         probes = V.T.contiguous()
+        with sdpa_kernel(SDPBackend.MATH):
+            return self._products_of_all(probes).T
+
+    def _products_of_all(self, probes: Tensor) -> Tensor:
+        """Return the products with each row, in one pass over the data."""
         self.plan = self._choose_plan(probes)
         mode, probes_per_block = self.plan.mode, self.plan.probes_per_block
         assert mode is not None
@@ -173,7 +180,7 @@ class HessianOperator(Operator):
         if mode == "central-differences":
             self.product_error = engine.relative_error()
         total: Tensor = engine.total()
-        return (total / total_weight).T
+        return total.div_(total_weight)
 
     def _blocks(self, batch: Any) -> list[Any]:
         """Cut a batch into blocks of examples of nearly equal size."""
@@ -258,6 +265,7 @@ class HessianOperator(Operator):
             partial(self._trial, probes),
             partial(self._predict, length),
             limit=free_memory(self.device) if self._memory_limit is None else self._memory_limit,
+            device=self.device.type,
             given=self._given,
             max_examples=length,
             max_probes=num_probes,

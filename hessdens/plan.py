@@ -13,11 +13,13 @@ MODES: tuple[Mode, ...] = ("feedforward", "forward-over-reverse", "reverse-over-
 # A trial shorter than this is repeated, and the shortest time counts.
 SHORT_TRIAL_S = 0.05
 REPEATS = 3
-# A change of the block that gains less is within the noise of a measurement.
-LEAST_GAIN = 1.03
+# A larger block must gain this share of the time, and a smaller one may lose it.
+LEAST_GAIN = 0.05
 # The special way is kept only where it is worth it.
 FEEDFORWARD_GAIN = 1.25
 SHARE_OF_FREE_MEMORY = 0.5
+# Blocks that need more are seldom faster.
+USUAL_MEMORY = {"cpu": 2**29, "cuda": 2**32}
 SIZES_AT_START = {"probes_per_block": 8, "examples_per_block": 500}
 
 
@@ -75,6 +77,8 @@ class Planner:
         Predicted peak of one block in bytes.
     limit
         What may be used, in bytes.
+    device
+        "cpu" or "cuda".
     given
         The parts of a plan that are not the library's to choose.
     max_examples, max_probes
@@ -82,9 +86,18 @@ class Planner:
     """
 
     def __init__(
-        self, trial: Trial, memory: Memory, *, limit: int, given: Plan, max_examples: int, max_probes: int
+        self,
+        trial: Trial,
+        memory: Memory,
+        *,
+        limit: int,
+        device: str,
+        given: Plan,
+        max_examples: int,
+        max_probes: int,
     ) -> None:
         self._trial, self._memory, self._limit, self._given = trial, memory, limit, given
+        self._device = device
         self._max = {"examples_per_block": max_examples, "probes_per_block": max_probes}
         self._seconds: dict[Plan, float] = {}
 
@@ -92,9 +105,16 @@ class Planner:
         """Return a plan for ``mode`` that fits, with blocks that are seldom far from the best."""
         sizes = {name: min(size, self._max[name]) for name, size in SIZES_AT_START.items()}
         plan = self._given.filled(Plan(mode, **sizes))
-        for name in ("probes_per_block", "examples_per_block"):
-            while self._needed(plan) > self._limit and getattr(plan, name) > 1 and getattr(self._given, name) is None:
-                plan = replace(plan, **{name: -(-getattr(plan, name) // 2)})
+        # Fewer examples first: probes share work.
+        for name, most in (
+            ("examples_per_block", USUAL_MEMORY.get(self._device, USUAL_MEMORY["cpu"])),
+            ("probes_per_block", self._limit),
+        ):
+            while self._needed(plan) > min(most, self._limit) and getattr(self._given, name) is None:
+                smaller = self._resized(plan, name, -(-getattr(plan, name) // 2))
+                if smaller == plan:
+                    break
+                plan = smaller
         if self._needed(plan) > self._limit:
             raise MemoryError(
                 f"Products of {plan.examples_per_block} examples with {plan.probes_per_block} probes need about "
@@ -107,11 +127,41 @@ class Planner:
         """Return the fastest plan found over ``modes`` and sizes of blocks."""
         starts = [self.start(mode) for mode in modes]
         best = min(starts, key=lambda plan: self._handicap(plan) * self.seconds(plan))
-        for name in SIZES_AT_START:
-            if getattr(self._given, name) is None:
-                for factor in (2.0, 0.5):
-                    best = self._climb(best, name, factor)
+        open_sizes = [name for name in SIZES_AT_START if getattr(self._given, name) is None]
+        for name in open_sizes:
+            best = self._grown(best, name)
+        slowest = (1 + LEAST_GAIN) * self.seconds(best)
+        for name in open_sizes:
+            best = self._shrunk(best, name, slowest)
         return best
+
+    def _grown(self, plan: Plan, name: str) -> Plan:
+        """Double one size of the block for as long as that gains."""
+        while True:
+            other = self._resized(plan, name, 2 * getattr(plan, name))
+            if other == plan or self._needed(other) > self._limit:
+                return plan
+            if (1 + LEAST_GAIN) * self.seconds(other) > self.seconds(plan):
+                return plan
+            plan = other
+
+    def _shrunk(self, plan: Plan, name: str, slowest: float) -> Plan:
+        """Halve one size of the block for as long as that costs next to nothing: it saves memory, and may gain."""
+        while True:
+            other = self._resized(plan, name, getattr(plan, name) // 2)
+            if other == plan or self.seconds(other) > slowest:
+                return plan
+            plan = other
+            slowest = min(slowest, (1 + LEAST_GAIN) * self.seconds(plan))
+
+    def _resized(self, plan: Plan, name: str, size: int) -> Plan:
+        size = min(max(size, 1), self._max[name])
+        plan = (
+            replace(plan, probes_per_block=size)
+            if name == "probes_per_block"
+            else replace(plan, examples_per_block=size)
+        )
+        return replace(plan, memory=self._needed(plan))
 
     def seconds(self, plan: Plan) -> float:
         """Return the time of a block, an example and probe."""
@@ -126,18 +176,6 @@ class Planner:
                     break
             self._seconds[plan] = shortest / (examples * probes)
         return self._seconds[plan]
-
-    def _climb(self, plan: Plan, name: str, factor: float) -> Plan:
-        """Multiply one size of the block by ``factor`` for as long as that gains."""
-        while True:
-            size = min(max(round(getattr(plan, name) * factor), 1), self._max[name])
-            other = replace(plan, **{name: size})
-            other = replace(other, memory=self._needed(other))
-            if size == getattr(plan, name) or self._needed(other) > self._limit:
-                return plan
-            if self.seconds(plan) < LEAST_GAIN * self.seconds(other):
-                return plan
-            plan = other
 
     def _needed(self, plan: Plan) -> int:
         return self._memory(*_parts(plan))
