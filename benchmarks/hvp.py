@@ -33,7 +33,7 @@ from hessdens.memory import peak_memory
 
 RESULTS = Path(__file__).resolve().parent / "results" / "hvp.json"
 DEFAULT = ("20x128", "20x128 hyper-residual", "10x16", "ResNet-18", "transformer")
-WARM_UPS, REPEATS = 2, 3
+WARM_UPS, REPEATS = 1, 3
 LOSS = nn.CrossEntropyLoss()
 Batches = list[tuple[Tensor, Tensor]]
 Product = Callable[[], Tensor]
@@ -117,13 +117,20 @@ def one(name: str, contender: str, device: str) -> dict[str, Any]:
     size = sum(p.numel() for p in model.parameters())
     V = torch.randn(size, case.num_probes, generator=torch.Generator().manual_seed(0)).to(device)
     build = CONTENDERS[contender]
-    best: dict[str, Any] = {}
-    for batch_size in (len(inputs),) if contender == "hessdens" else case.batch_sizes:
-        batches = list(zip(inputs.split(batch_size), targets.split(batch_size), strict=True))
-        product = build(model, batches, V)
-        seconds = _seconds(product, device)
-        if not best or seconds < best["seconds"]:
-            best = {"seconds": seconds, "batch_size": batch_size, "peak_mib": _peak(product, device) / 2**20}
+
+    def make(batch_size: int, count: int) -> Product:
+        parts = zip(inputs[:count].split(batch_size), targets[:count].split(batch_size), strict=True)
+        product: Product = build(model, list(parts), V)
+        return product
+
+    sizes = (len(inputs),) if contender == "hessdens" else case.batch_sizes
+    pilot = min(len(inputs), max(case.batch_sizes))
+    batch_size = (
+        min(sizes, key=lambda size: _seconds(make(size, pilot), device, repeats=1)) if len(sizes) > 1 else sizes[0]
+    )
+    product = make(batch_size, len(inputs))
+    best: dict[str, Any] = {"seconds": _seconds(product, device), "batch_size": batch_size}
+    best["peak_mib"] = _peak(product, device) / 2**20
     gradient = _seconds(lambda: _gradient(model, inputs, targets, case.batch_sizes[0]), device)
     best["microseconds"] = 1e6 * best["seconds"] / (len(inputs) * case.num_probes)
     best["gradients"] = best["seconds"] / case.num_probes / gradient
@@ -155,11 +162,11 @@ def _reference(model: nn.Module, batches: Batches, V: Tensor) -> Tensor:
     return torch.cat([entry.flatten() for entry in products])[:, None]
 
 
-def _seconds(function: Callable[[], Any], device: str) -> float:
+def _seconds(function: Callable[[], Any], device: str, repeats: int = REPEATS) -> float:
     for _ in range(WARM_UPS):
         function()
     times = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         start = time.perf_counter()
         function()
         if device == "cuda":
@@ -240,7 +247,7 @@ def _in_process(model: str, contender: str, device: str) -> dict[str, Any]:
 
 def _print(model: str, rows: dict[str, Any], peers: dict[str, Any]) -> None:
     heads = f"{'µs/example/probe':>17s} {'gradients':>10s} {'peak MiB':>9s} {'error':>8s} {'batch':>6s}"
-    print(f"\n{model}\n{'contender':22s} {heads}")
+    print(f"\n{model}\n{'contender':22s} {heads}", flush=True)
     for name, row in rows.items():
         if "failed" in row:
             print(f"{name:22s} {row['failed']}")

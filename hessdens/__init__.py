@@ -1,7 +1,8 @@
 """Spectral density of the Hessian of a neural network, with error bars."""
 
 from hessdens.compare import Comparison, compare
-from hessdens.curvature import HessianOperator, hessian_operator
+from hessdens.curvature import ggn_operator, hessian_operator
+from hessdens.curvature_operator import CurvatureOperator
 from hessdens.estimate import spectral_moments
 from hessdens.exact import exact_spectrum
 from hessdens.fit import MixtureFit, fit_mixture
@@ -17,8 +18,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Comparison",
+    "CurvatureOperator",
     "Grid",
-    "HessianOperator",
     "MixtureFit",
     "Moments",
     "Operator",
@@ -29,6 +30,7 @@ __all__ = [
     "compare",
     "exact_spectrum",
     "fit_mixture",
+    "ggn_operator",
     "hessian_operator",
     "plot_density",
     "spectral_moments",

@@ -1,8 +1,8 @@
-"""Hessian products of feedforward networks: one forward and backward pass for all probes, then matrix products.
+"""Products for feedforward networks: one forward and backward pass for all probes, then matrix products.
 
 The R-operator (Pearlmutter 1994) applied to the steps of a `tape.record`, for all probes at once. A value of B examples
 and n units has a directional derivative of shape (B, P, n) for P probes, so that every product with a weight, for all
-examples and probes, is a single matrix product.
+examples and probes, is a single matrix product. The Gauss-Newton matrix leaves out the terms with the gradient.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,16 @@ Values = Mapping[str, Tensor]
 class FeedforwardProducts:
     """Sum of the products of each added block with each row of ``probes``, shape (P, N)."""
 
-    def __init__(self, loss: LossModule, parameters: Values, probes: Tensor, probes_per_block: int) -> None:
-        self._loss, self._selected = loss, parameters
+    def __init__(
+        self,
+        loss: LossModule,
+        parameters: Values,
+        probes: Tensor,
+        probes_per_block: int,
+        *,
+        gauss_newton: bool = False,
+    ) -> None:
+        self._loss, self._selected, self._gauss_newton = loss, parameters, gauss_newton
         self._values = {name: value.detach() for name, value in loss.model.named_parameters()}
         self._workspace = _Workspace()
         self._chunks = [_Chunk(parameters, rows) for rows in probes.split(probes_per_block)]
@@ -36,8 +44,8 @@ class FeedforwardProducts:
         with torch.enable_grad():
             value = weight * self._loss.loss_fn(outputs, targets)
             (gradient,) = torch.autograd.grad(value, outputs, create_graph=True)
-        network = Linearisation(steps, self._values, self._selected, gradient.detach())
-        check_finite(value, network.checksum(), index)
+        network = Linearisation(steps, self._values, self._selected, None if self._gauss_newton else gradient.detach())
+        check_finite(value, network.checksum() + gradient.detach().sum(), index)
         for chunk in self._chunks:
             tangents, maps = _forward(network, chunk, self._workspace)
             derivative = _loss_derivative(gradient, outputs, tangents[-1])
@@ -215,7 +223,7 @@ class _Backward:
         for i in reversed(range(len(network.steps))):
             step, here, shared = network.steps[i], self._gradients[i], network.gradients[i]
             self._gradients[i] = None
-            if here is None or shared is None or not network.moves[i]:
+            if here is None or not network.moves[i]:
                 continue
             if isinstance(step, Linear):
                 self._add_weight_products(step, tangents[step.sources[0]], here, shared)
@@ -248,16 +256,16 @@ class _Backward:
         else:
             self._gradients[i] = before.add_(gradient, alpha=factor)
 
-    def _units(self, i: int, step: Units, tangent: Tensor | None, here: Tensor, shared: Tensor) -> None:
+    def _units(self, i: int, step: Units, tangent: Tensor | None, here: Tensor, shared: Tensor | None) -> None:
         slopes = self._network.slopes[i]
         out = self._workspace.take(tuple(here.shape), here) if self._is_held(here) else here
         result = torch.mul(here, slopes.first.unsqueeze(1), out=out)
-        if slopes.second is not None:
+        if slopes.second is not None and shared is not None:
             assert tangent is not None
             result.addcmul_((shared * slopes.second).unsqueeze(1), tangent)
         self._add(step.sources[0], result)
 
-    def _add_weight_products(self, step: Linear, tangent: Tensor | None, here: Tensor, shared: Tensor) -> None:
+    def _add_weight_products(self, step: Linear, tangent: Tensor | None, here: Tensor, shared: Tensor | None) -> None:
         """Add R{g}^T x + g^T R{x} to the sums of the weight, and R{g} to those of the bias."""
         chunk, inputs = self._chunk, self._network.steps[step.sources[0]].value
         flat = here.flatten(start_dim=1)
@@ -265,10 +273,10 @@ class _Backward:
             chunk.row_sums[step.bias] += flat.sum(dim=0)
         if step.weight in chunk.row_sums:
             chunk.row_sums[step.weight].addmm_(flat.T, inputs)
-            if tangent is not None:
+            if tangent is not None and shared is not None:
                 chunk.column_sums[step.weight].addmm_(shared.T, tangent.flatten(start_dim=1))
 
-    def _linear(self, step: Linear, here: Tensor, shared: Tensor) -> None:
+    def _linear(self, step: Linear, here: Tensor, shared: Tensor | None) -> None:
         """Add R{g} W + g V to the derivative at the input of a layer."""
         weight, source = self._network.values[step.weight], step.sources[0]
         before, self._gradients[source] = self._gradients[source], None
@@ -281,6 +289,6 @@ class _Backward:
         else:
             result = before
             result.view(-1, weight.shape[1]).addmm_(here.flatten(end_dim=1), weight)
-        if step.weight in self._chunk.columns:
+        if step.weight in self._chunk.columns and shared is not None:
             result.view(len(here), -1).addmm_(shared, self._chunk.columns[step.weight])
         self._gradients[source] = result

@@ -21,9 +21,12 @@ class Slopes:
 
 
 class Linearisation:
-    """Steps with what all probes share: derivatives of units, pull-backs of maps, and the gradient at each value."""
+    """Steps with what all probes share: derivatives of units, pull-backs of maps, and the gradient at each value.
 
-    def __init__(self, steps: list[Step], values: Values, selected: Values, gradient: Tensor) -> None:
+    Without a ``gradient`` at the outputs there are none at the values either.
+    """
+
+    def __init__(self, steps: list[Step], values: Values, selected: Values, gradient: Tensor | None) -> None:
         self.steps, self.values = steps, values
         self.slopes: dict[int, Slopes] = {}
         self._pulls: dict[int, Callable[[Tensor], tuple[Tensor, ...]]] = {}
@@ -40,7 +43,8 @@ class Linearisation:
             elif self.moves[i] and isinstance(step, Map):
                 self._pulls[i] = vjp(step.function, steps[step.sources[0]].value)[1]
         self.gradients: list[Tensor | None] = [None] * len(steps)
-        self._backward(gradient)
+        if gradient is not None:
+            self._backward(gradient)
 
     def checksum(self) -> Tensor:
         """Return a number that is finite if all values and gradients are."""

@@ -34,17 +34,15 @@ class LossModule(nn.Module):
         """The loss function's own word on its reduction, or an empty string."""
         return str(getattr(self.loss_fn, "reduction", ""))
 
-    def forward(self, batch: Any) -> Tensor:
-        """Return the loss of one batch."""
+    def forward(self, batch: Any) -> tuple[Any, Any]:
+        """Return outputs and targets of one batch."""
         if self._forward is not None:
-            outputs, targets = self._forward(self.model, batch)
-        else:
-            inputs, targets = batch
-            outputs = self.model(inputs)
-        return self.loss_fn(outputs, targets)
+            return self._forward(self.model, batch)
+        inputs, targets = batch
+        return self.model(inputs), targets
 
-    def value(self, batch: Any, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss of one batch at these values of some parameters, as a pure function.
+    def outputs(self, batch: Any, parameters: Mapping[str, Tensor]) -> tuple[Any, Any]:
+        """Return outputs and targets of one batch at these values of some parameters, as a pure function.
 
         The other parameters are constants. A forward pass may write to buffers: it gets copies, made in here because a
         function that ``torch.func`` transforms may only write to tensors of its own.
@@ -52,8 +50,13 @@ class LossModule(nn.Module):
         state = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
         state |= {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
         state |= parameters
-        result: Tensor = functional_call(self, {f"model.{name}": value for name, value in state.items()}, (batch,))
+        named = {f"model.{name}": value for name, value in state.items()}
+        result: tuple[Any, Any] = functional_call(self, named, (batch,))
         return result
+
+    def value(self, batch: Any, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return the loss of one batch at these values of some parameters, as a pure function."""
+        return self.loss_fn(*self.outputs(batch, parameters))
 
 
 def check_modules(model: nn.Module) -> None:

@@ -37,12 +37,16 @@ class Plan:
         The piece that is worked on at once.
     memory
         Predicted peak beside the model, the data, the probes and the products, in bytes.
+    tf32
+        Whether products of float32 matrices may have reduced precision, where torch's own settings allow it. Otherwise
+        TF32 is off while products are made.
     """
 
     mode: Mode | None = None
     examples_per_block: int | None = None
     probes_per_block: int | None = None
     memory: int | None = None
+    tf32: bool = False
 
     def __post_init__(self) -> None:
         if self.mode is not None and self.mode not in MODES:
@@ -59,6 +63,7 @@ class Plan:
             self.examples_per_block or other.examples_per_block,
             self.probes_per_block or other.probes_per_block,
             self.memory or other.memory,
+            self.tf32,
         )
 
 
@@ -104,7 +109,7 @@ class Planner:
     def start(self, mode: Mode) -> Plan:
         """Return a plan for ``mode`` that fits, with blocks that are seldom far from the best."""
         sizes = {name: min(size, self._max[name]) for name, size in SIZES_AT_START.items()}
-        plan = self._given.filled(Plan(mode, **sizes))
+        plan = self._given.filled(Plan(mode, sizes["examples_per_block"], sizes["probes_per_block"]))
         # Fewer examples first: probes share work.
         for name, most in (
             ("examples_per_block", USUAL_MEMORY.get(self._device, USUAL_MEMORY["cpu"])),

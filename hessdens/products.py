@@ -1,4 +1,4 @@
-"""Hessian products of one block of examples, for any loss that torch can differentiate twice."""
+"""Products of one block of examples with the Hessian or the Gauss-Newton matrix, for any model and loss."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -6,33 +6,36 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value, jvp, vmap
+from torch.func import grad_and_value, jvp, vjp, vmap
+from torch.utils._pytree import tree_leaves, tree_map
 
 from hessdens.model_checks import LossModule, check_finite
 
 Values = Mapping[str, Tensor]
-Loss = Callable[[Values], Tensor]
-Product = Callable[[Loss, Values, Values], tuple[Values, Values, Tensor]]
+Result = tuple[Values, Values, Tensor]
+# (loss, batch, values, tangents) -> products with each tangent, gradient (in any form) and loss.
+Product = Callable[[LossModule, Any, Values, Values], Result]
 
 
-def forward_over_reverse(loss: Loss, values: Values, tangents: Values) -> tuple[Values, Values, Tensor]:
-    """Return products with each tangent, gradient and loss: the directional derivative of the gradient."""
+def forward_over_reverse(loss: LossModule, batch: Any, values: Values, tangents: Values) -> Result:
+    """Return Hessian products: the directional derivative of the gradient."""
+    function = partial(loss.value, batch)
 
-    def product(tangent: Values) -> tuple[Values, Values, Tensor]:
-        outputs: Any = jvp(grad_and_value(loss), (values,), (tangent,))
+    def product(tangent: Values) -> Result:
+        outputs: Any = jvp(grad_and_value(function), (values,), (tangent,))
         (gradient, value), (derivative, _) = outputs
         return derivative, gradient, value
 
     out_dims: Any = (0, None, None)  # gradient and loss are the same for every probe
-    result: tuple[Values, Values, Tensor] = vmap(product, out_dims=out_dims)(tangents)
+    result: Result = vmap(product, out_dims=out_dims)(tangents)
     return result
 
 
-def reverse_over_reverse(loss: Loss, values: Values, tangents: Values) -> tuple[Values, Values, Tensor]:
-    """Return the same by a backward pass through the gradient, whose forward part all probes share."""
+def reverse_over_reverse(loss: LossModule, batch: Any, values: Values, tangents: Values) -> Result:
+    """Return Hessian products by a backward pass through the gradient, whose forward part all probes share."""
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
     with torch.enable_grad():
-        value = loss(leaves)
+        value = loss.value(batch, leaves)
         gradient = torch.autograd.grad(value, list(leaves.values()), create_graph=True)
     # A gradient that does not depend on the parameters has no product.
     pairs = [(g, t) for g, t in zip(gradient, tangents.values(), strict=True) if g.requires_grad]
@@ -59,11 +62,55 @@ def _backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num
     ]
 
 
-def is_differentiable_once_only(loss: Loss, values: Values) -> bool:
+def gauss_newton_forward(loss: LossModule, batch: Any, values: Values, tangents: Values) -> Result:
+    """Return products with J^T B J: J the Jacobian of the outputs, B the Hessian of the loss in the outputs."""
+    network = _Outputs(loss, batch)
+    pulled: Any = vjp(network, values)
+    outputs, pull = pulled
+    return _gauss_newton(network, tangents, outputs, pull, lambda t: jvp(network, (values,), (t,))[1])
+
+
+def gauss_newton_reverse(loss: LossModule, batch: Any, values: Values, tangents: Values) -> Result:
+    """Return the same without forward derivatives: J v is the derivative of J^T u with respect to u."""
+    network = _Outputs(loss, batch)
+    pulled: Any = vjp(network, values)
+    outputs, pull = pulled
+    transposed: Any = vjp(lambda u: pull(u)[0], tree_map(torch.zeros_like, outputs))
+    _, push = transposed
+    return _gauss_newton(network, tangents, outputs, pull, lambda t: push(t)[0])
+
+
+class _Outputs:
+    """The outputs of one batch as a function of the parameters; it keeps the targets, which do not depend on them."""
+
+    def __init__(self, loss: LossModule, batch: Any) -> None:
+        self._loss, self._batch = loss, batch
+        self._targets: Any = None
+
+    def __call__(self, values: Values) -> Any:
+        outputs, self._targets = self._loss.outputs(self._batch, values)
+        return outputs
+
+    def loss(self, outputs: Any) -> Tensor:
+        """Return the loss of these outputs."""
+        return self._loss.loss_fn(outputs, self._targets)
+
+
+def _gauss_newton(
+    network: _Outputs, tangents: Values, outputs: Any, pull: Callable[[Any], Any], push: Callable[[Values], Any]
+) -> Result:
+    # By a backward pass, because torch's mean squared error has no forward derivative of its gradient.
+    bent: Any = vjp(grad_and_value(network.loss), outputs, has_aux=True)
+    gradient, bend, value = bent
+    products: Values = vmap(lambda tangent: pull(bend(push(tangent))[0])[0])(tangents)
+    return products, {str(i): leaf for i, leaf in enumerate(tree_leaves(gradient))}, value
+
+
+def is_differentiable_once_only(loss: LossModule, batch: Any, values: Values) -> bool:
     """Return whether a custom operation forbids a second derivative, which torch would silently take as zero."""
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
     with torch.enable_grad():
-        gradient = torch.autograd.grad(loss(leaves), list(leaves.values()), create_graph=True)
+        gradient = torch.autograd.grad(loss.value(batch, leaves), list(leaves.values()), create_graph=True)
     nodes = [entry.grad_fn for entry in gradient]
     seen = set(nodes)
     while nodes:
@@ -98,7 +145,7 @@ class GeneralProducts:
                 name: piece.reshape(-1, *value.shape)
                 for (name, value), piece in zip(self._values.items(), pieces, strict=True)
             }
-            products, gradient, value = self._product(partial(self._loss.value, batch), self._values, tangents)
+            products, gradient, value = self._product(self._loss, batch, self._values, tangents)
             check_finite(value, torch.stack([entry.sum() for entry in gradient.values()]).sum(), index)
             totals = torch.split(self._total[rows], self._sizes, dim=1)
             for name, total in zip(self._values, totals, strict=True):

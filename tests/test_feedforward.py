@@ -8,7 +8,7 @@ from skip_paper.networks import ARCHITECTURES, SkipNetwork
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from hessdens import Plan, hessian_operator
+from hessdens import Plan, ggn_operator, hessian_operator
 from hessdens.tape import NotFeedforwardError, record
 from hessdens.testing import networks
 
@@ -16,18 +16,22 @@ INPUTS = torch.randn(11, 4, generator=torch.Generator().manual_seed(0), dtype=to
 TARGETS = torch.arange(11) % 3
 
 
-def products(model, mode, *, loss_fn=F.cross_entropy, targets=TARGETS, inputs=INPUTS, **keywords):
+def products(
+    model, mode, *, make=hessian_operator, loss_fn=F.cross_entropy, targets=TARGETS, inputs=INPUTS, **keywords
+):
     """Return the products of all unit vectors' first and some random ones, in uneven blocks."""
     plan = Plan(mode, examples_per_block=4, probes_per_block=3)
-    operator = hessian_operator(model, loss_fn, [(inputs, targets)], plan=plan, **keywords)
+    operator = make(model, loss_fn, [(inputs, targets)], plan=plan, **keywords)
     V = torch.randn(operator.size, 7, generator=torch.Generator().manual_seed(1), dtype=operator.dtype)
     return operator @ V
 
 
 def assert_same_products(model, **keywords):
-    found = products(model, "feedforward", **keywords)
-    torch.testing.assert_close(found, products(model, "reverse-over-reverse", **keywords), rtol=1e-10, atol=1e-12)
-    assert found.norm() > 0
+    for make in (hessian_operator, ggn_operator):
+        found = products(model, "feedforward", make=make, **keywords)
+        expected = products(model, "reverse-over-reverse", make=make, **keywords)
+        torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+        assert found.norm() > 0
 
 
 class Net(nn.Module):

@@ -1,0 +1,210 @@
+"""A matrix of a model's loss over data as an operator: passes over the data, plans, and what is possible."""
+
+import itertools
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hessdens.batches import RepeatedPasses, batch_length, slice_batch
+from hessdens.memory import MemoryModel, peak_memory
+from hessdens.model_checks import LossModule, check_batch
+from hessdens.operators import Operator
+from hessdens.plan import Mode, Plan, Planner, free_memory
+from hessdens.products import is_differentiable_once_only
+from hessdens.tape import NotFeedforwardError
+from hessdens.torch_settings import product_settings
+
+# Above this number of parameters, trials use one example and one probe.
+LARGE_MODEL = 10_000_000
+# Differences of gradients in float32 are right to about 1e-3 for a smooth loss; a wrong derivative is far off.
+TOLERANCE_OF_DIFFERENCES = 0.1
+# Blocks of work after which a measurement of some 20 blocks pays for itself.
+WORK_BEFORE_MEASURING = 40
+
+
+class CurvatureOperator(Operator):
+    """Hessian, Gauss-Newton or Fisher matrix of a mean loss; made by `hessian_operator`, `ggn_operator`.
+
+    Attributes
+    ----------
+    parameter_names
+        The selected parameters, in the order of their entries in a vector.
+    modes
+        Those that this model allows, of which the plan has one.
+    plan
+        The `Plan` of the latest product; before the first, what it starts from.
+    product_error
+        For central differences, the measured relative error of the latest product; else None: exact to rounding.
+    """
+
+    def __init__(
+        self,
+        engines: Mapping[Mode, Any],
+        loss: LossModule,
+        passes: RepeatedPasses,
+        weight: Callable[[Any], float],
+        parameters: dict[str, nn.Parameter],
+        first_batch: Any,
+        is_pair: bool,
+        splits: bool,
+        plan: Plan,
+        memory_limit: int | None,
+    ) -> None:
+        self._engines = engines
+        self._loss, self._passes, self._weight, self._parameters = loss, passes, weight, parameters
+        self._first_batch, self._is_pair, self._splits = first_batch, is_pair, splits
+        leader = next(iter(parameters.values()))
+        self.size = sum(parameter.numel() for parameter in parameters.values())
+        self.dtype, self.device = leader.dtype, leader.device
+        self.parameter_names = tuple(parameters)
+        self.product_error: float | None = None
+        self._given, self._memory_limit = plan, memory_limit
+        with product_settings(tf32=plan.tf32):
+            self.modes = self._possible_modes()
+        self._memory_models: dict[Mode, MemoryModel] = {}
+        self._plans: dict[int, Plan] = {}
+        self._work = 0
+        self.plan = plan.filled(Plan(self.modes[0]))
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        probes = V.T.contiguous()
+        with product_settings(tf32=self._given.tf32):
+            return self._products_of_all(probes).T
+
+    def _products_of_all(self, probes: Tensor) -> Tensor:
+        """Return the products with each row, in one pass over the data."""
+        self.plan = self._choose_plan(probes)
+        mode, probes_per_block = self.plan.mode, self.plan.probes_per_block
+        assert mode is not None
+        engine = self._engines[mode](self._loss, self._parameters, probes, probes_per_block)
+        total_weight = 0.0
+        for index, batch in enumerate(self._passes):
+            check_batch(batch, self._loss.model, self.device, has_forward=True, name=f"batch {index}")
+            for block in self._blocks(batch):
+                weight = float(self._weight(block))
+                total_weight += weight
+                engine.add(block, weight, index)
+        if not total_weight > 0:
+            raise ValueError(f"num_examples must add up to more than zero over data; got {total_weight}.")
+        if mode == "central-differences":
+            self.product_error = engine.relative_error()
+        total: Tensor = engine.total()
+        return total.div_(total_weight)
+
+    def _blocks(self, batch: Any) -> list[Any]:
+        """Cut a batch into blocks of examples of nearly equal size."""
+        if not self._splits or self.plan.examples_per_block is None:
+            return [batch]
+        length = batch_length(batch)
+        count = -(-length // self.plan.examples_per_block)
+        edges = [length * i // count for i in range(count + 1)]
+        return [slice_batch(batch, start, stop) for start, stop in itertools.pairwise(edges)]
+
+    def _possible_modes(self) -> tuple[Mode, ...]:
+        """Return the modes that give this model's products, tried on a few examples and checked by one another.
+
+        Some operations have no forward derivative, and that of torch's mean squared error fails (pytorch issue 123996).
+        A custom operation may even have a wrong one. Backward passes are the reference; without them, differences are.
+        """
+        found: dict[Mode, Tensor] = {}
+        reason: object = "A custom operation is marked as once differentiable."
+        is_plain = self._is_pair and isinstance(self._first_batch[0], Tensor)
+        candidates = [mode for mode in self._engines if mode != "central-differences"]
+        if not is_plain and "feedforward" in candidates:
+            candidates.remove("feedforward")
+        if is_differentiable_once_only(self._loss, self._few(), self._parameters):
+            candidates = []
+        for mode in candidates:
+            try:
+                found[mode] = self._try(mode)
+            except (RuntimeError, NotImplementedError, NotFeedforwardError) as error:
+                reason = error
+        tolerance = torch.finfo(self.dtype).eps ** 0.5
+        reference = found.get("reverse-over-reverse")
+        if reference is None and "central-differences" in self._engines:
+            reference, tolerance = self._try("central-differences"), TOLERANCE_OF_DIFFERENCES
+        if reference is None:
+            found, reference = {}, torch.zeros(1)
+        possible: list[Mode] = [
+            mode
+            for mode, product in found.items()
+            if float((product - reference).norm()) <= tolerance * float(reference.norm())
+        ]
+        if not possible and "central-differences" not in self._engines:
+            raise ValueError(f"The loss must be differentiable twice by torch; it is not. {reason}")
+        if not possible:
+            warnings.warn(
+                "Products are central differences of gradients (see product_error): torch cannot differentiate this "
+                f"loss twice. {reason}",
+                stacklevel=4,
+            )
+        return self._allowed(possible or ["central-differences"])
+
+    def _try(self, mode: Mode) -> Tensor:
+        """Return the product of a few examples with one random vector."""
+        generator = torch.Generator().manual_seed(0)
+        probe = torch.randn(1, self.size, generator=generator, dtype=self.dtype).to(self.device)
+        return self._products(mode, self._few(), probe)
+
+    def _few(self) -> Any:
+        """Return a few examples."""
+        count = 1 if self.size > LARGE_MODEL else 8
+        return slice_batch(self._first_batch, 0, count) if self._splits else self._first_batch
+
+    def _allowed(self, possible: list[Mode]) -> tuple[Mode, ...]:
+        """Return the modes that are possible and that the given plan allows."""
+        wanted = self._given.mode
+        if wanted is None:
+            return tuple(possible)
+        if wanted not in (*possible, "central-differences"):
+            raise ValueError(f"This model and loss allow the modes {', '.join(possible)}; got plan.mode={wanted!r}.")
+        return (wanted,)
+
+    def _products(self, mode: Mode, block: Any, probes: Tensor) -> Tensor:
+        """Return the products of one block with rows."""
+        engine = self._engines[mode](self._loss, self._parameters, probes, len(probes))
+        engine.add(block, 1.0, 0)
+        total: Tensor = engine.total()
+        return total
+
+    def _choose_plan(self, probes: Tensor) -> Plan:
+        """Return the plan for as many probes, measured once there has been enough work."""
+        num_probes = len(probes)
+        if num_probes in self._plans:
+            return self._plans[num_probes]
+        length = batch_length(self._first_batch) if self._splits else 1
+        planner = Planner(
+            partial(self._trial, probes),
+            partial(self._predict, length),
+            limit=free_memory(self.device) if self._memory_limit is None else self._memory_limit,
+            device=self.device.type,
+            given=self._given,
+            max_examples=length,
+            max_probes=num_probes,
+        )
+        plan = planner.start(self.modes[0])
+        assert plan.examples_per_block is not None
+        assert plan.probes_per_block is not None
+        blocks = -(-length // plan.examples_per_block) * -(-num_probes // plan.probes_per_block)
+        self._work += len(self._passes) * blocks
+        if self._work >= WORK_BEFORE_MEASURING:
+            plan = self._plans[num_probes] = planner.choose(self.modes)
+        return plan
+
+    def _trial(self, probes: Tensor, mode: Mode, examples: int, num_probes: int) -> Tensor:
+        block = slice_batch(self._first_batch, 0, examples) if self._splits else self._first_batch
+        return self._products(mode, block, probes[:num_probes])
+
+    def _predict(self, length: int, mode: Mode, examples: int, num_probes: int) -> int:
+        """Return the predicted peak memory of a block in bytes."""
+        if mode not in self._memory_models:
+            probes = (1,) if self.size > LARGE_MODEL else (2, 3)
+            few = torch.zeros(probes[-1], self.size, dtype=self.dtype, device=self.device)
+            self._memory_models[mode] = MemoryModel(
+                lambda b, p: peak_memory(lambda: self._trial(few, mode, b, p)), tuple({1, min(3, length)}), probes
+            )
+        return self._memory_models[mode](examples, num_probes)
