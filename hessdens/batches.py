@@ -1,7 +1,7 @@
 """Batches of examples: counting, slicing, and the check that every pass over the data sees the same ones."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 import torch
@@ -67,42 +67,48 @@ def fingerprint(batch: Any) -> Fingerprint:
 class RepeatedPasses:
     """Iterate over ``data`` any number of times, and refuse a pass that differs from the first.
 
-    The global random state of torch (which a ``DataLoader`` advances) is the same after a pass as before.
+    The first batch is looked at twice at once, from two random states; all are compared from the second pass on. That
+    costs one read of the data a pass. The global random state of torch (which a ``DataLoader`` advances) is the same
+    after a pass as before.
     """
 
-    def __init__(self, data: Iterable[Any]) -> None:
+    def __init__(self, data: Iterable[Any], *, check: bool) -> None:
         _check_iterable(data)
-        self._data = data
-        self._fingerprints = self._look(seed=0)
-        if not self._fingerprints:
-            raise ValueError("data must hold at least one batch; got none.")
-        self._compare(self._look(seed=1))
+        self._data, self._check = data, check
+        self._fingerprints: list[Fingerprint] | None = None
+        self.first_batch = self._first(seed=0)
+        if check and not _equal(fingerprint(self.first_batch), fingerprint(self._first(seed=1))):
+            raise ValueError(_difference(0))
 
-    def __len__(self) -> int:
-        return len(self._fingerprints)
+    @property
+    def num_batches(self) -> int:
+        """Number of batches in a pass; 1 as long as it is not known."""
+        if self._fingerprints is not None:
+            return len(self._fingerprints)
+        return len(self._data) if isinstance(self._data, Sized) else 1
 
     def __iter__(self) -> Iterator[Any]:
         with _same_random_state():
-            count = 0
+            found: list[Fingerprint] = []
+            expected = self._fingerprints
             for index, batch in enumerate(self._data):
-                if index >= len(self) or not _equal(fingerprint(batch), self._fingerprints[index]):
-                    raise ValueError(_difference(index))
-                count += 1
+                if self._check:
+                    found.append(fingerprint(batch))
+                    if expected is not None and (index >= len(expected) or not _equal(found[-1], expected[index])):
+                        raise ValueError(_difference(index))
                 yield batch
-            if count < len(self):
-                raise ValueError(_difference(count))
+            if expected is not None and len(found) < len(expected):
+                raise ValueError(_difference(len(found)))
+            if self._check:
+                self._fingerprints = found
 
-    def _look(self, seed: int) -> list[Fingerprint]:
-        """Return the fingerprints of one pass that starts from a chosen random state."""
+    def _first(self, seed: int) -> Any:
+        """Return the first batch of a pass that starts from a chosen random state."""
         with _same_random_state():
             torch.manual_seed(seed)
-            return [fingerprint(batch) for batch in self._data]
-
-    def _compare(self, second: list[Fingerprint]) -> None:
-        first = self._fingerprints
-        for index in range(max(len(first), len(second))):
-            if index >= min(len(first), len(second)) or not _equal(first[index], second[index]):
-                raise ValueError(_difference(index))
+            for batch in self._data:
+                return batch
+        raise ValueError("data must hold at least one batch; got none.")
 
 
 def _equal(first: Fingerprint, second: Fingerprint) -> bool:
@@ -113,7 +119,7 @@ def _equal(first: Fingerprint, second: Fingerprint) -> bool:
 def _difference(index: int) -> str:
     return (
         f"data must give the same batches in every pass; batch {index} differs from the first pass. "
-        "Switch off shuffling and random augmentation, or pass list(data)."
+        "Switch off shuffling and random augmentation, or pass list(data). check_deterministic=False skips this check."
     )
 
 

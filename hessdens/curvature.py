@@ -1,16 +1,25 @@
 """Curvature of a loss as an operator on the parameters: exact products for any model."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from hessdens.batches import RepeatedPasses, batch_length
-from hessdens.curvature_operator import CurvatureOperator
+from hessdens.curvature_operator import CurvatureOperator, Problem
 from hessdens.differences import DifferenceProducts
 from hessdens.feedforward import FeedforwardProducts
-from hessdens.model_checks import LossModule, check_batch, check_loss, check_modules, check_parameters
+from hessdens.fisher import fisher_problem
+from hessdens.loss_module import LossModule
+from hessdens.model_checks import (
+    check_autocast,
+    check_batch,
+    check_curvature_of_loss,
+    check_loss,
+    check_modules,
+    check_parameters,
+)
 from hessdens.parameters import Selection, select_parameters
 from hessdens.plan import Mode, Plan
 from hessdens.products import (
@@ -45,6 +54,7 @@ def hessian_operator(
     parameters: Selection = None,
     num_examples: Callable[[Any], float] | None = None,
     split_batches: bool = True,
+    check_deterministic: bool = True,
     plan: Plan | None = None,
     memory_limit: int | None = None,
 ) -> CurvatureOperator:
@@ -56,8 +66,8 @@ def hessian_operator(
     Parameters
     ----------
     model
-        Any module whose operations have forward derivatives, in evaluation mode where it has dropout or batch
-        normalisation.
+        Any module, in evaluation mode where it has dropout or batch normalisation. Parameters in half precision have
+        float32 vectors, and products summed in float64.
     loss_fn
         ``loss_fn(outputs, targets)`` returns the mean loss over the examples of a batch, a scalar.
     data
@@ -74,6 +84,9 @@ def hessian_operator(
     split_batches
         Cut batches into blocks of examples, to save memory and time. Switch it off where the loss is not a mean
         over examples, or where the tensors of a batch cannot be cut along their first dimension.
+    check_deterministic
+        Compare the first batch with itself, its loss too, and the batches of each pass with those of the first. Costs
+        one forward pass of one batch, and one read of the data a pass.
     plan
         How products are made, as far as it is not left to the library: see `Plan`. The library times a few blocks once
         there is enough work for that to pay, so that results of two runs agree to rounding only, unless ``plan`` gives
@@ -90,7 +103,8 @@ def hessian_operator(
     ------
     ValueError
         If the data are empty, differ from pass to pass or lie on another device or dtype than the model; if the loss
-        is not a scalar, is not a mean, is not finite or is random; if no parameter is left.
+        is not a scalar, is not a mean, is not finite, is random or has no gradient; if no parameter is left; if a
+        float64 model runs under autocast.
     MemoryError
         If a product does not fit into ``memory_limit``, even for one example and probe: raised by the product.
     TypeError
@@ -101,9 +115,8 @@ def hessian_operator(
     Cost of a product: about 3 gradients (forward-over-reverse differentiation), one pass over the data for all probes.
     Source: B. A. Pearlmutter, Fast exact multiplication by the Hessian (1994).
     """
-    return _operator(
-        HESSIAN, model, loss_fn, data, forward, parameters, num_examples, split_batches, plan, memory_limit
-    )
+    problem = _problem(model, loss_fn, data, forward, parameters, num_examples, split_batches, check_deterministic)
+    return CurvatureOperator(HESSIAN, problem, plan or Plan(), memory_limit)
 
 
 def ggn_operator(
@@ -115,30 +128,85 @@ def ggn_operator(
     parameters: Selection = None,
     num_examples: Callable[[Any], float] | None = None,
     split_batches: bool = True,
+    check_deterministic: bool = True,
     plan: Plan | None = None,
     memory_limit: int | None = None,
 ) -> CurvatureOperator:
     """Return the generalised Gauss-Newton matrix of the mean loss over ``data``: J^T B J, averaged.
 
     J is the Jacobian of the outputs in the parameters, B the Hessian of the loss in the outputs. It is the Hessian
-    without the curvature of the network, positive semi-definite where the loss is convex in the outputs; and for
-    cross-entropy and squared error the Fisher matrix.
+    without the curvature of the network, and positive semi-definite where the loss is convex in the outputs.
 
-    Parameters, errors and result are those of `hessian_operator`. Outputs may be any nested containers of tensors that
-    ``torch.utils._pytree`` knows. Without a second derivative there is no fallback to differences.
+    Parameters and errors are those of `hessian_operator`. Outputs may be any nested containers of tensors that
+    ``torch.utils._pytree`` knows.
+
+    Raises
+    ------
+    ValueError
+        Also if the loss is linear in the outputs, so that the matrix says nothing: absolute errors, log-probabilities,
+        or outputs that are the loss already; and if the loss cannot be differentiated twice.
 
     Notes
     -----
     Cost of a product: about 2 gradients, one pass over the data for all probes. Source: N. N. Schraudolph, Fast
     curvature matrix-vector products (2002).
     """
-    return _operator(
-        GAUSS_NEWTON, model, loss_fn, data, forward, parameters, num_examples, split_batches, plan, memory_limit
-    )
+    problem = _problem(model, loss_fn, data, forward, parameters, num_examples, split_batches, check_deterministic)
+    check_curvature_of_loss(problem.loss, problem.passes.first_batch)
+    return CurvatureOperator(GAUSS_NEWTON, problem, plan or Plan(), memory_limit)
 
 
-def _operator(
-    engines: Mapping[Mode, Any],
+def fisher_operator(
+    model: nn.Module,
+    loss_fn: Callable[[Any, Any], Tensor],
+    data: Iterable[Any],
+    *,
+    kind: Literal["exact", "monte-carlo", "empirical"] = "exact",
+    num_samples: int = 1,
+    seed: int = 0,
+    forward: Forward | None = None,
+    parameters: Selection = None,
+    num_examples: Callable[[Any], float] | None = None,
+    split_batches: bool = True,
+    check_deterministic: bool = True,
+    plan: Plan | None = None,
+    memory_limit: int | None = None,
+) -> CurvatureOperator:
+    r"""Return the Fisher information matrix: the mean over ``data`` of E[g g^T], g the gradient of -log p(y | x).
+
+    Parameters other than these, and errors, are those of `hessian_operator`. Outputs must be one tensor.
+
+    Parameters
+    ----------
+    loss_fn
+        The negative log-likelihood of the model: ``nn.CrossEntropyLoss``, ``nn.NLLLoss``, ``nn.MSELoss`` (each output
+        Gaussian with variance 1/2) or ``nn.BCEWithLogitsLoss``, or their functions in ``torch.nn.functional``, without
+        weights and label smoothing. For the empirical matrix: any mean over the rows of the outputs.
+    kind
+        "exact": the expectation over the labels that the model predicts; the Gauss-Newton matrix, but for ``NLLLoss``.
+        "monte-carlo": its mean over ``num_samples`` labels drawn for each prediction, unbiased. "empirical": with the
+        labels in ``data``, which is another matrix.
+    num_samples, seed
+        Of the Monte Carlo matrix. The labels of a prediction depend on the seed, its batch and its place there only,
+        whatever the block or the device: the operator is one fixed matrix.
+
+    Raises
+    ------
+    ValueError
+        Also if ``loss_fn`` is not a log-likelihood from the list.
+
+    Notes
+    -----
+    Cost: as `ggn_operator`. A prediction is one target of the cross-entropy, one output of the squared error and of the
+    binary cross-entropy; for the empirical matrix of the latter two and of other losses, one row. Source: F. Kunstner,
+    L. Balles, P. Hennig, Limitations of the empirical Fisher approximation (2019).
+    """
+    problem = _problem(model, loss_fn, data, forward, parameters, num_examples, split_batches, check_deterministic)
+    problem = fisher_problem(problem, kind, num_samples, seed)
+    return CurvatureOperator(GAUSS_NEWTON, problem, plan or Plan(), memory_limit)
+
+
+def _problem(
     model: nn.Module,
     loss_fn: Callable[[Any, Any], Tensor],
     data: Iterable[Any],
@@ -146,27 +214,18 @@ def _operator(
     parameters: Selection,
     num_examples: Callable[[Any], float] | None,
     split_batches: bool,
-    plan: Plan | None,
-    memory_limit: int | None,
-) -> CurvatureOperator:
+    check_deterministic: bool,
+) -> Problem:
+    """Return the checked model, loss and data."""
     check_modules(model)
     device = check_parameters(model)
-    passes = RepeatedPasses(data)
+    passes = RepeatedPasses(data, check=check_deterministic)
     weight = num_examples or batch_length
     loss = LossModule(model, loss_fn, forward)
-    first = next(iter(passes))
+    first = passes.first_batch
     check_batch(first, model, device, has_forward=forward is not None)
     weight(first)
-    check_loss(loss, first, weight, splits=split_batches)
-    return CurvatureOperator(
-        engines,
-        loss,
-        passes,
-        weight,
-        select_parameters(model, parameters, loss, first),
-        first,
-        forward is None,
-        split_batches,
-        plan or Plan(),
-        memory_limit,
-    )
+    check_loss(loss, first, weight, splits=split_batches, repeats=check_deterministic)
+    selected = select_parameters(model, parameters, loss, first)
+    check_autocast(next(iter(selected.values())))
+    return Problem(loss, passes, weight, selected, forward is None, split_batches)

@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from hessdens.batches import RepeatedPasses, batch_length, slice_batch
+from hessdens.loss_module import LossModule
 from hessdens.memory import MemoryModel, peak_memory
-from hessdens.model_checks import LossModule, check_batch
+from hessdens.model_checks import check_autocast, check_batch
 from hessdens.operators import Operator
 from hessdens.plan import Mode, Plan, Planner, free_memory
 from hessdens.products import is_differentiable_once_only
@@ -26,8 +28,20 @@ TOLERANCE_OF_DIFFERENCES = 0.1
 WORK_BEFORE_MEASURING = 40
 
 
+@dataclass(frozen=True)
+class Problem:
+    """A model, its loss and its data, all checked: the mean of ``loss`` over ``passes``, weighted by ``weight``."""
+
+    loss: LossModule
+    passes: RepeatedPasses
+    weight: Callable[[Any], float]
+    parameters: dict[str, nn.Parameter]
+    is_pair: bool
+    splits: bool
+
+
 class CurvatureOperator(Operator):
-    """Hessian, Gauss-Newton or Fisher matrix of a mean loss; made by `hessian_operator`, `ggn_operator`.
+    """Hessian, Gauss-Newton or Fisher matrix of a mean loss; made by `hessian_operator` and its like.
 
     Attributes
     ----------
@@ -41,59 +55,80 @@ class CurvatureOperator(Operator):
         For central differences, the measured relative error of the latest product; else None: exact to rounding.
     """
 
-    def __init__(
-        self,
-        engines: Mapping[Mode, Any],
-        loss: LossModule,
-        passes: RepeatedPasses,
-        weight: Callable[[Any], float],
-        parameters: dict[str, nn.Parameter],
-        first_batch: Any,
-        is_pair: bool,
-        splits: bool,
-        plan: Plan,
-        memory_limit: int | None,
-    ) -> None:
-        self._engines = engines
-        self._loss, self._passes, self._weight, self._parameters = loss, passes, weight, parameters
-        self._first_batch, self._is_pair, self._splits = first_batch, is_pair, splits
-        leader = next(iter(parameters.values()))
-        self.size = sum(parameter.numel() for parameter in parameters.values())
-        self.dtype, self.device = leader.dtype, leader.device
-        self.parameter_names = tuple(parameters)
+    def __init__(self, engines: Mapping[Mode, Any], problem: Problem, plan: Plan, memory_limit: int | None) -> None:
+        self._engines, self._problem = engines, problem
+        self._loss, self._parameters, self._splits = problem.loss, problem.parameters, problem.splits
+        self._first_batch = problem.passes.first_batch
+        leader = next(iter(self._parameters.values()))
+        self.size = sum(parameter.numel() for parameter in self._parameters.values())
+        self.dtype = torch.promote_types(leader.dtype, torch.float32)
+        self.device = leader.device
+        self.parameter_names = tuple(self._parameters)
         self.product_error: float | None = None
         self._given, self._memory_limit = plan, memory_limit
         with product_settings(tf32=plan.tf32):
             self.modes = self._possible_modes()
         self._memory_models: dict[Mode, MemoryModel] = {}
         self._plans: dict[int, Plan] = {}
-        self._work = 0
+        self._work, self._was_halved = 0, False
         self.plan = plan.filled(Plan(self.modes[0]))
 
+    @property
+    def parameter_sizes(self) -> dict[str, int]:
+        """Number of entries of each selected parameter, in the order of their entries in a vector."""
+        return {name: parameter.numel() for name, parameter in self._parameters.items()}
+
     def _matmat(self, V: Tensor) -> Tensor:
+        check_autocast(next(iter(self._parameters.values())))
         probes = V.T.contiguous()
         with product_settings(tf32=self._given.tf32):
-            return self._products_of_all(probes).T
+            self.plan = self._choose_plan(probes)
+            while True:
+                try:
+                    return self._products_of_all(probes).T
+                except torch.OutOfMemoryError:
+                    self.plan = self._plans[len(probes)] = self._halved()
 
     def _products_of_all(self, probes: Tensor) -> Tensor:
         """Return the products with each row, in one pass over the data."""
-        self.plan = self._choose_plan(probes)
         mode, probes_per_block = self.plan.mode, self.plan.probes_per_block
         assert mode is not None
         engine = self._engines[mode](self._loss, self._parameters, probes, probes_per_block)
         total_weight = 0.0
-        for index, batch in enumerate(self._passes):
+        for index, batch in enumerate(self._problem.passes):
             check_batch(batch, self._loss.model, self.device, has_forward=True, name=f"batch {index}")
             for block in self._blocks(batch):
-                weight = float(self._weight(block))
+                weight = float(self._problem.weight(block))
                 total_weight += weight
                 engine.add(block, weight, index)
         if not total_weight > 0:
             raise ValueError(f"num_examples must add up to more than zero over data; got {total_weight}.")
+        total: Tensor = engine.total()
         if mode == "central-differences":
             self.product_error = engine.relative_error()
-        total: Tensor = engine.total()
-        return total.div_(total_weight)
+        return total.div_(total_weight).to(self.dtype)
+
+    def _halved(self) -> Plan:
+        """Return the plan with half the block, after the device had no memory for it; the pass starts anew."""
+        plan = self.plan
+        assert plan.examples_per_block is not None
+        assert plan.probes_per_block is not None
+        if self._splits and plan.examples_per_block > 1:
+            smaller = replace(plan, examples_per_block=plan.examples_per_block // 2)
+        elif plan.probes_per_block > 1:
+            smaller = replace(plan, probes_per_block=plan.probes_per_block // 2)
+        else:
+            raise
+        if not self._was_halved:
+            self._was_halved = True
+            warnings.warn(
+                f"Out of memory with {plan.examples_per_block} examples and {plan.probes_per_block} probes at once; "
+                "going on with half as many. memory_limit= avoids the wasted pass.",
+                stacklevel=5,
+            )
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return smaller
 
     def _blocks(self, batch: Any) -> list[Any]:
         """Cut a batch into blocks of examples of nearly equal size."""
@@ -112,7 +147,7 @@ class CurvatureOperator(Operator):
         """
         found: dict[Mode, Tensor] = {}
         reason: object = "A custom operation is marked as once differentiable."
-        is_plain = self._is_pair and isinstance(self._first_batch[0], Tensor)
+        is_plain = self._problem.is_pair and isinstance(self._first_batch[0], Tensor)
         candidates = [mode for mode in self._engines if mode != "central-differences"]
         if not is_plain and "feedforward" in candidates:
             candidates.remove("feedforward")
@@ -123,7 +158,7 @@ class CurvatureOperator(Operator):
                 found[mode] = self._try(mode)
             except (RuntimeError, NotImplementedError, NotFeedforwardError) as error:
                 reason = error
-        tolerance = torch.finfo(self.dtype).eps ** 0.5
+        tolerance = torch.finfo(next(iter(self._parameters.values())).dtype).eps ** 0.5
         reference = found.get("reverse-over-reverse")
         if reference is None and "central-differences" in self._engines:
             reference, tolerance = self._try("central-differences"), TOLERANCE_OF_DIFFERENCES
@@ -190,7 +225,7 @@ class CurvatureOperator(Operator):
         assert plan.examples_per_block is not None
         assert plan.probes_per_block is not None
         blocks = -(-length // plan.examples_per_block) * -(-num_probes // plan.probes_per_block)
-        self._work += len(self._passes) * blocks
+        self._work += self._problem.passes.num_batches * blocks
         if self._work >= WORK_BEFORE_MEASURING:
             plan = self._plans[num_probes] = planner.choose(self.modes)
         return plan

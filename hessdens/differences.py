@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessdens.model_checks import LossModule, check_finite
+from hessdens.loss_module import LossModule
+from hessdens.model_checks import FiniteChecks
 
 Values = Mapping[str, Tensor]
 
@@ -23,10 +24,11 @@ class DifferenceProducts:
         self._values = {name: value.detach() for name, value in parameters.items()}
         self._sizes = [value.numel() for value in self._values.values()]
         norm = torch.stack([value.norm() for value in self._values.values()]).norm()
-        step = torch.finfo(probes.dtype).eps ** 0.2 * max(1.0, float(norm))
+        step = torch.finfo(next(iter(self._values.values())).dtype).eps ** 0.2 * max(1.0, float(norm))
         lengths = probes.norm(dim=1)
         self._steps = torch.where(lengths > 0, step / lengths, 1.0)
         self._near, self._far = torch.zeros_like(probes), torch.zeros_like(probes)
+        self._checks = FiniteChecks()
 
     def add(self, batch: Any, weight: float, index: int) -> None:
         """Add ``weight`` times the products of one block of examples of batch ``index``."""
@@ -36,7 +38,8 @@ class DifferenceProducts:
                 total += weight * (ahead - behind) / (2 * step)
 
     def total(self) -> Tensor:
-        """Return the sum, shape (P, N)."""
+        """Return the sum, shape (P, N); ValueError if a loss or gradient is not finite."""
+        self._checks.raise_if_not()
         return (4 * self._near - self._far) / 3
 
     def relative_error(self) -> float:
@@ -52,11 +55,11 @@ class DifferenceProducts:
     def _gradient(self, batch: Any, shift: Tensor, index: int) -> Tensor:
         pieces = shift.split(self._sizes)
         values = {
-            name: (value + piece.view_as(value)).requires_grad_()
+            name: (value + piece.view_as(value)).to(value.dtype).requires_grad_()
             for (name, value), piece in zip(self._values.items(), pieces, strict=True)
         }
         with torch.enable_grad():
             value = self._loss.value(batch, values)
         gradient = torch.cat([entry.flatten() for entry in torch.autograd.grad(value, list(values.values()))])
-        check_finite(value.detach(), gradient.sum(), index)
+        self._checks.add(index, value, [gradient])
         return gradient

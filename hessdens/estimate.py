@@ -83,12 +83,12 @@ def spectral_moments(
                 dtype=operator.dtype,
                 device=operator.device,
             )
-            samples[start:stop] = _block_samples(operator, probes, num_moments, start)
+            samples[start:stop] = block_samples(operator, probes, num_moments, start)
             bar.update(stop - start)
     return Moments.from_samples(samples, size=operator.size, num_matvecs=num_probes * ((num_moments + 1) // 2))
 
 
-def _block_samples(operator: Operator, probes: Tensor, num_moments: int, first_probe: int) -> np.ndarray[Any, Any]:
+def block_samples(operator: Operator, probes: Tensor, num_moments: int, first_probe: int) -> np.ndarray[Any, Any]:
     """Return the moment estimates of each column of ``probes``, shape (P, K)."""
     samples = np.empty((probes.shape[1], num_moments))
     exponents = torch.zeros(probes.shape[1], dtype=torch.float64, device=probes.device)

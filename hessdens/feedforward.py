@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.func import vmap
 
 from hessdens.linearisation import Linearisation
-from hessdens.model_checks import LossModule, check_finite
+from hessdens.loss_module import LossModule
+from hessdens.model_checks import FiniteChecks
 from hessdens.tape import Linear, Map, Sum, Units, record
 
 Values = Mapping[str, Tensor]
@@ -33,7 +34,7 @@ class FeedforwardProducts:
     ) -> None:
         self._loss, self._selected, self._gauss_newton = loss, parameters, gauss_newton
         self._values = {name: value.detach() for name, value in loss.model.named_parameters()}
-        self._workspace = _Workspace()
+        self._workspace, self._checks = _Workspace(), FiniteChecks()
         self._chunks = [_Chunk(parameters, rows) for rows in probes.split(probes_per_block)]
 
     def add(self, batch: Any, weight: float, index: int) -> None:
@@ -45,7 +46,7 @@ class FeedforwardProducts:
             value = weight * self._loss.loss_fn(outputs, targets)
             (gradient,) = torch.autograd.grad(value, outputs, create_graph=True)
         network = Linearisation(steps, self._values, self._selected, None if self._gauss_newton else gradient.detach())
-        check_finite(value, network.checksum() + gradient.detach().sum(), index)
+        self._checks.add(index, value, [*network.tensors(), gradient])
         for chunk in self._chunks:
             tangents, maps = _forward(network, chunk, self._workspace)
             derivative = _loss_derivative(gradient, outputs, tangents[-1])
@@ -53,7 +54,8 @@ class FeedforwardProducts:
             self._workspace.give(tangents)
 
     def total(self) -> Tensor:
-        """Return the sum, shape (P, N)."""
+        """Return the sum, shape (P, N); ValueError if a loss or gradient is not finite."""
+        self._checks.raise_if_not()
         return torch.cat([chunk.total() for chunk in self._chunks])
 
 

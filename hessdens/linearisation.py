@@ -46,10 +46,9 @@ class Linearisation:
         if gradient is not None:
             self._backward(gradient)
 
-    def checksum(self) -> Tensor:
-        """Return a number that is finite if all values and gradients are."""
-        tensors = [step.value for step in self.steps] + [g for g in self.gradients if g is not None]
-        return torch.stack([tensor.sum() for tensor in tensors]).sum()
+    def tensors(self) -> list[Tensor]:
+        """Return all values and gradients."""
+        return [step.value for step in self.steps] + [g for g in self.gradients if g is not None]
 
     def _backward(self, gradient: Tensor) -> None:
         """Fill in the gradient at each value that depends on the selected parameters."""

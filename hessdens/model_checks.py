@@ -1,62 +1,14 @@
 """What a model, its loss and its data must satisfy before the first product, each with a message of its own."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from hessdens.batches import batch_length, map_tensors, slice_batch, tensors_of
-
-
-class LossModule(nn.Module):
-    """A batch's loss as a function of the parameters of the model inside, for ``torch.func.functional_call``."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        loss_fn: Callable[[Any, Any], Tensor],
-        forward: Callable[[nn.Module, Any], tuple[Any, Any]] | None,
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self._loss_fn = (loss_fn,)  # in a tuple, so that parameters of a loss module are not registered here
-        self._forward = forward
-
-    @property
-    def loss_fn(self) -> Callable[[Any, Any], Tensor]:
-        """The function of outputs and targets."""
-        return self._loss_fn[0]
-
-    @property
-    def reduction(self) -> str:
-        """The loss function's own word on its reduction, or an empty string."""
-        return str(getattr(self.loss_fn, "reduction", ""))
-
-    def forward(self, batch: Any) -> tuple[Any, Any]:
-        """Return outputs and targets of one batch."""
-        if self._forward is not None:
-            return self._forward(self.model, batch)
-        inputs, targets = batch
-        return self.model(inputs), targets
-
-    def outputs(self, batch: Any, parameters: Mapping[str, Tensor]) -> tuple[Any, Any]:
-        """Return outputs and targets of one batch at these values of some parameters, as a pure function.
-
-        The other parameters are constants. A forward pass may write to buffers: it gets copies, made in here because a
-        function that ``torch.func`` transforms may only write to tensors of its own.
-        """
-        state = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
-        state |= {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
-        state |= parameters
-        named = {f"model.{name}": value for name, value in state.items()}
-        result: tuple[Any, Any] = functional_call(self, named, (batch,))
-        return result
-
-    def value(self, batch: Any, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss of one batch at these values of some parameters, as a pure function."""
-        return self.loss_fn(*self.outputs(batch, parameters))
+from hessdens.loss_module import LossModule
 
 
 def check_modules(model: nn.Module) -> None:
@@ -111,15 +63,56 @@ def check_batch(
             )
 
 
-def check_loss(loss: LossModule, batch: Any, weight: Callable[[Any], float], *, splits: bool) -> None:
-    """Raise ValueError unless the loss of ``batch`` is a finite, repeatable scalar and a mean over examples.
+def check_autocast(parameter: Tensor) -> None:
+    """Raise ValueError if autocast is on around a float64 model."""
+    kind = parameter.device.type
+    if parameter.dtype == torch.float64 and torch.is_autocast_enabled(kind):
+        raise ValueError(
+            f"Autocast must be off for a float64 model, whose precision it takes away; it is on for {kind!r} "
+            f"({torch.get_autocast_dtype(kind)}). Leave the autocast context, or convert the model with model.float()."
+        )
+
+
+def check_curvature_of_loss(loss: LossModule, batch: Any) -> None:
+    """Raise ValueError unless the loss has second derivatives in the outputs, at random ones of the right shapes."""
+    with torch.no_grad():
+        outputs, targets = loss.outputs(batch, {})
+    leaves, structure = tree_flatten(outputs)
+    if not leaves or not all(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves):
+        kinds = sorted({str(leaf.dtype) if isinstance(leaf, Tensor) else type(leaf).__name__ for leaf in leaves})
+        raise ValueError(
+            f"The Gauss-Newton matrix needs outputs made of floating-point tensors only; got {', '.join(kinds)}. "
+            "Choose them in forward=."
+        )
+    generator = torch.Generator().manual_seed(0)
+    points = [torch.randn(leaf.shape, generator=generator).to(leaf).requires_grad_() for leaf in leaves]
+    with torch.enable_grad():
+        value = loss.loss_fn(tree_unflatten(points, structure), targets)
+        gradient = torch.autograd.grad(value, points, create_graph=True, materialize_grads=True)
+        slope = torch.stack([g.square().sum() for g in gradient]).sum()
+        bends = [torch.zeros_like(slope)]
+        if slope.requires_grad:
+            bends = list(torch.autograd.grad(slope, points, materialize_grads=True))
+    is_linear = not any(bend.any() for bend in bends)
+    if is_linear and float(slope.detach()) > 0:
+        raise ValueError(
+            "The Gauss-Newton matrix needs a loss with curvature in the outputs; this one is linear in them. Return "
+            "logits instead of log-probabilities, or the outputs instead of the loss, from the model or forward=; or "
+            "use hessian_operator or fisher_operator."
+        )
+
+
+def check_loss(
+    loss: LossModule, batch: Any, weight: Callable[[Any], float], *, splits: bool, repeats: bool = True
+) -> None:
+    """Raise ValueError unless the loss of ``batch`` is a finite scalar, ``repeats`` itself and is a mean of examples.
 
     A mean is told from a sum by its values on the two halves of the batch, since a loss need not say what it is.
     """
     if loss.reduction in ("sum", "none"):
         raise ValueError(_mean_message(f"its reduction is {loss.reduction!r}"))
     value = _evaluate(loss, batch)
-    again = _evaluate(loss, batch)
+    again = _evaluate(loss, batch) if repeats else value
     if not torch.isfinite(value):
         raise ValueError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
     if not torch.equal(value, again):
@@ -162,11 +155,27 @@ def _check_mean(loss: LossModule, batch: Any, weight: Callable[[Any], float], wh
         )
 
 
-def check_finite(value: Tensor, checksum: Tensor, index: int) -> None:
-    """Raise ValueError naming the batch unless the loss and a sum over its gradient are finite."""
-    if not torch.isfinite(value + checksum):
-        what = "gradient" if torch.isfinite(value) else "loss"
-        raise ValueError(f"The loss and its gradient must be finite; the {what} of batch {index} is not.")
+class FiniteChecks:
+    """Losses and sums over gradients of a pass, looked at once at its end: to look is to wait for the device."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, list[Tensor]] = {}
+
+    def add(self, index: int, loss: Tensor, gradients: Iterable[Tensor]) -> None:
+        """Note the loss and tensors that are finite if its gradient is, of a block of batch ``index``."""
+        found = [loss.detach(), torch.stack([entry.detach().sum() for entry in gradients]).sum()]
+        before = self._sums.get(index)
+        self._sums[index] = found if before is None else [a + b for a, b in zip(before, found, strict=True)]
+
+    def raise_if_not(self) -> None:
+        """Raise ValueError naming the first batch whose loss or gradient is not finite."""
+        if not self._sums:
+            return
+        sums = torch.stack([torch.stack([entry.double() for entry in pair]) for pair in self._sums.values()])
+        for index, (loss, gradient) in zip(self._sums, torch.isfinite(sums).tolist(), strict=True):
+            if not (loss and gradient):
+                what = "gradient" if loss else "loss"
+                raise ValueError(f"The loss and its gradient must be finite; the {what} of batch {index} is not.")
 
 
 def _mean_message(reason: str) -> str:

@@ -59,6 +59,27 @@ class Operator(ABC):
     def __matmul__(self, V: Tensor) -> Tensor:
         return self.matvec(V) if V.ndim == 1 else self.matmat(V)
 
+    def identity(self) -> "Operator":
+        """Return the identity of this operator's size, dtype and device: ``H + 5e-4 * H.identity()``. Cost: none."""
+        return FunctionOperator(torch.clone, size=self.size, dtype=self.dtype, device=self.device)
+
+    def __add__(self, other: "Operator") -> "Operator":
+        return _sum(self, other, 1.0) if isinstance(other, Operator) else _not_an_operator(other)
+
+    def __sub__(self, other: "Operator") -> "Operator":
+        return _sum(self, other, -1.0) if isinstance(other, Operator) else _not_an_operator(other)
+
+    def __mul__(self, factor: float) -> "Operator":
+        if not isinstance(factor, int | float | np.number) or isinstance(factor, bool) or not np.isfinite(factor):
+            raise TypeError(f"An operator is multiplied by a finite number; got {factor!r}. Use @ for vectors.")
+        scale = float(factor)
+        return FunctionOperator(lambda V: scale * self.matmat(V), size=self.size, dtype=self.dtype, device=self.device)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Operator":
+        return -1.0 * self
+
     def to_scipy(self) -> LinearOperator:
         """Return the operator as a SciPy ``LinearOperator`` on NumPy arrays (eigsh, cg, ... take it)."""
 
@@ -94,6 +115,26 @@ class FunctionOperator(Operator):
             received = tuple(product.shape) if isinstance(product, Tensor) else type(product).__name__
             raise ValueError(f"The function must return a tensor of V's shape {tuple(V.shape)}; got {received}.")
         return product.to(device=self.device, dtype=self.dtype)
+
+
+def _sum(first: Operator, second: Operator, factor: float) -> Operator:
+    """Return ``first + factor * second``."""
+    mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
+    if mine != others:
+        raise ValueError(f"Operators in a sum must have one size, dtype and device; got {mine} and {others}.")
+    return FunctionOperator(
+        lambda V: torch.add(first.matmat(V), second.matmat(V), alpha=factor),
+        size=first.size,
+        dtype=first.dtype,
+        device=first.device,
+    )
+
+
+def _not_an_operator(other: object) -> Operator:
+    raise TypeError(
+        f"Only operators add to an operator; got {type(other).__name__}. Wrap a matrix with as_operator; for a shift "
+        "by c add c * operator.identity()."
+    )
 
 
 def as_operator(

@@ -2,13 +2,13 @@
 
 import difflib
 import fnmatch
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from hessdens.model_checks import LossModule
+from hessdens.loss_module import LossModule
 
 Selection = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
 
@@ -19,7 +19,7 @@ def select_parameters(model: nn.Module, selection: Selection, loss: LossModule, 
     Raises ValueError if a name or glob matches nothing (naming near ones), none is left, or their dtypes differ.
     """
     named = dict(model.named_parameters())
-    chosen = _matches(named, selection)
+    chosen = matching(named, selection)
     trainable = {name: parameter for name, parameter in named.items() if name in chosen and parameter.requires_grad}
     if not trainable:
         raise ValueError(
@@ -47,7 +47,7 @@ def select_parameters(model: nn.Module, selection: Selection, loss: LossModule, 
     return used
 
 
-def _matches(named: dict[str, nn.Parameter], selection: Selection) -> set[str]:
+def matching(named: Mapping[str, Any], selection: Selection) -> set[str]:
     """Return the names that ``selection`` picks."""
     if selection is None:
         return set(named)

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.func import grad_and_value, jvp, vjp, vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
-from hessdens.model_checks import LossModule, check_finite
+from hessdens.loss_module import LossModule
+from hessdens.model_checks import FiniteChecks
 
 Values = Mapping[str, Tensor]
 Result = tuple[Values, Values, Tensor]
@@ -125,7 +126,10 @@ def is_differentiable_once_only(loss: LossModule, batch: Any, values: Values) ->
 
 
 class GeneralProducts:
-    """Sum of the products of each added block with each row of ``probes``, shape (P, N)."""
+    """Sum of the products of each added block with each row of ``probes``, shape (P, N).
+
+    Parameters in half precision have their products summed in float64.
+    """
 
     def __init__(
         self, product: Product, loss: LossModule, parameters: Values, probes: Tensor, probes_per_block: int
@@ -134,7 +138,9 @@ class GeneralProducts:
         self._values = {name: value.detach() for name, value in parameters.items()}
         self._sizes = [value.numel() for value in self._values.values()]
         self._probes, self._probes_per_block = probes, probes_per_block
-        self._total = torch.zeros_like(probes)
+        is_half = next(iter(self._values.values())).itemsize < probes.itemsize
+        self._total = torch.zeros_like(probes, dtype=torch.float64 if is_half else probes.dtype)
+        self._checks = FiniteChecks()
 
     def add(self, batch: Any, weight: float, index: int) -> None:
         """Add ``weight`` times the products of one block of examples of batch ``index``."""
@@ -142,15 +148,16 @@ class GeneralProducts:
             rows = slice(start, start + self._probes_per_block)
             pieces = torch.split(self._probes[rows], self._sizes, dim=1)
             tangents = {
-                name: piece.reshape(-1, *value.shape)
+                name: piece.to(value.dtype).reshape(-1, *value.shape)
                 for (name, value), piece in zip(self._values.items(), pieces, strict=True)
             }
             products, gradient, value = self._product(self._loss, batch, self._values, tangents)
-            check_finite(value, torch.stack([entry.sum() for entry in gradient.values()]).sum(), index)
+            self._checks.add(index, value, gradient.values())
             totals = torch.split(self._total[rows], self._sizes, dim=1)
             for name, total in zip(self._values, totals, strict=True):
                 total.add_(products[name].flatten(start_dim=1), alpha=weight)
 
     def total(self) -> Tensor:
-        """Return the sum, shape (P, N)."""
+        """Return the sum, shape (P, N); ValueError if a loss or gradient is not finite."""
+        self._checks.raise_if_not()
         return self._total

@@ -90,15 +90,31 @@ class Changing:
         return iter(next(self._passes))
 
 
-@pytest.mark.parametrize("longer", [0, 1])
-def test_passes_of_different_length(longer):
-    passes = [DATA, DATA[:1]] if longer == 0 else [DATA[:1], DATA]
-    refuse("same batches in every pass; batch 1 differs", data=Changing(*passes))
+@pytest.mark.parametrize(
+    ("last", "batch"),
+    [(DATA[:1], 1), ([*DATA, DATA[0]], 2), ([DATA[0], (INPUTS[5:] + 1, TARGETS[5:])], 1), ([DATA[1], DATA[0]], 0)],
+)
+def test_data_that_change_from_pass_to_pass(last, batch):
+    """The first batch is looked at twice before the first product; the others are compared from the second on."""
+    refuse(f"same batches in every pass; batch {batch} differs", data=Changing(DATA, DATA, DATA, last))
+    hessian_operator(linear(), F.cross_entropy, Changing(DATA, last), check_deterministic=False)
 
 
-@pytest.mark.parametrize("last", [DATA[:1], [*DATA, DATA[0]], [DATA[0], (INPUTS[5:] + 1, TARGETS[5:])]])
-def test_data_that_change_after_the_construction(last):
-    refuse("same batches in every pass", data=Changing(DATA, DATA, DATA, last))
+def test_construction_does_not_read_all_data():
+    class Counting:
+        reads = 0
+
+        def __iter__(self):
+            for batch in DATA:
+                Counting.reads += 1
+                yield batch
+
+    operator = hessian_operator(linear(), F.cross_entropy, Counting())
+    assert Counting.reads == 2
+    operator @ torch.ones(operator.size)
+    assert Counting.reads == 4
+    hessian_operator(linear(), F.cross_entropy, Counting(), check_deterministic=False)
+    assert Counting.reads == 5
 
 
 def test_dropout_and_batch_norm_in_training_mode():

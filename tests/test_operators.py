@@ -121,3 +121,29 @@ def test_unknown_kinds():
 def test_function_of_another_shape(product, received):
     with pytest.raises(ValueError, match=rf"must return a tensor of V's shape \(3, 2\); got {received}"):
         as_operator(product, size=3)
+
+
+def test_sums_scalings_and_shifts():
+    V = torch.randn(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    A, B = as_operator(MATRIX), as_operator(MATRIX @ MATRIX)
+    matrix = torch.from_numpy(MATRIX)
+    combined = 2 * A + B * 0.5 - A + 3 * A.identity() - (-B)
+    expected = matrix @ V + 1.5 * (matrix @ matrix @ V) + 3 * V
+    torch.testing.assert_close(combined @ V, expected, rtol=1e-12, atol=1e-12)
+    kept = V.clone()
+    assert torch.equal((A.identity() * 2) @ V, 2 * V)
+    assert torch.equal(V, kept)
+
+
+def test_operators_that_do_not_combine():
+    A = as_operator(MATRIX)
+    with pytest.raises(ValueError, match=r"one size, dtype and device; got size 12, torch.float64, cpu and size 3, "):
+        A + as_operator(np.eye(3))
+    with pytest.raises(ValueError, match=r"one size, dtype and device; .* torch.float32"):
+        A - as_operator(MATRIX, dtype=torch.float32)
+    with pytest.raises(TypeError, match=r"Only operators add .*; got float. .* c \* operator.identity"):
+        A + 1.0
+    with pytest.raises(TypeError, match=r"multiplied by a finite number; got FunctionOperator\("):
+        A * A
+    with pytest.raises(TypeError, match="multiplied by a finite number; got nan"):
+        float("nan") * A
