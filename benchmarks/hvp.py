@@ -226,7 +226,7 @@ def main() -> None:
             print(f"arithmetic limit {1e6 * operations / rate:.2f} microseconds; hessdens reaches {share:.0%}")
     content = {
         "date": date.today().isoformat(),
-        "machine": _processor(options.device),
+        "machine": processor(options.device),
         "threads": torch.get_num_threads(),
         "gigaflops": rate / 1e9,
         "versions": {"python": platform.python_version(), "torch": torch.__version__}
@@ -262,7 +262,7 @@ def _print(model: str, rows: dict[str, Any], peers: dict[str, Any]) -> None:
         print(f"best peer {best}: {ratio:.2f} times hessdens' time; plan {rows['hessdens']['plan']}", flush=True)
 
 
-def _processor(device: str) -> str:
+def processor(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     try:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from hessdens.batches import RepeatedPasses, batch_length, slice_batch
+from hessdens.differentiability import is_differentiable_once_only, place_without_derivative
 from hessdens.loss_module import LossModule
 from hessdens.memory import MemoryModel, peak_memory
 from hessdens.model_checks import check_autocast, check_batch
 from hessdens.operators import Operator
 from hessdens.plan import Mode, Plan, Planner, free_memory
-from hessdens.products import is_differentiable_once_only
 from hessdens.tape import NotFeedforwardError
 from hessdens.torch_settings import product_settings
 
@@ -146,7 +146,7 @@ class CurvatureOperator(Operator):
         A custom operation may even have a wrong one. Backward passes are the reference; without them, differences are.
         """
         found: dict[Mode, Tensor] = {}
-        reason: object = "A custom operation is marked as once differentiable."
+        reason: object = "a custom operation is marked as once differentiable."
         is_plain = self._problem.is_pair and isinstance(self._first_batch[0], Tensor)
         candidates = [mode for mode in self._engines if mode != "central-differences"]
         if not is_plain and "feedforward" in candidates:
@@ -170,14 +170,18 @@ class CurvatureOperator(Operator):
             if float((product - reference).norm()) <= tolerance * float(reference.norm())
         ]
         if not possible and "central-differences" not in self._engines:
-            raise ValueError(f"The loss must be differentiable twice by torch; it is not. {reason}")
+            raise ValueError(f"The loss must be differentiable twice by torch; {self._culprit()} is not: {reason}")
         if not possible:
             warnings.warn(
                 "Products are central differences of gradients (see product_error): torch cannot differentiate this "
-                f"loss twice. {reason}",
+                f"loss twice, because of {self._culprit()}: {reason}",
                 stacklevel=4,
             )
         return self._allowed(possible or ["central-differences"])
+
+    def _culprit(self) -> str:
+        with torch.enable_grad():
+            return place_without_derivative(self._loss, self._few(), self._parameters, 2)
 
     def _try(self, mode: Mode) -> Tensor:
         """Return the product of a few examples with one random vector."""

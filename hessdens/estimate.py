@@ -74,16 +74,21 @@ def spectral_moments(
     with tqdm(total=num_probes, unit="probe", disable=not progress) as bar:
         for start in range(0, num_probes, block_size):
             stop = min(start + block_size, num_probes)
-            probes = probe_block(
-                seed,
+            # Handed over without a name, so that a probe is freed once its first product is made.
+            samples[start:stop] = block_samples(
+                operator,
+                probe_block(
+                    seed,
+                    start,
+                    stop,
+                    operator.size,
+                    distribution=distribution,
+                    dtype=operator.dtype,
+                    device=operator.device,
+                ),
+                num_moments,
                 start,
-                stop,
-                operator.size,
-                distribution=distribution,
-                dtype=operator.dtype,
-                device=operator.device,
             )
-            samples[start:stop] = block_samples(operator, probes, num_moments, start)
             bar.update(stop - start)
     return Moments.from_samples(samples, size=operator.size, num_matvecs=num_probes * ((num_moments + 1) // 2))
 
@@ -91,9 +96,11 @@ def spectral_moments(
 def block_samples(operator: Operator, probes: Tensor, num_moments: int, first_probe: int) -> np.ndarray[Any, Any]:
     """Return the moment estimates of each column of ``probes``, shape (P, K)."""
     samples = np.empty((probes.shape[1], num_moments))
+    last = (num_moments + 1) // 2
     exponents = torch.zeros(probes.shape[1], dtype=torch.float64, device=probes.device)
     previous = probes
-    for step in range(1, (num_moments + 1) // 2 + 1):
+    del probes  # large vectors are freed as soon as they have served
+    for step in range(1, last + 1):
         current = operator.matmat(previous)
         cross, square = column_dots(previous, current), column_dots(current, current)
         if not torch.isfinite(square).all():
@@ -103,8 +110,12 @@ def block_samples(operator: Operator, probes: Tensor, num_moments: int, first_pr
         samples[:, 2 * step - 2] = _scaled(cross, 2 * exponents) / operator.size
         if 2 * step <= num_moments:
             samples[:, 2 * step - 1] = _scaled(square, 2 * exponents) / operator.size
+        if step == last:
+            break
         shift = torch.where(square > 0, torch.floor(torch.log2(square.clamp_min(1e-300)) / 2), 0.0)
-        previous = current * torch.exp2(-shift).to(current.dtype)
+        previous = current
+        del current
+        previous = previous * torch.exp2(-shift).to(previous.dtype)
         exponents += shift
     if not np.isfinite(samples).all():
         order = int(np.nonzero(~np.isfinite(samples))[1][0]) + 1

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from hessdens.differentiability import place_without_derivative
 from hessdens.loss_module import LossModule
 
 Selection = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
@@ -16,7 +17,8 @@ Selection = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
 def select_parameters(model: nn.Module, selection: Selection, loss: LossModule, batch: Any) -> dict[str, nn.Parameter]:
     """Return the selected parameters by name: trainable, used by the loss of ``batch``, tied ones once.
 
-    Raises ValueError if a name or glob matches nothing (naming near ones), none is left, or their dtypes differ.
+    Raises ValueError if a name or glob matches nothing (naming near ones), none is left, their dtypes differ, or torch
+    has no gradient of the loss (naming the module).
     """
     named = dict(model.named_parameters())
     chosen = matching(named, selection)
@@ -30,7 +32,11 @@ def select_parameters(model: nn.Module, selection: Selection, loss: LossModule, 
         value = loss.value(batch, trainable)
     if not value.requires_grad:
         raise ValueError("The loss must depend on the selected parameters; it depends on none of them.")
-    gradients = torch.autograd.grad(value, list(trainable.values()), allow_unused=True)
+    try:
+        gradients = torch.autograd.grad(value, list(trainable.values()), allow_unused=True)
+    except (RuntimeError, NotImplementedError) as error:
+        place = place_without_derivative(loss, batch, trainable, 1)
+        raise ValueError(f"The loss must have a gradient; {place} has none: {error}") from error
     used = {
         name: parameter
         for (name, parameter), gradient in zip(trainable.items(), gradients, strict=True)

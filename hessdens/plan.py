@@ -146,7 +146,7 @@ class Planner:
             other = self._resized(plan, name, 2 * getattr(plan, name))
             if other == plan or self._needed(other) > self._limit:
                 return plan
-            if (1 + LEAST_GAIN) * self.seconds(other) > self.seconds(plan):
+            if not (1 + LEAST_GAIN) * self.seconds(other) <= self.seconds(plan) < float("inf"):
                 return plan
             plan = other
 
@@ -175,7 +175,10 @@ class Planner:
             shortest = float("inf")
             for _ in range(REPEATS):
                 start = time.perf_counter()
-                self._trial(mode, examples, probes)
+                try:
+                    self._trial(mode, examples, probes)
+                except torch.OutOfMemoryError:  # less was free than there seemed
+                    break
                 shortest = min(shortest, time.perf_counter() - start)
                 if shortest > SHORT_TRIAL_S:
                     break

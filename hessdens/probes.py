@@ -11,19 +11,21 @@ Distribution = Literal["gaussian", "rademacher"]
 def probe_block(
     seed: int, start: int, stop: int, size: int, *, distribution: Distribution, dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor:
-    """Return probes ``start`` to ``stop - 1`` of ``seed`` as columns, shape (size, stop - start).
+    """Return probes ``start`` to ``stop - 1`` of ``seed`` as columns, shape (size, stop - start), each in one piece.
 
     Each probe has a random stream of its own, `numpy.random.SeedSequence(seed, spawn_key=(i,))`, drawn in float64 on
     the CPU and then cast, so 200 probes extend 100, and the CPU and a GPU see the same ones.
     """
-    block = np.empty((stop - start, size))
+    block = torch.empty(stop - start, size, dtype=dtype, device=device)
+    draw = np.empty(size)
     for row, index in zip(block, range(start, stop), strict=True):
         generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
         if distribution == "gaussian":
-            generator.standard_normal(out=row)
+            generator.standard_normal(out=draw)
         else:
-            row[:] = 2.0 * generator.integers(0, 2, size, dtype=np.int8) - 1.0
-    return torch.from_numpy(block).to(dtype=dtype, device=device).T.contiguous()
+            draw[:] = 2.0 * generator.integers(0, 2, size, dtype=np.int8) - 1.0
+        row.copy_(torch.from_numpy(draw))
+    return block.T
 
 
 def check_probe_arguments(num_probes: int, seed: int, distribution: str) -> None:

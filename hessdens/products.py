@@ -107,24 +107,6 @@ def _gauss_newton(
     return products, {str(i): leaf for i, leaf in enumerate(tree_leaves(gradient))}, value
 
 
-def is_differentiable_once_only(loss: LossModule, batch: Any, values: Values) -> bool:
-    """Return whether a custom operation forbids a second derivative, which torch would silently take as zero."""
-    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
-    with torch.enable_grad():
-        gradient = torch.autograd.grad(loss.value(batch, leaves), list(leaves.values()), create_graph=True)
-    nodes = [entry.grad_fn for entry in gradient]
-    seen = set(nodes)
-    while nodes:
-        node = nodes.pop()
-        if node is not None:
-            if node.name() == "torch::autograd::Error":
-                return True
-            fresh = {function for function, _ in node.next_functions} - seen
-            seen |= fresh
-            nodes += fresh
-    return False
-
-
 class GeneralProducts:
     """Sum of the products of each added block with each row of ``probes``, shape (P, N).
 
