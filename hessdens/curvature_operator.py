@@ -22,6 +22,8 @@ from hessdens.torch_settings import product_settings
 
 # Above this number of parameters, trials use one example and one probe.
 LARGE_MODEL = 10_000_000
+# Timed with this many probes at least, of which a block may have fewer.
+PROBES_OF_TRIAL = 8
 # Differences of gradients in float32 are right to about 1e-3 for a smooth loss; a wrong derivative is far off.
 TOLERANCE_OF_DIFFERENCES = 0.1
 # Blocks of work after which a measurement of some 20 blocks pays for itself.
@@ -187,7 +189,7 @@ class CurvatureOperator(Operator):
         """Return the product of a few examples with one random vector."""
         generator = torch.Generator().manual_seed(0)
         probe = torch.randn(1, self.size, generator=generator, dtype=self.dtype).to(self.device)
-        return self._products(mode, self._few(), probe)
+        return self._products(mode, self._few(), probe, 1)
 
     def _few(self) -> Any:
         """Return a few examples."""
@@ -203,9 +205,9 @@ class CurvatureOperator(Operator):
             raise ValueError(f"This model and loss allow the modes {', '.join(possible)}; got plan.mode={wanted!r}.")
         return (wanted,)
 
-    def _products(self, mode: Mode, block: Any, probes: Tensor) -> Tensor:
-        """Return the products of one block with rows."""
-        engine = self._engines[mode](self._loss, self._parameters, probes, len(probes))
+    def _products(self, mode: Mode, block: Any, probes: Tensor, probes_per_block: int) -> Tensor:
+        """Return the products of one block of examples with rows."""
+        engine = self._engines[mode](self._loss, self._parameters, probes, probes_per_block)
         engine.add(block, 1.0, 0)
         total: Tensor = engine.total()
         return total
@@ -234,16 +236,17 @@ class CurvatureOperator(Operator):
             plan = self._plans[num_probes] = planner.choose(self.modes)
         return plan
 
-    def _trial(self, probes: Tensor, mode: Mode, examples: int, num_probes: int) -> Tensor:
+    def _trial(self, probes: Tensor, mode: Mode, examples: int, probes_per_block: int) -> Tensor:
+        """Return the products of one block of examples with as many probes as show what they share."""
         block = slice_batch(self._first_batch, 0, examples) if self._splits else self._first_batch
-        return self._products(mode, block, probes[:num_probes])
+        return self._products(mode, block, probes[: max(probes_per_block, PROBES_OF_TRIAL)], probes_per_block)
 
-    def _predict(self, length: int, mode: Mode, examples: int, num_probes: int) -> int:
+    def _predict(self, length: int, mode: Mode, examples: int, probes_per_block: int) -> int:
         """Return the predicted peak memory of a block in bytes."""
         if mode not in self._memory_models:
             probes = (1,) if self.size > LARGE_MODEL else (2, 3)
             few = torch.zeros(probes[-1], self.size, dtype=self.dtype, device=self.device)
             self._memory_models[mode] = MemoryModel(
-                lambda b, p: peak_memory(lambda: self._trial(few, mode, b, p)), tuple({1, min(3, length)}), probes
+                lambda b, p: peak_memory(lambda: self._trial(few[:p], mode, b, p)), tuple({1, min(3, length)}), probes
             )
-        return self._memory_models[mode](examples, num_probes)
+        return self._memory_models[mode](examples, probes_per_block)

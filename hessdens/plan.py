@@ -1,12 +1,14 @@
 """Which way and in which pieces products are made: chosen by a short measurement, within a memory budget."""
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import psutil
 import torch
+from torch import Tensor
 
 Mode = Literal["feedforward", "forward-over-reverse", "reverse-over-reverse", "central-differences"]
 MODES: tuple[Mode, ...] = ("feedforward", "forward-over-reverse", "reverse-over-reverse", "central-differences")
@@ -14,7 +16,7 @@ MODES: tuple[Mode, ...] = ("feedforward", "forward-over-reverse", "reverse-over-
 SHORT_TRIAL_S = 0.05
 REPEATS = 3
 # A larger block must gain this share of the time, and a smaller one may lose it.
-LEAST_GAIN = 0.05
+LEAST_GAIN = 0.03
 # The special way is kept only where it is worth it.
 FEEDFORWARD_GAIN = 1.25
 SHARE_OF_FREE_MEMORY = 0.5
@@ -67,7 +69,7 @@ class Plan:
         )
 
 
-Trial = Callable[[Mode, int, int], Any]
+Trial = Callable[[Mode, int, int], Tensor]
 Memory = Callable[[Mode, int, int], int]
 
 
@@ -77,7 +79,8 @@ class Planner:
     Parameters
     ----------
     trial
-        ``trial(mode, examples, probes)`` makes the products of one block.
+        ``trial(mode, examples, probes)`` makes the products of one block, with several blocks of probes, and returns
+        them, a row a probe.
     memory
         Predicted peak of one block in bytes.
     limit
@@ -133,11 +136,11 @@ class Planner:
         starts = [self.start(mode) for mode in modes]
         best = min(starts, key=lambda plan: self._handicap(plan) * self.seconds(plan))
         open_sizes = [name for name in SIZES_AT_START if getattr(self._given, name) is None]
-        for name in open_sizes:
-            best = self._grown(best, name)
-        slowest = (1 + LEAST_GAIN) * self.seconds(best)
-        for name in open_sizes:
-            best = self._shrunk(best, name, slowest)
+        before = None
+        while before != best:
+            before = best
+            for step, name in itertools.product((self._grown, self._shrunk), open_sizes):
+                best = step(best, name)
         return best
 
     def _grown(self, plan: Plan, name: str) -> Plan:
@@ -150,14 +153,14 @@ class Planner:
                 return plan
             plan = other
 
-    def _shrunk(self, plan: Plan, name: str, slowest: float) -> Plan:
+    def _shrunk(self, plan: Plan, name: str) -> Plan:
         """Halve one size of the block for as long as that costs next to nothing: it saves memory, and may gain."""
         while True:
             other = self._resized(plan, name, getattr(plan, name) // 2)
-            if other == plan or self.seconds(other) > slowest:
+            fastest = min(seconds for known, seconds in self._seconds.items() if known.mode == plan.mode)
+            if other == plan or self.seconds(other) > (1 + LEAST_GAIN) * fastest:
                 return plan
             plan = other
-            slowest = min(slowest, (1 + LEAST_GAIN) * self.seconds(plan))
 
     def _resized(self, plan: Plan, name: str, size: int) -> Plan:
         size = min(max(size, 1), self._max[name])
@@ -172,17 +175,17 @@ class Planner:
         """Return the time of a block, an example and probe."""
         if plan not in self._seconds:
             mode, examples, probes = _parts(plan)
-            shortest = float("inf")
+            shortest, num_probes = float("inf"), probes
             for _ in range(REPEATS):
                 start = time.perf_counter()
                 try:
-                    self._trial(mode, examples, probes)
+                    num_probes = len(self._trial(mode, examples, probes))
                 except torch.OutOfMemoryError:  # less was free than there seemed
                     break
                 shortest = min(shortest, time.perf_counter() - start)
                 if shortest > SHORT_TRIAL_S:
                     break
-            self._seconds[plan] = shortest / (examples * probes)
+            self._seconds[plan] = shortest / (examples * num_probes)
         return self._seconds[plan]
 
     def _needed(self, plan: Plan) -> int:

@@ -1,5 +1,6 @@
 """Products of one block of examples with the Hessian or the Gauss-Newton matrix, for any model and loss."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -13,36 +14,41 @@ from hessdens.loss_module import LossModule
 from hessdens.model_checks import FiniteChecks
 
 Values = Mapping[str, Tensor]
+# Products with each tangent (leading dimension: probes), gradient (in any form) and loss.
 Result = tuple[Values, Values, Tensor]
-# (loss, batch, values, tangents) -> products with each tangent, gradient (in any form) and loss.
-Product = Callable[[LossModule, Any, Values, Values], Result]
+Product = Callable[[Values], Result]
+# (loss, batch, values) -> a function of tangents; what does not depend on them is computed once.
+Prepare = Callable[[LossModule, Any, Values], Product]
 
 
-def forward_over_reverse(loss: LossModule, batch: Any, values: Values, tangents: Values) -> Result:
-    """Return Hessian products: the directional derivative of the gradient."""
-    function = partial(loss.value, batch)
+def forward_over_reverse(loss: LossModule, batch: Any, values: Values) -> Product:
+    """Return Hessian products as directional derivatives of the gradient."""
+    gradient_and_value = grad_and_value(partial(loss.value, batch))
 
-    def product(tangent: Values) -> Result:
-        outputs: Any = jvp(grad_and_value(function), (values,), (tangent,))
+    def one(tangent: Values) -> Result:
+        outputs: Any = jvp(gradient_and_value, (values,), (tangent,))
         (gradient, value), (derivative, _) = outputs
         return derivative, gradient, value
 
     out_dims: Any = (0, None, None)  # gradient and loss are the same for every probe
-    result: Result = vmap(product, out_dims=out_dims)(tangents)
-    return result
+    return _batched(one, out_dims)
 
 
-def reverse_over_reverse(loss: LossModule, batch: Any, values: Values, tangents: Values) -> Result:
-    """Return Hessian products by a backward pass through the gradient, whose forward part all probes share."""
+def reverse_over_reverse(loss: LossModule, batch: Any, values: Values) -> Product:
+    """Return Hessian products as backward passes through the gradient, which is computed once for all probes."""
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
     with torch.enable_grad():
         value = loss.value(batch, leaves)
         gradient = torch.autograd.grad(value, list(leaves.values()), create_graph=True)
-    # A gradient that does not depend on the parameters has no product.
-    pairs = [(g, t) for g, t in zip(gradient, tangents.values(), strict=True) if g.requires_grad]
-    products = _backward_each(pairs, list(leaves.values()), len(next(iter(tangents.values()))))
-    found = dict(zip(leaves, products, strict=True))
-    return found, dict(zip(leaves, (g.detach() for g in gradient), strict=True)), value.detach()
+    detached = dict(zip(leaves, (g.detach() for g in gradient), strict=True))
+
+    def product(tangents: Values) -> Result:
+        # A gradient that does not depend on the parameters has no product.
+        pairs = [(g, t) for g, t in zip(gradient, tangents.values(), strict=True) if g.requires_grad]
+        found = _backward_each(pairs, list(leaves.values()), _count(tangents))
+        return dict(zip(leaves, found, strict=True)), detached, value.detach()
+
+    return product
 
 
 def _backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num_probes: int) -> list[Tensor]:
@@ -51,10 +57,11 @@ def _backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num
         return [leaf.new_zeros(num_probes, *leaf.shape) for leaf in leaves]
     gradients, tangents = zip(*pairs, strict=True)
     backward = partial(torch.autograd.grad, gradients, leaves, retain_graph=True, allow_unused=True)
-    columns: list[Tensor | None]
-    try:
-        columns = list(backward(tangents, is_grads_batched=True))
-    except RuntimeError:  # a custom operation without a batching rule
+    columns: list[Tensor | None] = []
+    if num_probes > 1:
+        with contextlib.suppress(RuntimeError):  # a custom operation without a batching rule
+            columns = list(backward(tangents, is_grads_batched=True))
+    if not columns:
         rows = [backward([tangent[i] for tangent in tangents]) for i in range(num_probes)]
         columns = [None if column[0] is None else torch.stack(column) for column in zip(*rows, strict=True)]
     return [
@@ -63,22 +70,22 @@ def _backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num
     ]
 
 
-def gauss_newton_forward(loss: LossModule, batch: Any, values: Values, tangents: Values) -> Result:
+def gauss_newton_forward(loss: LossModule, batch: Any, values: Values) -> Product:
     """Return products with J^T B J: J the Jacobian of the outputs, B the Hessian of the loss in the outputs."""
     network = _Outputs(loss, batch)
     pulled: Any = vjp(network, values)
     outputs, pull = pulled
-    return _gauss_newton(network, tangents, outputs, pull, lambda t: jvp(network, (values,), (t,))[1])
+    return _gauss_newton(network, outputs, pull, lambda t: jvp(network, (values,), (t,))[1])
 
 
-def gauss_newton_reverse(loss: LossModule, batch: Any, values: Values, tangents: Values) -> Result:
+def gauss_newton_reverse(loss: LossModule, batch: Any, values: Values) -> Product:
     """Return the same without forward derivatives: J v is the derivative of J^T u with respect to u."""
     network = _Outputs(loss, batch)
     pulled: Any = vjp(network, values)
     outputs, pull = pulled
     transposed: Any = vjp(lambda u: pull(u)[0], tree_map(torch.zeros_like, outputs))
     _, push = transposed
-    return _gauss_newton(network, tangents, outputs, pull, lambda t: push(t)[0])
+    return _gauss_newton(network, outputs, pull, lambda t: push(t)[0])
 
 
 class _Outputs:
@@ -98,13 +105,32 @@ class _Outputs:
 
 
 def _gauss_newton(
-    network: _Outputs, tangents: Values, outputs: Any, pull: Callable[[Any], Any], push: Callable[[Values], Any]
-) -> Result:
+    network: _Outputs, outputs: Any, pull: Callable[[Any], Any], push: Callable[[Values], Any]
+) -> Product:
     # By a backward pass, because torch's mean squared error has no forward derivative of its gradient.
     bent: Any = vjp(grad_and_value(network.loss), outputs, has_aux=True)
     gradient, bend, value = bent
-    products: Values = vmap(lambda tangent: pull(bend(push(tangent))[0])[0])(tangents)
-    return products, {str(i): leaf for i, leaf in enumerate(tree_leaves(gradient))}, value
+    checked = {str(i): leaf for i, leaf in enumerate(tree_leaves(gradient))}
+    batched = _batched(lambda tangent: pull(bend(push(tangent))[0])[0], 0)
+    return lambda tangents: (batched(tangents), checked, value)
+
+
+def _batched(one: Callable[[Values], Any], out_dims: Any) -> Callable[[Values], Any]:
+    """Return ``one`` for a leading dimension of probes; a single probe spares the batched kernels, which are slower."""
+
+    def several(tangents: Values) -> Any:
+        if _count(tangents) > 1:
+            return vmap(one, out_dims=out_dims)(tangents)
+        result = one({name: tangent[0] for name, tangent in tangents.items()})
+        if isinstance(result, tuple):
+            return ({name: entry.unsqueeze(0) for name, entry in result[0].items()}, *result[1:])
+        return {name: entry.unsqueeze(0) for name, entry in result.items()}
+
+    return several
+
+
+def _count(tangents: Values) -> int:
+    return len(next(iter(tangents.values())))
 
 
 class GeneralProducts:
@@ -114,9 +140,9 @@ class GeneralProducts:
     """
 
     def __init__(
-        self, product: Product, loss: LossModule, parameters: Values, probes: Tensor, probes_per_block: int
+        self, prepare: Prepare, loss: LossModule, parameters: Values, probes: Tensor, probes_per_block: int
     ) -> None:
-        self._product, self._loss = product, loss
+        self._prepare, self._loss = prepare, loss
         self._values = {name: value.detach() for name, value in parameters.items()}
         self._sizes = [value.numel() for value in self._values.values()]
         self._probes, self._probes_per_block = probes, probes_per_block
@@ -126,6 +152,7 @@ class GeneralProducts:
 
     def add(self, batch: Any, weight: float, index: int) -> None:
         """Add ``weight`` times the products of one block of examples of batch ``index``."""
+        product = self._prepare(self._loss, batch, self._values)
         for start in range(0, len(self._probes), self._probes_per_block):
             rows = slice(start, start + self._probes_per_block)
             pieces = torch.split(self._probes[rows], self._sizes, dim=1)
@@ -133,8 +160,9 @@ class GeneralProducts:
                 name: piece.to(value.dtype).reshape(-1, *value.shape)
                 for (name, value), piece in zip(self._values.items(), pieces, strict=True)
             }
-            products, gradient, value = self._product(self._loss, batch, self._values, tangents)
-            self._checks.add(index, value, gradient.values())
+            products, gradient, value = product(tangents)
+            if start == 0:
+                self._checks.add(index, value, gradient.values())
             totals = torch.split(self._total[rows], self._sizes, dim=1)
             for name, total in zip(self._values, totals, strict=True):
                 total.add_(products[name].flatten(start_dim=1), alpha=weight)
