@@ -218,6 +218,8 @@ def _problem(
 ) -> Problem:
     """Return the checked model, loss and data."""
     check_modules(model)
+    if not callable(loss_fn):
+        raise TypeError(f"loss_fn must be callable; got {type(loss_fn).__name__}.")
     device = check_parameters(model)
     passes = RepeatedPasses(data, check=check_deterministic)
     weight = num_examples or batch_length

@@ -14,7 +14,7 @@ from hessdens.batches import RepeatedPasses, batch_length, slice_batch
 from hessdens.differentiability import is_differentiable_once_only, place_without_derivative
 from hessdens.loss_module import LossModule
 from hessdens.memory import MemoryModel, peak_memory
-from hessdens.model_checks import check_autocast, check_batch
+from hessdens.model_checks import check_autocast, check_batch, check_modules
 from hessdens.operators import Operator
 from hessdens.plan import Mode, Plan, Planner, free_memory
 from hessdens.tape import NotFeedforwardError
@@ -62,6 +62,7 @@ class CurvatureOperator(Operator):
         self._loss, self._parameters, self._splits = problem.loss, problem.parameters, problem.splits
         self._first_batch = problem.passes.first_batch
         leader = next(iter(self._parameters.values()))
+        self._kinds = {name: (p.numel(), p.dtype, p.device) for name, p in self._parameters.items()}
         self.size = sum(parameter.numel() for parameter in self._parameters.values())
         self.dtype = torch.promote_types(leader.dtype, torch.float32)
         self.device = leader.device
@@ -81,7 +82,7 @@ class CurvatureOperator(Operator):
         return {name: parameter.numel() for name, parameter in self._parameters.items()}
 
     def _matmat(self, V: Tensor) -> Tensor:
-        check_autocast(next(iter(self._parameters.values())))
+        self._look_at_the_model()
         probes = V.T.contiguous()
         with product_settings(tf32=self._given.tf32):
             self.plan = self._choose_plan(probes)
@@ -91,6 +92,19 @@ class CurvatureOperator(Operator):
                 except torch.OutOfMemoryError:
                     self.plan = self._plans[len(probes)] = self._halved()
 
+    def _look_at_the_model(self) -> None:
+        """Take the model as it is now; raise if it is no longer one that the operator can serve."""
+        check_modules(self._loss.model)
+        self._parameters = self._loss.named(self._parameters)
+        for name, parameter in self._parameters.items():
+            found = (parameter.numel(), parameter.dtype, parameter.device)
+            if found != self._kinds[name]:
+                raise ValueError(
+                    f"The model must stay as it was when the operator was made; {name!r} had (size, dtype, device) "
+                    f"{self._kinds[name]} and has {found}. Make a new operator."
+                )
+        check_autocast(next(iter(self._parameters.values())))
+
     def _products_of_all(self, probes: Tensor) -> Tensor:
         """Return the products with each row, in one pass over the data."""
         mode, probes_per_block = self.plan.mode, self.plan.probes_per_block
@@ -98,7 +112,9 @@ class CurvatureOperator(Operator):
         engine = self._engines[mode](self._loss, self._parameters, probes, probes_per_block)
         total_weight = 0.0
         for index, batch in enumerate(self._problem.passes):
-            check_batch(batch, self._loss.model, self.device, has_forward=True, name=f"batch {index}")
+            check_batch(
+                batch, self._loss.model, self.device, has_forward=not self._problem.is_pair, name=f"batch {index}"
+            )
             for block in self._blocks(batch):
                 weight = float(self._problem.weight(block))
                 total_weight += weight
@@ -155,22 +171,28 @@ class CurvatureOperator(Operator):
             candidates.remove("feedforward")
         if is_differentiable_once_only(self._loss, self._few(), self._parameters):
             candidates = []
-        for mode in candidates:
+        for candidate in candidates:
             try:
-                found[mode] = self._try(mode)
-            except (RuntimeError, NotImplementedError, NotFeedforwardError) as error:
+                found[candidate] = self._try(candidate)
+            except NotFeedforwardError:
+                pass
+            except (RuntimeError, NotImplementedError) as error:
                 reason = error
+        finite = {mode: product for mode, product in found.items() if product.isfinite().all()}
+        if found and not finite:
+            raise ValueError("The second derivative of the loss must be finite; that of batch 0 is not.")
         tolerance = torch.finfo(next(iter(self._parameters.values())).dtype).eps ** 0.5
-        reference = found.get("reverse-over-reverse")
+        reference = finite.get("reverse-over-reverse")
         if reference is None and "central-differences" in self._engines:
             reference, tolerance = self._try("central-differences"), TOLERANCE_OF_DIFFERENCES
-        if reference is None:
-            found, reference = {}, torch.zeros(1)
-        possible: list[Mode] = [
-            mode
-            for mode, product in found.items()
-            if float((product - reference).norm()) <= tolerance * float(reference.norm())
-        ]
+        possible: list[Mode] = []
+        for mode, product in finite.items():
+            if reference is None:
+                break
+            if float((product - reference).norm()) <= tolerance * float(reference.norm()):
+                possible.append(mode)
+            else:
+                reason = f"its derivatives contradict one another ({mode})."
         if not possible and "central-differences" not in self._engines:
             raise ValueError(f"The loss must be differentiable twice by torch; {self._culprit()} is not: {reason}")
         if not possible:

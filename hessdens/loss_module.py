@@ -1,6 +1,6 @@
 """A model and its loss as one function of the parameters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,6 +20,14 @@ class LossModule(nn.Module):
         self.model = model
         self._loss_fn = (loss_fn,)  # in a tuple, so that parameters of a loss module are not registered here
         self._forward = forward
+
+    def named(self, names: Iterable[str]) -> dict[str, nn.Parameter]:
+        """Return the parameters that the model has now under these names."""
+        present = dict(self.model.named_parameters())
+        for name in names:
+            if name not in present:
+                raise ValueError(f"The model must keep the parameters of the operator; {name!r} is gone.")
+        return {name: present[name] for name in names}
 
     @property
     def loss_fn(self) -> Callable[[Any, Any], Tensor]:
@@ -56,8 +64,10 @@ class LossModule(nn.Module):
         state |= {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
         state |= parameters
         named = {f"model.{name}": value for name, value in state.items()}
-        result: tuple[Any, Any] = functional_call(self, named, (batch,))
-        return result
+        result: Any = functional_call(self, named, (batch,))
+        if not (isinstance(result, tuple | list) and len(result) == 2):
+            raise TypeError(f"forward(model, batch) must return (outputs, targets); got {type(result).__name__}.")
+        return result[0], result[1]
 
     def value(self, batch: Any, parameters: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of one batch at these values of some parameters, as a pure function."""

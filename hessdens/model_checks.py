@@ -7,23 +7,32 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from hessdens.batches import batch_length, map_tensors, slice_batch, tensors_of
+from hessdens.batches import batch_length, fingerprint, map_tensors, slice_batch, tensors_of
 from hessdens.loss_module import LossModule
 
 
 def check_modules(model: nn.Module) -> None:
-    """Raise ValueError if a module would make the loss random or dependent on the other examples of a batch."""
+    """Raise if a module would make the loss random or dependent on the other examples of a batch."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
     for name, module in model.named_modules():
         kind = type(module).__name__
-        if not module.training:
-            continue
-        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+        if module.training and _is_random(module):
             raise ValueError(f"The loss must not be random; {kind} {name!r} is in training mode. Call model.eval().")
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            raise ValueError(
-                f"The loss of an example must not depend on its batch; {kind} {name!r} is in training mode. "
-                "Call model.eval()."
-            )
+            mixes = "The loss of an example must not depend on its batch; "
+            if module.training:
+                raise ValueError(f"{mixes}{kind} {name!r} is in training mode. Call model.eval().")
+            if module.running_mean is None:
+                raise ValueError(f"{mixes}{kind} {name!r} has no running statistics (track_running_stats=False).")
+
+
+def _is_random(module: nn.Module) -> bool:
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return module.p > 0
+    if isinstance(module, nn.MultiheadAttention | nn.RNNBase):
+        return float(module.dropout) > 0
+    return isinstance(module, nn.RReLU)
 
 
 def check_parameters(model: nn.Module) -> torch.device:
@@ -40,27 +49,32 @@ def check_parameters(model: nn.Module) -> torch.device:
 def check_batch(
     batch: Any, model: nn.Module, device: torch.device, *, has_forward: bool, name: str = "the first batch"
 ) -> None:
-    """Raise if a batch is not a pair (unless ``forward=`` is given), or its device or dtype is not the model's."""
+    """Raise if a batch is empty, is no pair (unless ``forward=`` is given), or has another device or dtype."""
     if not has_forward and not (isinstance(batch, tuple | list) and len(batch) == 2):
         raise TypeError(
-            f"A batch must be a pair (inputs, targets); got {type(batch).__name__}. "
+            f"A batch must be a pair (inputs, targets); got {type(batch).__name__} as {name}. "
             "Pass [(inputs, targets)] for a single batch, or forward= for other batches."
         )
-    for tensor in tensors_of(batch):
+    tensors = tensors_of(batch)
+    for tensor in tensors:
         if tensor.device != device:
             raise ValueError(
                 f"The data must be on the model's device, {device}; {name} has a tensor on {tensor.device}. "
                 "Move the data or the model."
             )
+    if tensors and tensors[0].ndim > 0 and len(tensors[0]) == 0:
+        raise ValueError(f"A batch must have at least one example; {name} has none. Leave it out.")
     if has_forward:
         return
-    dtype = next(p.dtype for p in model.parameters())
-    for tensor in tensors_of(batch[0]):
-        if tensor.is_floating_point() and tensor.dtype != dtype:
-            raise ValueError(
-                f"Inputs must have the model's dtype, {dtype}; got {tensor.dtype} in {name}. "
-                "Convert the data, or the model with model.to(dtype)."
-            )
+    dtype = next((p.dtype for p in model.parameters() if p.requires_grad), torch.float32)
+    is_half = dtype in (torch.float16, torch.bfloat16)  # its loss may well be in single precision
+    for kind, part in (("Inputs", batch[0]), *([] if is_half else [("Targets", batch[1])])):
+        for tensor in tensors_of(part):
+            if tensor.is_floating_point() and tensor.dtype != dtype:
+                raise ValueError(
+                    f"{kind} must have the model's dtype, {dtype}; got {tensor.dtype} in {name}. "
+                    "Convert the data, or the model with model.to(dtype)."
+                )
 
 
 def check_autocast(parameter: Tensor) -> None:
@@ -117,11 +131,29 @@ def check_loss(
         raise ValueError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
     if not torch.equal(value, again):
         raise ValueError(
-            f"The loss must not be random; the same batch gave {float(value)!r} and then {float(again)!r}. "
-            "Switch off dropout and other noise, for instance with model.eval()."
+            f"The loss must not be random; the same batch gave {float(value)!r} and then {float(again)!r}, "
+            f"{_random_place(loss, batch)}. Switch off dropout and other noise, for instance with model.eval()."
         )
-    if tensors_of(batch) and (splits or weight is batch_length):
+    if tensors_of(batch):
         _check_mean(loss, batch, weight, value, splits)
+
+
+def _random_place(loss: LossModule, batch: Any) -> str:
+    """Return where two forward passes part."""
+    passes: list[list[tuple[str, Any]]] = []
+    handles = [
+        module.register_forward_hook(
+            lambda m, _, output, name=name: passes[-1].append((f"{type(m).__name__} {name!r}", fingerprint(output)))
+        )
+        for name, module in loss.model.named_modules()
+    ]
+    for _ in range(2):
+        passes.append([])
+        _evaluate(loss, batch)
+    for handle in handles:
+        handle.remove()
+    parted = [place for (place, first), (_, second) in zip(*passes, strict=False) if first != second]
+    return f"from {parted[0]} on" if parted else "outside of the model's modules"
 
 
 def _evaluate(loss: LossModule, batch: Any) -> Tensor:
@@ -134,14 +166,20 @@ def _evaluate(loss: LossModule, batch: Any) -> Tensor:
 
 
 def _check_mean(loss: LossModule, batch: Any, weight: Callable[[Any], float], whole: Tensor, splits: bool) -> None:
-    length = batch_length(batch)
-    if length == 1:
-        batch = map_tensors(lambda t: torch.cat([t, t]) if t.ndim > 0 and len(t) == 1 else t, batch)
-        whole, length = _evaluate(loss, batch), 2
-    halves = [slice_batch(batch, 0, length // 2), slice_batch(batch, length // 2, length)]
-    values = torch.stack([_evaluate(loss, half) for half in halves])
-    weights = values.new_tensor([float(weight(half)) for half in halves])
-    tolerance = torch.finfo(next(loss.model.parameters()).dtype).eps ** 0.5 * values.abs().max()
+    try:
+        length = batch_length(batch)
+        if length == 1:
+            batch = map_tensors(lambda t: torch.cat([t, t]) if t.ndim > 0 and len(t) == 1 else t, batch)
+            whole, length = _evaluate(loss, batch), 2
+        halves = [slice_batch(batch, 0, length // 2), slice_batch(batch, length // 2, length)]
+        values = torch.stack([_evaluate(loss, half) for half in halves])
+        weights = values.new_tensor([float(weight(half)) for half in halves])
+    except Exception:
+        if splits:
+            raise
+        return  # a batch that cannot be cut, which is why split_batches is off
+    dtype = next((p.dtype for p in loss.model.parameters() if p.requires_grad), torch.float32)
+    tolerance = torch.finfo(dtype).eps ** 0.5 * values.abs().max()
     if (values.sum() - whole).abs() <= tolerance < whole.abs():
         raise ValueError(
             _mean_message("the losses of two halves of a batch add up to that of the whole, as a sum's do")
@@ -163,7 +201,7 @@ class FiniteChecks:
 
     def add(self, index: int, loss: Tensor, gradients: Iterable[Tensor]) -> None:
         """Note the loss and tensors that are finite if its gradient is, of a block of batch ``index``."""
-        found = [loss.detach(), torch.stack([entry.detach().sum() for entry in gradients]).sum()]
+        found = [loss.detach().double(), torch.stack([g.detach().sum(dtype=torch.float64) for g in gradients]).sum()]
         before = self._sums.get(index)
         self._sums[index] = found if before is None else [a + b for a, b in zip(before, found, strict=True)]
 
@@ -171,7 +209,7 @@ class FiniteChecks:
         """Raise ValueError naming the first batch whose loss or gradient is not finite."""
         if not self._sums:
             return
-        sums = torch.stack([torch.stack([entry.double() for entry in pair]) for pair in self._sums.values()])
+        sums = torch.stack([torch.stack(pair) for pair in self._sums.values()])
         for index, (loss, gradient) in zip(self._sums, torch.isfinite(sums).tolist(), strict=True):
             if not (loss and gradient):
                 what = "gradient" if loss else "loss"

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -63,12 +64,14 @@ def test_generator_is_used_up():
 
 
 def test_one_batch_instead_of_batches():
-    refuse(r"must be a pair .*; got Tensor. Pass \[\(inputs", data=(INPUTS, TARGETS), error=TypeError)
+    refuse(
+        r"must be a pair .*; got Tensor as the first batch. Pass \[\(inputs", data=(INPUTS, TARGETS), error=TypeError
+    )
     refuse("must be an iterable of batches; got Tensor. Pass", data=INPUTS, error=TypeError)
 
 
 def test_batch_that_is_no_pair():
-    refuse(r"must be a pair \(inputs, targets\); got dict. .* or forward=", data=[{"x": INPUTS}], error=TypeError)
+    refuse(r"must be a pair \(inputs, targets\); got dict as .* or forward=", data=[{"x": INPUTS}], error=TypeError)
 
 
 def test_batch_without_tensors():
@@ -91,12 +94,18 @@ class Changing:
 
 
 @pytest.mark.parametrize(
-    ("last", "batch"),
-    [(DATA[:1], 1), ([*DATA, DATA[0]], 2), ([DATA[0], (INPUTS[5:] + 1, TARGETS[5:])], 1), ([DATA[1], DATA[0]], 0)],
+    ("last", "found"),
+    [
+        (DATA[:1], "the first had 2, this one 1"),
+        ([*DATA, DATA[0]], "batch 2 differs"),
+        ([DATA[0], (INPUTS[5:] + 1, TARGETS[5:])], "batch 1 differs"),
+        ([DATA[0], (INPUTS[5:].flip(-1), TARGETS[5:])], "batch 1 differs"),
+        ([DATA[1], DATA[0]], "batch 0 differs"),
+    ],
 )
-def test_data_that_change_from_pass_to_pass(last, batch):
+def test_data_that_change_from_pass_to_pass(last, found):
     """The first batch is looked at twice before the first product; the others are compared from the second on."""
-    refuse(f"same batches in every pass; batch {batch} differs", data=Changing(DATA, DATA, DATA, last))
+    refuse(f"same batches in every pass; {found}", data=Changing(DATA, DATA, DATA, last))
     hessian_operator(linear(), F.cross_entropy, Changing(DATA, last), check_deterministic=False)
 
 
@@ -117,6 +126,154 @@ def test_construction_does_not_read_all_data():
     assert Counting.reads == 5
 
 
+class Images(torch.utils.data.Dataset):
+    """Pictures that are mirrored at random, as in training."""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, i):
+        picture = torch.arange(12).remainder(7).reshape(3, 4).float() / 255 + i
+        return (picture.flip(-1) if torch.rand(()) < 0.5 else picture).flatten()[:3], i % 2
+
+
+def test_random_mirror_images():
+    """A mirror image has the same entries, so that no sum over them would tell."""
+    refuse("same batches in every pass; batch 0 differs", data=DataLoader(Images(), batch_size=8))
+
+
+@pytest.mark.parametrize("change", [lambda i: np.full(3, float(i)), lambda i: i, lambda i: f"batch {i}"])
+def test_changes_in_what_is_not_a_tensor(change):
+    passes = itertools.count()
+
+    class Data:
+        def __iter__(self):
+            return iter([{"x": INPUTS, "y": TARGETS, "more": change(next(passes))}])
+
+    refuse(
+        "same batches in every pass; batch 0 differs",
+        data=Data(),
+        forward=lambda model, batch: (model(batch["x"]), batch["y"]),
+    )
+
+
+def test_one_iterator_behind_an_iterable():
+    class Data:
+        batches = iter(DATA[:1])
+
+        def __iter__(self):
+            return self.batches
+
+    refuse("data must be re-iterable.* got Data, which is used up", data=Data(), error=TypeError)
+
+
+def test_batches_after_the_first():
+    refuse("must have the model's dtype.*; got torch.float64 in batch 1", data=[DATA[0], (INPUTS.double(), TARGETS)])
+    refuse("must be a pair .*; got tuple as batch 1", data=[DATA[0], (INPUTS, TARGETS, TARGETS)], error=TypeError)
+    refuse("at least one example; batch 1 has none. Leave it out", data=[DATA[0], (INPUTS[:0], TARGETS[:0])])
+    refuse("at least one example; the first batch has none", data=[(INPUTS[:0], TARGETS[:0])])
+
+
+def test_model_that_changes_after_the_construction():
+    model = nn.Sequential(linear(), nn.Dropout(0.5)).eval()
+    operator = hessian_operator(model, F.cross_entropy, DATA)
+    v = torch.ones(operator.size)
+    model.train()
+    with pytest.raises(ValueError, match="Dropout '1' is in training mode"):
+        operator @ v
+    model.eval().double()
+    with pytest.raises(ValueError, match=r"must stay as it was .*; '0.weight' had .* Make a new operator"):
+        operator @ v
+    model[0] = nn.Identity()
+    with pytest.raises(ValueError, match=r"must keep the parameters of the operator; '0.weight' is gone"):
+        operator @ v
+
+
+@pytest.mark.parametrize("mode", ["feedforward", "forward-over-reverse", "reverse-over-reverse"])
+def test_parameters_that_are_replaced(mode):
+    model = linear()
+    operator = hessian_operator(model, F.cross_entropy, DATA, plan=Plan(mode))
+    model.load_state_dict({name: 2 * value + 1 for name, value in model.state_dict().items()}, assign=True)
+    model.weight.requires_grad_(), model.bias.requires_grad_()
+    v = torch.linspace(-1, 1, operator.size)
+    torch.testing.assert_close(operator @ v, hessian_operator(model, F.cross_entropy, DATA, plan=Plan(mode)) @ v)
+
+
+def test_second_derivative_that_is_not_finite():
+    model = nn.Linear(3, 1, bias=False)
+    model.weight.data.zero_()
+    refuse(
+        "second derivative of the loss must be finite; that of batch 0 is not",
+        model=model,
+        loss_fn=lambda z, t: z.abs().pow(1.5).mean(),
+        data=[(INPUTS, INPUTS[:, :1])],
+    )
+
+
+def test_kinds():
+    refuse("model must be a torch.nn.Module; got function", model=lambda x: x, error=TypeError)
+    refuse("loss_fn must be callable; got NoneType", loss_fn=None, error=TypeError)
+    refuse(r"must return \(outputs, targets\); got Tensor", forward=lambda m, b: m(b[0]), error=TypeError)
+    refuse("Targets must have the model's dtype, torch.float32; got torch.float64", loss_fn=nn.MSELoss(),
+           data=[(INPUTS, INPUTS[:, :2].double())])  # fmt: skip
+
+
+def test_frozen_parameters_of_another_dtype_do_not_count():
+    class Shifted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.shift = nn.Parameter(torch.zeros(2, dtype=torch.float64), requires_grad=False)
+            self.linear = linear()
+
+        def forward(self, x):
+            return self.linear(x) + self.shift.float()
+
+    assert hessian_operator(Shifted(), F.cross_entropy, DATA).dtype == torch.float32
+
+
+def test_sum_with_weights_of_batches_that_are_not_split():
+    refuse(
+        "must return the mean .*; the losses of two halves of a batch add up",
+        loss_fn=lambda z, t: F.cross_entropy(z, t, reduction="sum"),
+        num_examples=lambda batch: len(batch[0]),
+        split_batches=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (nn.MultiheadAttention(3, 1, dropout=0.5), "MultiheadAttention"),
+        (nn.LSTM(3, 3, num_layers=2, dropout=0.5), "LSTM"),
+        (nn.RReLU(), "RReLU"),
+    ],
+)
+def test_modules_that_are_random_in_training_mode(module, name):
+    refuse(f"must not be random; {name} '1' is in training mode", model=nn.Sequential(linear(), module))
+
+
+def test_batch_norm_without_running_statistics():
+    model = nn.Sequential(linear(), nn.BatchNorm1d(2, track_running_stats=False)).eval()
+    refuse("must not depend on its batch; BatchNorm1d '1' has no running statistics", model=model)
+
+
+def test_noise_names_the_module():
+    class Noise(nn.Module):
+        def forward(self, x):
+            return x + torch.rand_like(x)
+
+    refuse("must not be random; .*, from Noise '1' on", model=nn.Sequential(linear(), Noise(), nn.Tanh()))
+
+
+def test_the_seed_of_a_device_that_is_not_in_use_yet():
+    """Torch keeps the seed for a device that is not initialised yet in a queue."""
+    model = linear()
+    torch.manual_seed(123)
+    before = list(torch.cuda._lazy_seed_tracker.get_calls())
+    hessian_operator(model, F.cross_entropy, DATA)
+    assert list(torch.cuda._lazy_seed_tracker.get_calls()) == before
+
+
 def test_dropout_and_batch_norm_in_training_mode():
     dropout = nn.Sequential(linear(), nn.Dropout(0.5))
     refuse("must not be random; Dropout '1' is in training mode. Call model.eval", model=dropout)
@@ -128,7 +285,7 @@ def test_dropout_and_batch_norm_in_training_mode():
 
 def test_noise_in_the_forward_pass():
     refuse(
-        "must not be random; the same batch gave",
+        "must not be random; the same batch gave .* outside of the model's modules",
         data=[DATA[0]],
         forward=lambda model, batch: (F.dropout(model(batch[0])), batch[1]),
     )
