@@ -1,8 +1,9 @@
 """Spectral density of the Hessian of a neural network, with error bars."""
 
-from hessdens.compare import Comparison, compare
+from hessdens.compare import Comparison, Density, compare
 from hessdens.curvature import fisher_operator, ggn_operator, hessian_operator
 from hessdens.curvature_operator import CurvatureOperator
+from hessdens.errors import NonFiniteError
 from hessdens.estimate import spectral_moments
 from hessdens.exact import exact_spectrum
 from hessdens.fit import MixtureFit, fit_mixture
@@ -20,9 +21,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Comparison",
     "CurvatureOperator",
+    "Density",
     "Grid",
     "MixtureFit",
     "Moments",
+    "NonFiniteError",
     "Operator",
     "Plan",
     "SkewNormalMixture",

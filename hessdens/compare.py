@@ -1,17 +1,19 @@
 """Estimate minus exact: how far off a density is."""
 
+import os
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hessdens.moments import Moments
-from hessdens.storage import readonly
+from hessdens.storage import load_npz, readonly, save_npz
 
 FloatArray = NDArray[np.float64]
 
 
+@runtime_checkable
 class Density(Protocol):
     """The questions that `SkewNormalMixture`, `Spectrum` and every other density answers."""
 
@@ -26,6 +28,9 @@ class Density(Protocol):
 
     def nodes(self) -> FloatArray:
         """Return ascending points between which the cdf is smooth."""
+
+    def mass(self, low: float, high: float) -> float:
+        """Return the mass in (low, high]."""
 
     def fraction_degenerate(self, window: float = 0.2) -> float:
         """Return the mass in a window of this size around 0."""
@@ -79,10 +84,12 @@ class Comparison:
             return (self.moments - self.exact_moments) / self.standard_errors
 
     def __str__(self) -> str:
-        lines = ["           estimate       exact    relative error"]
-        rows = zip(self.moments, self.exact_moments, self.relative_errors, strict=True)
+        has_errors = bool(np.isfinite(self.standard_errors).any())
+        lines = ["           estimate       exact    relative error" + ("   standard errors off" if has_errors else "")]
+        rows = zip(self.moments, self.exact_moments, self.relative_errors, self.z_scores, strict=True)
         lines += [
-            f"m_{k:<4d} {m: 13.4e} {exact: 11.4e} {error: 13.2%}" for k, (m, exact, error) in enumerate(rows, start=1)
+            f"m_{k:<4d} {m: 13.4e} {exact: 11.4e} {error: 13.2%}" + (f" {z: 21.1f}" if has_errors else "")
+            for k, (m, exact, error, z) in enumerate(rows, start=1)
         ]
         if not np.isnan(self.degenerate):
             lines += [
@@ -91,6 +98,17 @@ class Comparison:
                 f"Kolmogorov distance {self.kolmogorov:.4g}, Wasserstein distance {self.wasserstein:.4g}",
             ]
         return "\n".join(lines)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file, atomically and without pickle."""
+        save_npz(path, "Comparison", {name: getattr(self, name) for name in self.__dataclass_fields__})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; ValueError if the file holds something else."""
+        arrays: dict[str, Any] = load_npz(path, "Comparison")
+        values: dict[str, Any] = {name: array if array.ndim else float(array) for name, array in arrays.items()}
+        return cls(**values)
 
 
 def compare(estimate: Moments | Density, exact: Density, *, num_moments: int = 4, window: float = 0.2) -> Comparison:
@@ -107,24 +125,27 @@ def compare(estimate: Moments | Density, exact: Density, *, num_moments: int = 4
     window
         Size of the window around 0 that counts as degenerate.
 
+    Returns
+    -------
+    Comparison
+
     Raises
     ------
     TypeError
-        If ``estimate`` is none of the above.
+        If ``estimate`` or ``exact`` is none of the above.
 
     Notes
     -----
     Between the nodes of the two densities the area between the distribution functions is integrated by a 4-point
     Gauss-Legendre rule: exact for two spectra. Cost: 4 evaluations of both cdfs a node.
     """
+    exact = density_of(exact, "exact")
     if isinstance(estimate, Moments):
         nan = float("nan")
         exact_moments = exact.moments(len(estimate.values))
         fractions = (nan, exact.fraction_degenerate(window), nan, exact.fraction_negative(window))
         return Comparison(estimate.values, exact_moments, estimate.standard_errors, *fractions, nan, nan)
-    density = getattr(estimate, "mixture", estimate)
-    if not (hasattr(density, "cdf") and hasattr(density, "nodes")):
-        raise TypeError(f"estimate must be Moments, a density or a MixtureFit; got {type(estimate).__name__}.")
+    density = density_of(estimate, "estimate")
     kolmogorov, wasserstein = _distances(density, exact)
     return Comparison(
         density.moments(num_moments),
@@ -137,6 +158,22 @@ def compare(estimate: Moments | Density, exact: Density, *, num_moments: int = 4
         kolmogorov,
         wasserstein,
     )
+
+
+def density_of(given: Any, name: str) -> Density:
+    """Return a density, which a `MixtureFit` has; TypeError, naming the argument, if there is none."""
+    density = getattr(given, "mixture", given)
+    if not isinstance(density, Density):
+        hint = ""
+        if isinstance(given, Moments):
+            hint = " Moments are no density: pass fit_mixture(moments)."
+        elif isinstance(given, np.ndarray | list):
+            hint = " Eigenvalues are one as Spectrum(eigenvalues)."
+        raise TypeError(
+            f"{name} must be a density (a Spectrum, a SkewNormalMixture, ...) or a MixtureFit; got "
+            f"{type(given).__name__}.{hint}"
+        )
+    return density
 
 
 def _distances(first: Density, second: Density) -> tuple[float, float]:

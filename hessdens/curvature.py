@@ -103,8 +103,10 @@ def hessian_operator(
     ------
     ValueError
         If the data are empty, differ from pass to pass or lie on another device or dtype than the model; if the loss
-        is not a scalar, is not a mean, is not finite, is random or has no gradient; if no parameter is left; if a
-        float64 model runs under autocast.
+        is not a scalar, is not a mean, is random or has no gradient; if no parameter is left; if a float64 model runs
+        under autocast.
+    NonFiniteError
+        If the loss, its gradient or its second derivative is not finite.
     MemoryError
         If a product does not fit into ``memory_limit``, even for one example and probe: raised by the product.
     TypeError

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hessdens.batches import RepeatedPasses, batch_length, slice_batch
 from hessdens.differentiability import is_differentiable_once_only, place_without_derivative
+from hessdens.errors import NonFiniteError
 from hessdens.loss_module import LossModule
 from hessdens.memory import MemoryModel, peak_memory
 from hessdens.model_checks import check_autocast, check_batch, check_modules
@@ -180,7 +181,7 @@ class CurvatureOperator(Operator):
                 reason = error
         finite = {mode: product for mode, product in found.items() if product.isfinite().all()}
         if found and not finite:
-            raise ValueError("The second derivative of the loss must be finite; that of batch 0 is not.")
+            raise NonFiniteError("The second derivative of the loss must be finite; that of batch 0 is not.")
         tolerance = torch.finfo(next(iter(self._parameters.values())).dtype).eps ** 0.5
         reference = finite.get("reverse-over-reverse")
         if reference is None and "central-differences" in self._engines:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from hessdens.errors import NonFiniteError
 from hessdens.moments import Moments
 from hessdens.operators import Operator, as_operator
 from hessdens.probes import Distribution, check_probe_arguments, probe_block
@@ -56,7 +57,9 @@ def spectral_moments(
     Raises
     ------
     ValueError
-        If an argument is out of range, a product is not finite, or a moment overflows float64.
+        If an argument is out of range.
+    NonFiniteError
+        If a product is not finite, or a moment overflows float64.
 
     Notes
     -----
@@ -105,7 +108,7 @@ def block_samples(operator: Operator, probes: Tensor, num_moments: int, first_pr
         cross, square = column_dots(previous, current), column_dots(current, current)
         if not torch.isfinite(square).all():
             bad = first_probe + int(torch.nonzero(~torch.isfinite(square))[0])
-            raise ValueError(f"Products must be finite; product {step} of probe {bad} is not (overflow or NaN).")
+            raise NonFiniteError(f"Products must be finite; product {step} of probe {bad} is not (overflow or NaN).")
         # previous = 2^-exponents v_{k-1}, and current is scaled by the same factor.
         samples[:, 2 * step - 2] = _scaled(cross, 2 * exponents) / operator.size
         if 2 * step <= num_moments:
@@ -115,15 +118,22 @@ def block_samples(operator: Operator, probes: Tensor, num_moments: int, first_pr
         shift = torch.where(square > 0, torch.floor(torch.log2(square.clamp_min(1e-300)) / 2), 0.0)
         previous = current
         del current
-        previous = previous * torch.exp2(-shift).to(previous.dtype)
+        previous = _times_power(previous, -shift)
         exponents += shift
     if not np.isfinite(samples).all():
         order = int(np.nonzero(~np.isfinite(samples))[1][0]) + 1
-        raise ValueError(
+        raise NonFiniteError(
             f"Moments must be within the range of float64; m_{order} overflows. "
             "Scale the operator or ask for fewer moments."
         )
     return samples
+
+
+def _times_power(V: Tensor, exponents: Tensor) -> Tensor:
+    """Return each column of V times 2^exponent, in two steps because 2^exponent alone may overflow."""
+    half = torch.floor(exponents / 2)
+    first, second = (torch.exp2(part).to(V.dtype) for part in (half, exponents - half))
+    return (V * first).mul_(second)
 
 
 def _scaled(values: Tensor, exponents: Tensor) -> np.ndarray[Any, Any]:

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from hessdens.errors import NonFiniteError
+from hessdens.memory import readable_bytes
 from hessdens.operators import Operator, as_operator
 from hessdens.spectrum import Spectrum
 
@@ -29,6 +31,10 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
     progress
         Show a progress bar on standard error.
 
+    Returns
+    -------
+    Spectrum
+
     Raises
     ------
     ValueError
@@ -47,7 +53,7 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
     _check_size(operator, max_size)
     matrix = dense_matrix(operator, block_size=block_size, progress=progress)
     if not torch.isfinite(matrix).all():
-        raise ValueError("The operator must have finite entries; its matrix holds values that are not.")
+        raise NonFiniteError("The operator must have finite entries; its matrix holds values that are not.")
     return Spectrum(torch.linalg.eigvalsh(matrix).cpu().numpy())
 
 
@@ -81,7 +87,7 @@ def _check_size(operator: Operator, max_size: int) -> None:
     """Raise unless the matrix and the solver's workspace fit."""
     kind = operator.device.type
     needed = MATRICES_AT_PEAK.get(kind, MATRICES_AT_PEAK["cpu"]) * 8 * operator.size**2
-    amount = f"about {needed / 2**30:,.1f} GiB"
+    amount = f"about {readable_bytes(needed)}"
     if operator.size > max_size:
         raise ValueError(
             f"exact_spectrum takes operators of size max_size={max_size:,} at most; got {operator.size:,}, which needs "
@@ -90,6 +96,6 @@ def _check_size(operator: Operator, max_size: int) -> None:
     free = torch.cuda.mem_get_info(operator.device)[0] if kind == "cuda" else psutil.virtual_memory().available
     if needed > free:
         raise MemoryError(
-            f"exact_spectrum needs {amount} for {operator.size:,} eigenvalues; {free / 2**30:,.1f} GiB are free. "
+            f"exact_spectrum needs {amount} for {operator.size:,} eigenvalues; {readable_bytes(free)} are free. "
             "Use spectral_moments, or a machine with more memory."
         )

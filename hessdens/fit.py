@@ -130,6 +130,8 @@ def fit_mixture(
     ValueError
         If there are fewer than four moments, one is not finite, or one is 0 or so small that the objective divides by
         nothing; if the backend is unknown.
+    TypeError
+        If ``grid`` is no `Grid`.
 
     Notes
     -----
@@ -140,6 +142,8 @@ def fit_mixture(
     """
     values, single = _moment_array(moments)
     grid = Grid.paper() if grid is None else grid
+    if not isinstance(grid, Grid):
+        raise TypeError(f"grid must be a Grid, such as Grid.paper(); got {type(grid).__name__}.")
     # Numba takes longer to import than the rest of this side of the library.
     from hessdens.grid_search import search
 
@@ -159,9 +163,15 @@ def fit_mixture(
 
 def _moment_array(moments: Any) -> tuple[FloatArray, bool]:
     """Return the first four moments of each fit, shape (F, 4), and whether only one fit was asked for."""
-    if isinstance(moments, Sequence) and any(hasattr(item, "values") for item in moments):
-        moments = [item.values[:4] for item in moments]
-    values = np.asarray(getattr(moments, "values", moments), dtype=np.float64)
+    if isinstance(moments, Sequence):
+        moments = [item.values[:4] if isinstance(item, Moments) else item for item in moments]
+    try:
+        values = np.asarray(moments.values if isinstance(moments, Moments) else moments, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "moments must be Moments, an array of shape (K,) or (F, K), or a sequence of either, with at least 4 "
+            f"moments each; got {type(moments).__name__} that makes no array of numbers ({error})."
+        ) from error
     if values.ndim not in (1, 2):
         raise ValueError(f"moments must have shape (K,) or (F, K), K >= 4; got shape {values.shape}.")
     if values.shape[-1] < 4:

@@ -11,6 +11,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
+def readable_bytes(count: float) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:,.3g} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GiB"
+
+
 def peak_memory(function: Callable[[], Any]) -> int:
     """Return the most bytes of tensors made by ``function`` that lived at one time, on any device."""
     meter = _Meter()

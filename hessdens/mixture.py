@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, owens_t
 
+from hessdens.spectrum import check_interval, half_window
 from hessdens.storage import load_npz, save_npz
 
 FloatArray = NDArray[np.float64]
@@ -85,8 +86,7 @@ class SkewNormalMixture:
         The error is some 1e-16 of each component's weight: left of zero the two distribution functions are subtracted,
         right of it their mirror images, so that a tail of mass 1e-9 does not drown in the rounding of 1 - 1.
         """
-        if not low <= high:
-            raise ValueError(f"low must not exceed high; got {low} and {high}.")
+        check_interval(low, high)
         ends = np.array([low, high], dtype=np.float64)
         z = self._standardised(ends)
         narrow = ends / self.narrow_scale
@@ -97,12 +97,12 @@ class SkewNormalMixture:
 
     def fraction_degenerate(self, window: float = 0.2) -> float:
         """Return the mass inside a window of this size around 0 (note 4): abs(λ) < window / 2."""
-        half = _half(window)
+        half = half_window(window)
         return self.mass(-half, half)
 
     def fraction_negative(self, window: float = 0.2) -> float:
         """Return the mass to the left of the window (note 4): λ <= -window / 2. The error is some 1e-16 of `weight`."""
-        return float(self.cdf(-_half(window)))
+        return float(self.cdf(-half_window(window)))
 
     def nodes(self) -> FloatArray:
         """Return ascending points between which the cdf is smooth: 12 standard deviations of all that has a scale.
@@ -204,9 +204,3 @@ def _skew_normal_cdf(z: FloatArray, shape: float) -> FloatArray:
 def _normal_pdf(z: FloatArray) -> FloatArray:
     result: FloatArray = np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
     return result
-
-
-def _half(window: float) -> float:
-    if not (window >= 0 and math.isfinite(window)):
-        raise ValueError(f"window must be finite and at least 0; got {window}.")
-    return window / 2

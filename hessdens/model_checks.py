@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from hessdens.batches import batch_length, fingerprint, map_tensors, slice_batch, tensors_of
+from hessdens.errors import NonFiniteError
 from hessdens.loss_module import LossModule
 
 
@@ -128,7 +129,7 @@ def check_loss(
     value = _evaluate(loss, batch)
     again = _evaluate(loss, batch) if repeats else value
     if not torch.isfinite(value):
-        raise ValueError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
+        raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
     if not torch.equal(value, again):
         raise ValueError(
             f"The loss must not be random; the same batch gave {float(value)!r} and then {float(again)!r}, "
@@ -206,14 +207,14 @@ class FiniteChecks:
         self._sums[index] = found if before is None else [a + b for a, b in zip(before, found, strict=True)]
 
     def raise_if_not(self) -> None:
-        """Raise ValueError naming the first batch whose loss or gradient is not finite."""
+        """Raise NonFiniteError naming the first batch whose loss or gradient is not finite."""
         if not self._sums:
             return
         sums = torch.stack([torch.stack(pair) for pair in self._sums.values()])
         for index, (loss, gradient) in zip(self._sums, torch.isfinite(sums).tolist(), strict=True):
             if not (loss and gradient):
                 what = "gradient" if loss else "loss"
-                raise ValueError(f"The loss and its gradient must be finite; the {what} of batch {index} is not.")
+                raise NonFiniteError(f"The loss and its gradient must be finite; the {what} of batch {index} is not.")
 
 
 def _mean_message(reason: str) -> str:

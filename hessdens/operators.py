@@ -91,6 +91,8 @@ class Operator(ABC):
         def matvec(v: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             return matmat(v.reshape(-1, 1))[:, 0]
 
+        if self.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"SciPy takes float32 and float64 only; the operator is {self.dtype}.")
         numpy_dtype = torch.empty(0, dtype=self.dtype).numpy().dtype
         return LinearOperator(
             self.shape, matvec=matvec, rmatvec=matvec, matmat=matmat, rmatmat=matmat, dtype=numpy_dtype
@@ -165,13 +167,21 @@ def as_operator(
     Raises
     ------
     ValueError
-        If ``A`` is not square, is not symmetric, holds values that are not finite, or ``size`` is missing.
+        If ``A`` is not square, is not symmetric, holds values that are not finite, or ``size`` is missing or not that
+        of ``A``; if ``A`` is an `Operator` of another ``dtype`` or ``device``.
     TypeError
         If ``A`` is none of the above, or is complex or integer where floating point is needed.
     """
+    place = None if device is None else torch.device(device)
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1; got {size}.")
+    operator = A if isinstance(A, Operator) else _convert(A, size, dtype, place)
+    if size is not None and size != operator.size:
+        raise ValueError(f"size is for callables, and must be right for others; got {size} for {operator!r}.")
     if isinstance(A, Operator):
+        if (dtype or A.dtype) != A.dtype or (place or A.device) != A.device:
+            raise ValueError(f"An operator keeps its dtype and device; got dtype={dtype}, device={device} for {A!r}.")
         return A
-    operator = _convert(A, size, dtype, None if device is None else torch.device(device))
     if not operator.dtype.is_floating_point:
         raise TypeError(f"An operator must be real floating point; got {operator.dtype}. Pass dtype=torch.float64.")
     if check_symmetric:
@@ -182,7 +192,12 @@ def as_operator(
 def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.device | None) -> Operator:
     """Choose the adapter for the kind of ``A``."""
     if isinstance(A, np.ndarray):
-        A = torch.as_tensor(A)
+        if A.dtype.kind not in "biufc":
+            raise TypeError(f"An operator must be real floating point; got a NumPy array of {A.dtype}.")
+        # A copy, since torch takes neither read-only memory nor another byte order; long doubles become doubles.
+        A = torch.from_numpy(
+            A.astype(np.float64 if A.dtype.itemsize > 8 and A.dtype.kind == "f" else A.dtype.newbyteorder("="))
+        )
     if isinstance(A, Tensor):
         _check_square(A.shape)
         matrix = A.detach().to(device=device, dtype=dtype)

@@ -10,6 +10,8 @@ import psutil
 import torch
 from torch import Tensor
 
+from hessdens.memory import readable_bytes
+
 Mode = Literal["feedforward", "forward-over-reverse", "reverse-over-reverse", "central-differences"]
 MODES: tuple[Mode, ...] = ("feedforward", "forward-over-reverse", "reverse-over-reverse", "central-differences")
 # A trial shorter than this is repeated, and the shortest time counts.
@@ -126,7 +128,7 @@ class Planner:
         if self._needed(plan) > self._limit:
             raise MemoryError(
                 f"Products of {plan.examples_per_block} examples with {plan.probes_per_block} probes need about "
-                f"{self._needed(plan) / 2**30:.3f} GiB ({mode}); {self._limit / 2**30:.3f} GiB may be used. Raise "
+                f"{readable_bytes(self._needed(plan))} ({mode}); {readable_bytes(self._limit)} may be used. Raise "
                 "memory_limit, or free memory."
             )
         return replace(plan, memory=self._needed(plan))

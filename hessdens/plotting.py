@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens.compare import Density
-from hessdens.spectrum import Spectrum
+from hessdens.compare import Density, density_of
+from hessdens.spectrum import Spectrum, half_window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,12 +45,23 @@ def plot_density(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError
+        If ``estimate`` is no density, or ``exact`` no `Spectrum`.
+    ValueError
+        If ``window`` is not positive and finite.
     """
+    density = density_of(estimate, "estimate")
+    if exact is not None and not isinstance(exact, Spectrum):
+        raise TypeError(f"exact must be a Spectrum; got {type(exact).__name__}. Pass Spectrum(eigenvalues).")
+    if not half_window(window) > 0:
+        raise ValueError(f"window must be positive, since it sets the scale of the axis; got {window}.")
     if ax is None:
         import matplotlib.pyplot as plt  # here, because it takes 0.3 s to import
 
         _, ax = plt.subplots(layout="constrained")
-    density = getattr(estimate, "mixture", estimate)
     linear_width = window / 20
     ax.axvspan(-window / 2, window / 2, color="0.93", zorder=0)
     if exact is not None:

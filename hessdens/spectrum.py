@@ -1,5 +1,6 @@
 """Exact eigenvalues, answering the same questions as every estimated density."""
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,6 +13,19 @@ from hessdens.storage import load_npz, readonly, save_npz
 FloatArray = NDArray[np.float64]
 # Kernels are evaluated for this many (point, eigenvalue) pairs at a time: 32 MB.
 PAIRS_PER_CHUNK = 4_000_000
+
+
+def half_window(window: float) -> float:
+    """Return half the window around 0; ValueError if it is negative or not finite."""
+    if not (window >= 0 and math.isfinite(window)):
+        raise ValueError(f"window must be finite and at least 0; got {window}.")
+    return window / 2
+
+
+def check_interval(low: float, high: float) -> None:
+    """Raise ValueError if ``low`` exceeds ``high``."""
+    if not low <= high:
+        raise ValueError(f"low must not exceed high; got {low} and {high}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +56,18 @@ class Spectrum:
 
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order, m_k = mean of the eigenvalues to the power k."""
+        if order < 1:
+            raise ValueError(f"order must be at least 1; got {order}.")
         powers = self.eigenvalues[:, None] ** np.arange(1, order + 1)
         result: FloatArray = powers.mean(axis=0)
         return result
 
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Return the fraction of eigenvalues <= x."""
-        fractions: FloatArray = np.searchsorted(self.eigenvalues, np.asarray(x), side="right") / self.size
-        return fractions
+        points = np.asarray(x, dtype=np.float64)
+        fractions = np.searchsorted(self.eigenvalues, points, side="right") / self.size
+        result: FloatArray = np.where(np.isnan(points), np.nan, fractions)
+        return result
 
     def pdf(self, x: ArrayLike, *, bandwidth: float | None = None) -> FloatArray:
         """Return the density smoothed by a Gaussian of standard deviation ``bandwidth``.
@@ -73,15 +91,16 @@ class Spectrum:
 
     def mass(self, low: float, high: float) -> float:
         """Return the fraction of eigenvalues in (low, high]."""
+        check_interval(low, high)
         return float(self.cdf(high) - self.cdf(low))
 
     def fraction_degenerate(self, window: float = 0.2) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
-        return float(np.mean(np.abs(self.eigenvalues) < window / 2))
+        return float(np.mean(np.abs(self.eigenvalues) < half_window(window)))
 
     def fraction_negative(self, window: float = 0.2) -> float:
         """Return the fraction of eigenvalues to the left of the window: λ <= -window / 2."""
-        return float(np.mean(self.eigenvalues <= -window / 2))
+        return float(np.mean(self.eigenvalues <= -half_window(window)))
 
     def nodes(self) -> FloatArray:
         """Return points between which the cdf is smooth (here, constant): the eigenvalues."""

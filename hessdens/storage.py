@@ -2,7 +2,7 @@
 
 import io
 import os
-import tempfile
+import secrets
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,16 +21,18 @@ def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any])
     new.
     """
     destination = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".tmp")
+    if not destination.parent.is_dir():
+        raise FileNotFoundError(f"The folder of {destination} does not exist. Make it first.")
+    temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             tags: dict[str, Any] = {"hessdens_names": sorted(arrays), "hessdens_kind": kind, "hessdens_format": FORMAT}
             np.savez_compressed(file, **arrays, **tags)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, destination)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -43,6 +45,9 @@ def load_npz(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
         If the file is not a result of hessdens, holds another kind, or was written by a newer version.
     """
     content = io.BytesIO(Path(path).read_bytes())
+    if not zipfile.is_zipfile(content):
+        raise ValueError(_damaged(kind, path))
+    content.seek(0)
     try:
         with np.load(content, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}

@@ -27,8 +27,11 @@ class Normal:
     def nodes(self):
         return self.mean + np.linspace(-10, 10, 201)
 
+    def mass(self, low, high):
+        return float(self.cdf(high) - self.cdf(low))
+
     def fraction_degenerate(self, window=0.2):
-        return float(self.cdf(window / 2) - self.cdf(-window / 2))
+        return self.mass(-window / 2, window / 2)
 
     def fraction_negative(self, window=0.2):
         return float(self.cdf(-window / 2))
@@ -82,6 +85,31 @@ def test_window_and_summary():
     assert lines[-1] == "Kolmogorov distance 0.25, Wasserstein distance 1.425"
 
 
-def test_unknown_estimate():
-    with pytest.raises(TypeError, match="estimate must be Moments, a density or a MixtureFit; got list"):
+def test_moments_alone_are_compared_in_standard_errors():
+    moments = Moments.from_samples([[1.0, 2.0], [3.0, 2.5], [2.0, 3.0]], size=4, num_matvecs=3)
+    result = compare(moments, Spectrum([-1.0, 0.3, 2.0, 0.0]))
+    np.testing.assert_allclose(result.z_scores, (moments.values - [0.325, 1.2725]) / moments.standard_errors)
+    lines = str(result).splitlines()
+    assert lines[0].endswith("standard errors off")
+    assert lines[1].split()[-1] == f"{result.z_scores[0]:.1f}"
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize("estimate", [Normal(0.5), Moments.from_samples([[1.0], [2.0]], size=4, num_matvecs=2)])
+def test_saved_and_loaded(tmp_path, estimate):
+    result = compare(estimate, Spectrum([-1.0, 0.3, 2.0, 0.0]))
+    result.save(tmp_path / "c.npz")
+    loaded = type(result).load(tmp_path / "c.npz")
+    assert str(loaded) == str(result)
+    for name in result.__dataclass_fields__:
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(result, name))
+
+
+def test_what_is_no_density():
+    moments = Moments.from_samples([[1.0], [2.0]], size=4, num_matvecs=2)
+    with pytest.raises(TypeError, match=r"estimate must be a density .* got list. Eigenvalues are one as Spectrum\("):
         compare([1.0], Spectrum([1.0]))
+    with pytest.raises(TypeError, match=r"exact must be a density .* got ndarray. Eigenvalues are one"):
+        compare(moments, np.ones(3))
+    with pytest.raises(TypeError, match=r"exact must be a density .* Moments are no density: pass fit_mixture"):
+        compare(Spectrum([1.0]), moments)

@@ -172,3 +172,9 @@ def test_products_that_are_not_finite():
 def test_moments_beyond_float64():
     with pytest.raises(ValueError, match="within the range of float64; m_4 overflows"):
         spectral_moments(1e80 * np.eye(3), 4)
+
+
+def test_tiny_matrix_in_single_precision():
+    """The products are scaled by 2^126 and more, which float32 holds in two steps only."""
+    moments = spectral_moments(1e-40 * torch.eye(4), 3, num_probes=2, distribution="rademacher")
+    np.testing.assert_allclose(moments.values[:2], [1e-40, 1e-80], rtol=1e-4)

@@ -155,3 +155,10 @@ def test_bad_moments(moments, message):
 def test_unknown_backend():
     with pytest.raises(ValueError, match="backend must be one of 'numba', 'numba-exhaustive', 'numpy'; got 'cuda'"):
         fit_mixture(EXAMPLE, grid=SMALL, backend="cuda")
+
+
+def test_moments_that_make_no_array_and_a_grid_that_is_none():
+    with pytest.raises(ValueError, match=r"moments must be Moments, an array .*; got list that makes no array"):
+        fit_mixture([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0]])
+    with pytest.raises(TypeError, match=r"grid must be a Grid, such as Grid.paper\(\); got str"):
+        fit_mixture([1.0, 2.0, 3.0, 4.0], grid="paper")

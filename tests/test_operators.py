@@ -147,3 +147,24 @@ def test_operators_that_do_not_combine():
         A * A
     with pytest.raises(TypeError, match="multiplied by a finite number; got nan"):
         float("nan") * A
+
+
+def test_arguments_that_contradict_the_operator():
+    with pytest.raises(ValueError, match="size must be at least 1; got 0"):
+        as_operator(lambda V: V, size=0)
+    with pytest.raises(ValueError, match=r"must be right for others; got 7 for FunctionOperator"):
+        as_operator(MATRIX, size=7)
+    with pytest.raises(ValueError, match=r"keeps its dtype and device; got dtype=torch.float32"):
+        as_operator(as_operator(MATRIX), dtype=torch.float32)
+    with pytest.raises(TypeError, match=r"SciPy takes float32 and float64 only; the operator is torch.bfloat16"):
+        as_operator(torch.eye(3, dtype=torch.bfloat16)).to_scipy()
+    with pytest.raises(TypeError, match=r"must be real floating point; got a NumPy array of object"):
+        as_operator(MATRIX.astype(object))
+
+
+@pytest.mark.parametrize("dtype", [">f8", "<f4", np.longdouble])
+def test_any_floating_point_numpy_array(dtype):
+    matrix = MATRIX.astype(dtype)
+    matrix.setflags(write=False)
+    product = as_operator(matrix) @ torch.ones(12, dtype=as_operator(matrix).dtype)
+    torch.testing.assert_close(product.double(), torch.from_numpy(MATRIX.sum(axis=1)), rtol=1e-4, atol=1e-5)

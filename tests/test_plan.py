@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from hessdens import Plan, ggn_operator, hessian_operator
-from hessdens.memory import MemoryModel, peak_memory
+from hessdens.memory import MemoryModel, peak_memory, readable_bytes
 from hessdens.plan import Planner
 
 GIB = 2**30
@@ -125,7 +125,8 @@ def network():
 def test_memory_limit_too_small_for_one_example_and_probe(make):
     operator = make(network(), F.cross_entropy, DATA, memory_limit=100)
     with pytest.raises(
-        MemoryError, match=r"1 examples with 1 probes need about 0\.\d+ GiB \(.*\); 0\.0+ GiB may be used. Raise memory"
+        MemoryError,
+        match=r"1 probes need about \d\.\d+ KiB \(.*\); 100 bytes may be used. Raise",
     ):
         operator @ torch.ones(operator.size)
 
@@ -181,3 +182,7 @@ def test_memory_model_is_bilinear():
     truth = lambda b, p: 5 + 3 * p + 2 * b + 7 * b * p  # noqa: E731
     assert MemoryModel(truth, (1, 3), (2, 3))(100, 50) == truth(100, 50)
     assert MemoryModel(lambda b, p: 4 * b * p, (1, 3), (1,))(10, 20) == 800
+
+
+def test_bytes_in_the_unit_that_suits_them():
+    assert [readable_bytes(n) for n in (100, 2048, 3 * 2**20, 5 * 2**30)] == ["100 bytes", "2 KiB", "3 MiB", "5.0 GiB"]

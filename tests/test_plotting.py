@@ -57,3 +57,13 @@ def test_window_is_shaded():
 def test_nothing_is_shown(monkeypatch):
     monkeypatch.setattr(plt, "show", lambda *_, **__: pytest.fail("plot_density called show"))
     plot_density(EIGENVALUES)
+
+
+def test_bad_input():
+    with pytest.raises(TypeError, match=r"estimate must be a density .* got int"):
+        plot_density(3)
+    with pytest.raises(TypeError, match=r"exact must be a Spectrum; got ndarray. Pass Spectrum\(eigenvalues"):
+        plot_density(EIGENVALUES, exact=np.ones(3))
+    for window in (0, -1, np.nan):
+        with pytest.raises(ValueError, match=r"window must be (positive|finite)"):
+            plot_density(EIGENVALUES, window=window)

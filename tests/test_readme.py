@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 
@@ -23,4 +24,8 @@ def test_example(tmp_path, monkeypatch):
     def words(text):
         return [word for word in re.split(r"[^A-Za-z_]+", text) if len(word) > 1]
 
+    def numbers(text):
+        return [float(number.replace(",", "")) for number in re.findall(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]\d+)?", text)]
+
     assert words(output.getvalue()) == words(expected)
+    np.testing.assert_allclose(numbers(output.getvalue()), numbers(expected), rtol=0.05, atol=0.05)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from scipy.integrate import quad
 
-from hessdens import Spectrum
+from hessdens import SkewNormalMixture, Spectrum
 from hessdens.testing import spectra
 
 EXAMPLE = Spectrum([3.0, -0.5, 0.05, 0.0, -0.1, 0.1, -0.02, 0.3])
@@ -67,3 +67,17 @@ def test_bad_eigenvalues(bad):
 def test_bad_bandwidth():
     with pytest.raises(ValueError, match="bandwidth must be positive; got 0"):
         EXAMPLE.pdf(1.0, bandwidth=0)
+
+
+@pytest.mark.parametrize("density", [EXAMPLE, SkewNormalMixture(0.1, 1.0, 1.0, 0.0)])
+def test_every_density_refuses_the_same(density):
+    for window in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="window must be finite and at least 0; got"):
+            density.fraction_degenerate(window)
+        with pytest.raises(ValueError, match="window must be finite and at least 0; got"):
+            density.fraction_negative(window)
+    with pytest.raises(ValueError, match="low must not exceed high; got 3 and 0"):
+        density.mass(3, 0)
+    with pytest.raises(ValueError, match="order must be at least 1; got 0"):
+        density.moments(0)
+    assert np.isnan(density.cdf(np.nan))

@@ -60,3 +60,17 @@ def test_a_file_with_any_byte_altered_is_refused_or_unharmed(tmp_path):
         except ValueError:
             refused += 1
     assert refused > len(content) / 2
+
+
+def test_saved_files_are_readable_by_others_as_any_file_is(tmp_path):
+    Spectrum([1.0]).save(tmp_path / "s.npz")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "s.npz").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_places_and_kinds_of_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"The folder of .*nowhere.s.npz does not exist. Make it first"):
+        Spectrum([1.0]).save(tmp_path / "nowhere" / "s.npz")
+    np.save(tmp_path / "a.npy", np.ones(3))
+    with pytest.raises(ValueError, match=r"must be a whole .npz file"):
+        Spectrum.load(tmp_path / "a.npy")

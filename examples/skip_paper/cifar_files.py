@@ -138,7 +138,8 @@ def parse_pickle(content: bytes, name: str, count: int, key: bytes, num_classes:
     except Exception as error:
         # A damaged pickle can raise nearly anything.
         raise ValueError(
-            f"{name} must be a pickled CIFAR batch of {count:,} images; its {len(content):,} bytes cannot be read "
+            f"{name} must be a pickled CIFAR batch of {count:,} images, more than {count * PIXELS:,} bytes; its "
+            f"{len(content):,} bytes cannot be read "
             f"({type(error).__name__}: {error}). It is truncated or altered: fetch it again."
         ) from error
     images, labels = _entry(batch, b"data", name), _entry(batch, key, name)
@@ -222,8 +223,9 @@ def _archive_reader(archive: Path, layout: Layout, names: list[str]) -> Callable
                     break
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ValueError(
-            f"{archive} ({archive.stat().st_size:,} bytes) must be a whole archive; reading it failed: {error}. "
-            "It is truncated or altered: fetch it again."
+            f"{archive} ({archive.stat().st_size:,} bytes) must be a whole archive that holds {', '.join(names)}; "
+            f"reading it failed after {sum(map(len, found.values())):,} bytes of their content: {error}. It is "
+            "truncated or altered: fetch it again."
         ) from error
 
     def read(name: str) -> bytes:

@@ -39,9 +39,10 @@ class Images:
     test: tuple[NDArray[np.uint8], NDArray[np.int64]]
 
     def fingerprint(self) -> str:
-        """Return a checksum of the training images and labels, in their order."""
-        digest = hashlib.sha256(self.train[0].tobytes())
-        digest.update(self.train[1].astype(np.int64).tobytes())
+        """Return a checksum of all images and labels, in their order."""
+        digest = hashlib.sha256()
+        for part in (*self.train, *self.test):
+            digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()[:16]
 
 

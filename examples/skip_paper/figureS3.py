@@ -25,7 +25,7 @@ def specs(preset: Preset, fingerprint: str) -> list[RunSpec]:
     return [
         RunSpec(
             data=fingerprint,
-            num_train=None,
+            num_train=size.num_train,
             num_components=NUM_COMPONENTS,
             architecture="plain",
             depth=DEPTH,

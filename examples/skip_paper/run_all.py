@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. Finished runs are kept: the same command goes on from there.", file=sys.stderr)
         return 130
-    except (ValueError, MemoryError) as error:
+    except (ValueError, MemoryError, OSError) as error:
         print(f"run_all.py: {error}", file=sys.stderr)
         return 1
     print(f"Done in {(time.monotonic() - start) / 60:.1f} minutes; figures are in {options.results}.")

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hessdens import exact_spectrum, hessian_operator, spectral_moments
+from hessdens import NonFiniteError, exact_spectrum, hessian_operator, spectral_moments
 from hessdens.storage import load_npz, save_npz
 from skip_paper.data import Examples, Scaling
 from skip_paper.networks import Architecture, SkipNetwork
@@ -150,9 +150,7 @@ def compute_run(spec: RunSpec, examples: Examples, num_classes: int, device: tor
         batch = (inputs[: spec.spectrum_examples], targets[: spec.spectrum_examples])
         try:
             _measure_spectrum(arrays, index, network, batch, spec)
-        except ValueError as error:
-            if "finite" not in str(error):
-                raise
+        except NonFiniteError:
             break
         arrays["diverged"][index] = False
     return arrays

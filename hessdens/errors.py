@@ -1,0 +1,5 @@
+"""Errors that a caller may want to tell from others."""
+
+
+class NonFiniteError(ValueError):
+    """A loss, gradient, product, moment or matrix entry is infinite or NaN, as after a divergence of training."""
