@@ -212,7 +212,10 @@ class CurvatureOperator(Operator):
         """Return the product of a few examples with one random vector."""
         generator = torch.Generator().manual_seed(0)
         probe = torch.randn(1, self.size, generator=generator, dtype=self.dtype).to(self.device)
-        return self._products(mode, self._few(), probe, 1)
+        engine = self._engines[mode](self._loss, self._parameters, probe, 1)
+        engine.add(self._few(), 1.0, 0)
+        total: Tensor = engine.total()
+        return total
 
     def _few(self) -> Any:
         """Return a few examples."""
@@ -227,13 +230,6 @@ class CurvatureOperator(Operator):
         if wanted not in (*possible, "central-differences"):
             raise ValueError(f"This model and loss allow the modes {', '.join(possible)}; got plan.mode={wanted!r}.")
         return (wanted,)
-
-    def _products(self, mode: Mode, block: Any, probes: Tensor, probes_per_block: int) -> Tensor:
-        """Return the products of one block of examples with rows."""
-        engine = self._engines[mode](self._loss, self._parameters, probes, probes_per_block)
-        engine.add(block, 1.0, 0)
-        total: Tensor = engine.total()
-        return total
 
     def _choose_plan(self, probes: Tensor) -> Plan:
         """Return the plan for as many probes, measured once there has been enough work."""
@@ -250,7 +246,10 @@ class CurvatureOperator(Operator):
             max_examples=length,
             max_probes=num_probes,
         )
-        plan = planner.start(self.modes[0])
+        # A large model has room for few probes at once, which the reverse mode takes one by one from a shared graph.
+        reverse: Mode = "reverse-over-reverse"
+        prefers_reverse = self.size > LARGE_MODEL and reverse in self.modes
+        plan = planner.start(reverse if prefers_reverse else self.modes[0])
         assert plan.examples_per_block is not None
         assert plan.probes_per_block is not None
         blocks = -(-length // plan.examples_per_block) * -(-num_probes // plan.probes_per_block)
@@ -259,10 +258,20 @@ class CurvatureOperator(Operator):
             plan = self._plans[num_probes] = planner.choose(self.modes)
         return plan
 
-    def _trial(self, probes: Tensor, mode: Mode, examples: int, probes_per_block: int) -> Tensor:
-        """Return the products of one block of examples with as many probes as show what they share."""
+    def _trial(
+        self, probes: Tensor, mode: Mode, examples: int, probes_per_block: int
+    ) -> tuple[Callable[[], None], int]:
+        """Return what adds the products of a block of examples, with enough probes to show what they share."""
         block = slice_batch(self._first_batch, 0, examples) if self._splits else self._first_batch
-        return self._products(mode, block, probes[: max(probes_per_block, PROBES_OF_TRIAL)], probes_per_block)
+        rows = probes[: max(probes_per_block, PROBES_OF_TRIAL)]
+        engine = self._engines[mode](self._loss, self._parameters, rows, probes_per_block)
+
+        def run() -> None:
+            engine.add(block, 1.0, 0)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+
+        return run, len(rows)
 
     def _predict(self, length: int, mode: Mode, examples: int, probes_per_block: int) -> int:
         """Return the predicted peak memory of a block in bytes."""
@@ -270,6 +279,8 @@ class CurvatureOperator(Operator):
             probes = (1,) if self.size > LARGE_MODEL else (2, 3)
             few = torch.zeros(probes[-1], self.size, dtype=self.dtype, device=self.device)
             self._memory_models[mode] = MemoryModel(
-                lambda b, p: peak_memory(lambda: self._trial(few[:p], mode, b, p)), tuple({1, min(3, length)}), probes
+                lambda b, p: peak_memory(lambda: self._trial(few[:p], mode, b, p)[0]()),
+                tuple({1, min(3, length)}),
+                probes,
             )
         return self._memory_models[mode](examples, probes_per_block)

@@ -202,7 +202,8 @@ class FiniteChecks:
 
     def add(self, index: int, loss: Tensor, gradients: Iterable[Tensor]) -> None:
         """Note the loss and tensors that are finite if its gradient is, of a block of batch ``index``."""
-        found = [loss.detach().double(), torch.stack([g.detach().sum(dtype=torch.float64) for g in gradients]).sum()]
+        sums = [g.detach().sum(dtype=torch.promote_types(g.dtype, torch.float32)) for g in gradients]
+        found = [loss.detach().double(), torch.stack(sums).sum().double()]
         before = self._sums.get(index)
         self._sums[index] = found if before is None else [a + b for a, b in zip(before, found, strict=True)]
 

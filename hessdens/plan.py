@@ -8,15 +8,14 @@ from typing import Literal
 
 import psutil
 import torch
-from torch import Tensor
 
 from hessdens.memory import readable_bytes
 
 Mode = Literal["feedforward", "forward-over-reverse", "reverse-over-reverse", "central-differences"]
 MODES: tuple[Mode, ...] = ("feedforward", "forward-over-reverse", "reverse-over-reverse", "central-differences")
-# A trial shorter than this is repeated, and the shortest time counts.
-SHORT_TRIAL_S = 0.05
-REPEATS = 3
+# Shorter trials are repeated, and the shortest time counts.
+SECONDS_PER_TRIAL = 0.3
+REPEATS = 4
 # A larger block must gain this share of the time, and a smaller one may lose it.
 LEAST_GAIN = 0.03
 # The special way is kept only where it is worth it.
@@ -71,7 +70,7 @@ class Plan:
         )
 
 
-Trial = Callable[[Mode, int, int], Tensor]
+Trial = Callable[[Mode, int, int], tuple[Callable[[], object], int]]
 Memory = Callable[[Mode, int, int], int]
 
 
@@ -81,8 +80,8 @@ class Planner:
     Parameters
     ----------
     trial
-        ``trial(mode, examples, probes)`` makes the products of one block, with several blocks of probes, and returns
-        them, a row a probe.
+        ``trial(mode, examples, probes)`` returns a function that makes the products of one block of examples, with some
+        blocks of probes, and how many probes these are.
     memory
         Predicted peak of one block in bytes.
     limit
@@ -112,19 +111,14 @@ class Planner:
         self._seconds: dict[Plan, float] = {}
 
     def start(self, mode: Mode) -> Plan:
-        """Return a plan for ``mode`` that fits, with blocks that are seldom far from the best."""
-        sizes = {name: min(size, self._max[name]) for name, size in SIZES_AT_START.items()}
-        plan = self._given.filled(Plan(mode, sizes["examples_per_block"], sizes["probes_per_block"]))
-        # Fewer examples first: probes share work.
-        for name, most in (
-            ("examples_per_block", USUAL_MEMORY.get(self._device, USUAL_MEMORY["cpu"])),
-            ("probes_per_block", self._limit),
-        ):
-            while self._needed(plan) > min(most, self._limit) and getattr(self._given, name) is None:
-                smaller = self._resized(plan, name, -(-getattr(plan, name) // 2))
-                if smaller == plan:
-                    break
-                plan = smaller
+        """Return the plan for ``mode`` with the largest block that needs no more than usual, or one that just fits."""
+        usual = min(self._limit, USUAL_MEMORY.get(self._device, USUAL_MEMORY["cpu"]))
+        plans = [
+            self._given.filled(Plan(mode, examples, probes))
+            for probes in self._halvings("probes_per_block")
+            for examples in self._halvings("examples_per_block")
+        ]
+        plan = next((p for p in sorted(plans, key=_block, reverse=True) if self._needed(p) <= usual), plans[-1])
         if self._needed(plan) > self._limit:
             raise MemoryError(
                 f"Products of {plan.examples_per_block} examples with {plan.probes_per_block} probes need about "
@@ -132,6 +126,14 @@ class Planner:
                 "memory_limit, or free memory."
             )
         return replace(plan, memory=self._needed(plan))
+
+    def _halvings(self, name: str) -> list[int]:
+        """Return the usual size of a block, its half and so on down to 1."""
+        size, sizes = min(SIZES_AT_START[name], self._max[name]), []
+        while size > 1:
+            sizes.append(size)
+            size = -(-size // 2)
+        return [*sizes, 1]
 
     def choose(self, modes: tuple[Mode, ...]) -> Plan:
         """Return the fastest plan found over ``modes`` and sizes of blocks."""
@@ -176,18 +178,18 @@ class Planner:
     def seconds(self, plan: Plan) -> float:
         """Return the time of a block, an example and probe."""
         if plan not in self._seconds:
-            mode, examples, probes = _parts(plan)
-            shortest, num_probes = float("inf"), probes
-            for _ in range(REPEATS):
-                start = time.perf_counter()
-                try:
-                    num_probes = len(self._trial(mode, examples, probes))
-                except torch.OutOfMemoryError:  # less was free than there seemed
-                    break
-                shortest = min(shortest, time.perf_counter() - start)
-                if shortest > SHORT_TRIAL_S:
-                    break
-            self._seconds[plan] = shortest / (examples * num_probes)
+            times: list[float] = []
+            num_probes = 1
+            try:
+                run, num_probes = self._trial(*_parts(plan))
+                while len(times) < REPEATS and sum(times) < SECONDS_PER_TRIAL:
+                    start = time.perf_counter()
+                    run()
+                    times.append(time.perf_counter() - start)
+            except torch.OutOfMemoryError:  # less was free than there seemed
+                times = [float("inf")]
+            assert plan.examples_per_block is not None
+            self._seconds[plan] = min(times) / (plan.examples_per_block * num_probes)
         return self._seconds[plan]
 
     def _needed(self, plan: Plan) -> int:
@@ -195,6 +197,12 @@ class Planner:
 
     def _handicap(self, plan: Plan) -> float:
         return FEEDFORWARD_GAIN if plan.mode == "feedforward" else 1.0
+
+
+def _block(plan: Plan) -> tuple[int, int]:
+    """Return what makes one block larger than another: products, and of equal ones probes, which share work."""
+    _, examples, probes = _parts(plan)
+    return examples * probes, probes
 
 
 def _parts(plan: Plan) -> tuple[Mode, int, int]:

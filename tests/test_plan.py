@@ -26,8 +26,11 @@ class Clock:
 
     def trial(self, mode, examples, probes):
         self.trials.append((mode, examples, probes))
-        self.now += self._seconds(mode, examples, probes)
-        return torch.zeros(probes, 1)
+
+        def run():
+            self.now += self._seconds(mode, examples, probes)
+
+        return run, probes
 
 
 def planner(trial, *, memory=lambda mode, b, p: 1, limit=GIB, given=None, max_examples=4096, max_probes=64):
