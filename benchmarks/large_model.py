@@ -34,7 +34,7 @@ def main() -> None:
     start = time.perf_counter()
     operator = hessian_operator(model, nn.CrossEntropyLoss(), data)
     built = time.perf_counter() - start
-    moments = spectral_moments(operator, 4, num_probes=4, progress=True)
+    moments = spectral_moments(operator, 4, method="skilling", num_probes=4, progress=True)
     seconds = time.perf_counter() - start
     if options.device == "cuda":
         peak = torch.cuda.max_memory_allocated()

@@ -1,7 +1,10 @@
 """Writes the pages' tables from the committed results, so that no number is typed by hand."""
 
 import json
+import statistics
 from pathlib import Path
+
+from density_figure import draw
 
 DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
@@ -12,6 +15,15 @@ def write_tables() -> None:
     """Write all tables as Markdown files for the pages to include."""
     OUT.mkdir(exist_ok=True)
     (OUT / "grid_search.md").write_text(_grid_search(_read(RESULTS / "grid_search.json")))
+    (OUT / "hvp.md").write_text(_hvp(_read(RESULTS / "hvp.json")))
+    (OUT / "plans.md").write_text(_plans(_read(RESULTS / "plans.json")))
+    (OUT / "exact.md").write_text(_exact(_read(RESULTS / "exact.json")))
+    (OUT / "large_model.md").write_text(_large_model(_read(RESULTS / "large_model.json")))
+    (OUT / "accuracy.md").write_text(_accuracy(_read(RESULTS / "accuracy.json")))
+    densities = _read(RESULTS / "densities.json")
+    (OUT / "densities.md").write_text(_densities(densities))
+    draw(densities, OUT / "densities.png")
+    (OUT / "overhead.md").write_text(_overhead(_read(RESULTS / "overhead.json")))
     (OUT / "moments.md").write_text(_moments(_read(RESULTS / "moments.json")))
     (OUT / "fig3.md").write_text(_figure3(_read(DOCS / "figures" / "fig3.json")))
     (OUT / "figS3.md").write_text(_figure_s3(_read(DOCS / "figures" / "figS3.json")))
@@ -50,6 +62,162 @@ def _grid_search(content: dict) -> str:
         + f"\n1,000 fits in one call: {content['thousand_fits_in_one_call_s']:.2f} s. First fit of a process: "
         f"{fresh['compiling']['first_fit_s']:.1f} s when it compiles, {fresh['from_cache']['first_fit_s']:.1f} s from the cache; "
         f"peak memory beyond the import: {fresh['compiling']['peak_mib']:.0f} and {fresh['from_cache']['peak_mib']:.0f} MiB.\n"
+    )
+
+
+def _origin(content: dict) -> str:
+    return f"{content['date']}, {content['machine']}, {content['threads']} threads; {_versions(content)}."
+
+
+def _hvp(content: dict) -> str:
+    parts = [f"{content['machine']}, {content['threads']} threads; {_versions(content)}.\n"]
+    for model, entry in content["models"].items():
+        rows = entry["contenders"]
+        own, found = rows["hessdens"], {k: r for k, r in rows.items() if "microseconds" in r}
+        peers = {k: r for k, r in found.items() if not k.startswith(("hessdens", "torch.func"))}
+        best = min(peers, key=lambda name: peers[name]["microseconds"])
+        ratio = peers[best]["microseconds"] / own["microseconds"]
+        plan = own["plan"]
+        sentence = (
+            f"{entry['date']}. {own['parameters']:,} parameters, {own['examples']:,} examples, {own['probes']} probes, {own['data']}. Time of the best "
+            f"peer, {best}, over hessdens': **{ratio:.2f}**. Plan: {plan['mode']}, {plan['examples_per_block']} examples x "
+            f"{plan['probes_per_block']} probes."
+        )
+        if "limit_microseconds" in entry:
+            share = entry["limit_microseconds"] / own["microseconds"]
+            sentence += (
+                f" Arithmetic limit: {entry['limit_microseconds']:.2f} µs, of which hessdens reaches {share:.0%}."
+            )
+        table = [
+            [
+                name,
+                f"{r['microseconds']:,.2f}",
+                f"{r['gradients']:.2f}",
+                f"{r['peak_mib']:,.0f}",
+                f"{r['error']:.0e}",
+                str(r["batch_size"]) if "plan" not in r else f"planned: {r['plan']['examples_per_block']}",
+            ]
+            for name, r in found.items()
+        ]
+        table += [[name, r["failed"], "", "", "", ""] for name, r in rows.items() if name not in found]
+        header = ["", "µs an example and probe", "gradients", "peak MiB", "relative error", "batch"]
+        parts.append(f"### {model}\n\n{sentence}\n\n{_table(header, table)}")
+    return "\n".join(parts)
+
+
+def _block(plan: dict) -> str:
+    return f"{plan['mode']}, {plan['examples_per_block']} x {plan['probes_per_block']}"
+
+
+def _plans(content: dict) -> str:
+    counts = sorted({p for entry in content["models"].values() for p in entry["probes"]})
+    times, blocks = [], []
+    for model, entry in content["models"].items():
+        by_count = dict(zip(entry["probes"], entry["microseconds"], strict=True))
+        cells = [f"{by_count[p]:,.4g}" if p in by_count else "" for p in counts]
+        times.append([f"{model} ({entry['examples']:,} examples)", *cells, f"{100 * (entry['rise'] - 1):.0f}%"])
+        ratio = f"{entry['chosen_over_best']:.3f}"
+        blocks.append([model, _block(entry["chosen"]), _block(entry["best"]), str(entry["blocks_tried"]), ratio])
+    return (
+        f"{_origin(content)}\n\n"
+        + _table(["probes", *map(str, counts), "most above fewer probes"], times)
+        + "\n"
+        + _table(["", "chosen: examples x probes", "best of all", "blocks tried", "time of chosen over best"], blocks)
+    )
+
+
+def _exact(content: dict) -> str:
+    return (
+        f"{_origin(content)} {content['parameters']:,} parameters, {content['examples']:,} examples, {content['data']}, float64: Hessian "
+        f"{content['hessian_seconds']:.0f} s, its eigenvalues {content['eigenvalue_seconds']:.0f} s; peak of the process "
+        f"{content['peak_gib']:.1f} GiB.\n"
+    )
+
+
+def _large_model(content: dict) -> str:
+    moments = ", ".join(
+        f"m_{k} = {m:.2e} ± {e:.0e}"
+        for k, (m, e) in enumerate(zip(content["moments"], content["standard_errors"], strict=True), start=1)
+    )
+    return (
+        f"{content['date']}, {content['machine']}, {content['threads']} threads; torch {content['torch']}. {content['parameters']:,} parameters, "
+        f"{content['sequences']} sequences of 128 random tokens, {content['mode']}: {content['seconds']:.0f} s, peak of the process "
+        f"{content['peak_gib']:.1f} GiB. {moments}.\n"
+    )
+
+
+def _accuracy(content: dict) -> str:
+    rows, enough = [], []
+    for name, entry in content["table"].items():
+        for products, row in entry["budgets"].items():
+            cells = [f"{100 * e:.2g}% ({g:,.3g})" for e, g in zip(row["deflated"], row["gain"], strict=True)]
+            rows.append([name, products, *cells, " ".join(f"{100 * c:.0f}" for c in row["coverage"])])
+        needed = entry["products_to_5_percent"]
+        found = {k: "more than 1,600" if v is None else f"{v:,}" for k, v in needed.items()}
+        enough.append([name, f"{entry['size']:,}", found["deflated"], found["skilling"]])
+    header = ["spectrum", "products", "m_1", "m_2", "m_3", "m_4", "coverage of 95% intervals, %"]
+    return (
+        f"{content['date']}, {content['machine']}; {_versions(content)}; {content['seeds']} seeds.\n\n"
+        + _table(header, rows)
+        + "\nProducts for an error of 5% on m_2 to m_4, of 10, 20, 30, 40, 50, 100, 200, 400, 800 and 1,600:\n\n"
+        + _table(["spectrum", "eigenvalues", "deflated", "Skilling"], enough)
+    )
+
+
+def _densities(content: dict) -> str:
+    own, rows, held = "hessdens lanczos_density", [], []
+    budgets = list(next(iter(content["errors"].values())))
+    for products in budgets:
+        errors = [content["errors"][name][products] for name in content["networks"]]
+        for method in errors[0]:
+            outside, negative = (statistics.median(table[method][i] for table in errors) for i in (0, 1))
+            ratios = [table[method][2] / table[own][2] for table in errors]
+            rows.append(
+                [
+                    products,
+                    method,
+                    f"{outside:.1%}",
+                    f"{negative:.1%}",
+                    f"{statistics.median(ratios):.3g}",
+                    f"{min(ratios):.3g}",
+                ]
+            )
+    for name, by_budget in content["coverage"].items():
+        for products, shares in by_budget.items():
+            cells = [shares["degenerate"], shares["negative"], *(shares[f"m_{k}"] for k in (1, 2, 3, 4))]
+            cdf = [share for key, share in shares.items() if key.startswith("cdf")]
+            held.append([name, products, *(f"{100 * c:.1f}" for c in cells), f"{100 * min(cdf):.1f}"])
+    header = [
+        "products",
+        "method",
+        "error of 1 - degenerate",
+        "error of negative",
+        "distance over ours",
+        "least on a network",
+    ]
+    names = ["spectrum", "products", "degenerate", "negative", "m_1", "m_2", "m_3", "m_4", "cdf at five points, least"]
+    return (
+        f"{content['date']}, {content['machine']}; {_versions(content)}; medians over {content['seeds']} seeds, then over "
+        f"{len(content['networks'])} networks.\n\n"
+        + _table(header, rows)
+        + "\nEvery spectrum, the synthetic ones included:\n\n![Wasserstein distances](_generated/densities.png)\n\n"
+        + f"Share of 95% intervals of `lanczos_density` that hold the exact value, in %, over {content['coverage_seeds']} seeds:\n\n"
+        + _table(names, held)
+    )
+
+
+def _overhead(content: dict) -> str:
+    rows = []
+    for architecture, entry in content["networks"].items():
+        for method, row in entry["methods"].items():
+            errors = [f"{e:.2%}" for e in row["rms_errors"]]
+            gains = [f" ({g:,.3g})" if method == "deflated" else "" for g in entry["gain"]]
+            cells = [error + gain for error, gain in zip(errors, gains, strict=True)]
+            rows.append([architecture, method, *cells, f"{row['overhead']:.1%}"])
+    return (
+        f"{_origin(content)} After {content['epochs']} epoch, {content['products']} products, {content['examples']:,} examples, "
+        f"{content['seeds']} seeds; reference of {content['reference_products']:,} products. In brackets: Skilling's error over this one.\n\n"
+        + _table(["network", "method", "m_1", "m_2", "m_3", "m_4", "time beyond products"], rows)
     )
 
 

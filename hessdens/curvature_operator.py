@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hessdens.batches import RepeatedPasses, batch_length, slice_batch
+from hessdens.batches import Fingerprint, RepeatedPasses, batch_length, fingerprint, slice_batch
+from hessdens.cross_entropy import with_closed_form
+from hessdens.cuda_graphs import GraphedProducts
 from hessdens.differentiability import is_differentiable_once_only, place_without_derivative
 from hessdens.errors import NonFiniteError
 from hessdens.loss_module import LossModule
 from hessdens.memory import MemoryModel, peak_memory
-from hessdens.model_checks import check_autocast, check_batch, check_modules
+from hessdens.model_checks import FiniteChecks, check_autocast, check_batch, check_modules
 from hessdens.operators import Operator
 from hessdens.plan import Mode, Plan, Planner, free_memory
 from hessdens.tape import NotFeedforwardError
@@ -60,7 +62,8 @@ class CurvatureOperator(Operator):
 
     def __init__(self, engines: Mapping[Mode, Any], problem: Problem, plan: Plan, memory_limit: int | None) -> None:
         self._engines, self._problem = engines, problem
-        self._loss, self._parameters, self._splits = problem.loss, problem.parameters, problem.splits
+        self._loss = problem.loss.with_loss(with_closed_form(problem.loss.loss_fn))
+        self._parameters, self._splits = problem.parameters, problem.splits
         self._first_batch = problem.passes.first_batch
         leader = next(iter(self._parameters.values()))
         self._kinds = {name: (p.numel(), p.dtype, p.device) for name, p in self._parameters.items()}
@@ -69,18 +72,37 @@ class CurvatureOperator(Operator):
         self.device = leader.device
         self.parameter_names = tuple(self._parameters)
         self.product_error: float | None = None
+        if plan.cuda_graph and self.device.type != "cuda":
+            raise ValueError(f"plan.cuda_graph needs a model on a CUDA device; got {self.device}.")
         self._given, self._memory_limit = plan, memory_limit
         with product_settings(tf32=plan.tf32):
             self.modes = self._possible_modes()
         self._memory_models: dict[Mode, MemoryModel] = {}
         self._plans: dict[int, Plan] = {}
         self._work, self._was_halved = 0, False
+        self._graphed: tuple[Any, GraphedProducts] | None = None
         self.plan = plan.filled(Plan(self.modes[0]))
 
     @property
     def parameter_sizes(self) -> dict[str, int]:
         """Number of entries of each selected parameter, in the order of their entries in a vector."""
         return {name: parameter.numel() for name, parameter in self._parameters.items()}
+
+    def origin(self) -> dict[str, str | int | float]:
+        """Return model, loss, parameters and data, the last two as checksums. Cost: one read of both."""
+        self._look_at_the_model()
+        prints = [fingerprint(batch) for batch in self._problem.passes]
+        parts = [part for print_ in prints for part in print_]
+        state = fingerprint(dict(self._loss.model.named_buffers()))
+        return {
+            "model": type(self._loss.model).__name__,
+            "loss": getattr(self._problem.loss.loss_fn, "__name__", type(self._problem.loss.loss_fn).__name__),
+            "parameter names": ", ".join(self.parameter_names),
+            "parameters": _summed(fingerprint([p.detach() for p in self._loss.model.parameters()])),
+            "buffers": _summed(state),
+            "batches": len(prints),
+            "data": _summed(parts),
+        }
 
     def _matmat(self, V: Tensor) -> Tensor:
         self._look_at_the_model()
@@ -108,10 +130,8 @@ class CurvatureOperator(Operator):
 
     def _products_of_all(self, probes: Tensor) -> Tensor:
         """Return the products with each row, in one pass over the data."""
-        mode, probes_per_block = self.plan.mode, self.plan.probes_per_block
-        assert mode is not None
-        engine = self._engines[mode](self._loss, self._parameters, probes, probes_per_block)
-        total_weight = 0.0
+        engine = self._engine(self.plan, probes)
+        total_weight, checks = 0.0, FiniteChecks()
         for index, batch in enumerate(self._problem.passes):
             check_batch(
                 batch, self._loss.model, self.device, has_forward=not self._problem.is_pair, name=f"batch {index}"
@@ -119,13 +139,30 @@ class CurvatureOperator(Operator):
             for block in self._blocks(batch):
                 weight = float(self._problem.weight(block))
                 total_weight += weight
-                engine.add(block, weight, index)
+                checks.add(index, engine.add(block, weight))
         if not total_weight > 0:
             raise ValueError(f"num_examples must add up to more than zero over data; got {total_weight}.")
+        checks.raise_if_not()
         total: Tensor = engine.total()
-        if mode == "central-differences":
+        if self.plan.mode == "central-differences":
             self.product_error = engine.relative_error()
         return total.div_(total_weight).to(self.dtype)
+
+    def _engine(self, plan: Plan, probes: Tensor) -> Any:
+        """Return what adds up the products with each row: a new one, or for CUDA graphs the latest one if it fits."""
+        assert plan.mode is not None
+        make = partial(self._engines[plan.mode], self._loss, self._parameters)
+        if not plan.cuda_graph or plan.mode == "central-differences":
+            return make(probes, plan.probes_per_block)
+        state = (*self._loss.model.parameters(), *self._loss.model.buffers())
+        autocast = torch.is_autocast_enabled(self.device.type)
+        key = (plan, len(probes), autocast, *((t.data_ptr(), t.dtype, t.shape) for t in state))
+        if self._graphed is None or self._graphed[0] != key:
+            self._graphed = None  # frees its memory before more is taken
+            self._graphed = key, GraphedProducts(make(probes.clone(), plan.probes_per_block))
+        else:
+            self._graphed[1].load(probes)
+        return self._graphed[1]
 
     def _halved(self) -> Plan:
         """Return the plan with half the block, after the device had no memory for it; the pass starts anew."""
@@ -145,6 +182,7 @@ class CurvatureOperator(Operator):
                 "going on with half as many. memory_limit= avoids the wasted pass.",
                 stacklevel=5,
             )
+        self._graphed = None
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return smaller
@@ -213,7 +251,9 @@ class CurvatureOperator(Operator):
         generator = torch.Generator().manual_seed(0)
         probe = torch.randn(1, self.size, generator=generator, dtype=self.dtype).to(self.device)
         engine = self._engines[mode](self._loss, self._parameters, probe, 1)
-        engine.add(self._few(), 1.0, 0)
+        checks = FiniteChecks()
+        checks.add(0, engine.add(self._few(), 1.0))
+        checks.raise_if_not()
         total: Tensor = engine.total()
         return total
 
@@ -246,10 +286,7 @@ class CurvatureOperator(Operator):
             max_examples=length,
             max_probes=num_probes,
         )
-        # A large model has room for few probes at once, which the reverse mode takes one by one from a shared graph.
-        reverse: Mode = "reverse-over-reverse"
-        prefers_reverse = self.size > LARGE_MODEL and reverse in self.modes
-        plan = planner.start(reverse if prefers_reverse else self.modes[0])
+        plan = planner.first(self.modes)
         assert plan.examples_per_block is not None
         assert plan.probes_per_block is not None
         blocks = -(-length // plan.examples_per_block) * -(-num_probes // plan.probes_per_block)
@@ -258,16 +295,16 @@ class CurvatureOperator(Operator):
             plan = self._plans[num_probes] = planner.choose(self.modes)
         return plan
 
-    def _trial(
-        self, probes: Tensor, mode: Mode, examples: int, probes_per_block: int
-    ) -> tuple[Callable[[], None], int]:
+    def _trial(self, probes: Tensor, plan: Plan) -> tuple[Callable[[], None], int]:
         """Return what adds the products of a block of examples, with enough probes to show what they share."""
-        block = slice_batch(self._first_batch, 0, examples) if self._splits else self._first_batch
-        rows = probes[: max(probes_per_block, PROBES_OF_TRIAL)]
-        engine = self._engines[mode](self._loss, self._parameters, rows, probes_per_block)
+        assert plan.examples_per_block is not None
+        assert plan.probes_per_block is not None
+        block = slice_batch(self._first_batch, 0, plan.examples_per_block) if self._splits else self._first_batch
+        rows = probes[: max(plan.probes_per_block, PROBES_OF_TRIAL)]
+        engine = self._engine(plan, rows)
 
         def run() -> None:
-            engine.add(block, 1.0, 0)
+            engine.add(block, 1.0)
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
 
@@ -277,10 +314,15 @@ class CurvatureOperator(Operator):
         """Return the predicted peak memory of a block in bytes."""
         if mode not in self._memory_models:
             probes = (1,) if self.size > LARGE_MODEL else (2, 3)
-            few = torch.zeros(probes[-1], self.size, dtype=self.dtype, device=self.device)
+            few = torch.ones(probes[-1], self.size, dtype=self.dtype, device=self.device)
             self._memory_models[mode] = MemoryModel(
-                lambda b, p: peak_memory(lambda: self._trial(few[:p], mode, b, p)[0]()),
+                lambda b, p: peak_memory(lambda: self._trial(few[:p], Plan(mode, b, p))[0]()),
                 tuple({1, min(3, length)}),
                 probes,
             )
         return self._memory_models[mode](examples, probes_per_block)
+
+
+def _summed(parts: Fingerprint) -> float:
+    """Return one checksum of many, which sees their order."""
+    return float(sum((1 + 0.1 * index) * checksum for index, (_, checksum) in enumerate(parts)))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hessdens.loss_module import LossModule
-from hessdens.model_checks import FiniteChecks
+from hessdens.model_checks import check_sums
 
 Values = Mapping[str, Tensor]
 
@@ -28,18 +28,20 @@ class DifferenceProducts:
         lengths = probes.norm(dim=1)
         self._steps = torch.where(lengths > 0, step / lengths, 1.0)
         self._near, self._far = torch.zeros_like(probes), torch.zeros_like(probes)
-        self._checks = FiniteChecks()
 
-    def add(self, batch: Any, weight: float, index: int) -> None:
-        """Add ``weight`` times the products of one block of examples of batch ``index``."""
+    def add(self, batch: Any, weight: float) -> Tensor:
+        """Add ``weight`` times the products of one block of examples; return its `check_sums`."""
+        sums = []
         for i, probe in enumerate(self._probes):
             for total, step in ((self._near[i], self._steps[i]), (self._far[i], 2 * self._steps[i])):
-                ahead, behind = (self._gradient(batch, sign * step * probe, index) for sign in (1, -1))
-                total += weight * (ahead - behind) / (2 * step)
+                for sign in (1, -1):
+                    value, gradient = self._gradient(batch, sign * step * probe)
+                    total += sign * weight * gradient / (2 * step)
+                    sums.append(check_sums(value, [gradient]))
+        return torch.stack(sums).sum(dim=0)
 
     def total(self) -> Tensor:
-        """Return the sum, shape (P, N); ValueError if a loss or gradient is not finite."""
-        self._checks.raise_if_not()
+        """Return the sum, shape (P, N)."""
         return (4 * self._near - self._far) / 3
 
     def relative_error(self) -> float:
@@ -52,7 +54,7 @@ class DifferenceProducts:
         errors = (total - self._near).norm(dim=1)
         return float(torch.where(norms > 0, errors / norms, 0.0).max())
 
-    def _gradient(self, batch: Any, shift: Tensor, index: int) -> Tensor:
+    def _gradient(self, batch: Any, shift: Tensor) -> tuple[Tensor, Tensor]:
         pieces = shift.split(self._sizes)
         values = {
             name: (value + piece.view_as(value)).to(value.dtype).requires_grad_()
@@ -61,5 +63,4 @@ class DifferenceProducts:
         with torch.enable_grad():
             value = self._loss.value(batch, values)
         gradient = torch.cat([entry.flatten() for entry in torch.autograd.grad(value, list(values.values()))])
-        self._checks.add(index, value, [gradient])
-        return gradient
+        return value.detach(), gradient

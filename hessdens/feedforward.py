@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.func import vmap
+from torch.nn import functional as F  # noqa: N812
 
 from hessdens.linearisation import Linearisation
 from hessdens.loss_module import LossModule
-from hessdens.model_checks import FiniteChecks
+from hessdens.model_checks import check_sums
 from hessdens.tape import Linear, Map, Sum, Units, record
 
 Values = Mapping[str, Tensor]
@@ -34,11 +35,12 @@ class FeedforwardProducts:
     ) -> None:
         self._loss, self._selected, self._gauss_newton = loss, parameters, gauss_newton
         self._values = {name: value.detach() for name, value in loss.model.named_parameters()}
-        self._workspace, self._checks = _Workspace(), FiniteChecks()
+        self._workspace = _Workspace()
+        self._probes_per_block = probes_per_block
         self._chunks = [_Chunk(parameters, rows) for rows in probes.split(probes_per_block)]
 
-    def add(self, batch: Any, weight: float, index: int) -> None:
-        """Add ``weight`` times the products of one block of examples of batch ``index``."""
+    def add(self, batch: Any, weight: float) -> Tensor:
+        """Add ``weight`` times the products of one block of examples; return its `check_sums`."""
         inputs, targets = batch
         steps = record(self._loss.model, self._values, inputs)
         outputs = steps[-1].value.detach().requires_grad_()
@@ -46,43 +48,90 @@ class FeedforwardProducts:
             value = weight * self._loss.loss_fn(outputs, targets)
             (gradient,) = torch.autograd.grad(value, outputs, create_graph=True)
         network = Linearisation(steps, self._values, self._selected, None if self._gauss_newton else gradient.detach())
-        self._checks.add(index, value, [*network.tensors(), gradient])
         for chunk in self._chunks:
             tangents, maps = _forward(network, chunk, self._workspace)
-            derivative = _loss_derivative(gradient, outputs, tangents[-1])
-            _Backward(network, chunk, self._workspace).run(tangents, maps, derivative)
+            if tangents[-1] is not None:
+                derivative = _loss_derivative(gradient, outputs, tangents[-1])
+                _Backward(network, chunk, self._workspace).run(tangents, maps, derivative)
             self._workspace.give(tangents)
+        return check_sums(value, [*network.tensors(), gradient])
+
+    @property
+    def structure(self) -> tuple[frozenset[str], ...]:
+        """What decides which work there is, beside the block: the parameters in which probes are not zero."""
+        return tuple(chunk.moving for chunk in self._chunks)
+
+    def load(self, probes: Tensor) -> None:
+        """Start anew with other probes, as many as before, in the same memory."""
+        for chunk, rows in zip(self._chunks, probes.split(self._probes_per_block), strict=True):
+            chunk.load(rows)
 
     def total(self) -> Tensor:
-        """Return the sum, shape (P, N); ValueError if a loss or gradient is not finite."""
-        self._checks.raise_if_not()
+        """Return the sum, shape (P, N)."""
         return torch.cat([chunk.total() for chunk in self._chunks])
 
 
 class _Chunk:
-    """Some probes, as the matrix products need them, and the sums of their products."""
+    """Some probes, as the matrix products need them, and the sums of their products.
+
+    Parameters in which all of them are zero, as in columns of the identity or in the probes of one layer, take no work.
+    """
 
     def __init__(self, parameters: Values, probes: Tensor) -> None:
         self.num_probes = len(probes)
-        self._names = list(parameters)
-        pieces = probes.split([value.numel() for value in parameters.values()], dim=1)
-        # A weight of shape (m, n): as (P m, n), and as (m, P n) for products with its transpose.
-        self.rows: dict[str, Tensor] = {}
+        self._shapes = {name: value.shape for name, value in parameters.items()}
+        # A weight of shape (m, n): as (P m, n), perhaps with a bias of shape (m,) as one more column, and as (m, P n)
+        # for products with its transpose.
+        self._rows: dict[tuple[str, ...], Tensor] = {}
         self.columns: dict[str, Tensor] = {}
         self.row_sums: dict[str, Tensor] = {}
         self.column_sums: dict[str, Tensor] = {}
-        for (name, value), piece in zip(parameters.items(), pieces, strict=True):
-            stacked = piece.reshape(self.num_probes, *value.shape)
-            self.rows[name] = stacked.flatten(end_dim=1).contiguous()
-            self.row_sums[name] = torch.zeros_like(self.rows[name])
-            if value.ndim == 2:
-                self.columns[name] = stacked.transpose(0, 1).flatten(start_dim=1).contiguous()
-                self.column_sums[name] = torch.zeros_like(self.columns[name])
+        for name, shape in self._shapes.items():
+            self.row_sums[name] = probes.new_empty((self.num_probes * shape[0], *shape[1:]))
+            if len(shape) == 2:
+                column_shape = (shape[0], self.num_probes * shape[1])
+                self.columns[name] = probes.new_empty(column_shape)
+                self.column_sums[name] = probes.new_empty(column_shape)
+        self.load(probes)
+
+    def load(self, probes: Tensor) -> None:
+        """Take these probes, and set the sums to zero."""
+        pieces = probes.split([shape.numel() for shape in self._shapes.values()], dim=1)
+        self._pieces = {
+            name: piece.unflatten(1, shape) for (name, shape), piece in zip(self._shapes.items(), pieces, strict=True)
+        }
+        # In one transfer, since each is a wait for the device.
+        moving = torch.stack([piece.any() for piece in self._pieces.values()]).tolist()
+        self.moving = frozenset(name for name, moves in zip(self._pieces, moving, strict=True) if moves)
+        for name, columns in self.columns.items():
+            columns.view(len(columns), self.num_probes, -1).copy_(self._pieces[name].transpose(0, 1))
+        for names in self._rows:
+            self._fill(names)
+        for sums in (*self.row_sums.values(), *self.column_sums.values()):
+            sums.zero_()
+
+    def rows(self, *names: str) -> Tensor:
+        """Return the rows of a weight, of a bias, or of a weight and a bias next to one another."""
+        if names not in self._rows:
+            piece = self._pieces[names[0]]
+            widths = [] if piece.ndim == 2 else [piece.shape[2] + len(names) - 1]
+            self._rows[names] = piece.new_empty((self.num_probes * piece.shape[1], *widths))
+            self._fill(names)
+        return self._rows[names]
+
+    def _fill(self, names: tuple[str, ...]) -> None:
+        piece, rows = self._pieces[names[0]], self._rows[names]
+        stacked = rows.unflatten(0, (self.num_probes, -1))
+        if len(names) == 1:
+            stacked.copy_(piece)
+        else:
+            stacked[..., :-1].copy_(piece)
+            stacked[..., -1].copy_(self._pieces[names[1]])
 
     def total(self) -> Tensor:
         """Return the sums of the products, shape (P, N)."""
         parts = []
-        for name in self._names:
+        for name in self._shapes:
             part = self.row_sums[name].view(self.num_probes, -1)
             if name in self.columns:
                 columns = self.column_sums[name]
@@ -121,9 +170,7 @@ def _forward(
             tangents[i] = _linear_tangent(network, chunk, workspace, step, tangents[step.sources[0]])
         elif isinstance(step, Sum):
             tangents[i] = _sum_tangent(workspace, step, tangents)
-        else:
-            source = tangents[step.sources[0]]
-            assert source is not None
+        elif (source := tangents[step.sources[0]]) is not None:
             if isinstance(step, Units):
                 # The derivative before piecewise linear units serves nothing else: the product takes its place.
                 alone = network.num_uses[step.sources[0]] == 1 and network.slopes[i].second is None
@@ -166,9 +213,12 @@ def _map_rows(step: Map, rows: Tensor, shape: torch.Size) -> Tensor:
     return mapped.flatten(end_dim=1)
 
 
-def _sum_tangent(workspace: _Workspace, step: Sum, tangents: list[Tensor | None]) -> Tensor:
+def _sum_tangent(workspace: _Workspace, step: Sum, tangents: list[Tensor | None]) -> Tensor | None:
     pairs = zip(step.sources, step.factors, strict=True)
-    (factor, first), *others = [(factor, t) for source, factor in pairs if (t := tangents[source]) is not None]
+    terms = [(factor, t) for source, factor in pairs if (t := tangents[source]) is not None]
+    if not terms:
+        return None
+    (factor, first), *others = terms
     out = workspace.take(tuple(first.shape), first)
     if factor == 1 and others:
         torch.add(first, others[0][1], alpha=others[0][0], out=out)
@@ -182,27 +232,35 @@ def _sum_tangent(workspace: _Workspace, step: Sum, tangents: list[Tensor | None]
 
 def _linear_tangent(
     network: Linearisation, chunk: _Chunk, workspace: _Workspace, step: Linear, source: Tensor | None
-) -> Tensor:
-    """Return x V^T + v + R{x} W^T, shape (B, P, m)."""
+) -> Tensor | None:
+    """Return x V^T + v + R{x} W^T, shape (B, P, m), or None where it is 0."""
     inputs, weight = network.steps[step.sources[0]].value, network.values[step.weight]
+    weight_moves, bias_moves = step.weight in chunk.moving, step.bias in chunk.moving
+    if source is None and not weight_moves and not bias_moves:
+        return None
     tangent = workspace.take((len(inputs), chunk.num_probes, len(weight)), inputs)
     flat, rows = tangent.view(len(inputs), -1), tangent.view(-1, len(weight))
-    if step.weight in chunk.rows:
-        torch.mm(inputs, chunk.rows[step.weight].T, out=flat)
-        if source is not None:
-            rows.addmm_(source.flatten(end_dim=1), weight.T)
+    # A one beside the inputs saves the pass over the result that adds v, where copying the inputs costs less.
+    joined = weight_moves and bias_moves and 2 * inputs.shape[1] < flat.shape[1]
+    if joined:
+        assert step.bias is not None
+        torch.mm(F.pad(inputs, (0, 1), value=1.0), chunk.rows(step.weight, step.bias).T, out=flat)
+    elif weight_moves:
+        torch.mm(inputs, chunk.rows(step.weight).T, out=flat)
+    if source is not None and weight_moves:
+        rows.addmm_(source.flatten(end_dim=1), weight.T)
     elif source is not None:
         torch.mm(source.flatten(end_dim=1), weight.T, out=rows)
-    else:
+    elif not weight_moves:
         tangent.zero_()
-    if step.bias in chunk.rows:
-        flat += chunk.rows[step.bias]
+    if bias_moves and not joined:
+        assert step.bias is not None
+        flat += chunk.rows(step.bias)
     return tangent
 
 
-def _loss_derivative(gradient: Tensor, outputs: Tensor, tangent: Tensor | None) -> Tensor:
+def _loss_derivative(gradient: Tensor, outputs: Tensor, tangent: Tensor) -> Tensor:
     """Return the directional derivatives of the gradient of the loss at the outputs, shape (B, P, classes)."""
-    assert tangent is not None
     if not gradient.requires_grad:
         return torch.zeros_like(tangent)
     (products,) = torch.autograd.grad(
@@ -234,13 +292,18 @@ class _Backward:
             elif isinstance(step, Units):
                 self._units(i, step, tangents[step.sources[0]], here, shared)
             elif isinstance(step, Map):
-                self._add(step.sources[0], maps[i].transposed(here))
+                self._add(step.sources[0], (maps.get(i) or self._unused_map(step)).transposed(here))
             elif isinstance(step, Sum):
                 for source, factor in zip(step.sources, step.factors, strict=True):
                     if network.moves[source]:
                         self._add(source, here, factor)
             if not self._is_held(here):
                 self._workspace.give([here])
+
+    def _unused_map(self, step: Map) -> _MappedRows:
+        """Return a map that no derivative has gone through on the way forward."""
+        value = self._network.steps[step.sources[0]].value
+        return _MappedRows(step, value.new_zeros(len(value), self._chunk.num_probes, *value.shape[1:]))
 
     def _is_held(self, tensor: Tensor) -> bool:
         return any(other is tensor for other in self._gradients)
@@ -262,8 +325,7 @@ class _Backward:
         slopes = self._network.slopes[i]
         out = self._workspace.take(tuple(here.shape), here) if self._is_held(here) else here
         result = torch.mul(here, slopes.first.unsqueeze(1), out=out)
-        if slopes.second is not None and shared is not None:
-            assert tangent is not None
+        if slopes.second is not None and shared is not None and tangent is not None:
             result.addcmul_((shared * slopes.second).unsqueeze(1), tangent)
         self._add(step.sources[0], result)
 
@@ -291,6 +353,6 @@ class _Backward:
         else:
             result = before
             result.view(-1, weight.shape[1]).addmm_(here.flatten(end_dim=1), weight)
-        if step.weight in self._chunk.columns and shared is not None:
+        if step.weight in self._chunk.moving and shared is not None:
             result.view(len(here), -1).addmm_(shared, self._chunk.columns[step.weight])
         self._gradients[source] = result

@@ -1,7 +1,7 @@
 """The mixture that fits four moments best, over all points of a `Grid`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self, overload
 
@@ -75,16 +75,14 @@ class MixtureFit:
             )
         return "\n".join(lines)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
+    def to_arrays(self) -> dict[str, Any]:
+        """Return what `from_arrays` reads, for a file."""
         arrays = {name: getattr(self, name) for name in ("objective", "residuals", "index", "num_points")}
-        edges = np.array(self.on_edge, dtype=np.str_)
-        save_npz(path, "MixtureFit", {**asdict(self.mixture), **arrays, "on_edge": edges})
+        return {**asdict(self.mixture), **arrays, "on_edge": np.array(self.on_edge, dtype=np.str_)}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = load_npz(path, "MixtureFit")
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> Self:
+        """Return what `to_arrays` was asked of."""
         weight, location, scale, shape = (int(i) for i in arrays["index"])
         return cls(
             SkewNormalMixture(**{name: float(arrays[name]) for name in SkewNormalMixture.__dataclass_fields__}),
@@ -94,6 +92,15 @@ class MixtureFit:
             tuple(str(edge) for edge in arrays["on_edge"]),
             int(arrays["num_points"]),
         )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file, atomically and without pickle."""
+        save_npz(path, "MixtureFit", self.to_arrays())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; ValueError if the file holds something else."""
+        return cls.from_arrays(load_npz(path, "MixtureFit"))
 
 
 @overload

@@ -311,3 +311,46 @@ def search_boxes(moments: FloatArray, inverse: FloatArray, table: GridTable) -> 
         else:
             expand(heap, bounds, node, best, best_index, moments, inverse, table)
     return best, best_index
+
+
+def points_within(moments: FloatArray, limit: float, grid: Grid, most: int) -> IntArray:
+    """Return ascending flat indices of points whose objective is at most ``limit``; some ``most`` if there are more.
+
+    ``moments`` has shape (4,), as for `search`.
+    """
+    moments = np.array(moments, order="C")
+    found: IntArray = search_within(moments, 1 / np.abs(moments), limit, grid_table(grid), most)
+    return np.sort(found)
+
+
+@compiled
+def search_within(moments: FloatArray, inverse: FloatArray, limit: float, table: GridTable, most: int) -> IntArray:
+    """Return flat indices of points whose objective is at most ``limit``; boxes with a higher bound are left out."""
+    num_weights, num_rows = len(table.weights), table.rows.shape[1]
+    bounds = np.empty(num_weights)
+    found = np.empty(most, dtype=np.int64)
+    count = 0
+    stack = [(len(table.levels) - 1, 0)]
+    while len(stack) > 0 and count < most:
+        level, box = stack.pop()
+        below = level - 1
+        offset, num_scales, num_shapes = table.levels[below, 0], table.levels[below, 2], table.levels[below, 3]
+        i0, j0, k0, i1, j1, k1 = children(level, box, table.levels)
+        for i in range(i0, i1):
+            for j in range(j0, j1):
+                for k in range(k0, k1):
+                    child = (i * num_scales + j) * num_shapes + k
+                    if below > 0:
+                        box_bounds(bounds, offset + child, 0, num_weights, moments, inverse, table)
+                        if bounds.min() <= limit:
+                            stack.append((below, child))
+                        continue
+                    a, b, c, d = table.rows[0, child], table.rows[1, child], table.rows[2, child], table.rows[3, child]
+                    for w in range(num_weights):
+                        value = objective(
+                            table.weights[w], table.bulk2[w], table.bulk4[w], a, b, c, d, moments, inverse
+                        )
+                        if value <= limit and count < most:
+                            found[count] = w * num_rows + child
+                            count += 1
+    return found[:count]

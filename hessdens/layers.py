@@ -9,11 +9,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hessdens.curvature_operator import CurvatureOperator
-from hessdens.estimate import block_samples
 from hessdens.moments import Moments
 from hessdens.operators import Operator
 from hessdens.parameters import Selection, matching
 from hessdens.probes import Distribution, check_probe_arguments, probe_block
+from hessdens.walk import Walk
 
 Block = list[slice]
 
@@ -92,7 +92,7 @@ def layer_moments(
             )
             masked = _MaskedOperator(operator, [blocks[name] for _, name in chunk])
             vectors = masked.restricted(probes[:, [i - first for i, _ in chunk]])
-            found = block_samples(masked, vectors, num_moments, first)
+            found = Walk(vectors, first).moments(masked, num_moments)
             for (i, name), sample in zip(chunk, found, strict=True):
                 samples[name][i] = sample * operator.size / _length(blocks[name])
             bar.update(len(chunk))

@@ -6,6 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from hessdens.smooth_units import SmoothUnits
+
 
 class LossModule(nn.Module):
     """A batch's loss as a function of the parameters of the model inside, for ``torch.func.functional_call``."""
@@ -64,7 +66,8 @@ class LossModule(nn.Module):
         state |= {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
         state |= parameters
         named = {f"model.{name}": value for name, value in state.items()}
-        result: Any = functional_call(self, named, (batch,))
+        with SmoothUnits():
+            result: Any = functional_call(self, named, (batch,))
         if not (isinstance(result, tuple | list) and len(result) == 2):
             raise TypeError(f"forward(model, batch) must return (outputs, targets); got {type(result).__name__}.")
         return result[0], result[1]

@@ -65,11 +65,8 @@ class SkewNormalMixture:
 
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Return the mass at or below ``x``, in the shape of ``x``: w (Φ(z) - 2 T(z, α)) + (1 - w) Φ(x / σ)."""
-        points = np.asarray(x, dtype=np.float64)
-        result: FloatArray = self.weight * _skew_normal_cdf(self._standardised(points), self.shape) + (
-            1 - self.weight
-        ) * ndtr(points / self.narrow_scale)
-        return result
+        parameters = (self.weight, self.location, self.scale, self.shape)
+        return mixture_cdf(*parameters, self.narrow_scale, np.asarray(x, dtype=np.float64))
 
     def pdf(self, x: ArrayLike) -> FloatArray:
         """Return the density at ``x``, in the shape of ``x``, per unit of the eigenvalues."""
@@ -139,6 +136,16 @@ class SkewNormalMixture:
         return (x - self.location) / self.scale
 
 
+def mixture_cdf(
+    weight: ArrayLike, location: ArrayLike, scale: ArrayLike, shape: ArrayLike, narrow_scale: float, x: FloatArray
+) -> FloatArray:
+    """Return the cdf of mixtures at ``x``, of the shape that the arguments broadcast to."""
+    weight, location, scale, shape = (np.asarray(value, dtype=np.float64) for value in (weight, location, scale, shape))
+    tail = _skew_normal_cdf((x - location) / scale, shape)
+    result: FloatArray = weight * tail + (1 - weight) * ndtr(x / narrow_scale)
+    return result
+
+
 def skew_normal_moments(location: ArrayLike, scale: ArrayLike, shape: ArrayLike, order: int) -> FloatArray:
     """Return E[X^k] for X = ξ + ωZ ~ SN(ξ, ω, α) and k = 1..order, shape (order, *broadcast shape of the arguments).
 
@@ -195,7 +202,7 @@ def _powers(base: ArrayLike, order: int) -> list[FloatArray]:
     return powers
 
 
-def _skew_normal_cdf(z: FloatArray, shape: float) -> FloatArray:
+def _skew_normal_cdf(z: FloatArray, shape: ArrayLike) -> FloatArray:
     """Return Φ(z) - 2 T(z, α), Owen's T."""
     result: FloatArray = np.clip(ndtr(z) - 2 * owens_t(z, shape), 0, 1)
     return result

@@ -194,25 +194,26 @@ def _check_mean(loss: LossModule, batch: Any, weight: Callable[[Any], float], wh
         )
 
 
+def check_sums(loss: Tensor, gradients: Iterable[Tensor]) -> Tensor:
+    """Return the loss and a sum over tensors that are finite if its gradient is, shape (2,), in float64."""
+    sums = [g.detach().sum(dtype=torch.promote_types(g.dtype, torch.float32)) for g in gradients]
+    return torch.stack([loss.detach().double(), torch.stack(sums).sum().double()])
+
+
 class FiniteChecks:
-    """Losses and sums over gradients of a pass, looked at once at its end: to look is to wait for the device."""
+    """The `check_sums` of each batch, looked at once at the end of a pass: to look is to wait for the device."""
 
     def __init__(self) -> None:
-        self._sums: dict[int, list[Tensor]] = {}
+        self._sums: dict[int, Tensor] = {}
 
-    def add(self, index: int, loss: Tensor, gradients: Iterable[Tensor]) -> None:
-        """Note the loss and tensors that are finite if its gradient is, of a block of batch ``index``."""
-        sums = [g.detach().sum(dtype=torch.promote_types(g.dtype, torch.float32)) for g in gradients]
-        found = [loss.detach().double(), torch.stack(sums).sum().double()]
-        before = self._sums.get(index)
-        self._sums[index] = found if before is None else [a + b for a, b in zip(before, found, strict=True)]
+    def add(self, index: int, sums: Tensor) -> None:
+        """Note the sums of a block of batch ``index``."""
+        self._sums[index] = self._sums[index] + sums if index in self._sums else sums
 
     def raise_if_not(self) -> None:
         """Raise NonFiniteError naming the first batch whose loss or gradient is not finite."""
-        if not self._sums:
-            return
-        sums = torch.stack([torch.stack(pair) for pair in self._sums.values()])
-        for index, (loss, gradient) in zip(self._sums, torch.isfinite(sums).tolist(), strict=True):
+        finite = torch.isfinite(torch.stack(list(self._sums.values()))).tolist()
+        for index, (loss, gradient) in zip(self._sums, finite, strict=True):
             if not (loss and gradient):
                 what = "gradient" if loss else "loss"
                 raise NonFiniteError(f"The loss and its gradient must be finite; the {what} of batch {index} is not.")

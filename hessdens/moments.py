@@ -7,6 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from hessdens.certificates import Certificates
+from hessdens.intervals import skewed_interval
 from hessdens.storage import load_npz, readonly, save_npz
 
 FloatArray = NDArray[np.float64]
@@ -21,13 +23,18 @@ class Moments:
     values
         Estimates, shape (K,): the means of `samples` over probes. Unit of m_k: that of the eigenvalues to the power k.
     standard_errors
-        Standard errors of `values`, shape (K,): standard deviation over probes / sqrt(number of probes).
+        Standard errors of `values`, shape (K,): standard deviation over probes / sqrt(number of probes), and the
+        rounding of products where that matters.
     samples
         One estimate a probe, shape (P, K).
     size
         N, the number of eigenvalues.
     num_matvecs
         Products with the operator that were spent.
+    num_deflated
+        Dimensions of the space that was treated exactly, beside which probes were used.
+    certificates
+        Measured defects of what should be exact; None for moments that no estimator of hessdens has made.
     """
 
     values: FloatArray
@@ -35,6 +42,8 @@ class Moments:
     samples: FloatArray
     size: int
     num_matvecs: int
+    num_deflated: int = 0
+    certificates: Certificates | None = None
 
     def __post_init__(self) -> None:
         for name in ("values", "standard_errors", "samples"):
@@ -47,18 +56,29 @@ class Moments:
             )
 
     @classmethod
-    def from_samples(cls, samples: Any, *, size: int, num_matvecs: int) -> Self:
+    def from_samples(cls, samples: Any, *, size: int, num_matvecs: int, num_deflated: int = 0) -> Self:
         """Return mean and standard error over the first axis of ``samples``, shape (P, K) with P >= 2."""
         samples = np.asarray(samples, dtype=np.float64)
         if samples.ndim != 2 or samples.shape[0] < 2:
             raise ValueError(f"samples must have shape (P, K) with at least 2 probes; got shape {samples.shape}.")
-        errors = samples.std(axis=0, ddof=1) / np.sqrt(samples.shape[0])
-        return cls(samples.mean(axis=0), errors, samples, size, num_matvecs)
+        # In units of a power of two, so that squares neither overflow nor change a bit.
+        exponents = np.frexp(np.abs(samples).max(axis=0))[1]
+        errors = np.ldexp(np.ldexp(samples, -exponents).std(axis=0, ddof=1), exponents) / np.sqrt(samples.shape[0])
+        return cls(samples.mean(axis=0), errors, samples, size, num_matvecs, num_deflated)
 
     @property
     def num_probes(self) -> int:
         """Number of probes P."""
         return int(self.samples.shape[0])
+
+    def interval(self, level: float = 0.95) -> FloatArray:
+        """Return confidence intervals of the moments, shape (2, K): lower ends, upper ends.
+
+        A sample is a quadratic form in a random vector, and a few eigenvalues may carry it: it is then skewed, as a
+        chi-squared variable is. Quantiles are therefore those of a shifted gamma distribution with the skewness of the
+        samples, inverted for its mean, and wider by what Student's t distribution adds for P probes.
+        """
+        return skewed_interval(self.values, self.standard_errors, self.samples, level)
 
     def hankel_eigenvalue(self) -> float:
         """Return the smallest eigenvalue of the scaled Hankel matrix of 1, m_1, m_2, ...
@@ -76,13 +96,18 @@ class Moments:
         return float(np.linalg.eigvalsh(hankel * np.outer(scale, scale))[0])
 
     def __str__(self) -> str:
-        title = f"Moments of {self.size:,} eigenvalues from {self.num_probes} probes, {self.num_matvecs} products"
+        beside = f" beside {self.num_deflated} deflated dimensions" if self.num_deflated else ""
+        title = (
+            f"Moments of {self.size:,} eigenvalues from {self.num_probes} probes{beside}, {self.num_matvecs} products"
+        )
         pairs = enumerate(zip(self.values, self.standard_errors, strict=True), start=1)
-        return "\n".join([title, *(f"  m_{k} = {value: .4e} ± {error:.1e}" for k, (value, error) in pairs)])
+        lines = [title, *(f"  m_{k} = {value: .4e} ± {error:.1e}" for k, (value, error) in pairs)]
+        return "\n".join(lines if self.certificates is None else [*lines, str(self.certificates)])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to an ``.npz`` file, atomically and without pickle."""
-        save_npz(path, "Moments", {name: getattr(self, name) for name in self.__dataclass_fields__})
+        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "certificates"}
+        save_npz(path, "Moments", arrays | ({} if self.certificates is None else self.certificates.to_arrays()))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -94,4 +119,6 @@ class Moments:
             arrays["samples"],
             int(arrays["size"]),
             int(arrays["num_matvecs"]),
+            int(arrays.get("num_deflated", 0)),
+            Certificates.from_arrays(arrays) if "certificates_threshold" in arrays else None,
         )

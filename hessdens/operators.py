@@ -63,6 +63,10 @@ class Operator(ABC):
         """Return the identity of this operator's size, dtype and device: ``H + 5e-4 * H.identity()``. Cost: none."""
         return FunctionOperator(torch.clone, size=self.size, dtype=self.dtype, device=self.device)
 
+    def origin(self) -> dict[str, str | int | float]:
+        """Return what this operator was made of, by name, as far as it knows: a checkpoint compares it."""
+        return {}
+
     def __add__(self, other: "Operator") -> "Operator":
         return _sum(self, other, 1.0) if isinstance(other, Operator) else _not_an_operator(other)
 

@@ -22,7 +22,10 @@ LEAST_GAIN = 0.03
 FEEDFORWARD_GAIN = 1.25
 SHARE_OF_FREE_MEMORY = 0.5
 # Blocks that need more are seldom faster.
-USUAL_MEMORY = {"cpu": 2**29, "cuda": 2**32}
+USUAL_MEMORY = {"cpu": 3 * 2**27, "cuda": 2**32}
+# Bytes of a block of one example and probe, and of one more example. Beyond either, kernels take longer than their
+# launches, and probes one by one, through the graph of the gradient that they share, are fastest.
+HEAVY_BLOCK, HEAVY_EXAMPLE = 2**26, 2**20
 SIZES_AT_START = {"probes_per_block": 8, "examples_per_block": 500}
 
 
@@ -40,6 +43,10 @@ class Plan:
         The piece that is worked on at once.
     memory
         Predicted peak beside the model, the data, the probes and the products, in bytes.
+    cuda_graph
+        Whether the work on a block is recorded as a CUDA graph and replayed, which spares the time to launch its
+        kernels, and keeps its memory for as long as the operator lives. Replays see new values of parameters and
+        buffers, but no other change of the model. False on a CPU.
     tf32
         Whether products of float32 matrices may have reduced precision, where torch's own settings allow it. Otherwise
         TF32 is off while products are made.
@@ -49,6 +56,7 @@ class Plan:
     examples_per_block: int | None = None
     probes_per_block: int | None = None
     memory: int | None = None
+    cuda_graph: bool | None = None
     tf32: bool = False
 
     def __post_init__(self) -> None:
@@ -66,11 +74,12 @@ class Plan:
             self.examples_per_block or other.examples_per_block,
             self.probes_per_block or other.probes_per_block,
             self.memory or other.memory,
+            other.cuda_graph if self.cuda_graph is None else self.cuda_graph,
             self.tf32,
         )
 
 
-Trial = Callable[[Mode, int, int], tuple[Callable[[], object], int]]
+Trial = Callable[[Plan], tuple[Callable[[], object], int]]
 Memory = Callable[[Mode, int, int], int]
 
 
@@ -80,8 +89,8 @@ class Planner:
     Parameters
     ----------
     trial
-        ``trial(mode, examples, probes)`` returns a function that makes the products of one block of examples, with some
-        blocks of probes, and how many probes these are.
+        ``trial(plan)`` returns a function that makes the products of one block of examples, with some blocks of probes,
+        and how many probes these are.
     memory
         Predicted peak of one block in bytes.
     limit
@@ -110,12 +119,19 @@ class Planner:
         self._max = {"examples_per_block": max_examples, "probes_per_block": max_probes}
         self._seconds: dict[Plan, float] = {}
 
+    def first(self, modes: tuple[Mode, ...]) -> Plan:
+        """Return the plan before any measurement: the mode of widest use among ``modes``, given by preference."""
+        reverse: Mode = "reverse-over-reverse"
+        mode = reverse if reverse in modes and modes[0] != "feedforward" and self._is_heavy(reverse) else modes[0]
+        return self.start(mode)
+
     def start(self, mode: Mode) -> Plan:
         """Return the plan for ``mode`` with the largest block that needs no more than usual, or one that just fits."""
         usual = min(self._limit, USUAL_MEMORY.get(self._device, USUAL_MEMORY["cpu"]))
+        one_by_one = mode == "reverse-over-reverse" and self._is_heavy(mode)
         plans = [
             self._given.filled(Plan(mode, examples, probes))
-            for probes in self._halvings("probes_per_block")
+            for probes in ([1] if one_by_one else self._halvings("probes_per_block"))
             for examples in self._halvings("examples_per_block")
         ]
         plan = next((p for p in sorted(plans, key=_block, reverse=True) if self._needed(p) <= usual), plans[-1])
@@ -126,6 +142,10 @@ class Planner:
                 "memory_limit, or free memory."
             )
         return replace(plan, memory=self._needed(plan))
+
+    def _is_heavy(self, mode: Mode) -> bool:
+        one, two = self._memory(mode, 1, 1), self._memory(mode, min(2, self._max["examples_per_block"]), 1)
+        return one > HEAVY_BLOCK or two - one > HEAVY_EXAMPLE
 
     def _halvings(self, name: str) -> list[int]:
         """Return the usual size of a block, its half and so on down to 1."""
@@ -145,7 +165,12 @@ class Planner:
             before = best
             for step, name in itertools.product((self._grown, self._shrunk), open_sizes):
                 best = step(best, name)
-        return best
+        return self._graphed(best) if self._device == "cuda" and self._given.cuda_graph is None else best
+
+    def _graphed(self, plan: Plan) -> Plan:
+        """Return the plan with a CUDA graph if that gains."""
+        graphed = replace(plan, cuda_graph=True)
+        return graphed if (1 + LEAST_GAIN) * self.seconds(graphed) <= self.seconds(plan) else plan
 
     def _grown(self, plan: Plan, name: str) -> Plan:
         """Double one size of the block for as long as that gains."""
@@ -181,7 +206,7 @@ class Planner:
             times: list[float] = []
             num_probes = 1
             try:
-                run, num_probes = self._trial(*_parts(plan))
+                run, num_probes = self._trial(plan)
                 while len(times) < REPEATS and sum(times) < SECONDS_PER_TRIAL:
                     start = time.perf_counter()
                     run()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessdens.compare import Density, density_of
+from hessdens.lanczos_density import LanczosDensity
 from hessdens.spectrum import Spectrum, half_window
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def plot_density(
     Parameters
     ----------
     estimate
-        A density: `SkewNormalMixture` (a line), `Spectrum` (a histogram), or a `MixtureFit`, which stands for its
-        mixture.
+        A density: a `Spectrum` or `LanczosDensity`, which have single eigenvalues (a histogram), a `MixtureFit`, which
+        stands for its mixture, or any other (a line).
     exact
         Exact eigenvalues, drawn as a histogram behind the estimate and as a rug below it.
     ax
@@ -65,12 +66,14 @@ def plot_density(
     linear_width = window / 20
     ax.axvspan(-window / 2, window / 2, color="0.93", zorder=0)
     if exact is not None:
-        _draw_histogram(ax, exact, linear_width, label=f"exact ({exact.size:,} eigenvalues)", color="0.6", fill=True)
+        edges = _bins(exact, linear_width)
+        _draw_histogram(ax, exact, edges, label=f"exact ({exact.size:,} eigenvalues)", color="0.6", fill=True)
         ax.plot(
             exact.eigenvalues, np.full(exact.size, 0.02), "|", color="0.25", ms=7, transform=ax.get_xaxis_transform()
         )
-    if isinstance(density, Spectrum):
-        _draw_histogram(ax, density, linear_width, label=label, color=color, fill=False)
+    if isinstance(density, Spectrum | LanczosDensity):
+        edges = _bins(density if exact is None else exact, linear_width)
+        _draw_histogram(ax, density, edges, label=label, color=color, fill=False)
     else:
         x = _curve_points(density, linear_width)
         values = density.pdf(x)
@@ -87,19 +90,18 @@ def plot_density(
 
 
 def _draw_histogram(
-    ax: "Axes", spectrum: Spectrum, linear_width: float, *, label: str | None, color: Any, fill: bool
+    ax: "Axes", density: Spectrum | LanczosDensity, edges: FloatArray, *, label: str | None, color: Any, fill: bool
 ) -> None:
-    counts, edges = _histogram(spectrum, linear_width)
-    ax.stairs(counts / (spectrum.size * np.diff(edges)), edges, label=label, color=color, fill=fill, baseline=1e-300)
+    values = np.maximum(np.diff(density.cdf(edges)), 0.0) / np.diff(edges)
+    ax.stairs(values, edges, label=label, color=color, fill=fill, baseline=1e-300)
 
 
-def _histogram(spectrum: Spectrum, linear_width: float) -> tuple[FloatArray, FloatArray]:
-    """Return counts in bins of equal width on the axis, and the bins' edges."""
-    low, high = np.arcsinh(spectrum.eigenvalues[[0, -1]] / linear_width)
+def _bins(density: Density, linear_width: float) -> FloatArray:
+    """Return the edges of bins of equal width on the axis."""
+    low, high = np.arcsinh(density.nodes()[[0, -1]] / linear_width)
     margin = max(0.02 * (high - low), 0.05)
-    edges = linear_width * np.sinh(np.linspace(low - margin, high + margin, NUM_BINS + 1))
-    counts, _ = np.histogram(spectrum.eigenvalues, edges)
-    return counts.astype(np.float64), edges
+    edges: FloatArray = linear_width * np.sinh(np.linspace(low - margin, high + margin, NUM_BINS + 1))
+    return edges
 
 
 def _curve_points(density: Density, linear_width: float) -> FloatArray:
@@ -129,7 +131,6 @@ def _limit_y(ax: "Axes", reference: Density, linear_width: float) -> None:
     drawn += [patch.get_data()[0] for patch in ax.patches if hasattr(patch, "get_data")]
     top = 5 * max(float(np.nanmax(values)) for values in drawn if len(values))
     bottom = top * 1e-15
-    if isinstance(reference, Spectrum):
-        _, edges = _histogram(reference, linear_width)
-        bottom = 0.1 / (reference.size * np.diff(edges).max())
+    if isinstance(reference, Spectrum | LanczosDensity):
+        bottom = 0.1 / (reference.size * np.diff(_bins(reference, linear_width)).max())
     ax.set_ylim(bottom, top)

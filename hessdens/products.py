@@ -11,7 +11,7 @@ from torch.func import grad_and_value, jvp, vjp, vmap
 from torch.utils._pytree import tree_leaves, tree_map
 
 from hessdens.loss_module import LossModule
-from hessdens.model_checks import FiniteChecks
+from hessdens.model_checks import check_sums
 
 Values = Mapping[str, Tensor]
 # Products with each tangent (leading dimension: probes), gradient (in any form) and loss.
@@ -148,10 +148,9 @@ class GeneralProducts:
         self._probes, self._probes_per_block = probes, probes_per_block
         is_half = next(iter(self._values.values())).itemsize < probes.itemsize
         self._total = torch.zeros_like(probes, dtype=torch.float64 if is_half else probes.dtype)
-        self._checks = FiniteChecks()
 
-    def add(self, batch: Any, weight: float, index: int) -> None:
-        """Add ``weight`` times the products of one block of examples of batch ``index``."""
+    def add(self, batch: Any, weight: float) -> Tensor:
+        """Add ``weight`` times the products of one block of examples; return its `check_sums`."""
         product = self._prepare(self._loss, batch, self._values)
         for start in range(0, len(self._probes), self._probes_per_block):
             rows = slice(start, start + self._probes_per_block)
@@ -161,13 +160,21 @@ class GeneralProducts:
                 for (name, value), piece in zip(self._values.items(), pieces, strict=True)
             }
             products, gradient, value = product(tangents)
-            if start == 0:
-                self._checks.add(index, value, gradient.values())
             totals = torch.split(self._total[rows], self._sizes, dim=1)
             for name, total in zip(self._values, totals, strict=True):
                 total.add_(products[name].flatten(start_dim=1), alpha=weight)
+        return check_sums(value, gradient.values())
+
+    @property
+    def structure(self) -> tuple[()]:
+        """What decides which work there is, beside the block: nothing."""
+        return ()
+
+    def load(self, probes: Tensor) -> None:
+        """Start anew with other probes, as many as before, in the same memory."""
+        self._probes.copy_(probes)
+        self._total.zero_()
 
     def total(self) -> Tensor:
-        """Return the sum, shape (P, N); ValueError if a loss or gradient is not finite."""
-        self._checks.raise_if_not()
+        """Return the sum, shape (P, N)."""
         return self._total

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from scipy.optimize import linprog
 from torch import Tensor, nn
 
 
@@ -12,6 +13,16 @@ def skilling_samples(matrix: np.ndarray, probes: np.ndarray, num_moments: int) -
     size = len(matrix)
     powers = [np.linalg.matrix_power(matrix, k) for k in range(1, num_moments + 1)]
     return np.array([[r @ power @ r / size for power in powers] for r in probes])
+
+
+def chebyshev_samples(matrix: np.ndarray, probes: np.ndarray, num_moments: int, interval: tuple) -> np.ndarray:
+    """μ_k = r·T_k r / r·r for each probe (a row of ``probes``), T_k = T_k((A - c) / h) as a dense matrix."""
+    low, high = interval
+    x = (2 * matrix - (high + low) * np.eye(len(matrix))) / (high - low)
+    dense = [np.eye(len(matrix)), x]
+    for _ in range(num_moments - 1):
+        dense.append(2 * x @ dense[-1] - dense[-2])
+    return np.array([[r @ polynomial @ r / (r @ r) for polynomial in dense[1:]] for r in probes])
 
 
 def hessian_by_differences(gradient: Callable[[np.ndarray], np.ndarray], point: np.ndarray, step: float) -> np.ndarray:
@@ -46,3 +57,29 @@ def skew_normal_wasserstein(cdf: Callable, eigenvalues: np.ndarray, low: float, 
     x = (edges[:-1] + edges[1:]) / 2
     steps = (eigenvalues[None, :] <= x[:, None]).mean(axis=1)
     return float(np.abs(cdf(x) - steps).mean() * (high - low))
+
+
+def lanczos_quadrature(eigenvalues: np.ndarray, probe: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the Gauss quadrature of a probe's spectral measure, from the Krylov space of a diagonal matrix by QR."""
+    scale = np.abs(eigenvalues).max() or 1.0
+    basis = [probe / np.linalg.norm(probe)]
+    for _ in range(steps - 1):
+        new = eigenvalues / scale * basis[-1]
+        for _ in range(3):
+            new = new - sum((vector @ new) * vector for vector in basis)
+        if np.linalg.norm(new) < 1e-9:
+            break
+        basis.append(new / np.linalg.norm(new))
+    columns = np.array(basis).T
+    nodes, vectors = np.linalg.eigh(columns.T @ (eigenvalues[:, None] * columns))
+    return nodes, vectors[0] ** 2
+
+
+def least_and_largest_mass(moments: np.ndarray, x: float, grid: np.ndarray) -> tuple[float, float]:
+    """Return the least mass left of x and the largest at or left of it, of measures on a grid with given moments."""
+    orders = np.arange(len(moments) + 1)
+    scale = 4.0**orders
+    equal = {"A_eq": grid ** orders[:, None] / scale[:, None], "b_eq": np.concatenate([[1.0], moments]) / scale}
+    least = linprog((grid < x).astype(float), **equal, method="highs")
+    largest = linprog(-(grid <= x).astype(float), **equal, method="highs")
+    return least.fun, -largest.fun

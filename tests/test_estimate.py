@@ -23,7 +23,7 @@ def probe_rows(seed, count, size, distribution="gaussian"):
 @given(symmetric_matrices(), st.integers(1, 7), st.sampled_from(["gaussian", "rademacher"]))
 def test_samples_equal_matrix_powers(case, num_moments, distribution):
     matrix, eigenvalues = case
-    moments = spectral_moments(matrix, num_moments, num_probes=3, seed=5, distribution=distribution)
+    moments = spectral_moments(matrix, num_moments, method="skilling", num_probes=3, seed=5, distribution=distribution)
     expected = skilling_samples(matrix, probe_rows(5, 3, len(matrix), distribution), num_moments)
     scale = np.max(np.abs(eigenvalues)) ** np.arange(1, num_moments + 1)
     np.testing.assert_allclose(moments.samples / (scale + 1e-300), expected / (scale + 1e-300), atol=1e-10)
@@ -33,7 +33,7 @@ def test_samples_equal_matrix_powers(case, num_moments, distribution):
 @given(symmetric_matrices())
 def test_exact_moments_lie_within_the_errors(case):
     matrix, eigenvalues = case
-    assert_moments_agree(spectral_moments(matrix, 4, num_probes=200), eigenvalues)
+    assert_moments_agree(spectral_moments(matrix, 4, method="skilling", num_probes=200), eigenvalues)
 
 
 @settings(max_examples=20)
@@ -41,7 +41,7 @@ def test_exact_moments_lie_within_the_errors(case):
 def test_network_moments_agree_with_exact_eigenvalues(case):
     eigenvalues = torch.linalg.eigvalsh(case.dense_hessian())
     operator = hessian_operator(case.model, case.loss_fn, case.data)
-    assert_moments_agree(spectral_moments(operator, 4, num_probes=128), eigenvalues)
+    assert_moments_agree(spectral_moments(operator, 4, method="skilling", num_probes=128), eigenvalues)
 
 
 def small_network() -> NetworkCase:
@@ -75,7 +75,7 @@ def test_mean_and_standard_error_over_300_seeds(name):
     matrix = operator @ torch.eye(operator.size, dtype=torch.float64)
     eigenvalues = torch.linalg.eigvalsh((matrix + matrix.T) / 2).numpy()
     exact = np.array([np.mean(eigenvalues**k) for k in range(1, 5)])
-    runs = [spectral_moments(matrix, 4, num_probes=60, seed=seed) for seed in range(300)]
+    runs = [spectral_moments(matrix, 4, method="skilling", num_probes=60, seed=seed) for seed in range(300)]
     values = np.array([run.values for run in runs])
     spread = values.std(axis=0, ddof=1)
     assert np.all(np.abs(values.mean(axis=0) - exact) < 4 * spread / np.sqrt(300))
@@ -86,40 +86,40 @@ def test_mean_and_standard_error_over_300_seeds(name):
 @pytest.mark.parametrize("block_size", [1, 3, 7, 100])
 def test_block_size_changes_only_rounding(block_size):
     matrix = rotated(np.linspace(-1, 3, 40), np.random.default_rng(1))
-    reference = spectral_moments(matrix, 5, num_probes=10, block_size=4)
-    moments = spectral_moments(matrix, 5, num_probes=10, block_size=block_size)
+    reference = spectral_moments(matrix, 5, method="skilling", num_probes=10, block_size=4)
+    moments = spectral_moments(matrix, 5, method="skilling", num_probes=10, block_size=block_size)
     np.testing.assert_allclose(moments.samples, reference.samples, rtol=1e-12)
     assert moments.num_matvecs == reference.num_matvecs == 30
 
 
 def test_more_probes_extend_fewer():
     matrix = rotated(np.linspace(-1, 3, 40), np.random.default_rng(1))
-    few, many = (spectral_moments(matrix, 4, num_probes=probes, seed=9) for probes in (5, 12))
+    few, many = (spectral_moments(matrix, 4, method="skilling", num_probes=probes, seed=9) for probes in (5, 12))
     np.testing.assert_allclose(many.samples[:5], few.samples, rtol=1e-12)
-    other = spectral_moments(matrix, 4, num_probes=12, seed=10)
+    other = spectral_moments(matrix, 4, method="skilling", num_probes=12, seed=10)
     assert not np.isclose(other.samples, many.samples).any(), "seed + i would repeat probes of the next seed"
 
 
 def test_rademacher_knows_the_trace_of_a_diagonal_matrix():
-    moments = spectral_moments(np.diag([1.0, 2.0, 6.0]), 2, num_probes=4, distribution="rademacher")
+    moments = spectral_moments(np.diag([1.0, 2.0, 6.0]), 2, method="skilling", num_probes=4, distribution="rademacher")
     np.testing.assert_allclose(moments.samples[:, 0], 3.0, rtol=1e-14)
 
 
 def test_inner_products_are_summed_in_float64():
     """The inner products of ±1 are integers; a running float32 sum of 3 million drifts."""
     operator = as_operator(lambda V: V, size=3_000_000, dtype=torch.float32, check_symmetric=False)
-    moments = spectral_moments(operator, 2, num_probes=2, distribution="rademacher")
+    moments = spectral_moments(operator, 2, method="skilling", num_probes=2, distribution="rademacher")
     np.testing.assert_array_equal(moments.samples, 1.0)
 
 
 def test_high_orders_stay_in_range_in_float32():
     matrix = torch.diag(torch.tensor([1e9, 1e9], dtype=torch.float32))
-    moments = spectral_moments(matrix, 20, num_probes=2, distribution="rademacher")
+    moments = spectral_moments(matrix, 20, method="skilling", num_probes=2, distribution="rademacher")
     np.testing.assert_allclose(moments.values, 1e9 ** np.arange(1.0, 21.0), rtol=1e-5)
 
 
 def test_zero_operator_has_zero_moments():
-    moments = spectral_moments(np.zeros((3, 3)), 4, num_probes=2)
+    moments = spectral_moments(np.zeros((3, 3)), 4, method="skilling", num_probes=2)
     np.testing.assert_array_equal(moments.values, 0)
 
 
@@ -130,9 +130,9 @@ def test_global_random_state_is_untouched():
 
 
 def test_progress_goes_to_standard_error(capsys):
-    spectral_moments(np.eye(3), num_probes=4, progress=True)
+    spectral_moments(np.eye(3), method="skilling", num_probes=4, progress=True)
     captured = capsys.readouterr()
-    assert "4/4" in captured.err
+    assert "8/8" in captured.err
     assert captured.out == ""
 
 
@@ -145,13 +145,14 @@ def test_probes_and_moments_are_the_same_on_cuda():
     on_cpu = probe_block(1, 0, 5, 1000, device=CPU, **arguments)
     on_cuda = probe_block(1, 0, 5, 1000, device=torch.device("cuda"), **arguments)
     assert torch.equal(on_cpu, on_cuda.cpu())
-    np.testing.assert_allclose(spectral_moments(matrix.cuda()).samples, spectral_moments(matrix).samples, rtol=1e-10)
+    for method in ("skilling", "deflated"):
+        on_cpu, on_cuda = (spectral_moments(A, method=method, num_probes=8) for A in (matrix, matrix.cuda()))
+        np.testing.assert_allclose(on_cuda.samples, on_cpu.samples, rtol=1e-10)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_probes": 1}, "num_probes must be at least 2, for a standard error; got 1"),
         ({"num_moments": 0}, "num_moments must be at least 1; got 0"),
         ({"block_size": 0}, "block_size must be at least 1; got 0"),
         ({"seed": -1}, "seed must be a non-negative integer; got -1"),
@@ -166,15 +167,36 @@ def test_bad_arguments(arguments, message):
 def test_products_that_are_not_finite():
     operator = as_operator(lambda V: V * torch.nan, size=3, check_symmetric=False)
     with pytest.raises(ValueError, match="Products must be finite; product 1 of probe 0 is not"):
-        spectral_moments(operator)
+        spectral_moments(operator, method="skilling")
 
 
 def test_moments_beyond_float64():
     with pytest.raises(ValueError, match="within the range of float64; m_4 overflows"):
-        spectral_moments(1e80 * np.eye(3), 4)
+        spectral_moments(1e80 * np.eye(3), 4, method="skilling")
 
 
 def test_tiny_matrix_in_single_precision():
     """The products are scaled by 2^126 and more, which float32 holds in two steps only."""
-    moments = spectral_moments(1e-40 * torch.eye(4), 3, num_probes=2, distribution="rademacher")
+    moments = spectral_moments(1e-40 * torch.eye(4), 3, method="skilling", num_probes=2, distribution="rademacher")
     np.testing.assert_allclose(moments.values[:2], [1e-40, 1e-80], rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["skilling", "deflated"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_certificates_tell_products_that_are_not_symmetric(method, dtype):
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((60, 60))
+    for skew, is_symmetric in ((0.0, True), (1e-2, False)):
+        entries = torch.tensor(matrix + matrix.T + skew * (matrix - matrix.T), dtype=dtype)
+        operator = as_operator(lambda V, E=entries: E @ V, size=60, dtype=dtype, check_symmetric=False)
+        certificates = spectral_moments(operator, method=method, max_products=40).certificates
+        assert (certificates.symmetry < certificates.threshold) == is_symmetric
+        assert bool(certificates.warnings()) != is_symmetric
+        assert certificates.num_matvecs <= 40
+        assert np.isnan(certificates.orthogonality) == (method == "skilling")
+
+
+def test_single_probes_have_no_symmetry_to_tell():
+    moments = spectral_moments(np.diag([1.0, 2.0, 3.0]), method="skilling", block_size=1)
+    assert np.isnan(moments.certificates.symmetry)
+    assert moments.certificates.warnings() == ()

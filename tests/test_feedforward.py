@@ -19,11 +19,11 @@ TARGETS = torch.arange(11) % 3
 def products(
     model, mode, *, make=hessian_operator, loss_fn=F.cross_entropy, targets=TARGETS, inputs=INPUTS, **keywords
 ):
-    """Return the products of all unit vectors' first and some random ones, in uneven blocks."""
+    """Return the products of some random vectors, and of all unit vectors, most of whose parts are zero, in blocks."""
     plan = Plan(mode, examples_per_block=4, probes_per_block=3)
     operator = make(model, loss_fn, [(inputs, targets)], plan=plan, **keywords)
     V = torch.randn(operator.size, 7, generator=torch.Generator().manual_seed(1), dtype=operator.dtype)
-    return operator @ V
+    return operator @ torch.cat([V, torch.eye(operator.size, dtype=operator.dtype)], dim=1)
 
 
 def assert_same_products(model, **keywords):

@@ -1,11 +1,14 @@
 """`Moments`: statistics over probes, consistency, and files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hessdens import Moments, Spectrum
+from hessdens.certificates import Certificates
 from hessdens.testing import spectra
 
 SAMPLES = np.array([[1.0, 2.0], [3.0, 6.0], [2.0, 1.0]])
@@ -20,6 +23,13 @@ def test_mean_and_standard_error():
     np.testing.assert_allclose(result.values, [2.0, 3.0])
     np.testing.assert_allclose(result.standard_errors, [1 / np.sqrt(3), np.sqrt(7 / 3)])
     assert (result.num_probes, result.size, result.num_matvecs) == (3, 10, 3)
+
+
+def test_standard_errors_of_large_and_small_moments():
+    """Squares of these are beyond float64; scaling by a power of two changes no bit of others."""
+    for scale in (2.0**900, 2.0**-900):
+        result = Moments.from_samples(scale * SAMPLES, size=10, num_matvecs=3)
+        np.testing.assert_array_equal(result.standard_errors, scale * moments().standard_errors)
 
 
 def test_immutable():
@@ -58,6 +68,21 @@ def test_files(tmp_path):
     for name in ("values", "standard_errors", "samples", "size", "num_matvecs"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(moments(), name))
     assert isinstance(loaded.size, int)
+
+
+def test_certificates_are_part_of_summary_and_file(tmp_path):
+    certificates = Certificates(1e-12, 3, 0.5, "versions", symmetry=1e-3)
+    result = replace(moments(), certificates=certificates)
+    assert str(result).splitlines()[3:] == [
+        "  defects: symmetry 1e-03 (threshold 1e-12)",
+        "  3 products, 0.5 s, versions",
+        "  WARNING: the operator's products are not symmetric (symmetry 1.0e-03, threshold 1.0e-12).",
+    ]
+    result.save(tmp_path / "m.npz")
+    assert str(Moments.load(tmp_path / "m.npz")) == str(result)
+    unknown = replace(result, certificates=replace(certificates, symmetry=np.nan))
+    assert "  defects: none can be told (threshold 1e-12)" in str(unknown)
+    assert "WARNING" not in str(unknown)
 
 
 def test_bad_shapes():

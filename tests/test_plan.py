@@ -24,7 +24,8 @@ class Clock:
         self.now, self._seconds, self.trials = 0.0, seconds, []
         monkeypatch.setattr("hessdens.plan.time.perf_counter", lambda: self.now)
 
-    def trial(self, mode, examples, probes):
+    def trial(self, plan):
+        mode, examples, probes = plan.mode, plan.examples_per_block, plan.probes_per_block
         self.trials.append((mode, examples, probes))
 
         def run():
@@ -33,12 +34,14 @@ class Clock:
         return run, probes
 
 
-def planner(trial, *, memory=lambda mode, b, p: 1, limit=GIB, given=None, max_examples=4096, max_probes=64):
+def planner(
+    trial, *, memory=lambda mode, b, p: 1, limit=GIB, device="cpu", given=None, max_examples=4096, max_probes=64
+):
     return Planner(
         trial,
         memory,
         limit=limit,
-        device="cpu",
+        device=device,
         given=given or Plan(),
         max_examples=max_examples,
         max_probes=max_probes,
@@ -89,6 +92,42 @@ def test_fastest_mode(monkeypatch):
     assert planner(clock.trial).choose(tuple(times)).mode == "reverse-over-reverse"
 
 
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("memory", "mode", "probes"),
+    [
+        (lambda mode, b, p: 2 * MIB * b * p, "reverse-over-reverse", 1),  # large activations
+        (lambda mode, b, p: 100 * MIB * p + b, "reverse-over-reverse", 1),  # many parameters
+        (lambda mode, b, p: MIB // 2 * b * p, "forward-over-reverse", 8),
+    ],
+)
+def test_heavy_models_take_probes_one_by_one(monkeypatch, memory, mode, probes):
+    clock = Clock(monkeypatch, lambda mode, b, p: 1.0)
+    modes = ("forward-over-reverse", "reverse-over-reverse")
+    plan = planner(clock.trial, memory=memory).first(modes)
+    assert (plan.mode, plan.probes_per_block) == (mode, probes)
+    assert planner(clock.trial, memory=memory).first(modes[:1]).mode == modes[0]
+    assert planner(clock.trial, memory=memory).first(("feedforward", *modes)).mode == "feedforward"
+    assert planner(clock.trial, memory=memory, given=Plan(probes_per_block=3)).first(modes).probes_per_block == 3
+    assert clock.trials == [], "nothing is measured yet"
+
+
+@pytest.mark.parametrize(("gain", "kept"), [(1.01, None), (1.1, True)])
+def test_graph_is_kept_where_it_gains(monkeypatch, gain, kept):
+    clock = Clock(monkeypatch, lambda mode, b, p: 1e-4 * b * p)
+
+    def trial(plan):
+        run, probes = clock.trial(plan)
+        return run, probes * gain if plan.cuda_graph else probes
+
+    modes = ("forward-over-reverse",)
+    assert planner(trial, device="cuda").choose(modes).cuda_graph is kept
+    assert planner(trial, device="cuda", given=Plan(cuda_graph=False)).choose(modes).cuda_graph is False
+    assert planner(trial).choose(modes).cuda_graph is None
+
+
 @given(st.integers(100, 10**9), st.integers(1, 1000), st.integers(1, 64))
 def test_memory_limit_is_kept(limit, max_examples, max_probes):
     with pytest.MonkeyPatch.context() as patch:
@@ -111,10 +150,10 @@ def test_what_is_given_stays(monkeypatch):
 def test_trial_that_runs_out_of_memory_is_not_chosen(monkeypatch):
     clock = Clock(monkeypatch, lambda mode, b, p: 1e-3 + 1e-6 * b * p)
 
-    def trial(mode, examples, probes):
-        if examples > 100:
+    def trial(plan):
+        if plan.examples_per_block > 100:
             raise torch.OutOfMemoryError
-        return clock.trial(mode, examples, probes)
+        return clock.trial(plan)
 
     assert planner(trial).choose(("forward-over-reverse",)).examples_per_block <= 100
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_compare import Normal
 
-from hessdens import Spectrum
+from hessdens import Spectrum, lanczos_density
 from hessdens.plotting import plot_density
 
 mpl.use("Agg")
@@ -40,6 +40,18 @@ def test_line_and_rug_on_given_axes():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["exact (503 eigenvalues)", "estimate"]
     assert (ax.get_yscale(), ax.get_xscale()) == ("log", "asinh")
     ax.figure.canvas.draw()
+
+
+def test_density_with_eigenvalues_found_is_a_histogram_in_the_bins_of_the_exact_one():
+    density = lanczos_density(np.diag(EIGENVALUES.eigenvalues), max_products=60)
+    ax = plot_density(density, exact=EIGENVALUES, label="estimate")
+    (exact, edges, _), (values, same, _) = (patch.get_data() for patch in ax.patches[1:])
+    np.testing.assert_array_equal(same, edges)
+    assert np.sum(values * np.diff(edges)) == pytest.approx(1)
+    outlier = np.searchsorted(edges, 40.0) - 1
+    assert values[outlier] == pytest.approx(exact[outlier])
+    alone = plot_density(density).patches[-1].get_data()
+    assert np.sum(alone[0] * np.diff(alone[1])) == pytest.approx(1)
 
 
 def test_fit_stands_for_its_mixture():

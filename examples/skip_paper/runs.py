@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hessdens import NonFiniteError, exact_spectrum, hessian_operator, spectral_moments
+from hessdens import NonFiniteError, Plan, exact_spectrum, hessian_operator, spectral_moments
 from hessdens.storage import load_npz, save_npz
 from skip_paper.data import Examples, Scaling
 from skip_paper.networks import Architecture, SkipNetwork
@@ -20,6 +20,8 @@ from skip_paper.training import accuracy, train
 
 FORMAT = 1
 KIND = "skip_paper run"
+# A plan that is measured may differ from run to run, and products with it in the last digit.
+PLAN = Plan("feedforward", examples_per_block=500, probes_per_block=8)
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
@@ -157,11 +159,11 @@ def compute_run(spec: RunSpec, examples: Examples, num_classes: int, device: tor
 
 
 def _measure_spectrum(arrays: Arrays, index: int, network: nn.Module, batch: Any, spec: RunSpec) -> None:
-    operator = hessian_operator(network, nn.CrossEntropyLoss(), [batch])
-    moments = spectral_moments(operator, 4, num_probes=spec.num_probes, seed=spec.seed)
+    operator = hessian_operator(network, nn.CrossEntropyLoss(), [batch], plan=PLAN)
+    moments = spectral_moments(operator, 4, method="skilling", num_probes=spec.num_probes, seed=spec.seed)
     arrays["samples"][index] = moments.samples
     if spec.exact:
         network.double()
-        operator = hessian_operator(network, nn.CrossEntropyLoss(), [(batch[0].double(), batch[1])])
+        operator = hessian_operator(network, nn.CrossEntropyLoss(), [(batch[0].double(), batch[1])], plan=PLAN)
         arrays["eigenvalues"][index] = exact_spectrum(operator).eigenvalues
         network.float()  # float32 -> float64 -> float32 changes no bit, and training goes on

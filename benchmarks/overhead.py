@@ -1,0 +1,107 @@
+"""Moments of a 20x128 network: error at 50 products, and time beyond that of the products.
+
+    python benchmarks/overhead.py [--epochs 1] [--seeds 20]
+
+The network of the paper (20 layers of 128 units, on CIFAR-100) after training, 2,000 examples. The reference is the
+default estimator with 2,000 products and other probes; errors are relative to it. Overhead: wall time of a call over
+the time that it spends in products, less 1.
+"""
+
+import argparse
+import json
+import platform
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hvp import processor
+from hvp_models import skip_network
+from skip_paper.training import train
+from torch import Tensor, nn
+
+from hessdens import Operator, hessian_operator, lanczos_density, spectral_moments
+
+RESULTS = Path(__file__).resolve().parent / "results" / "overhead.json"
+PRODUCTS, REFERENCE, EXAMPLES = 50, 2000, 2000
+
+
+class Timed(Operator):
+    """An operator that adds up the time of its products."""
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+        self.seconds = 0.0
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        start = time.perf_counter()
+        products = self._operator.matmat(V)
+        self.seconds += time.perf_counter() - start
+        return products
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    table: dict[str, Any] = {}
+    for architecture in ("plain", "residual"):
+        case = skip_network(architecture, 20, 128, 128, 50_000, 1)
+        steps = options.epochs * (len(case.inputs) // 500)
+        for _ in train(case.model, case.inputs, case.targets, measure_at=[steps], seed=0):
+            pass
+        data = [(case.inputs[:EXAMPLES], case.targets[:EXAMPLES])]
+        operator = hessian_operator(case.model, nn.CrossEntropyLoss(), data)
+        reference = spectral_moments(operator, max_products=REFERENCE, seed=10_000)
+        print(f"{architecture} after {options.epochs} epochs\n{reference}", flush=True)
+        calls = {
+            "skilling": lambda A, seed: spectral_moments(A, method="skilling", max_products=PRODUCTS, seed=seed),
+            "deflated": lambda A, seed: spectral_moments(A, max_products=PRODUCTS, seed=seed),
+            "lanczos_density": lambda A, seed: lanczos_density(A, max_products=PRODUCTS, seed=seed),
+        }
+        rows: dict[str, Any] = {}
+        for name, call in calls.items():
+            errors, overheads = [], []
+            for seed in range(options.seeds):
+                timed = Timed(operator)
+                start = time.perf_counter()
+                result = call(timed, seed)
+                overheads.append((time.perf_counter() - start) / timed.seconds - 1)
+                values = result.moments(4) if name == "lanczos_density" else result.values
+                errors.append(values / reference.values - 1)
+            rows[name] = {
+                "rms_errors": np.sqrt(np.mean(np.square(errors), axis=0)).tolist(),
+                "overhead": float(np.median(overheads)),
+            }
+            print(f"  {name}: errors {rows[name]['rms_errors']}, overhead {rows[name]['overhead']:.1%}", flush=True)
+        gain = np.array(rows["skilling"]["rms_errors"]) / rows["deflated"]["rms_errors"]
+        print(f"  gain of the default over Skilling's {gain}", flush=True)
+        table[architecture] = {
+            "parameters": operator.size,
+            "reference": reference.values.tolist(),
+            "reference_errors": (reference.standard_errors / np.abs(reference.values)).tolist(),
+            "gain": gain.tolist(),
+            "methods": rows,
+        }
+    content = {
+        "date": date.today().isoformat(),
+        "machine": processor("cpu"),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "epochs": options.epochs,
+        "seeds": options.seeds,
+        "products": PRODUCTS,
+        "reference_products": REFERENCE,
+        "examples": EXAMPLES,
+        "networks": table,
+    }
+    options.output.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

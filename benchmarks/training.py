@@ -1,0 +1,116 @@
+"""Training of many networks: as one program, and one after another.
+
+    python benchmarks/training.py [--networks 40] [--device cuda]
+
+The paper's networks on CIFAR-100 (100,000 training images with their mirror images). Networks x epochs a second from
+the time of some steps, those of both ways in turn, medians over repeats; and the largest relative difference of the
+weights after these steps. The plain loop is `skip_paper.training.train`, with Adam as torch has it by default.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+from hvp import processor
+from skip_paper.batched_training import train_together
+from skip_paper.data import load_images, prepare
+from skip_paper.networks import SkipNetwork
+from skip_paper.training import train
+
+RESULTS = Path(__file__).resolve().parent / "results" / "training.json"
+# Depth, width, principal components, steps of both ways.
+CASES = {"10x16": (10, 16, 128, 30), "30x128": (30, 128, None, 4)}
+
+
+def seconds(run: Any, device: str) -> float:
+    """Return the wall time of a call."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    run()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def measure(name: str, count: int, device: str, repeats: int) -> dict[str, Any]:
+    depth, width, components, steps = CASES[name]
+    images = load_images("cifar100")
+    prepared = prepare(images, num_components=components)
+    inputs, targets = (part.to(device) for part in prepared.train)
+
+    def network(seed: int) -> SkipNetwork:
+        classes = images.num_classes
+        return SkipNetwork("plain", prepared.num_inputs, classes, depth=depth, width=width, seed=seed).to(device)
+
+    def together(num_steps: int) -> list[SkipNetwork]:
+        networks = [network(seed) for seed in range(count)]
+        pauses = train_together(networks, inputs, targets, seeds=range(count), measure_at=(0, num_steps))
+        next(pauses)
+        times.append(seconds(lambda: next(pauses), device))
+        return networks
+
+    def alone(num_steps: int) -> SkipNetwork:
+        one = network(0)
+        pauses = train(one, inputs, targets, seed=0, measure_at=(0, num_steps))
+        next(pauses)
+        times.append(seconds(lambda: next(pauses), device))
+        return one
+
+    batched, looped, times = [], [], []
+    together(2), alone(2)
+    for _ in range(repeats):
+        times.clear()
+        first, other = together(steps)[0], alone(steps)
+        batched.append(times[0] / steps / count)
+        looped.append(times[1] / steps)
+    difference = max(
+        float((p - q).detach().norm() / q.detach().norm())
+        for p, q in zip(first.parameters(), other.parameters(), strict=True)
+    )
+    steps_of_epoch = len(inputs) // 500
+    rates = {"together": batched, "one after another": looped}
+    return {
+        "networks": count,
+        "steps": steps,
+        "examples": len(inputs),
+        "networks_x_epochs_a_second": {
+            key: 1 / statistics.median(values) / steps_of_epoch for key, values in rates.items()
+        },
+        "ratio": statistics.median(looped) / statistics.median(batched),
+        "relative_difference": difference,
+        "data": images.title,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=["10x16"])
+    parser.add_argument("--networks", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    content: dict[str, Any] = {
+        "date": date.today().isoformat(),
+        "machine": processor(options.device),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "cases": {},
+    }
+    for name in options.cases:
+        found = content["cases"][name] = measure(name, options.networks, options.device, options.repeats)
+        rates = ", ".join(f"{key} {rate:.3g}" for key, rate in found["networks_x_epochs_a_second"].items())
+        print(f"{name}, {found['networks']} networks: networks x epochs a second {rates}; ratio {found['ratio']:.2f}")
+        print(f"  relative difference of weights {found['relative_difference']:.1e}", flush=True)
+    options.output.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

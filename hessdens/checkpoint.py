@@ -1,0 +1,162 @@
+"""Work that is kept on disk, block by block, so that a run that was killed goes on, and a finished one extends."""
+
+import hashlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessdens.errors import NonFiniteError
+from hessdens.operators import Operator
+from hessdens.probes import probe_block
+from hessdens.storage import load_npz, save_npz
+
+FORMAT = 2
+HEADER = "run.json"
+# Numbers that identify a run are sums over products or data, equal to rounding.
+ROUNDING = 1e-5
+# The probe whose product identifies an operator: of a seed of its own, so that no estimate takes it.
+WITNESS_SEED = 2**63
+
+Identity = Mapping[str, str | int | float]
+
+
+class Checkpoint:
+    """A folder with one file for each finished block, and a header that says whose blocks these are.
+
+    Parameters
+    ----------
+    path
+        The folder; made if it does not exist.
+    identity
+        What must be the same for blocks to be used again: method, seed, model, data, version.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds something else, or blocks of a run with another identity; the message says what differs.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], identity: Identity) -> None:
+        self._folder = Path(path)
+        header = self._folder / HEADER
+        if self._folder.exists() and not self._folder.is_dir():
+            raise ValueError(f"checkpoint must be a folder; got the file {self._folder}. Give another name.")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        wanted = {"format": FORMAT, **identity}
+        if header.exists():
+            _check_same(_read(header), wanted, self._folder)
+            return
+        others = [entry.name for entry in self._folder.iterdir() if not entry.name.endswith(".tmp")]
+        if others:
+            raise ValueError(
+                f"checkpoint must be a new or empty folder, or one of an earlier run; {self._folder} has no {HEADER} "
+                f"but {others[0]!r}. Give another folder."
+            )
+        temporary = self._folder / f".{HEADER}.{secrets.token_hex(8)}.tmp"
+        temporary.write_text(json.dumps(wanted, indent=1) + "\n")
+        os.replace(temporary, header)
+
+    def load(self, key: str) -> dict[str, Any] | None:
+        """Return the arrays of a block that is finished, or None; ValueError if its file is damaged."""
+        path = self._path(key)
+        if not path.exists():
+            return None
+        try:
+            return load_npz(path, f"checkpoint {key}")
+        except ValueError as error:
+            raise ValueError(f"{error} Delete that file to compute the block again.") from error
+
+    def save(self, key: str, arrays: Mapping[str, Any]) -> None:
+        """Keep a finished block: whole or not at all."""
+        save_npz(self._path(key), f"checkpoint {key}", arrays)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.npz"
+
+
+class Recorded(Operator):
+    """An operator whose products are kept in a checkpoint: one that was made before is read, not made again."""
+
+    def __init__(self, operator: Operator, checkpoint: Checkpoint) -> None:
+        self._operator, self._checkpoint = operator, checkpoint
+        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        key = f"product-{digest(V.T.contiguous().cpu().numpy())}"
+        found = self._checkpoint.load(key)
+        if found is not None:
+            return torch.from_numpy(found["products"]).to(self.device).T
+        products = self._operator.matmat(V)
+        if torch.isfinite(products).all():
+            self._checkpoint.save(key, {"products": products.T.contiguous().cpu().numpy()})
+        return products
+
+
+def run_identity(operator: Operator, **settings: str | int) -> dict[str, str | int | float]:
+    """Return what identifies a run: its settings, versions, and the operator. Cost: one product, to recognise it."""
+    import hessdens  # here, since it imports this module
+
+    return {
+        **settings,
+        "hessdens version": hessdens.__version__,
+        "torch version": torch.__version__,
+        "size": operator.size,
+        "dtype": str(operator.dtype),
+        **operator.origin(),
+        "a product": _witness(operator),
+    }
+
+
+def digest(*arrays: np.ndarray[Any, Any]) -> str:
+    """Return a hash of the content of arrays."""
+    state = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        state.update(np.ascontiguousarray(array).data)
+    return state.hexdigest()
+
+
+def _witness(operator: Operator) -> float:
+    """Return r·Ar for a fixed vector, which tells operators apart that cannot say what they are."""
+    kind: dict[str, Any] = {"dtype": operator.dtype, "device": operator.device}
+    probe = probe_block(WITNESS_SEED, 0, 1, operator.size, distribution="gaussian", **kind)
+    value = float((probe.double() * operator.matmat(probe).double()).sum())
+    if not math.isfinite(value):
+        raise NonFiniteError("Products must be finite; one with a random vector is not (overflow or NaN).")
+    return value
+
+
+def _read(header: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(header.read_text())
+    except (OSError, ValueError) as error:
+        content = error
+    if not isinstance(content, dict):
+        raise ValueError(f"The header of a checkpoint must be a JSON object; {header} is damaged. Give another folder.")
+    return content
+
+
+def _check_same(found: Mapping[str, Any], wanted: Identity, folder: Path) -> None:
+    differences = [
+        f"{name} is {found.get(name)!r} there and {wanted.get(name)!r} here"
+        for name in sorted({*found, *wanted})
+        if not _equal(found.get(name), wanted.get(name))
+    ]
+    if differences:
+        raise ValueError(
+            f"checkpoint must be of the same run; in {folder} {'; '.join(differences)}. Give another folder, or make "
+            "the run the same."
+        )
+
+
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, float) and isinstance(second, float):
+        return math.isclose(first, second, rel_tol=ROUNDING)
+    return bool(first == second)

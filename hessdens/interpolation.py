@@ -1,0 +1,94 @@
+"""Cumulative distribution functions between the points of a Gauss quadrature."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+class QuadratureCdf:
+    """Mass at or below x of a measure that a quadrature stands for.
+
+    For the measure whose quadrature it is, half of a point's weight lies on either side of it, to within the other half
+    (Chebyshev, Markov, Stieltjes). Between points the function is interpolated: tails geometrically, since they fall by
+    orders of magnitude from point to point, what is between them linearly. Atoms are steps.
+
+    Parameters
+    ----------
+    abscissae
+        Shape (n,), ascending.
+    weights
+        Shape (n,) or (L, n): one measure, or many with the same points.
+    atoms
+        Shape (n,), bool.
+    """
+
+    def __init__(self, abscissae: FloatArray, weights: FloatArray, atoms: NDArray[np.bool_]) -> None:
+        sums = np.cumsum(weights, axis=-1)
+        self._abscissae, self._total = abscissae, sums[..., -1:] if len(abscissae) else np.zeros((*sums.shape[:-1], 1))
+        middle = sums - weights / 2
+        self._below = np.where(atoms, sums - weights, middle)
+        self._above = np.where(atoms, sums, middle)
+
+    def __call__(self, x: FloatArray, side: str = "right") -> FloatArray:
+        """Return the mass at or below x ("right"), or below x ("left"); shape (len(x),) or (L, len(x))."""
+        n = len(self._abscissae)
+        if n == 0:
+            return np.zeros((*self._total.shape[:-1], len(x)))
+        after = np.searchsorted(self._abscissae, x, side="right" if side == "right" else "left")
+        inner = np.clip(after, 1, max(n - 1, 1))
+        left, right = inner - 1, np.minimum(inner, n - 1)
+        share = _share(self._abscissae[left], x, self._abscissae[right])
+        values = _between(self._above[..., left], self._below[..., right], share, self._total)
+        # At a point itself: the step of an atom.
+        values = np.where(
+            (after > 0) & (x == self._abscissae[np.maximum(after - 1, 0)]), self._above[..., after - 1], values
+        )
+        return np.where(after == 0, 0.0, np.where(after == n, self._total, values))
+
+
+def mass_between(
+    abscissae: FloatArray, weights: FloatArray, atoms: NDArray[np.bool_], x: FloatArray, width: int = 1
+) -> FloatArray:
+    """Return the mass of the interval between neighbouring points in which each x lies: what interpolation shares out.
+
+    Half of the weight of either point, or none of an atom's. Beyond the outermost points, where the function is 0 or
+    all, there is no such bound: a block of ``width`` points may stand for what is as far out as it is long.
+    """
+    count = len(abscissae)
+    if count == 0:
+        return np.zeros(len(x))
+    weights = np.where(atoms, 0.0, weights)
+    near = min(width, count - 1)
+    low, high = 2 * abscissae[0] - abscissae[near], 2 * abscissae[-1] - abscissae[-1 - near]
+    after = np.searchsorted(abscissae, x, side="right")
+    halves = np.concatenate([[0.0], weights / 2, [0.0]])
+    result = np.where((after > 0) & (after < count), halves[after] + halves[after + 1], 0.0)
+    result = np.where((after == 0) & (x >= low), weights[:width].sum(), result)
+    return np.where((after == count) & (x <= high), weights[-width:].sum(), result)
+
+
+def _between(first: FloatArray, second: FloatArray, share: FloatArray, total: FloatArray) -> FloatArray:
+    """Interpolate between two values of a distribution function with so much mass in all."""
+    linear = first + (second - first) * share
+    lower = _geometric(first, second, share)
+    upper = total - _geometric(total - first, total - second, share)
+    return np.where(second <= total / 2, lower, np.where(first >= total / 2, upper, linear))
+
+
+def _share(first: FloatArray, x: FloatArray, second: FloatArray) -> FloatArray:
+    """Return where x lies between two points, from 0 to 1: on a logarithmic scale where these have the same sign."""
+    same = first * second > 0
+    ends = [
+        np.where(same, np.log(np.abs(np.where(same, v, 1.0))), v) for v in (first, np.clip(x, first, second), second)
+    ]
+    width = ends[2] - ends[0]
+    result: FloatArray = np.clip((ends[1] - ends[0]) / np.where(width != 0, width, 1.0), 0.0, 1.0)
+    return result
+
+
+def _geometric(first: FloatArray, second: FloatArray, share: FloatArray) -> FloatArray:
+    """Return first^(1 - share) second^share; linear where one of them is 0."""
+    positive = (first > 0) & (second > 0)
+    logs = [np.log(np.where(positive, values, 1.0)) for values in (first, second)]
+    return np.where(positive, np.exp(logs[0] * (1 - share) + logs[1] * share), first + (second - first) * share)
