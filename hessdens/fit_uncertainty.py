@@ -122,7 +122,7 @@ class FitUncertainty:
         return _interval(self.draws.fraction_negative(window), level)
 
     def cdf_interval(self, x: ArrayLike, level: float = 0.95) -> FloatArray:
-        """Return pointwise confidence intervals of the mixture's cdf, shape (2, *shape of x)."""
+        """Return pointwise confidence intervals of the mixture's cdf, shape (2, ...) with the shape of ``x``."""
         return _interval(self.draws.cdf(x), level)
 
     def __str__(self) -> str:
