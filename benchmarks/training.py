@@ -1,6 +1,6 @@
 """Training of many networks: as one program, and one after another.
 
-    python benchmarks/training.py [--networks 40] [--device cuda]
+    python benchmarks/training.py [--device cuda]
 
 The paper's networks on CIFAR-100 (100,000 training images with their mirror images). Networks x epochs a second from
 the time of some steps, those of both ways in turn, medians over repeats; and the largest relative difference of the
@@ -18,14 +18,15 @@ from typing import Any
 
 import torch
 from hvp import processor
-from skip_paper.batched_training import train_together
+from skip_paper.batched_training import BatchedTraining
 from skip_paper.data import load_images, prepare
 from skip_paper.networks import SkipNetwork
+from skip_paper.stacked import StackedNetworks
 from skip_paper.training import train
 
 RESULTS = Path(__file__).resolve().parent / "results" / "training.json"
-# Depth, width, principal components, steps of both ways.
-CASES = {"10x16": (10, 16, 128, 30), "30x128": (30, 128, None, 4)}
+# Depth, width, principal components, networks at once on a CPU and on a GPU, steps of both ways.
+CASES = {"10x16": (10, 16, 128, {"cpu": 40, "cuda": 400}, 30), "30x128": (30, 128, None, {"cpu": 4, "cuda": 50}, 5)}
 
 
 def seconds(run: Any, device: str) -> float:
@@ -39,8 +40,9 @@ def seconds(run: Any, device: str) -> float:
     return time.perf_counter() - start
 
 
-def measure(name: str, count: int, device: str, repeats: int) -> dict[str, Any]:
-    depth, width, components, steps = CASES[name]
+def measure(name: str, device: str, repeats: int) -> dict[str, Any]:
+    depth, width, components, counts, steps = CASES[name]
+    count = counts[device]
     images = load_images("cifar100")
     prepared = prepare(images, num_components=components)
     inputs, targets = (part.to(device) for part in prepared.train)
@@ -51,14 +53,15 @@ def measure(name: str, count: int, device: str, repeats: int) -> dict[str, Any]:
 
     def together(num_steps: int) -> list[SkipNetwork]:
         networks = [network(seed) for seed in range(count)]
-        pauses = train_together(networks, inputs, targets, seeds=range(count), measure_at=(0, num_steps))
-        next(pauses)
-        times.append(seconds(lambda: next(pauses), device))
+        training = BatchedTraining(StackedNetworks(networks), inputs, targets, seeds=range(count))
+        training.run(1)
+        times.append(seconds(lambda: training.run(1 + num_steps), device))
+        training.networks.hand_out(networks)
         return networks
 
     def alone(num_steps: int) -> SkipNetwork:
         one = network(0)
-        pauses = train(one, inputs, targets, seed=0, measure_at=(0, num_steps))
+        pauses = train(one, inputs, targets, seed=0, measure_at=(1, 1 + num_steps))
         next(pauses)
         times.append(seconds(lambda: next(pauses), device))
         return one
@@ -91,8 +94,7 @@ def measure(name: str, count: int, device: str, repeats: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=["10x16"])
-    parser.add_argument("--networks", type=int, default=40)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -105,7 +107,7 @@ def main() -> None:
         "cases": {},
     }
     for name in options.cases:
-        found = content["cases"][name] = measure(name, options.networks, options.device, options.repeats)
+        found = content["cases"][name] = measure(name, options.device, options.repeats)
         rates = ", ".join(f"{key} {rate:.3g}" for key, rate in found["networks_x_epochs_a_second"].items())
         print(f"{name}, {found['networks']} networks: networks x epochs a second {rates}; ratio {found['ratio']:.2f}")
         print(f"  relative difference of weights {found['relative_difference']:.1e}", flush=True)

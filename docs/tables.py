@@ -2,13 +2,23 @@
 
 import json
 import statistics
+import sys
+from collections import Counter
 from pathlib import Path
 
 from density_figure import draw
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
+
+from skip_paper.report import markdown
+
 DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
 OUT = DOCS / "_generated"
+ORDER = [
+    "fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "figS1", "figS2", "figS3", "figS4", "figS5", "figS6",
+    "figS7", "conditions",
+]  # fmt: skip
 
 
 def write_tables() -> None:
@@ -25,8 +35,12 @@ def write_tables() -> None:
     draw(densities, OUT / "densities.png")
     (OUT / "overhead.md").write_text(_overhead(_read(RESULTS / "overhead.json")))
     (OUT / "moments.md").write_text(_moments(_read(RESULTS / "moments.json")))
-    (OUT / "fig3.md").write_text(_figure3(_read(DOCS / "figures" / "fig3.json")))
-    (OUT / "figS3.md").write_text(_figure_s3(_read(DOCS / "figures" / "figS3.json")))
+    (OUT / "training.md").write_text(_training(_read(RESULTS / "training.json")))
+    (OUT / "killed_runs.md").write_text(_killed_runs(_read(RESULTS / "killed_runs.json")))
+    found = [_read(DOCS / "figures" / f"{name}.json") for name in ORDER]
+    studies = [content for content in found if content["figure"] == "conditions"]
+    (OUT / "reproduction.md").write_text(_reproduction([c for c in found if c not in studies]))
+    (OUT / "conditions.md").write_text(_conditions(studies[0]))
 
 
 def _read(path: Path) -> dict:
@@ -244,47 +258,49 @@ def _moments(content: dict) -> str:
     )
 
 
-def _figure3(content: dict) -> str:
-    names = {"train_accuracy": "training accuracy", "degenerate": "degenerate", "negative": "negative"}
-    rows = []
-    for condition, summary in content["results"].items():
-        for quantity, entry in summary["quantities"].items():
-            for ordering, verdicts in entry["orderings"].items():
-                words = [f"{v['verdict']} ({v['z']:+.1f})" for v in verdicts[1:]]
-                rows.append([condition, names[quantity], ordering, *words])
-    epochs = [f"epoch {i}" for i in range(1, len(rows[0]) - 2)]
-    edges = "; ".join(
-        f"{condition}: " + ", ".join(f"{a} {100 * sum(e) / len(e):.0f}%" for a, e in summary["fits_on_edge"].items())
-        for condition, summary in content["results"].items()
-    )
+def _training(content: dict) -> str:
+    rows = [
+        [
+            name, str(case["networks"]), *(f"{case['networks_x_epochs_a_second'][k]:.3g}" for k in ("together", "one after another")),
+            f"{case['ratio']:.2f}", f"{case['relative_difference']:.0e}",
+        ]
+        for name, case in content["cases"].items()
+    ]  # fmt: skip
+    data = next(iter(content["cases"].values()))["data"]
     return (
-        f"{content['date']}, {content['data']}, preset {content['preset']}. In brackets: the difference in standard errors of the difference; "
-        "between -2 and 2 is not decided.\n\n"
-        + _table(["condition", "quantity", "the paper's ordering", *epochs], rows)
-        + f"\nFits on an edge of the paper's grid: {edges}.\n"
+        f"{content['date']}, {content['machine']}, {content['threads']} threads; {_versions(content)}. {data}.\n\n"
+        + _table(["network", "at once", "together", "one after another", "ratio", "difference of weights"], rows)
     )
 
 
-def _figure_s3(content: dict) -> str:
-    results, rows = content["results"], []
-    for quantity in ("degenerate", "negative"):
-        part = results[quantity]
-        line = part["regression"]
-        deviation = part["mean_estimate_minus_actual"]
-        rows.append(
-            [
-                quantity,
-                f"{part['underestimated']} under, {part['overestimated']} over",
-                "—" if deviation is None else f"{100 * deviation:+.4f}%",
-                *(
-                    [f"{line['slope']:.2g}", f"{line['r']:.2f}", f"{line['p_value']:.1g}", str(line["num_points"])]
-                    if line
-                    else ["—"] * 4
-                ),
-            ]
-        )
+def _killed_runs(content: dict) -> str:
+    same = "equal to" if content["results_equal"] else "**different from**"
     return (
-        f"{content['date']}, {content['data']}, preset {content['preset']}; {results['selected']} of {results['points']} spectra are at least 99.8% "
-        f"degenerate; {results['fits_on_edge']} of all fits are on an edge of the paper's grid.\n\n"
-        + _table(["fraction", "estimates", "mean estimate − actual", "slope", "r", "p", "n"], rows)
+        f"{content['date']}: killed {content['kills']} times (an uninterrupted run takes {content['seconds_uninterrupted']:.0f} "
+        f"seconds), the final numbers are {same} those of the uninterrupted run, and {content['finished_runs_repeated']} finished "
+        "runs were written again.\n"
+    )
+
+
+def _reproduction(found: list[dict]) -> str:
+    text = markdown(found, found[0]["preset"], images="figures/")
+    # The page has a title of its own; figures are sections of it.
+    return text.split("\n", 2)[2].replace("\n## ", "\n### ")
+
+
+def _conditions(content: dict) -> str:
+    """Return how many claims hold in each condition, and which hold in all or in none."""
+    rows, claims = [], {}
+    for condition, verdicts in content["verdicts"].items():
+        counts = Counter(v["decision"] for v in verdicts)
+        rows.append([condition, *(str(counts[d]) for d in ("reproduced", "not decided", "not reproduced"))])
+        for verdict in verdicts:
+            claims.setdefault(verdict["claim"], Counter())[verdict["decision"]] += 1
+    claim_rows = [[c, *(str(n[d]) for d in ("reproduced", "not decided", "not reproduced"))] for c, n in claims.items()]
+    header = ["reproduced", "not decided", "not reproduced"]
+    return (
+        f"{content['date']}, preset {content['preset']}. {content['caption']}\n\n![conditions](figures/conditions.png)\n\n"
+        + _table(["condition", *header], rows)
+        + "\n"
+        + _table(["claim, counted over conditions", *header], claim_rows)
     )

@@ -1,87 +1,134 @@
-"""Training of many networks of one shape as one program: each step is one batch of matrix products for all."""
+"""Training of many networks of one specification as one program: a step is one batch of matrix products for all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from skip_paper.stacked import StackedNetworks
+from skip_paper.training import BATCH_SIZE, LEARNING_RATE, BiasPenalty, orders
 
-def train_together(
-    networks: Sequence[nn.Module],
-    inputs: Tensor,
-    targets: Tensor,
-    *,
-    measure_at: Sequence[int],
-    seeds: Sequence[int],
-    batch_size: int = 500,
-    learning_rate: float = 5e-4,
-) -> Iterator[np.ndarray[Any, Any]]:
-    """Train networks that differ in their weights, and pause after each number of steps in ``measure_at``.
 
-    Each network goes through the examples in the order of its own seed and ends, to rounding, with the weights that
-    `skip_paper.training.train` gives it alone, whichever others there are: losses are summed, so that gradients and
-    Adam's steps, which are elementwise, do not mix.
+class BatchedTraining:
+    """R networks in training. Each ends, to rounding, with the weights that `training.train` gives it alone.
+
+    Losses are summed, so that gradients and Adam's steps, which are elementwise, do not mix: a network depends on its
+    own seed, whichever others there are.
 
     Parameters
     ----------
     networks
-        R networks of the same class, sizes, dtype and device; they have the trained weights at each pause.
+        R networks; their parameters change as training goes on.
     inputs, targets
         The examples of all, on the device of the networks.
-    measure_at
-        Ascending numbers of steps; 0 is before the first.
     seeds
         R numbers: the order of the examples of each.
+    penalties
+        R penalties on biases, or None.
     batch_size, learning_rate
         Of each network.
-
-    Yields
-    ------
-    ndarray
-        Whether all losses of each network have been finite since the pause before, shape (R,).
     """
-    if not networks or len(networks) != len(seeds):
-        raise ValueError(f"networks and seeds must be as many, at least 1; got {len(networks)} and {len(seeds)}.")
-    parameters, buffers = stack_module_state(list(networks))
-    template = networks[0]
-    optimizer = torch.optim.Adam(parameters.values(), lr=learning_rate, fused=True)
 
-    def loss_of_one(state: dict[str, Tensor], fixed: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-        return F.cross_entropy(functional_call(template, (state, fixed), (x,)), y)
+    def __init__(
+        self,
+        networks: StackedNetworks,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        seeds: Sequence[int],
+        penalties: Sequence[BiasPenalty] | None = None,
+        batch_size: int = BATCH_SIZE,
+        learning_rate: float = LEARNING_RATE,
+    ) -> None:
+        if len(networks) != len(seeds):
+            raise ValueError(f"networks and seeds must be as many; got {len(networks)} and {len(seeds)}.")
+        self.networks, self.inputs, self.targets, self.seeds = networks, inputs, targets, tuple(seeds)
+        self.batch_size = min(batch_size, len(inputs))
+        self.steps_an_epoch = len(inputs) // self.batch_size
+        self.steps = 0
+        self.optimizer = torch.optim.Adam(networks.parameters.values(), lr=learning_rate, fused=True)
+        self.finite = torch.ones(len(networks), dtype=torch.bool, device=inputs.device)
+        self._orders = [orders(seed, len(inputs)) for seed in self.seeds]
+        self._order = torch.empty(0)
+        self._epochs_drawn = 0
+        self._penalty = _Penalty(penalties, networks) if penalties is not None else None
 
-    losses_of_all = vmap(loss_of_one)
-    batches = _batches(len(inputs), min(batch_size, len(inputs)), seeds, inputs.device)
-    step = 0
-    for pause in measure_at:
-        finite = torch.ones(len(networks), dtype=torch.bool, device=inputs.device)
-        while step < pause:
-            examples = next(batches)
-            x = inputs.index_select(0, examples.reshape(-1)).unflatten(0, examples.shape)
-            losses = losses_of_all(parameters, buffers, x, targets[examples])
-            optimizer.zero_grad()
-            losses.sum().backward()
-            optimizer.step()
-            finite &= torch.isfinite(losses.detach())
-            step += 1
-        _hand_out(parameters, networks)
-        yield finite.cpu().numpy()
+    def run(self, steps: int) -> None:
+        """Go on to this number of steps."""
+        while self.steps < steps:
+            self._step(self._examples())
+            self.steps += 1
+
+    def _examples(self) -> Tensor:
+        """Return the next examples of each network, shape (R, batch size)."""
+        epoch, batch = divmod(self.steps, self.steps_an_epoch)
+        while self._epochs_drawn <= epoch:  # more than one after a resumption
+            self._order = torch.from_numpy(np.stack([next(order) for order in self._orders])).to(self.inputs.device)
+            self._epochs_drawn += 1
+        return self._order[:, batch * self.batch_size : (batch + 1) * self.batch_size]
+
+    def _step(self, examples: Tensor) -> None:
+        x = self.inputs.index_select(0, examples.reshape(-1)).unflatten(0, examples.shape)
+        logits = self.networks(x, training=True)
+        count, size, classes = logits.shape
+        targets = self.targets[examples].reshape(-1)
+        losses = F.cross_entropy(logits.reshape(-1, classes), targets, reduction="none").view(count, size).mean(dim=1)
+        if self._penalty is not None:
+            losses = losses + self._penalty()
+        self.optimizer.zero_grad()
+        losses.sum().backward()
+        self.optimizer.step()
+        self.finite &= torch.isfinite(losses.detach())
+
+    def state(self) -> list[dict[str, np.ndarray[Any, Any]]]:
+        """Return what each network needs to go on from here."""
+        tensors = {f"parameter {k}": v for k, v in self.networks.parameters.items()}
+        tensors |= {f"buffer {k}": v for k, v in self.networks.buffers.items()}
+        for name, parameter in self.networks.parameters.items():
+            entry = self.optimizer.state.get(parameter, {})
+            tensors |= {f"{key} {name}": entry[key] for key in ("exp_avg", "exp_avg_sq") if key in entry}
+        arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+        finite = self.finite.cpu().numpy()
+        return [
+            {name: array[i] for name, array in arrays.items()} | {"steps": np.array(self.steps), "finite": finite[i]}
+            for i in range(len(self.seeds))
+        ]
+
+    @torch.no_grad()
+    def restore(self, states: Sequence[dict[str, np.ndarray[Any, Any]]]) -> None:
+        """Go on from states of the same number of steps."""
+        self.steps = int(states[0]["steps"])
+        device = self.inputs.device
+
+        def stacked(name: str) -> Tensor:
+            return torch.from_numpy(np.stack([state[name] for state in states])).to(device)
+
+        for kind, tensors in (("parameter", self.networks.parameters), ("buffer", self.networks.buffers)):
+            for name, tensor in tensors.items():
+                tensor.copy_(stacked(f"{kind} {name}"))
+        if self.steps:
+            for name, parameter in self.networks.parameters.items():
+                self.optimizer.state[parameter] = {
+                    "step": torch.tensor(float(self.steps), device=device),
+                    **{key: stacked(f"{key} {name}") for key in ("exp_avg", "exp_avg_sq")},
+                }
+        self.finite = stacked("finite")
 
 
-def _batches(num_examples: int, batch_size: int, seeds: Sequence[int], device: torch.device) -> Iterator[Tensor]:
-    """Return examples of each network without end, shape (R, batch_size); a last batch that is short is left out."""
-    generators = [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2,))) for seed in seeds]
-    while True:
-        order = torch.from_numpy(np.stack([rng.permutation(num_examples) for rng in generators])).to(device)
-        for start in range(0, num_examples - batch_size + 1, batch_size):
-            yield order[:, start : start + batch_size]
+class _Penalty:
+    """The penalties of all networks, lambda ||b - target||^2 over the biases of hidden units."""
 
+    def __init__(self, penalties: Sequence[BiasPenalty], networks: StackedNetworks) -> None:
+        names = [f"hidden.{l}.bias" for l in range(networks.depth)]  # noqa: E741
+        self.biases = [networks.parameters[name] for name in names]
+        sample = self.biases[0]
+        targets = np.stack([penalty.targets for penalty in penalties], axis=1)
+        self.targets = torch.from_numpy(targets).to(sample)  # (layers, R, width)
+        self.strengths = torch.tensor([penalty.strength for penalty in penalties], dtype=torch.float64).to(sample)
 
-@torch.no_grad()
-def _hand_out(parameters: dict[str, Tensor], networks: Sequence[nn.Module]) -> None:
-    for index, network in enumerate(networks):
-        for name, parameter in network.named_parameters():
-            parameter.copy_(parameters[name][index])
+    def __call__(self) -> Tensor:
+        distances = (torch.stack(self.biases) - self.targets).square().sum(dim=(0, 2))
+        return self.strengths * distances

@@ -1,4 +1,7 @@
-"""Image data: found on disk, else downloaded, else scikit-learn's digits; mirrored, scaled and projected."""
+"""Image data: found on disk, else downloaded, else scikit-learn's digits; mirrored, scaled and projected.
+
+HESSDENS_DATA names a folder to look in, and HESSDENS_OFFLINE=1 forbids downloads.
+"""
 
 import hashlib
 import os
@@ -17,6 +20,7 @@ from skip_paper.cifar_tiles import has_tiles, read_tiles
 
 Scaling = Literal["centred", "standardised", "unit"]
 VARIABLE = "HESSDENS_DATA"
+OFFLINE = "HESSDENS_OFFLINE"
 REPOSITORY = Path(__file__).resolve().parents[2]
 URL = "https://www.cs.toronto.edu/~kriz/"
 # Archive and md5 as its authors publish them on the page of URL.
@@ -69,8 +73,8 @@ def load_images(name: str, directory: Path | None = None) -> Images:
     ValueError
         If a directory is named and does not hold the data set, or a file is damaged.
     """
-    named = _named_place(directory)
-    for place in [named[1]] if named else _usual_places():
+    named = named_place(directory)
+    for place in [named[1]] if named else usual_places():
         if has_tiles(place, name):
             return _images(name, [read_tiles(place, name, split) for split in ("train", "test")])
         found = find_layout(place, name, "train")
@@ -150,7 +154,7 @@ def _images(name: str, splits: list[tuple[NDArray[np.uint8], NDArray[np.int64]]]
     return Images(TITLES[name], (3, 32, 32), num_classes, splits[0], splits[1])
 
 
-def _named_place(directory: Path | None) -> tuple[str, Path] | None:
+def named_place(directory: Path | None) -> tuple[str, Path] | None:
     """Return the directory that the user names, after how it was named."""
     if directory is not None:
         return "--data", directory
@@ -168,26 +172,42 @@ def _nothing_found(name: str, option: str, directory: Path) -> str:
     )
 
 
-def _usual_places() -> list[Path]:
+def usual_places() -> list[Path]:
+    """Return the folders that are looked in when none is named."""
     places = [
         Path.cwd() / "data",
         REPOSITORY / "data",
         REPOSITORY.parent / "data",
         REPOSITORY.parent / "shared" / "data",
     ]
-    return [*places, _cache()]
+    return [*places, cache_folder()]
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Return the folder that downloads are kept in."""
     import pooch
 
     return Path(pooch.os_cache("hessdens"))
 
 
 def _download(name: str) -> Path:
-    """Return the official archive, downloaded with a progress bar and verified by its checksum."""
+    """Return the official archive."""
+    archive, checksum = ARCHIVES[name]
+    return download(URL + archive, checksum)
+
+
+def download(address: str, checksum: str) -> Path:
+    """Return a file, downloaded with a progress bar and verified by its checksum, or found in the cache.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the network gives none, or another file; and where HESSDENS_OFFLINE forbids downloads.
+    """
     import pooch
 
-    archive, checksum = ARCHIVES[name]
-    downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)
-    return Path(pooch.retrieve(URL + archive, checksum, fname=archive, path=_cache(), downloader=downloader))
+    if os.environ.get(OFFLINE):
+        raise OSError(f"{OFFLINE} is set, which forbids downloads.")
+    name = address.rpartition("/")[2]
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=15)
+    return Path(pooch.retrieve(address, checksum, fname=name, path=cache_folder(), downloader=downloader))

@@ -1,37 +1,61 @@
-"""Reproduces figures of Orhan & Pitkow (2018): ``python examples/skip_paper/run_all.py --help``."""
+"""Reproduces Orhan & Pitkow (2018): ``python examples/skip_paper/run_all.py --help``."""
 
 import argparse
-import datetime
-import json
-import os
+import errno
 import sys
 import time
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import torch
-from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from skip_paper import figure3, figureS3
-from skip_paper.data import Examples, Images, load_images, prepare
+from skip_paper import (
+    conditions,
+    fig1,
+    fig2,
+    fig3,
+    fig4,
+    fig5,
+    fig6,
+    fig7,
+    fig8,
+    figS1,
+    figS2,
+    figS3,
+    figS4,
+    figS5,
+    figS6,
+    figS7,
+)  # fmt: skip
+from skip_paper.compute import Computer
+from skip_paper.data import Images, load_images
+from skip_paper.environment import environment
+from skip_paper.experiment import CONDITIONS, Condition, Outcome, Setting
+from skip_paper.other_images import load_substitute
 from skip_paper.presets import PRESETS, Preset
-from skip_paper.runs import CONDITIONS, RunSpec, RunStore, compute_run
+from skip_paper.projection import project
+from skip_paper.report import save_outcome, write_report
+from skip_paper.runs import RunSpec, RunStore
 
-FIGURES = ("fig3", "figS3")
-
-
-@dataclass(frozen=True)
-class Context:
-    """What every figure needs."""
-
-    preset: Preset
-    images: Images
-    store: RunStore
-    results: Path
+# In order of interest: the report is rewritten after each.
+FIGURES: dict[str, ModuleType] = {
+    "fig3": fig3, "fig1": fig1, "fig2": fig2, "figS4": figS4, "figS5": figS5, "fig5": fig5, "fig6": fig6, "fig4": fig4,
+    "figS1": figS1, "fig7": fig7, "fig8": fig8, "figS2": figS2, "figS3": figS3, "figS6": figS6, "figS7": figS7,
+}  # fmt: skip
+# Run when asked for.
+STUDIES: dict[str, ModuleType] = {"conditions": conditions}
+# Title and caption of what needs no trained networks.
+THEORY = {
+    "fig1": ("Singularities, and how skip connections break them", "A drawing, without data"),
+    "fig2": ("Why singularities are harmful", "Toy models and simulated teacher-student networks; no images"),
+    "figS4": ("Linear three-layer networks", "Equations 12-19, by gradient descent; no images"),
+    "figS5": ("Mode strengths of linear networks", "Equations 29-31, gradient flow; no images"),
+}
+SUBSTITUTED = ("svhn", "stl10")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,141 +63,135 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     start = time.monotonic()
     try:
-        device = _device(options.device)
-        store = RunStore(options.results / "runs")
-        images = load_images("cifar100", options.data)
-        context = Context(PRESETS[options.preset], images, store, options.results)
-        specs = {name: _specs(name, context) for name in options.only}
-        _compute([spec for group in specs.values() for spec in group], context, device)
-        for name in options.only:
-            _report(name, specs[name], context)
+        _run(options)
     except KeyboardInterrupt:
         print("\nInterrupted. Finished runs are kept: the same command goes on from there.", file=sys.stderr)
         return 130
-    except (ValueError, MemoryError, OSError) as error:
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        words = "the disk is full. What is written is whole: make room, and the same command goes on" if full else error
+        print(f"run_all.py: {words}", file=sys.stderr)
+        return 1
+    except (ValueError, MemoryError) as error:
         print(f"run_all.py: {error}", file=sys.stderr)
         return 1
-    print(f"Done in {(time.monotonic() - start) / 60:.1f} minutes; figures are in {options.results}.")
+    if not options.list:
+        minutes = (time.monotonic() - start) / 60
+        print(f"Done in {minutes:.1f} minutes; figures and report.html are in {options.results}.")
     return 0
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Reproduce figures of Orhan & Pitkow, Skip Connections Eliminate Singularities (ICLR 2018).",
-        epilog="Without --data, CIFAR-100 is looked for in $HESSDENS_DATA, ./data, the folders data and shared/data "
-        "beside the repository, and the cache; else downloaded; else scikit-learn's digits are used, and every figure "
-        "says so.",
+        description="Reproduce Orhan & Pitkow, Skip Connections Eliminate Singularities (ICLR 2018).",
+        epilog="Without --data, CIFAR is looked for in $HESSDENS_DATA, ./data, the folders data and shared/data beside "
+        "the repository, and the cache; else downloaded; else scikit-learn's digits are used, and every figure says "
+        "so. Several processes may share one results folder.",
     )
+    names = [*FIGURES, *STUDIES]
     parser.add_argument("--preset", default="laptop", choices=PRESETS, help="how much is run (default: laptop)")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder with CIFAR-100, unpacked or as .tar.gz")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the data sets, unpacked or as .tar.gz")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: CUDA where it is")
-    parser.add_argument("--only", type=_names, default=FIGURES, metavar="NAME,..", help=f"of {', '.join(FIGURES)}")
+    parser.add_argument("--only", type=_names, default=tuple(FIGURES), metavar="NAME,..", help=f"of {', '.join(names)}")
+    parser.add_argument(
+        "--condition", choices=(*CONDITIONS, "both"),
+        help="start of hidden weights: as stated, or smaller (default: both where the preset says so, else literal)",
+    )  # fmt: skip
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: ./results")
+    parser.add_argument("--plot-only", action="store_true", help="draw from finished runs; compute none")
+    parser.add_argument("--list", action="store_true", help="say what would run, and how long it takes on this device")
     return parser.parse_args(arguments)
 
 
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     for name in names:
-        if name not in FIGURES:
-            raise argparse.ArgumentTypeError(f"figures must be of {', '.join(FIGURES)}; got {name!r}")
+        if name not in FIGURES and name not in STUDIES:
+            raise argparse.ArgumentTypeError(f"figures must be of {', '.join([*FIGURES, *STUDIES])}; got {name!r}")
     return names
 
 
-def _device(name: str) -> torch.device:
+def _run(options: argparse.Namespace) -> None:
+    device = choose_device(options.device)
+    preset = PRESETS[options.preset]
+    store = RunStore(options.results / "runs")
+
+    @cache
+    def load(name: str) -> Images:
+        return load_substitute(name, options.data) if name in SUBSTITUTED else load_images(name, options.data)
+
+    settings = {
+        name: [Setting(preset.sizes[name], condition, store, load) for condition in _conditions(name, preset, options)]
+        for name in options.only
+        if name not in THEORY
+    }
+    if options.list:
+        project({n: [(s, FIGURES.get(n) or STUDIES[n]) for s in group] for n, group in settings.items()}, device)
+        return
+    computer = Computer(store, device)
+    for name in options.only:
+        begin = time.monotonic()
+        module = FIGURES.get(name) or STUDIES[name]
+        path = options.results / f"{name}.png"
+        if name in THEORY:
+            found = _theory(name, module, path)
+        else:
+            if not options.plot_only:
+                for setting in settings[name]:
+                    for specs in module.stages(setting):
+                        computer.compute(specs, _by_fingerprint(specs, name, load), f"{name} {setting.condition.name}")
+            elif not _complete(module, settings[name]):
+                print(f"{name}: its runs are not all finished, so it is not drawn.")
+                continue
+            found = module.finish(settings[name], path)
+        title = THEORY[name][0] if name in THEORY else module.TITLE
+        save_outcome(options.results, name, title, preset.name, found, time.monotonic() - begin, environment(device))
+        write_report(options.results, [*FIGURES, *STUDIES], preset.name)
+        _print_verdicts(name, found)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is CUDA where it is."""
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda needs a CUDA device; torch finds none. Use --device cpu.")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _specs(name: str, context: Context) -> list[RunSpec]:
-    fingerprint = context.images.fingerprint()
-    if name == "fig3":
-        return figure3.specs(context.preset, context.images, fingerprint)
-    return figureS3.specs(context.preset, fingerprint)
+def _conditions(name: str, preset: Preset, options: argparse.Namespace) -> list[Condition]:
+    chosen = options.condition or ("both" if name in preset.both else "literal")
+    return list(CONDITIONS.values()) if chosen == "both" else [CONDITIONS[chosen]]
 
 
-def _compute(specs: list[RunSpec], context: Context, device: torch.device) -> None:
-    """Compute the runs that are not in the store, with the time left."""
-    missing = [spec for spec in specs if context.store.find(spec) is None]
-    if len(missing) < len(specs):
-        print(f"{len(specs) - len(missing)} of {len(specs)} runs are finished already.")
-    prepared: dict[tuple[Any, ...], Examples] = {}
-    # A run costs about its training steps and measurements times its parameters.
-    with tqdm(total=sum(map(_cost, missing)), bar_format="{l_bar}{bar}| {elapsed} < {remaining}") as bar:
-        for spec in missing:
-            bar.set_description(f"{spec.architecture} {spec.depth}x{spec.width} seed {spec.seed}")
-            key = (spec.scaling, spec.num_train, spec.num_components)
-            if key not in prepared:
-                prepared = {key: prepare(context.images, scaling=key[0], num_train=key[1], num_components=key[2])}
-            compute = partial(
-                compute_run, examples=prepared[key], num_classes=context.images.num_classes, device=device
-            )
-            context.store.get(spec, compute)
-            bar.update(_cost(spec))
+def _theory(name: str, module: ModuleType, path: Path) -> Outcome:
+    caption = THEORY[name][1]
+    if name == "fig1":
+        module.draw(path)
+        return Outcome({}, {}, caption)
+    result = module.compute()
+    module.draw(result, path, caption)
+    return Outcome({}, {"": module.verdicts(result)}, caption)
 
 
-def _cost(spec: RunSpec) -> int:
-    """Return a rough number of milliseconds on two cores, for the progress bar."""
-    size = (spec.num_components or 3072) * spec.width + (spec.depth - 1) * spec.width**2
-    gradient = 1e-6 + 5.5e-11 * size  # an example
-    products = 2 * spec.num_probes + (2 * size if spec.exact else 0)
-    examples = 500 * spec.measure_at[-1] + len(spec.measure_at) * spec.spectrum_examples * products
-    return round(1000 * examples * gradient * (2 if spec.architecture == "hyper-residual" else 1))
+def _by_fingerprint(specs: list[RunSpec], name: str, load: Callable[[str], Images]) -> dict[str, Images]:
+    """Return the data sets of some runs."""
+    wanted = {spec.data for spec in specs}
+    found = {}
+    for data in ("cifar100", "cifar10", *SUBSTITUTED) if name == "figS7" else ("cifar100", "cifar10"):
+        if wanted - set(found):
+            images = load(data)
+            found[images.fingerprint()] = images
+    return found
 
 
-def _report(name: str, specs: list[RunSpec], context: Context) -> None:
-    """Draw a figure, write its numbers, and print what they say."""
-    path = context.results / f"{name}.png"
-    label = f"{context.images.title}; preset {context.preset.name}"
-    if name == "fig3":
-        from skip_paper import figure3_plot
-
-        size = context.preset.fig3
-        results = [figure3.Results(condition, specs, context.store) for condition in CONDITIONS.values()]
-        images = 2 * min(size.num_train or len(context.images.train[0]), len(context.images.train[0]))
-        caption = (
-            f"{label}; {size.runs} runs each, {size.depth}x{size.width} networks, {images:,} images with mirrors; "
-            f"error bars: standard errors over runs;\nspectra: {size.num_probes} probes, {size.spectrum_examples:,} "
-            "examples, mixture fitted on the paper's grid"
-        )
-        figure3_plot.draw(results, caption, path)
-        numbers: Any = {result.condition.name: result.summary() for result in results}
-        _print_orderings(numbers)
-    else:
-        from skip_paper import figureS3_plot
-
-        small = context.preset.figS3
-        points = figureS3.collect(specs, context.store)
-        caption = (
-            f"{label}; {small.networks} plain {figureS3.DEPTH}x{small.width} networks, exact spectra after "
-            f"{', '.join(map(str, small.measure_at))} training steps;\n{small.num_probes} probes, "
-            f"{small.spectrum_examples:,} examples"
-        )
-        figureS3_plot.draw(points, caption, path)
-        numbers = points.summary()
-        print(f"figS3: {json.dumps(numbers, indent=1)}")
-    header = {
-        "date": datetime.date.today().isoformat(),
-        "torch": torch.__version__,
-        "data": context.images.title,
-        "preset": context.preset.name,
-    }
-    _write(path.with_suffix(".json"), {**header, "results": numbers})
+def _complete(module: ModuleType, settings: list[Setting]) -> bool:
+    """Return whether all runs of an experiment are finished. A later stage is looked at once the earlier are there."""
+    return all(setting.store.has(spec) for setting in settings for specs in module.stages(setting) for spec in specs)
 
 
-def _print_orderings(numbers: Any) -> None:
-    for condition, summary in numbers.items():
-        for quantity, entry in summary["quantities"].items():
-            for ordering, verdicts in entry["orderings"].items():
-                words = ", ".join(v["verdict"] for v in verdicts[1:])
-                print(f"fig3 {condition}: {quantity}: {ordering} after epochs 1..{len(verdicts) - 1}: {words}")
-
-
-def _write(path: Path, content: Any) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
+def _print_verdicts(name: str, found: Outcome) -> None:
+    for condition, verdicts in found.verdicts.items():
+        for verdict in verdicts:
+            print(f"{name}{' ' + condition if condition else ''}: {verdict.claim}: {verdict.decision}")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,34 @@
 """Networks trained together end as each alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from skip_paper.batched_training import train_together
-from skip_paper.networks import ARCHITECTURES, SkipNetwork
+from skip_paper.batched_training import BatchedTraining
+from skip_paper.networks import NetworkSpec
+from skip_paper.stacked import StackedNetworks
 from skip_paper.training import train
 
 SEEDS = (3, 8, 5)
+PLAIN = NetworkSpec("plain", 6, 16)
+RESIDUAL = replace(PLAIN, architecture="residual")
+KINDS = {
+    "plain": PLAIN,
+    "residual": RESIDUAL,
+    "hyper-residual": replace(PLAIN, architecture="hyper-residual"),
+    "one skip vector": replace(RESIDUAL, num_skip_vectors=1),
+    "four skip vectors": replace(RESIDUAL, num_skip_vectors=4),
+    "correlated skips": replace(RESIDUAL, skip_correlation=0.1),
+    "malicious": replace(RESIDUAL, malicious=True),
+    "balanced": replace(RESIDUAL, hidden_start=0.25),
+    "biases": replace(PLAIN, bias_strength=0.01, bias_mean=0.5, bias_scale=1.0),
+    "biases and normalisation": replace(PLAIN, bias_strength=0.01, bias_mean=0.5, bias_scale=1.0, batch_norm_layer=3),
+}
 
 
-def network(architecture, seed, dtype):
-    return SkipNetwork(architecture, 20, 5, depth=6, width=16, seed=seed).to(dtype)
+def networks(spec, seeds, dtype):
+    return [spec.build(20, 5, seed).to(dtype) for seed in seeds]
 
 
 def examples(dtype, count=130):
@@ -19,50 +36,90 @@ def examples(dtype, count=130):
     return torch.randn(count, 20, generator=generator).to(dtype), torch.randint(5, (count,), generator=generator)
 
 
+def together(spec, seeds, dtype, *, batch_size=40):
+    penalties = [spec.penalty(seed) for seed in seeds] if spec.bias_strength else None
+    stacked = StackedNetworks(networks(spec, seeds, dtype))
+    return BatchedTraining(stacked, *examples(dtype), seeds=seeds, penalties=penalties, batch_size=batch_size)
+
+
+def handed_out(training, spec, dtype):
+    copies = networks(spec, training.seeds, dtype)
+    training.networks.hand_out(copies)
+    return copies
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-3), (torch.float64, 1e-8)])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_weights_are_those_of_training_alone(architecture, dtype, tolerance):
-    inputs, targets = examples(dtype)
-    options = {"measure_at": (0, 7, 50), "batch_size": 40}
-    together = [network(architecture, seed, dtype) for seed in SEEDS]
-    pauses = train_together(together, inputs, targets, seeds=SEEDS, **options)
-    alone = [network(architecture, seed, dtype) for seed in SEEDS]
-    pauses_alone = [train(one, inputs, targets, seed=seed, **options) for one, seed in zip(alone, SEEDS, strict=True)]
-    for finite in pauses:
-        assert finite.all()
-        for single in pauses_alone:
-            assert next(single)
-        for one, other in zip(together, alone, strict=True):
-            for first, second in zip(one.parameters(), other.parameters(), strict=True):
-                assert torch.linalg.vector_norm(first - second) <= tolerance * torch.linalg.vector_norm(second)
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_are_those_of_training_alone(kind, dtype, tolerance):
+    spec = KINDS[kind]
+    training = together(spec, SEEDS, dtype)
+    alone = networks(spec, SEEDS, dtype)
+    pauses = [
+        train(
+            one, *examples(dtype), seed=seed, measure_at=(0, 7, 50), batch_size=40,
+            penalty=spec.penalty(seed) if spec.bias_strength else None,
+        )
+        for one, seed in zip(alone, SEEDS, strict=True)
+    ]  # fmt: skip
+    for steps in (0, 7, 50):
+        training.run(steps)
+        assert all(next(pause) for pause in pauses)
+        for one, other in zip(handed_out(training, spec, dtype), alone, strict=True):
+            for first, second in zip(one.state_dict().values(), other.state_dict().values(), strict=True):
+                difference = torch.linalg.vector_norm((first - second).double())
+                assert difference <= tolerance * torch.linalg.vector_norm(second.double())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_are_those_of_the_networks(kind):
+    spec = KINDS[kind]
+    copies = [network.eval() for network in networks(spec, SEEDS, torch.float64)]
+    x = examples(torch.float64)[0]
+    expected = torch.stack([network(x) for network in copies])
+    torch.testing.assert_close(StackedNetworks(copies)(x), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_a_run_does_not_depend_on_the_others():
-    inputs, targets = examples(torch.float64)
     trained = []
     for seeds in ((8,), (1, 8), (8, 2, 4)):
-        networks = [network("plain", seed, torch.float64) for seed in seeds]
-        for _ in train_together(networks, inputs, targets, seeds=seeds, measure_at=(9,), batch_size=60):
-            pass
-        trained.append(torch.cat([p.detach().flatten() for p in networks[seeds.index(8)].parameters()]))
+        training = together(PLAIN, seeds, torch.float64)
+        training.run(9)
+        trained.append(training.state()[seeds.index(8)])
     for other in trained[1:]:
-        torch.testing.assert_close(other, trained[0], rtol=1e-10, atol=1e-12)
+        for name, values in trained[0].items():
+            np.testing.assert_allclose(other[name], values, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["plain", "biases and normalisation"])
+def test_training_goes_on_from_a_state(kind):
+    whole, begun, resumed = (together(KINDS[kind], SEEDS, torch.float32) for _ in range(3))
+    whole.run(8)
+    begun.run(5)  # within an epoch of three batches
+    resumed.restore(begun.state())
+    resumed.run(8)
+    for one, other in zip(resumed.state(), whole.state(), strict=True):
+        for name, values in other.items():
+            np.testing.assert_array_equal(one[name], values)
 
 
 def test_a_run_that_diverges_does_not_spoil_the_others():
-    inputs, targets = examples(torch.float64)
-    networks = [network("plain", seed, torch.float64) for seed in SEEDS]
+    copies = networks(PLAIN, SEEDS, torch.float64)
     with torch.no_grad():
-        networks[1].output.bias[0] = float("inf")
-    pauses = list(train_together(networks, inputs, targets, seeds=SEEDS, measure_at=(0, 2, 4)))
-    np.testing.assert_array_equal(pauses, [[True] * 3, [True, False, True], [True, False, True]])
-    assert all(parameter.isfinite().all() for parameter in networks[2].parameters())
+        copies[1].output.bias[0] = float("inf")
+    training = BatchedTraining(StackedNetworks(copies), *examples(torch.float64), seeds=SEEDS)
+    training.run(4)
+    assert training.finite.tolist() == [True, False, True]
+    assert all(bool(values[[0, 2]].isfinite().all()) for values in training.networks.parameters.values())
 
 
 def test_bad_input():
-    inputs, targets = examples(torch.float32)
-    one = network("plain", 0, torch.float32)
-    with pytest.raises(ValueError, match="networks and seeds must be as many, at least 1; got 1 and 2"):
-        next(train_together([one], inputs, targets, seeds=(1, 2), measure_at=(1,)))
-    with pytest.raises(ValueError, match="got 0 and 0"):
-        next(train_together([], inputs, targets, seeds=(), measure_at=(1,)))
+    with pytest.raises(ValueError, match="networks and seeds must be as many; got 1 and 2"):
+        BatchedTraining(StackedNetworks(networks(PLAIN, (1,), torch.float32)), *examples(torch.float32), seeds=(1, 2))
+    with pytest.raises(ValueError, match="networks must hold at least 1; got 0"):
+        StackedNetworks([])
+    with pytest.raises(ValueError, match="networks must have the same specification"):
+        StackedNetworks([PLAIN.build(20, 5, 0), PLAIN.build(21, 5, 0)])
+    with pytest.raises(ValueError, match=r"batch_norm_layer must be 0 \(none\) or a layer of 1..6; got 7"):
+        replace(PLAIN, batch_norm_layer=7).build(20, 5, 0)
+    with pytest.raises(ValueError, match="skip_correlation must be at least 0; got -1"):
+        replace(RESIDUAL, skip_correlation=-1).build(20, 5, 0)

@@ -170,7 +170,7 @@ def test_without_data_and_network_the_digits_are_used_and_it_is_said(monkeypatch
     def refuse(*arguments, **keywords):
         raise OSError("no network")
 
-    monkeypatch.setattr(data, "_usual_places", list)
+    monkeypatch.setattr(data, "usual_places", list)
     monkeypatch.setattr("pooch.retrieve", refuse)
     images = load_images("cifar100")
     assert images.title == "digits (scikit-learn), not CIFAR"

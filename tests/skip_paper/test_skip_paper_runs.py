@@ -1,25 +1,23 @@
-"""Training, the run store, statistics of the figures, and the whole command on the embedded digits."""
+"""Runs: training, measurements, the store, and runs that are killed or diverge."""
 
 import json
-import re
-import subprocess
-import sys
+import multiprocessing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from scipy import stats
-from skip_paper import figure3, figureS3, run_all
-from skip_paper.data import REPOSITORY, load_digits, prepare
-from skip_paper.fits import fit_fractions, mean_and_error
-from skip_paper.networks import SkipNetwork
-from skip_paper.presets import PRESETS
-from skip_paper.runs import RunSpec, RunStore, compute_run
-from skip_paper.training import train
+from skip_paper.compute import Computer, compute_group, num_parameters
+from skip_paper.data import load_digits, prepare
+from skip_paper.networks import NetworkSpec, SkipNetwork
+from skip_paper.runs import RunSpec, RunStore
+from skip_paper.spectra import SpectrumSpec
+from skip_paper.training import orders, train
 
-from hessdens import SkewNormalMixture
-
-SPEC = RunSpec("digits", 100, None, "residual", 3, 6, "centred", 1.0, 0, (0, 2, 5), 50, 4, True)
+CPU = torch.device("cpu")
+NETWORK = NetworkSpec("residual", 3, 6)
+SPECTRUM = SpectrumSpec((0, 5), 50, probes=4, products=30, exact=True)
+SPEC = RunSpec("digits", 100, None, "centred", NETWORK, 0, (0, 2, 5), SPECTRUM)
 
 
 @pytest.fixture(scope="module")
@@ -27,18 +25,29 @@ def examples():
     return prepare(load_digits(), num_train=100)
 
 
+def computed(spec, examples, folder):
+    store = RunStore(folder)
+    compute_group([spec], examples, 10, CPU, store)
+    return store.find(spec)
+
+
 @pytest.fixture(scope="module")
-def arrays(examples):
-    return compute_run(SPEC, examples, 10, torch.device("cpu"))
+def arrays(examples, tmp_path_factory):
+    return computed(SPEC, examples, tmp_path_factory.mktemp("runs"))
 
 
-def test_run_is_decided_by_its_specification(examples, arrays):
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], err_msg=name)
+
+
+def test_run_is_decided_by_its_specification(examples, arrays, tmp_path):
     torch.manual_seed(99)
-    again = compute_run(SPEC, examples, 10, torch.device("cpu"))
-    for name, values in arrays.items():
-        np.testing.assert_array_equal(values, again[name])
+    assert_same(computed(SPEC, examples, tmp_path), arrays)
     assert not arrays["diverged"].any()
-    assert arrays["eigenvalues"].shape == (3, 64 * 6 + 6 + 2 * 42 + 70)
+    assert arrays["eigenvalues"].shape == (2, 64 * 6 + 6 + 2 * 42 + 70)
+    assert arrays["gradient_norm"].shape == (3, 3)
 
 
 def test_stored_moments_agree_with_the_exact_eigenvalues(arrays):
@@ -47,11 +56,18 @@ def test_stored_moments_agree_with_the_exact_eigenvalues(arrays):
     assert np.all(np.abs(estimate - exact) < 6 * error)
 
 
-def test_exact_spectra_do_not_disturb_the_training(examples, arrays):
-    plain = RunSpec(**{**SPEC.__dict__, "exact": False})
-    np.testing.assert_array_equal(
-        compute_run(plain, examples, 10, torch.device("cpu"))["train_accuracy"], arrays["train_accuracy"]
-    )
+def test_density_is_measured_after_the_last_of_its_steps(arrays):
+    assert np.isnan(arrays["degenerate"][0]).all()
+    degenerate = np.mean(np.abs(arrays["eigenvalues"][1]) < 0.1)
+    value, low, high = arrays["degenerate"][1]
+    assert low <= value <= high
+    assert low - 0.02 <= degenerate <= high + 0.02
+
+
+def test_exact_spectra_do_not_disturb_the_training(examples, arrays, tmp_path):
+    plain = computed(replace(SPEC, spectrum=None), examples, tmp_path)
+    for name, values in plain.items():
+        np.testing.assert_array_equal(values, arrays[name])
 
 
 def test_every_example_is_used_once_an_epoch():
@@ -67,13 +83,31 @@ def test_every_example_is_used_once_an_epoch():
         pass
     assert sorted(seen[:12]) == sorted(seen[12:]) == list(range(12))
     assert seen[:12] != seen[12:]
+    first, second = (next(orders(seed, 12)).tolist() for seed in (0, 1))
+    assert seen[:12] == first != second
 
 
-def test_divergence_is_recorded(examples):
-    broken = type(examples)((examples.train[0] * torch.inf, examples.train[1]), examples.test)
-    result = compute_run(SPEC, broken, 10, torch.device("cpu"))
-    assert result["diverged"].all()
-    assert np.isnan(result["samples"]).all()
+def test_divergence_is_recorded_and_leaves_the_others_alone(examples, tmp_path, monkeypatch):
+    build = NetworkSpec.build
+
+    def broken(self, num_inputs, num_classes, seed):
+        network = build(self, num_inputs, num_classes, seed)
+        if seed == 1:
+            with torch.no_grad():
+                network.hidden[0].weight[0, 0] = torch.nan
+        return network
+
+    spec = replace(SPEC, spectrum=replace(SPECTRUM, exact=False))
+    alone = computed(spec, examples, tmp_path / "alone")
+    monkeypatch.setattr(NetworkSpec, "build", broken)
+    store = RunStore(tmp_path)
+    specs = [spec, replace(spec, seed=1)]
+    compute_group(specs, examples, 10, CPU, store)
+    whole, diverged = (store.find(s) for s in specs)
+    assert diverged["diverged"].all()
+    assert np.isnan(diverged["samples"]).all()
+    assert np.isnan(diverged["train_accuracy"]).all()
+    np.testing.assert_allclose(whole["samples"], alone["samples"], rtol=1e-2)
 
 
 def test_training_reports_losses_that_are_not_finite():
@@ -82,37 +116,27 @@ def test_training_reports_losses_that_are_not_finite():
     assert list(pauses) == [True, False]
 
 
-def test_store_repeats_nothing_and_survives_damage(tmp_path, capsys):
-    store, calls = RunStore(tmp_path / "runs"), []
-
-    def compute(spec):
-        calls.append(spec)
-        return {"value": np.array(float(spec.seed))}
-
-    store.get(SPEC, compute)
-    assert store.get(SPEC, compute)["value"] == 0
-    assert len(calls) == 1
-    other = RunSpec(**{**SPEC.__dict__, "seed": 1})
-    assert store.get(other, compute)["value"] == 1
+def test_store_survives_damage(tmp_path, capsys):
+    store = RunStore(tmp_path / "runs")
+    store.save(SPEC, {"value": np.array(1.0)})
+    other = replace(SPEC, seed=1)
+    assert store.find(SPEC)["value"] == 1
+    assert store.find(other) is None
     path = tmp_path / "runs" / f"{SPEC.key()}.npz"
     path.write_bytes(path.read_bytes()[:100])
     assert store.find(SPEC) is None
     assert "Repeating a run, because its file is damaged" in capsys.readouterr().err
-    store.get(SPEC, compute)
-    assert store.find(SPEC)["value"] == 0
-    assert len(calls) == 3
+    assert not store.has(SPEC)
 
 
-def test_interrupted_run_leaves_no_file(tmp_path):
-    store = RunStore(tmp_path)
-
-    def interrupt(spec):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        store.get(SPEC, interrupt)
-    assert store.find(SPEC) is None
-    assert list(tmp_path.iterdir()) == []
+def test_key_depends_on_all_of_the_specification():
+    changed = [
+        replace(SPEC, data="other"), replace(SPEC, seed=1), replace(SPEC, network=replace(NETWORK, malicious=True)),
+        replace(SPEC, spectrum=None), replace(SPEC, spectrum=replace(SPECTRUM, probes=5)),
+        replace(SPEC, scaling="unit"),
+    ]  # fmt: skip
+    assert len({spec.key() for spec in [SPEC, *changed]}) == 7
+    assert replace(SPEC).key() == SPEC.key()
 
 
 def test_unwritable_results(tmp_path):
@@ -121,98 +145,129 @@ def test_unwritable_results(tmp_path):
         RunStore(tmp_path / "file" / "runs")
 
 
-def test_fractions_of_moments_without_a_fit():
-    mixture = SkewNormalMixture(1e-4, 1.0, 10.0, 0.0)
-    samples = np.stack([np.tile(mixture.moments(4), (3, 1)), np.full((3, 4), np.nan), np.zeros((3, 4))])
-    fractions = fit_fractions(samples)
-    assert fractions.degenerate[0] == pytest.approx(mixture.fraction_degenerate(), abs=2e-5)
-    assert np.isnan(fractions.degenerate[1:]).all()
-    assert fractions.fits[1] is None
+def test_results_of_another_version(tmp_path):
+    RunStore(tmp_path)
+    (tmp_path / "format.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(ValueError, match=r"written by this version \(format 2\); .* has format 99. Take another"):
+        RunStore(tmp_path)
+    (tmp_path / "format.json").write_text("{")
+    with pytest.raises(ValueError, match="must say which program wrote the folder; it is damaged"):
+        RunStore(tmp_path)
 
 
-def test_mean_and_standard_error_skip_missing_runs():
-    mean, error = mean_and_error(np.array([[1.0, np.nan], [2.0, 5.0], [3.0, 7.0]]))
-    np.testing.assert_allclose(mean, [2, 6])
-    np.testing.assert_allclose(error, [1 / np.sqrt(3), 1])
+def _hold(folder, held, release):
+    with RunStore(folder).claimed([SPEC]) as mine:
+        held.put(len(mine))
+        release.get()
 
 
-def test_verdicts_count_standard_errors():
-    large, small = (np.array([3.0, 1.0, 1.1]), np.full(3, 0.3)), (np.full(3, 1.0), np.full(3, 0.4))
-    words = [v["verdict"] for v in figure3._verdicts(large, small)]
-    assert words == ["holds", "not decided", "not decided"]
-    assert figure3._verdicts(small, large)[0]["verdict"] == "reversed"
-    assert figure3._verdicts(large, small)[0]["z"] == pytest.approx(4)
+def test_a_run_that_another_process_computes_is_left_to_it(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Queue(), context.Queue()
+    process = context.Process(target=_hold, args=(tmp_path, held, release))
+    process.start()
+    assert held.get(timeout=60) == 1
+    store = RunStore(tmp_path)
+    with store.claimed([SPEC, replace(SPEC, seed=1)]) as mine:
+        assert [spec.seed for spec in mine] == [1]
+    process.kill()  # its lock goes with it
+    process.join()
+    with store.claimed([SPEC]) as mine:
+        assert mine == [SPEC]
+    store.save(SPEC, {"value": np.array(1.0)})
+    with store.claimed([SPEC]) as mine:
+        assert mine == []
 
 
-def test_regression_band_against_a_prediction_by_hand():
-    rng = np.random.default_rng(0)
-    x = rng.uniform(0.998, 1, 20)
-    y = 0.5 * x + 0.4 + 1e-4 * rng.standard_normal(20)
-    everything = np.ones(20, dtype=bool)
-    points = figureS3.Points({"degenerate": x}, {"degenerate": y}, ~everything, everything)
-    regression = points.regression("degenerate")
-    design = np.column_stack([np.ones(20), x])
-    coefficients, residual, *_ = np.linalg.lstsq(design, y, rcond=None)
-    at = np.array([1.0, 0.9985])
-    line, half = regression.band(np.array([0.9985]))
-    variance = residual[0] / 18 * at @ np.linalg.inv(design.T @ design) @ at
-    assert line[0] == pytest.approx(coefficients @ at)
-    assert half[0] == pytest.approx(stats.t.ppf(0.975, 18) * np.sqrt(variance), rel=1e-4)
-    few = figureS3.Points({"degenerate": x}, {"degenerate": y}, ~everything, np.arange(20) < 2)
-    assert few.regression("degenerate") is None
+class Killed(BaseException):
+    """Stands for a signal that ends the program."""
 
 
-def test_presets_differ_in_numbers_only():
-    assert {type(preset.fig3) for preset in PRESETS.values()} == {type(PRESETS["paper"].fig3)}
-    paper = PRESETS["paper"]
-    assert (paper.fig3.runs, paper.fig3.epochs, paper.fig3.depth, paper.fig3.width) == (50, 100, 20, 128)
-    assert paper.figS3.width == 32
+@pytest.mark.parametrize("state_written", [1, 2, 3, 5, 6])
+def test_killed_runs_go_on_where_they_were(examples, tmp_path, monkeypatch, state_written):
+    """Two runs of three measurements: states after the first two of both, then both without a step to go."""
+    monkeypatch.setattr("skip_paper.compute.SECONDS_BETWEEN_STATES", -1.0)
+    specs = [replace(SPEC, seed=seed, spectrum=replace(SPECTRUM, exact=False)) for seed in (0, 1)]
+    whole = RunStore(tmp_path / "whole")
+    compute_group(specs, examples, 10, CPU, whole)
+    save, written = RunStore.save_partial, []
+
+    def kill(self, spec, content):
+        save(self, spec, content)
+        written.append(int(content["next"]))
+        if len(written) == state_written:
+            raise Killed
+
+    monkeypatch.setattr(RunStore, "save_partial", kill)
+    store = RunStore(tmp_path / "killed")
+    with pytest.raises(Killed):
+        compute_group(specs, examples, 10, CPU, store)
+    assert written == [1, 1, 2, 2, 3, 3][:state_written]
+    monkeypatch.setattr(RunStore, "save_partial", save)
+    compute_group(specs, examples, 10, CPU, RunStore(tmp_path / "killed"))
+    for spec in specs:
+        assert_same(store.find(spec), whole.find(spec))
+        assert store.find_partial(spec) is None
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--preset", "huge"], "invalid choice: 'huge' .choose from"),
-        (["--only", "fig9"], "figures must be of fig3, figS3; got 'fig9'"),
-        (["--device", "tpu"], "invalid choice: 'tpu'"),
-    ],
-)
-def test_unknown_choices_list_the_known(arguments, message, capsys):
-    with pytest.raises(SystemExit):
-        run_all.main(arguments)
-    assert re.search(message, capsys.readouterr().err)
+def test_kill_between_two_runs_of_a_group(tmp_path, monkeypatch):
+    """The second run has no step to go, and is written without training."""
+    images = load_digits()
+    specs = [
+        replace(SPEC, data=images.fingerprint(), seed=seed, spectrum=replace(SPECTRUM, exact=False)) for seed in (0, 1)
+    ]
+    save = RunStore.save
+
+    def kill(self, spec, arrays):
+        if spec.seed == 1:
+            raise Killed
+        save(self, spec, arrays)
+
+    monkeypatch.setattr(RunStore, "save", kill)
+    store = RunStore(tmp_path)
+    with pytest.raises(Killed):
+        Computer(store, CPU, progress=False).compute(specs, {specs[0].data: images}, "")
+    monkeypatch.setattr(RunStore, "save", save)
+    monkeypatch.setattr("skip_paper.batched_training.BatchedTraining._step", lambda *_: pytest.fail("trained again"))
+    assert Computer(store, CPU, progress=False).compute(specs, {specs[0].data: images}, "") == 1
+    assert all(store.has(spec) for spec in specs)
 
 
-def test_errors_end_the_command_with_a_message(tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
-    assert run_all.main(["--data", str(tmp_path / "empty"), "--results", str(tmp_path / "r")]) == 1
-    assert "run_all.py: --data must be a folder with CIFAR-100" in capsys.readouterr().err
-    if not torch.cuda.is_available():
-        assert run_all.main(["--device", "cuda", "--results", str(tmp_path / "r")]) == 1
-        assert "--device cuda needs a CUDA device" in capsys.readouterr().err
+def test_groups_share_all_but_seeds_and_biases_and_fit_the_device(tmp_path):
+    computer = Computer(RunStore(tmp_path), CPU, progress=False)
+    plain = replace(SPEC, network=NetworkSpec("plain", 3, 128))
+    biased = replace(plain, network=replace(plain.network, bias_strength=0.1, bias_mean=1.0))
+    seeds = [replace(spec, seed=seed) for seed in range(4) for spec in (plain, biased)]
+    groups = computer._groups([*seeds, SPEC])
+    assert [len(group) for group in groups] == [5, 3, 1]
+    assert groups[2] == [SPEC]
 
 
-def test_smoke_preset_on_digits(tmp_path, monkeypatch, capsys):
-    """The whole command where no data and no network are at hand; the second call finds every run."""
-    monkeypatch.setattr("skip_paper.data._usual_places", list)
-    monkeypatch.setattr("skip_paper.data._download", lambda name: (_ for _ in ()).throw(OSError("no network")))
-    arguments = ["--preset", "smoke", "--results", str(tmp_path)]
-    assert run_all.main(arguments) == 0
-    for name in ("fig3", "figS3"):
-        assert (tmp_path / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
-        assert json.loads((tmp_path / f"{name}.json").read_text())["data"] == "digits (scikit-learn), not CIFAR"
-    numbers = json.loads((tmp_path / "fig3.json").read_text())["results"]["literal"]
-    assert numbers["runs"] == {"plain": 2, "residual": 2, "hyper-residual": 2}
-    assert len(numbers["quantities"]["degenerate"]["mean"]["plain"]) == 4
-    capsys.readouterr()
-    monkeypatch.setattr(run_all, "compute_run", lambda *_, **__: pytest.fail("repeated a finished run"))
-    assert run_all.main(arguments) == 0
-    assert "15 of 15 runs are finished already" in capsys.readouterr().out
+def test_groups_are_halved_where_memory_does_not_hold_them(tmp_path, monkeypatch, capsys):
+    sizes = []
 
+    def tight(specs, *_):
+        if len(specs) > 2:
+            raise torch.cuda.OutOfMemoryError
+        sizes.append(len(specs))
+        for spec in specs:
+            store.save(spec, {"diverged": np.zeros(3)})
 
-def test_help_runs_from_any_folder(tmp_path):
-    script = REPOSITORY / "examples" / "skip_paper" / "run_all.py"
-    result = subprocess.run(
-        [sys.executable, script, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
+    monkeypatch.setattr("skip_paper.compute.compute_group", tight)
+    images = load_digits()
+    store = RunStore(tmp_path)
+    specs = [replace(SPEC, data=images.fingerprint(), seed=seed) for seed in range(5)]
+    Computer(store, CPU, progress=False).compute(specs, {specs[0].data: images}, "")
+    assert sum(sizes) == 5
+    assert "The device does not hold 5 networks at once: 2 from here on" in capsys.readouterr().err
+    monkeypatch.setattr(
+        "skip_paper.compute.compute_group", lambda *_: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError)
     )
-    assert "--preset {smoke,laptop,paper}" in result.stdout
+    with pytest.raises(MemoryError, match=r"memory must hold a network of .*; it does not. Use --device cpu"):
+        Computer(store, CPU, progress=False).compute([replace(specs[0], seed=9)], {specs[0].data: images}, "")
+
+
+def test_number_of_parameters():
+    spec = replace(SPEC, network=NetworkSpec("plain", 20, 128))
+    built = spec.network.build(3072, 20, 0)
+    assert num_parameters(spec) == pytest.approx(sum(p.numel() for p in built.parameters()), rel=0.01)

@@ -1,6 +1,5 @@
-"""Figure S3: fractions from the mixture against those from exact eigenvalues, plain networks."""
+"""Points of figure S3: fractions from the mixture against exact ones, and regressions through them."""
 
-import itertools
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,38 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from hessdens import Spectrum
-from skip_paper.fits import describe_fits, fit_fractions
-from skip_paper.presets import Preset
-from skip_paper.runs import CONDITIONS, RunSpec, RunStore
-
-DEPTH, NUM_COMPONENTS = 10, 128
 # The paper's restriction: only spectra at least as degenerate as those of its large networks.
 LEAST_DEGENERATE = 0.998
 Array = NDArray[np.float64]
-
-
-def specs(preset: Preset, fingerprint: str) -> list[RunSpec]:
-    """Return all runs of the figure."""
-    size, condition = preset.figS3, CONDITIONS["literal"]
-    return [
-        RunSpec(
-            data=fingerprint,
-            num_train=size.num_train,
-            num_components=NUM_COMPONENTS,
-            architecture="plain",
-            depth=DEPTH,
-            width=size.width,
-            scaling=condition.scaling,
-            hidden_start=condition.hidden_start,
-            seed=seed,
-            measure_at=size.measure_at,
-            spectrum_examples=size.spectrum_examples,
-            num_probes=size.num_probes,
-            exact=True,
-        )
-        for seed in range(size.networks)
-    ]
 
 
 @dataclass(frozen=True)
@@ -105,21 +75,3 @@ class Points:
                 "regression": asdict(regression) if regression else None,
             }
         return result
-
-
-def collect(all_specs: list[RunSpec], store: RunStore) -> Points:
-    """Return the points of the finished runs."""
-    runs = [arrays for arrays in map(store.find, all_specs) if arrays is not None]
-    samples = np.concatenate([run["samples"] for run in runs])
-    spectra = list(itertools.chain.from_iterable(run["eigenvalues"] for run in runs))
-    fractions = fit_fractions(samples)
-    usable = np.array([bool(np.isfinite(e).all()) for e in spectra]) & np.isfinite(fractions.degenerate)
-    exact = [Spectrum(e) for e, use in zip(spectra, usable, strict=True) if use]
-    degenerate = np.array([s.fraction_degenerate() for s in exact])
-    return Points(
-        {"degenerate": degenerate, "negative": np.array([s.fraction_negative() for s in exact])},
-        {"degenerate": fractions.degenerate[usable], "negative": fractions.negative[usable]},
-        fractions.on_edge[usable],
-        degenerate >= LEAST_DEGENERATE,
-        describe_fits(fractions.fits),
-    )

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
-import numpy as np
-
-mpl.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 
-from skip_paper.figureS3 import LEAST_DEGENERATE, Points, Regression
+from skip_paper import panels
+from skip_paper.figS3_points import LEAST_DEGENERATE, Points, Regression
 
 NUM_BINS = 6
 
@@ -26,7 +24,7 @@ def draw(points: Points, caption: str, path: Path) -> None:
         ax.ticklabel_format(useOffset=False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=5, fontsize=8, frameon=False)
-    figure.supxlabel(caption, fontsize=8)
+    figure.supxlabel("\n".join(panels.wrapped(caption, 150)), fontsize=8)
     figure.savefig(path, dpi=160)
     plt.close(figure)
 

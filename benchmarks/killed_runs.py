@@ -1,0 +1,93 @@
+"""Kills the reproduction at random moments, and compares what it ends with to an uninterrupted run.
+
+    python benchmarks/killed_runs.py [--kills 20] [--only fig3,fig4]
+
+Runs ``run_all.py --preset smoke`` once without interruption; then again and again in another folder, killed by SIGKILL
+after a random time, until it ends. The results must be equal, number by number, and no finished run may be repeated.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).resolve().parent / "results" / "killed_runs.json"
+COMMAND = [sys.executable, str(REPOSITORY / "examples" / "skip_paper" / "run_all.py"), "--preset", "smoke"]
+
+
+def start(folder: Path, only: str | None) -> subprocess.Popen[bytes]:
+    command = [*COMMAND, "--results", str(folder), *(["--only", only] if only else [])]
+    environment = {**os.environ, "HESSDENS_OFFLINE": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """Return all numbers of a results folder but times."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        content = json.loads(path.read_text())
+        found[path.stem] = {key: value for key, value in content.items() if key not in ("seconds", "date")}
+    return found
+
+
+def finished(folder: Path) -> dict[str, int]:
+    """Return the finished runs of a folder, with the times of their files."""
+    runs = (folder / "runs").glob("*.npz")
+    return {path.name: path.stat().st_mtime_ns for path in runs if ".partial" not in path.name and path.name[0] != "."}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--only")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as name:
+        whole, killed = Path(name) / "whole", Path(name) / "killed"
+        begin = time.monotonic()
+        if start(whole, options.only).wait():
+            sys.exit("The uninterrupted run failed: run it by hand.")
+        seconds = time.monotonic() - begin
+        kept: dict[str, int] = {}
+        repeated = kills = 0
+        while True:
+            process = start(killed, options.only)
+            # A start takes some seconds; the later kills of a long list come when all runs are there.
+            wait = rng.uniform(4, 4 + 2 * seconds / options.kills) if kills < options.kills else None
+            try:
+                process.wait(wait)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                kills += 1
+            else:
+                if kills >= options.kills:
+                    break
+                killed = killed.with_name(f"{killed.name}_")  # it ended before the kill: begin anew
+                kept = {}
+                continue
+            now = finished(killed)
+            repeated += sum(now.get(key) != value for key, value in kept.items())
+            kept = now
+        equal = results(killed) == results(whole)
+    content = {
+        "date": date.today().isoformat(), "kills": kills, "seconds_uninterrupted": round(seconds, 1),
+        "finished_runs_repeated": repeated, "results_equal": equal,
+    }  # fmt: skip
+    print(json.dumps(content))
+    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+    sys.exit(not equal or repeated > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""The whole command on the embedded digits: figures, report, resumption, and bad input."""
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from skip_paper import figS3_points, report, run_all
+from skip_paper.best_and_worst import chosen_seeds
+from skip_paper.data import REPOSITORY, load_digits
+from skip_paper.experiment import CONDITIONS, Setting
+from skip_paper.fits import fit_fractions, mean_and_error
+from skip_paper.presets import PRESETS
+from skip_paper.runs import RunStore
+
+from hessdens import SkewNormalMixture
+
+DIGITS = "digits (scikit-learn), not CIFAR"
+SCRIPT = REPOSITORY / "examples" / "skip_paper" / "run_all.py"
+
+
+@pytest.fixture
+def no_data(monkeypatch):
+    monkeypatch.setattr("skip_paper.data.usual_places", list)
+    monkeypatch.setenv("HESSDENS_OFFLINE", "1")
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The whole command where no data and no network are at hand."""
+    folder = tmp_path_factory.mktemp("smoke")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skip_paper.data.usual_places", list)
+        patch.setenv("HESSDENS_OFFLINE", "1")
+        names = ",".join([*run_all.FIGURES, "conditions"])
+        assert run_all.main(["--preset", "smoke", "--results", str(folder), "--only", names]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("name", [*run_all.FIGURES, "conditions"])
+def test_every_figure_says_what_it_shows(smoke, name):
+    assert (smoke / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+    content = json.loads((smoke / f"{name}.json").read_text())
+    assert content["preset"] == "smoke"
+    if name not in run_all.THEORY:
+        assert "digits (scikit-learn)" in content["caption"]
+        assert content["verdicts"]
+        for verdicts in content["verdicts"].values():
+            assert {v["decision"] for v in verdicts} <= {"reproduced", "not reproduced", "not decided"}
+
+
+class Reader(HTMLParser):
+    """Counts tags, and keeps the text."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.text, self.sources = Counter(), [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags[tag] += 1
+        self.sources += [value[:22] for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_report_holds_all_figures_and_claims(smoke):
+    reader = Reader()
+    reader.feed((smoke / "report.html").read_text())
+    contents = [json.loads((smoke / f"{name}.json").read_text()) for name in [*run_all.FIGURES, "conditions"]]
+    verdicts = [v for content in contents for group in content["verdicts"].values() for v in group]
+    assert reader.tags["img"] == len(contents)
+    assert reader.tags["tr"] == len(verdicts) + sum(len(content["verdicts"]) for content in contents)
+    assert all(source.startswith(("data:image/png;base64,", "#")) for source in reader.sources)
+    text = "".join(reader.text)
+    assert "Not CIFAR: these results do not reproduce the paper" in text
+    main = [v["decision"] for c in contents[:-1] for group in c["verdicts"].values() for v in group]
+    assert f"{main.count('reproduced')} reproduced, {main.count('not reproduced')} not reproduced" in text
+    plain = (smoke / "report.md").read_text()
+    assert plain.count("![fig") == len(run_all.FIGURES)
+    for verdict in verdicts:
+        assert report.cells(verdict)[0] in plain
+
+
+@pytest.mark.usefixtures("no_data")
+def test_finished_runs_are_not_repeated(smoke, monkeypatch, capsys):
+    before = {path.name: path.stat().st_mtime_ns for path in (smoke / "runs").glob("*.npz")}
+    monkeypatch.setattr("skip_paper.compute.compute_group", lambda *_: pytest.fail("repeated a finished run"))
+    arguments = ["--preset", "smoke", "--results", str(smoke), "--only", "fig3,fig4,figS2"]
+    assert run_all.main(arguments) == 0
+    assert run_all.main([*arguments, "--plot-only"]) == 0
+    assert before == {path.name: path.stat().st_mtime_ns for path in (smoke / "runs").glob("*.npz")}
+    capsys.readouterr()
+    assert run_all.main([*arguments, "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[1:5]] == [
+        ["fig3", "literal"], ["fig3", "balanced"], ["fig4", "literal"], ["figS2", "literal"],
+    ]  # fmt: skip
+    assert all(line.split()[3] == "0" for line in lines[1:5])
+
+
+@pytest.mark.usefixtures("no_data")
+def test_list_projects_what_is_missing(tmp_path, capsys):
+    assert run_all.main(["--preset", "smoke", "--results", str(tmp_path), "--only", "fig3,figS1", "--list"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[2:4] for line in lines[1:4]] == [["9", "9"], ["9", "9"], ["6", "6"]]
+    assert not list((tmp_path / "runs").glob("*.npz"))
+
+
+@pytest.mark.usefixtures("no_data")
+def test_plots_of_missing_runs_are_left_out(tmp_path, capsys):
+    assert run_all.main(["--preset", "smoke", "--results", str(tmp_path), "--only", "fig4", "--plot-only"]) == 0
+    assert "fig4: its runs are not all finished, so it is not drawn" in capsys.readouterr().out
+    assert not (tmp_path / "fig4.png").exists()
+
+
+@pytest.mark.usefixtures("no_data")
+def test_best_and_worst_are_by_mean_accuracy(smoke):
+    size = PRESETS["smoke"].sizes["fig4"]
+    setting = Setting(size, CONDITIONS["literal"], RunStore(smoke / "runs"), lambda name: load_digits())
+    best, worst = chosen_seeds(setting, "cifar100", None)
+    from skip_paper.best_and_worst import _specs
+
+    means = [setting.store.find(s)["train_accuracy"][1:].mean() for s in _specs(setting, "cifar100", None, None)]
+    assert min(means[seed] for seed in best) >= max(means[seed] for seed in worst)
+    assert len(best) == len(worst) == size.chosen
+
+
+def _results(folder):
+    numbers = {}
+    for path in sorted(folder.glob("*.json")):
+        content = json.loads(path.read_text())
+        numbers[path.stem] = {key: content[key] for key in ("verdicts", "numbers", "caption", "diverged_runs")}
+    return numbers
+
+
+def test_killed_command_ends_with_the_same_results(tmp_path):
+    """SIGKILL at random moments of a run with two stages; `benchmarks/killed_runs.py` does so for the whole preset."""
+    environment = {**os.environ, "HESSDENS_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    places = {"HESSDENS_DATA": ""}
+    code = (
+        "import sys; from skip_paper import data, run_all; data.usual_places = list; "
+        "sys.exit(run_all.main(sys.argv[1:]))"
+    )
+    arguments = ["--preset", "smoke", "--only", "fig4", "--results"]
+
+    def start(folder):
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *arguments, str(folder)],
+            env={**environment, **places, "PYTHONPATH": str(SCRIPT.parents[1])},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    whole = start(tmp_path / "whole")
+    begin = time.monotonic()
+    assert whole.wait() == 0
+    seconds = time.monotonic() - begin
+    rng = np.random.default_rng(0)
+    finished: set[str] = set()
+    for _ in range(3):
+        process = start(tmp_path / "killed")
+        time.sleep(rng.uniform(0.5, 1) * seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kept = {path.name for path in (tmp_path / "killed" / "runs").glob("*.npz") if "partial" not in path.name}
+        assert finished <= kept
+        finished = kept
+    assert start(tmp_path / "killed").wait() == 0
+    assert _results(tmp_path / "killed") == _results(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("no_data")
+def test_full_disk(tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("skip_paper.compute.compute_group", full)
+    assert run_all.main(["--preset", "smoke", "--only", "fig3", "--results", str(tmp_path)]) == 1
+    assert "the disk is full. What is written is whole: make room, and the same command" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_data")
+def test_interruption(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("skip_paper.compute.compute_group", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert run_all.main(["--preset", "smoke", "--only", "fig3", "--results", str(tmp_path)]) == 130
+    assert "Interrupted. Finished runs are kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "huge"], "invalid choice: 'huge' .choose from"),
+        (["--only", "fig9"], "figures must be of fig3, fig1, .*conditions; got 'fig9'"),
+        (["--device", "tpu"], "invalid choice: 'tpu'"),
+        (["--condition", "wild"], "invalid choice: 'wild' .choose from"),
+    ],
+)
+def test_unknown_choices_list_the_known(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        run_all.main(arguments)
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_errors_end_the_command_with_a_message(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run_all.main(["--data", str(tmp_path / "empty"), "--results", str(tmp_path / "r")]) == 1
+    assert "run_all.py: --data must be a folder with CIFAR-100" in capsys.readouterr().err
+    if not torch.cuda.is_available():
+        assert run_all.main(["--device", "cuda", "--results", str(tmp_path / "r")]) == 1
+        assert "--device cuda needs a CUDA device" in capsys.readouterr().err
+
+
+def test_help_runs_from_any_folder(tmp_path):
+    result = subprocess.run(
+        [sys.executable, SCRIPT, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "--preset {smoke,laptop,paper}" in result.stdout
+
+
+def test_presets_differ_in_numbers_only():
+    assert {frozenset(preset.sizes) for preset in PRESETS.values()} == {frozenset(PRESETS["paper"].sizes)}
+    paper = PRESETS["paper"].sizes
+    assert (paper["fig3"].runs, paper["fig3"].epochs, paper["fig3"].depth, paper["fig3"].width) == (50, 100, 20, 128)
+    assert (paper["fig4"].runs, paper["fig4"].chosen, paper["fig4"].depth) == (100, 10, 30)
+    assert (paper["figS2"].runs, paper["figS2"].chosen, paper["figS2"].epochs) == (400, 40, 150)
+    assert (paper["fig7"].runs, paper["figS1"].runs, paper["figS6"].runs) == (10, 4, 16)
+    assert paper["figS3"].width == 32
+
+
+def test_fractions_of_moments_without_a_fit():
+    mixture = SkewNormalMixture(1e-4, 1.0, 10.0, 0.0)
+    samples = np.stack([np.tile(mixture.moments(4), (3, 1)), np.full((3, 4), np.nan), np.zeros((3, 4))])
+    fractions = fit_fractions(samples)
+    assert fractions.degenerate[0] == pytest.approx(mixture.fraction_degenerate(), abs=2e-5)
+    assert np.isnan(fractions.degenerate[1:]).all()
+    assert fractions.fits[1] is None
+
+
+def test_mean_and_standard_error_skip_missing_runs():
+    mean, error = mean_and_error(np.array([[1.0, np.nan], [2.0, 5.0], [3.0, 7.0]]))
+    np.testing.assert_allclose(mean, [2, 6])
+    np.testing.assert_allclose(error, [1 / np.sqrt(3), 1])
+
+
+def test_regression_band_against_a_prediction_by_hand():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0.998, 1, 20)
+    y = 0.5 * x + 0.4 + 1e-4 * rng.standard_normal(20)
+    everything = np.ones(20, dtype=bool)
+    points = figS3_points.Points({"degenerate": x}, {"degenerate": y}, ~everything, everything)
+    regression = points.regression("degenerate")
+    design = np.column_stack([np.ones(20), x])
+    coefficients, residual, *_ = np.linalg.lstsq(design, y, rcond=None)
+    at = np.array([1.0, 0.9985])
+    line, half = regression.band(np.array([0.9985]))
+    variance = residual[0] / 18 * at @ np.linalg.inv(design.T @ design) @ at
+    assert line[0] == pytest.approx(coefficients @ at)
+    assert half[0] == pytest.approx(stats.t.ppf(0.975, 18) * np.sqrt(variance), rel=1e-4)
+    few = figS3_points.Points({"degenerate": x}, {"degenerate": y}, ~everything, np.arange(20) < 2)
+    assert few.regression("degenerate") is None
