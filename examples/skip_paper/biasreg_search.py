@@ -1,8 +1,9 @@
 """Random search of BiasReg's hyperparameters: ``python examples/skip_paper/biasreg_search.py --help``.
 
 The paper found mu = 0.51, sigma = 0.96 on CIFAR-10 and mu = 0.91, sigma = 0.03 on CIFAR-100 by random search (Bergstra
-& Bengio 2012), and states neither the ranges nor lambda. Here mu and sigma are uniform on [0, 1], lambda is log-uniform
-on [1e-6, 1e-1], and trials are ranked by their mean training accuracy, as in the paper's figures.
+& Bengio 2012), and states neither the ranges nor lambda. Here mu and sigma are uniform on [0, 1] (or the paper's, with
+--targets paper), lambda is log-uniform on [1e-6, 1e-1], and trials are ranked by their mean training accuracy, as in
+the paper's figures.
 """
 
 import argparse
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from skip_paper.compute import Computer
 from skip_paper.data import load_images
 from skip_paper.experiment import CONDITIONS, Setting
+from skip_paper.models import BIAS_TARGETS
 from skip_paper.networks import NetworkSpec
 from skip_paper.presets import Size
 from skip_paper.report import write_whole
@@ -26,12 +28,16 @@ from skip_paper.runs import RunSpec, RunStore
 LAMBDA = (1e-6, 1e-1)
 
 
-def trials(setting: Setting, data: str, count: int, seed: int) -> list[RunSpec]:
-    """Return one run a trial; trial i depends on the seed and i alone."""
+def trials(
+    setting: Setting, data: str, count: int, seed: int, targets: tuple[float, float] | None = None
+) -> list[RunSpec]:
+    """Return one run a trial; trial i depends on the seed and i alone. ``targets``: a mu and sigma for all trials."""
     size, found = setting.size, []
     for trial in range(count):
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(trial,)))
         mean, scale = (float(value) for value in rng.uniform(0, 1, 2))
+        if targets is not None:
+            mean, scale = targets
         strength = float(np.exp(rng.uniform(*np.log(LAMBDA))))
         start = setting.condition.hidden_start
         network = NetworkSpec(
@@ -46,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-set", default="cifar100", choices=("cifar100", "cifar10"))
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the data set")
+    parser.add_argument("--targets", default="random", choices=("random", "paper"), help="mu and sigma of the trials")
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--images", type=int, default=25_000, help="before mirroring")
@@ -62,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     store = RunStore(options.results / "runs")
     size = Size(1, options.epochs, options.images, depth=options.depth, width=options.width)
     setting = Setting(size, CONDITIONS[options.condition], store, lambda name: images)
-    specs = trials(setting, options.data_set, options.trials, options.seed)
+    targets = BIAS_TARGETS[options.data_set] if options.targets == "paper" else None
+    specs = trials(setting, options.data_set, options.trials, options.seed, targets)
     Computer(store, choose_device(options.device)).compute(specs, {specs[0].data: images}, "biasreg_search")
     rows = []
     for spec in specs:
@@ -79,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{images.title}: mean training accuracy over {options.epochs} epochs, condition {options.condition}")
     for row in rows[:10]:
         print(f"  mu {row['mu']:.2f}  sigma {row['sigma']:.2f}  lambda {row['lambda']:.1e}  {row['train_accuracy']}")
-    path = options.results / f"biasreg_{options.data_set}_{options.condition}.json"
+    path = options.results / f"biasreg_{options.data_set}_{options.condition}_{options.targets}.json"
     write_whole(path, json.dumps({"data": images.title, "epochs": options.epochs, "trials": rows}, indent=1) + "\n")
     return 0
 

@@ -179,6 +179,7 @@ def usual_places() -> list[Path]:
         REPOSITORY / "data",
         REPOSITORY.parent / "data",
         REPOSITORY.parent / "shared" / "data",
+        Path("/usr/share/datasets"),  # of Debian's packages
     ]
     return [*places, cache_folder()]
 
