@@ -44,8 +44,8 @@ def measure(name: str, device: str, repeats: int) -> dict[str, Any]:
     depth, width, components, counts, steps = CASES[name]
     count = counts[device]
     images = load_images("cifar100")
-    prepared = prepare(images, num_components=components)
-    inputs, targets = (part.to(device) for part in prepared.train)
+    prepared = prepare(images, num_components=components, device=device)
+    inputs, targets = prepared.train
 
     def network(seed: int) -> SkipNetwork:
         classes = images.num_classes

@@ -1,6 +1,6 @@
 """Training of many networks of one specification as one program: a step is one batch of matrix products for all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from skip_paper.stacked import StackedNetworks
 from skip_paper.training import BATCH_SIZE, LEARNING_RATE, BiasPenalty, orders
+
+EAGER_STEPS = 2
 
 
 class BatchedTraining:
@@ -30,6 +32,11 @@ class BatchedTraining:
         R penalties on biases, or None.
     batch_size, learning_rate
         Of each network.
+
+    Notes
+    -----
+    On CUDA the third step is recorded as a graph, and later ones replay it: one launch a step, where small networks
+    would wait for hundreds.
     """
 
     def __init__(
@@ -49,7 +56,9 @@ class BatchedTraining:
         self.batch_size = min(batch_size, len(inputs))
         self.steps_an_epoch = len(inputs) // self.batch_size
         self.steps = 0
-        self.optimizer = torch.optim.Adam(networks.parameters.values(), lr=learning_rate, fused=True)
+        on_cuda = inputs.device.type == "cuda"
+        self.optimizer = torch.optim.Adam(networks.parameters.values(), lr=learning_rate, fused=True, capturable=on_cuda)
+        self._graph = RecordedStep(self._step) if on_cuda else None
         self.finite = torch.ones(len(networks), dtype=torch.bool, device=inputs.device)
         self._orders = [orders(seed, len(inputs)) for seed in self.seeds]
         self._order = torch.empty(0)
@@ -58,8 +67,9 @@ class BatchedTraining:
 
     def run(self, steps: int) -> None:
         """Go on to this number of steps."""
+        step = self._step if self._graph is None else self._graph
         while self.steps < steps:
-            self._step(self._examples())
+            step(self._examples())
             self.steps += 1
 
     def _examples(self) -> Tensor:
@@ -100,6 +110,8 @@ class BatchedTraining:
     @torch.no_grad()
     def restore(self, states: Sequence[dict[str, np.ndarray[Any, Any]]]) -> None:
         """Go on from states of the same number of steps."""
+        if self._graph is not None:
+            self._graph = RecordedStep(self._step)  # the old one works on the moments that are replaced
         self.steps = int(states[0]["steps"])
         device = self.inputs.device
 
@@ -116,6 +128,45 @@ class BatchedTraining:
                     **{key: stacked(f"{key} {name}") for key in ("exp_avg", "exp_avg_sq")},
                 }
         self.finite = stacked("finite")
+
+
+class RecordedStep:
+    """A training step on CUDA: eager a few times, which allocates what it needs, then recorded once and replayed."""
+
+    def __init__(self, step: Callable[[Tensor], None]) -> None:
+        self._step = step
+        self._eager = 0
+        self._examples = torch.empty(0)
+        self._replay: Callable[[], None] | None = None
+
+    def __call__(self, examples: Tensor) -> None:
+        """Take one step on these examples, always of one shape."""
+        if self._replay is None and self._eager < EAGER_STEPS:
+            self._eager += 1
+            _on_side_stream(lambda: self._step(examples))
+            return
+        if self._replay is None:
+            self._examples = examples.clone()
+            self._replay = _record(lambda: self._step(self._examples))
+        self._examples.copy_(examples)
+        self._replay()
+
+
+def _on_side_stream(work: Callable[[], None]) -> None:
+    """Do work on a stream that is not the default one, as the recording will."""
+    stream, current = torch.cuda.Stream(), torch.cuda.current_stream()
+    stream.wait_stream(current)
+    with torch.cuda.stream(stream):
+        work()
+    current.wait_stream(stream)
+
+
+def _record(work: Callable[[], None]) -> Callable[[], None]:
+    """Record kernels without running them; return what runs them."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    return graph.replay
 
 
 class _Penalty:

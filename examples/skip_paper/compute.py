@@ -20,10 +20,10 @@ from skip_paper.spectra import empty_spectrum, measure_spectrum
 from skip_paper.stacked import StackedNetworks
 
 SECONDS_BETWEEN_STATES = 60.0
-# Hidden units of all networks of a group. On two cores, 20x128 networks gain 1.3 from four at once, and less from
-# eight; 10x16 networks gain up to forty. A GPU takes what its memory holds.
 # An exact spectrum of N parameters in units of a gradient of an example and parameter, over N cubed.
 EXACT_WORK = 0.5
+# Hidden units of all networks of a group. On two cores, 20x128 networks gain 1.3 from four at once, and less from
+# eight; 10x16 networks gain up to forty. A GPU takes what its memory holds.
 UNITS = {"cpu": 640, "cuda": 100 * 128}
 
 
@@ -91,11 +91,10 @@ class Computer:
         key = (spec.data, spec.scaling, spec.num_train, spec.num_components)
         if key not in self._prepared:
             self._prepared.clear()  # the data set before makes room
-            examples = prepare(
-                images, scaling=spec.scaling, num_train=spec.num_train, num_components=spec.num_components
-            )
-            train, test = ((x.to(self.device), y.to(self.device)) for x, y in (examples.train, examples.test))
-            self._prepared[key] = Examples(train, test)
+            self._prepared[key] = prepare(
+                images, scaling=spec.scaling, num_train=spec.num_train, num_components=spec.num_components,
+                device=self.device,
+            )  # fmt: skip
         return self._prepared[key]
 
 
@@ -212,7 +211,7 @@ def _kind(spec: RunSpec) -> RunSpec:
 
 
 def work(spec: RunSpec) -> float:
-    """Return what a run costs, in example-gradients x parameters: `Throughput` says how long one takes."""
+    """Return what a run costs, in example-gradients x parameters: `projection` says how long one takes."""
     size = num_parameters(spec)
     measured = len(spec.spectrum.at) * spectrum_work(spec, size) if spec.spectrum is not None else 0.0
     return spec.measure_at[-1] * step_work(spec) + measured

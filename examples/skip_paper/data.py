@@ -107,8 +107,9 @@ def load_digits() -> Images:
 
 
 def prepare(
-    images: Images, *, scaling: Scaling = "centred", num_train: int | None = None, num_components: int | None = None
-) -> Examples:
+    images: Images, *, scaling: Scaling = "centred", num_train: int | None = None, num_components: int | None = None,
+    device: torch.device | str = "cpu",
+) -> Examples:  # fmt: skip
     """Return network inputs: pixels in [0, 1], scaled, training images doubled by mirror images.
 
     Parameters
@@ -122,11 +123,13 @@ def prepare(
         Use only the first so many training images (before mirroring).
     num_components
         Project to so many principal components of the training images (at most the number of pixels).
+    device
+        Where the inputs are to lie. Bytes are sent there: scaling and mirroring are done on it.
     """
-    pixels, labels = (part[:num_train] for part in images.train)
-    train = torch.from_numpy(pixels).float() / 255
+    pixels, labels = (torch.from_numpy(part[:num_train]).to(device) for part in images.train)
+    train = pixels.float() / 255
     train = torch.cat([train, train.reshape(-1, *images.shape).flip(-1).flatten(start_dim=1)])
-    test = torch.from_numpy(images.test[0]).float() / 255
+    test = torch.from_numpy(images.test[0]).to(device).float() / 255
     if scaling != "unit":
         mean = train.mean(dim=0)
         train -= mean
@@ -138,8 +141,7 @@ def prepare(
     if num_components is not None:
         basis = principal_components(train, min(num_components, train.shape[1]))
         train, test = train @ basis, test @ basis
-    classes = torch.from_numpy(labels)
-    return Examples((train, torch.cat([classes, classes])), (test, torch.from_numpy(images.test[1])))
+    return Examples((train, torch.cat([labels, labels])), (test, torch.from_numpy(images.test[1]).to(device)))
 
 
 def principal_components(rows: Tensor, count: int) -> Tensor:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from skip_paper.batched_training import BatchedTraining
+from skip_paper import batched_training
+from skip_paper.batched_training import BatchedTraining, RecordedStep
 from skip_paper.networks import NetworkSpec
 from skip_paper.stacked import StackedNetworks
 from skip_paper.training import train
@@ -100,6 +101,46 @@ def test_training_goes_on_from_a_state(kind):
     for one, other in zip(resumed.state(), whole.state(), strict=True):
         for name, values in other.items():
             np.testing.assert_array_equal(one[name], values)
+
+
+@pytest.mark.parametrize("kind", ["plain", "biases and normalisation"])
+def test_recorded_steps_see_new_examples_and_restored_states(kind, monkeypatch):
+    """Without a CUDA device, the recording is stood in for by a function that repeats the work on the same memory."""
+    recorded = []
+    monkeypatch.setattr(batched_training, "_on_side_stream", lambda work: work())
+    monkeypatch.setattr(batched_training, "_record", lambda work: recorded.append(work) or work)
+    eager, graphed = (together(KINDS[kind], SEEDS, torch.float64) for _ in range(2))
+    graphed._graph = RecordedStep(graphed._step)
+    for training in (eager, graphed):
+        training.run(5)
+        state = training.state()
+        training.run(7)
+        training.restore(state)
+        training.run(11)
+    assert len(recorded) == 2
+    for one, other in zip(graphed.state(), eager.state(), strict=True):
+        for name, values in other.items():
+            np.testing.assert_array_equal(one[name], values)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("kind", KINDS)
+def test_recorded_steps_on_cuda_are_those_of_the_cpu(kind):
+    spec = KINDS[kind]
+    penalties = [spec.penalty(seed) for seed in SEEDS] if spec.bias_strength else None
+    states = []
+    for device in ("cpu", "cuda"):
+        stacked = StackedNetworks([network.to(device) for network in networks(spec, SEEDS, torch.float64)])
+        x, y = (part.to(device) for part in examples(torch.float64))
+        training = BatchedTraining(stacked, x, y, seeds=SEEDS, penalties=penalties, batch_size=40)
+        training.run(30)
+        training.restore(training.state())
+        training.run(50)
+        states.append(training.state())
+    for one, other in zip(*states, strict=True):
+        for name, values in other.items():
+            np.testing.assert_allclose(one[name], values, rtol=1e-7, atol=1e-10)
 
 
 def test_a_run_that_diverges_does_not_spoil_the_others():

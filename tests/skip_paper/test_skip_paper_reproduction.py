@@ -89,7 +89,7 @@ def test_report_holds_all_figures_and_claims(smoke):
     plain = (smoke / "report.md").read_text()
     assert plain.count("![fig") == len(run_all.FIGURES)
     for verdict in verdicts:
-        assert report.cells(verdict)[0] in plain
+        assert report.markdown_table([verdict])[-1] in plain
 
 
 @pytest.mark.usefixtures("no_data")
