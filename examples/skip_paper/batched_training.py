@@ -57,7 +57,9 @@ class BatchedTraining:
         self.steps_an_epoch = len(inputs) // self.batch_size
         self.steps = 0
         on_cuda = inputs.device.type == "cuda"
-        self.optimizer = torch.optim.Adam(networks.parameters.values(), lr=learning_rate, fused=True, capturable=on_cuda)
+        self.optimizer = torch.optim.Adam(
+            networks.parameters.values(), lr=learning_rate, fused=True, capturable=on_cuda
+        )
         self._graph = RecordedStep(self._step) if on_cuda else None
         self.finite = torch.ones(len(networks), dtype=torch.bool, device=inputs.device)
         self._orders = [orders(seed, len(inputs)) for seed in self.seeds]

@@ -126,28 +126,59 @@ def _run(options: argparse.Namespace) -> None:
         if name not in THEORY
     }
     if options.list:
-        project({n: [(s, FIGURES.get(n) or STUDIES[n]) for s in group] for n, group in settings.items()}, device)
+        project({n: [(s, _module(n)) for s in group] for n, group in settings.items()}, device)
         return
     computer = Computer(store, device)
+    reporter = _Reporter(options.results, preset.name, device)
     for name in options.only:
-        begin = time.monotonic()
-        module = FIGURES.get(name) or STUDIES[name]
-        path = options.results / f"{name}.png"
+        reporter.begin()
         if name in THEORY:
-            found = _theory(name, module, path)
+            reporter.report(name, *_theory(name, options.results / f"{name}.png"))
+        elif not options.plot_only:
+            for count, setting in enumerate(settings[name], 1):
+                for specs in _module(name).stages(setting):
+                    computer.compute(specs, _by_fingerprint(specs, name, load), f"{name} {setting.condition.name}")
+                # A figure is drawn after each condition: the first is there in half the time.
+                reporter.finish(name, settings[name][:count])
+        elif _complete(_module(name), settings[name]):
+            reporter.finish(name, settings[name])
         else:
-            if not options.plot_only:
-                for setting in settings[name]:
-                    for specs in module.stages(setting):
-                        computer.compute(specs, _by_fingerprint(specs, name, load), f"{name} {setting.condition.name}")
-            elif not _complete(module, settings[name]):
-                print(f"{name}: its runs are not all finished, so it is not drawn.")
-                continue
-            found = module.finish(settings[name], path)
-        title = THEORY[name][0] if name in THEORY else module.TITLE
-        save_outcome(options.results, name, title, preset.name, found, time.monotonic() - begin, environment(device))
-        write_report(options.results, [*FIGURES, *STUDIES], preset.name)
-        _print_verdicts(name, found)
+            print(f"{name}: its runs are not all finished, so it is not drawn.")
+            continue
+        reporter.print_verdicts(name)
+
+
+class _Reporter:
+    """Draws figures, and writes what they show and the report."""
+
+    def __init__(self, folder: Path, preset: str, device: torch.device) -> None:
+        self.folder, self.preset, self.environment = folder, preset, environment(device)
+
+    def begin(self) -> None:
+        """Begin to count the time of an experiment."""
+        self.start = time.monotonic()
+
+    def finish(self, name: str, settings: list[Setting]) -> None:
+        """Draw and report an experiment from its finished runs."""
+        module = _module(name)
+        self.report(name, module.TITLE, module.finish(settings, self.folder / f"{name}.png"))
+
+    def report(self, name: str, title: str, found: Outcome) -> None:
+        """Write what an experiment has shown, and the report."""
+        self.found = found
+        seconds = time.monotonic() - self.start
+        save_outcome(self.folder, name, title, self.preset, found, seconds, self.environment)
+        write_report(self.folder, [*FIGURES, *STUDIES], self.preset)
+
+    def print_verdicts(self, name: str) -> None:
+        """Print the verdicts of the latest report."""
+        for condition, verdicts in self.found.verdicts.items():
+            for verdict in verdicts:
+                print(f"{name}{' ' + condition if condition else ''}: {verdict.claim}: {verdict.decision}")
+
+
+def _module(name: str) -> ModuleType:
+    return FIGURES.get(name) or STUDIES[name]
 
 
 def choose_device(name: str) -> torch.device:
@@ -162,14 +193,16 @@ def _conditions(name: str, preset: Preset, options: argparse.Namespace) -> list[
     return list(CONDITIONS.values()) if chosen == "both" else [CONDITIONS[chosen]]
 
 
-def _theory(name: str, module: ModuleType, path: Path) -> Outcome:
-    caption = THEORY[name][1]
+def _theory(name: str, path: Path) -> tuple[str, Outcome]:
+    """Draw what needs no trained networks; return title and outcome."""
+    module = _module(name)
+    title, caption = THEORY[name]
     if name == "fig1":
         module.draw(path)
-        return Outcome({}, {}, caption)
+        return title, Outcome({}, {}, caption)
     result = module.compute()
     module.draw(result, path, caption)
-    return Outcome({}, {"": module.verdicts(result)}, caption)
+    return title, Outcome({}, {"": module.verdicts(result)}, caption)
 
 
 def _by_fingerprint(specs: list[RunSpec], name: str, load: Callable[[str], Images]) -> dict[str, Images]:
@@ -186,12 +219,6 @@ def _by_fingerprint(specs: list[RunSpec], name: str, load: Callable[[str], Image
 def _complete(module: ModuleType, settings: list[Setting]) -> bool:
     """Return whether all runs of an experiment are finished. A later stage is looked at once the earlier are there."""
     return all(setting.store.has(spec) for setting in settings for specs in module.stages(setting) for spec in specs)
-
-
-def _print_verdicts(name: str, found: Outcome) -> None:
-    for condition, verdicts in found.verdicts.items():
-        for verdict in verdicts:
-            print(f"{name}{' ' + condition if condition else ''}: {verdict.claim}: {verdict.decision}")
 
 
 if __name__ == "__main__":
