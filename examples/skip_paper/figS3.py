@@ -25,14 +25,13 @@ def stages(setting: Setting) -> Iterator[list[RunSpec]]:
 
 
 def finish(settings: list[Setting], path: Path) -> Outcome:
-    """Draw the figure from finished runs of the first condition, and return what they show."""
-    setting = settings[0]
-    points = collect(setting)
-    epochs = ", ".join(f"{epoch:g}" for epoch in setting.size.spectrum_epochs)
-    caption = f"{caption_of(setting)}; after {epochs} epochs; inputs: {NUM_COMPONENTS} principal components"
-    figS3_plot.draw(points, caption, path)
-    name = setting.condition.name
-    return Outcome({name: points.summary()}, {name: judge(points)}, caption)
+    """Draw the figure from finished runs, and return what they show."""
+    points = {s.condition.name: collect(s) for s in settings}
+    epochs = ", ".join(f"{epoch:g}" for epoch in settings[0].size.spectrum_epochs)
+    caption = f"{caption_of(settings[0])}; after {epochs} epochs; inputs: {NUM_COMPONENTS} principal components"
+    figS3_plot.draw({s.condition.words: points[s.condition.name] for s in settings}, caption, path)
+    numbers = {name: found.summary() for name, found in points.items()}
+    return Outcome(numbers, {name: judge(found) for name, found in points.items()}, caption)
 
 
 def judge(points: Points) -> list[Verdict]:

@@ -12,17 +12,21 @@ from skip_paper.figS3_points import LEAST_DEGENERATE, Points, Regression
 NUM_BINS = 6
 
 
-def draw(points: Points, caption: str, path: Path) -> None:
-    """Write panels (a) degenerate and (b) negative eigenvalues."""
-    figure, axes = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
-    for letter, ax, quantity in zip("ab", axes, points.actual, strict=True):
-        _draw_panel(ax, points, quantity)
+def draw(rows: dict[str, Points], caption: str, path: Path) -> None:
+    """Write panels (a) degenerate and (b) negative eigenvalues, a row a condition."""
+    figure, all_axes = plt.subplots(len(rows), 2, figsize=(10, 5 * len(rows)), layout="constrained", squeeze=False)
+    for axes, (words, points) in zip(all_axes, rows.items(), strict=True):
+        for ax, quantity in zip(axes, points.actual, strict=True):
+            _draw_panel(ax, points, quantity)
+            ax.set_title(f"{quantity} eigenvalues (%)")
+            ax.set_xlabel("actual")
+            ax.set_ylabel("estimated by the mixture")
+            ax.ticklabel_format(useOffset=False)
+        if len(rows) > 1:
+            panels.name_row(axes[0], words)
+    for letter, ax in zip("ab", all_axes[0], strict=True):
         ax.set_title(letter, loc="left", fontweight="bold")
-        ax.set_title(f"{quantity} eigenvalues (%)")
-        ax.set_xlabel("actual")
-        ax.set_ylabel("estimated by the mixture")
-        ax.ticklabel_format(useOffset=False)
-    handles, labels = axes[0].get_legend_handles_labels()
+    handles, labels = all_axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=5, fontsize=8, frameon=False)
     figure.supxlabel("\n".join(panels.wrapped(caption, 150)), fontsize=8)
     figure.savefig(path, dpi=160)

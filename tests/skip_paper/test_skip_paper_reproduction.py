@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import stats
 from skip_paper import figS3_points, report, run_all
 from skip_paper.best_and_worst import chosen_seeds
@@ -107,6 +109,20 @@ def test_finished_runs_are_not_repeated(smoke, monkeypatch, capsys):
         ["fig3", "literal"], ["fig3", "balanced"], ["fig4", "literal"], ["figS2", "literal"],
     ]  # fmt: skip
     assert all(line.split()[3] == "0" for line in lines[1:5])
+
+
+@pytest.mark.usefixtures("no_data")
+def test_both_conditions_are_drawn_and_judged(smoke, tmp_path):
+    shutil.copytree(smoke / "runs", tmp_path / "runs")
+    names = ["fig6", "figS1", "figS3", "figS6"]
+    arguments = ["--preset", "smoke", "--results", str(tmp_path), "--condition", "both", "--only", ",".join(names)]
+    assert run_all.main(arguments) == 0
+    for name in names:
+        content = json.loads((tmp_path / f"{name}.json").read_text())
+        assert list(content["verdicts"]) == list(content["numbers"]) == ["literal", "balanced"]
+        assert all(content["verdicts"].values())
+        one = Image.open(smoke / f"{name}.png")
+        assert Image.open(tmp_path / f"{name}.png").height > 1.5 * one.height
 
 
 @pytest.mark.usefixtures("no_data")
