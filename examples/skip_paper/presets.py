@@ -79,15 +79,15 @@ def _laptop() -> Preset:
     deep = Size(3, 3, SOME, spectrum_epochs=(1, 2, 3), spectrum_examples=1_000, probes=4)
     small = Size(4, 10, None, depth=10, width=16, spectrum_epochs=(1, 10), spectrum_examples=1_000, probes=0)
     sizes = {
-        "fig3": Size(3, 3, None, depth=20, spectrum_epochs=(1, 2, 3), probes=8, products=60),
+        "fig3": replace(deep, num_train=None, depth=20, probes=8, products=60),
         "fig5": deep,
         "fig4": replace(deep, runs=20, chosen=4),
         "fig6": replace(deep, spectrum_epochs=()),
         "figS1": small,
         "fig7": replace(deep, spectrum_epochs=(), values=VECTORS),
         "fig8": replace(deep, spectrum_epochs=(), values=TAUS),
-        "figS2": replace(small, runs=40, epochs=5, spectrum_epochs=(1, 5), chosen=4),
-        "figS3": replace(small, runs=5, epochs=0, width=24, spectrum_epochs=(0, 0.1), spectrum_examples=500, probes=32),
+        "figS2": replace(small, runs=32, epochs=5, spectrum_epochs=(1, 5), chosen=4),
+        "figS3": replace(small, epochs=0, width=24, spectrum_epochs=(0, 0.1), spectrum_examples=500, probes=32),
         "figS6": replace(small, runs=8, epochs=5, depth=2, spectrum_epochs=(1, 3, 5), probes=16),
         "figS7": replace(deep, runs=12, chosen=3),
         "conditions": replace(deep, runs=2, num_train=FEW, epochs=3, spectrum_epochs=(3,)),
