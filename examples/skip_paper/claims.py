@@ -1,4 +1,4 @@
-"""Verdicts on the paper's claims. The rules are fixed here, before any run.
+"""Verdicts on the paper's claims. The rules are fixed here, before the runs they judge.
 
 A claim is "reproduced" where the 95% confidence interval of its effect lies on the side that the paper says, "not
 reproduced" where it lies on the other side, and else "not decided": more runs may decide it.
@@ -64,7 +64,11 @@ def not_larger(claim: str, first: Array, second: Array, unit: str) -> Verdict:
 
 
 def close(claim: str, best: Array, near: Array, far: Array, unit: str) -> Verdict:
-    """Judge whether ``near`` lies closer to ``best`` than to ``far``: the effect is near - (best + far) / 2."""
+    """Judge whether ``near`` lies closer to ``best`` than to ``far``: the effect is near - (best + far) / 2.
+
+    The claim takes for granted that ``best`` is above ``far``: where that does not hold it is not reproduced either,
+    and where that is not decided it is not.
+    """
     best, near, far = map(_finite, (best, near, far))
     if min(map(len, (best, near, far))) < 2:
         return _undecided(claim, unit)
@@ -73,7 +77,13 @@ def close(claim: str, best: Array, near: Array, far: Array, unit: str) -> Verdic
     parts += [(share**2) * x.var(ddof=1) / len(x) for share, x in ((NEGLIGIBLE_SHARE, best), (0.5, far))]
     effect = float(near.mean() - centre)
     low, high, p = _interval(effect, parts, [len(near), len(best), len(far)])
-    return Verdict(claim, effect, low, high, unit, _words("t, Welch-Satterthwaite", p), _decide(low, high))
+    _, *premise, _ = _welch(best, far)
+    given, decision = _decide(*premise), _decide(low, high)
+    test = _words("t, Welch-Satterthwaite", p)
+    if given != "reproduced":
+        test += f"; that the better one is better: {given}"
+        decision = "not reproduced" if "not reproduced" in (given, decision) else "not decided"
+    return Verdict(claim, effect, low, high, unit, test, decision)
 
 
 def slope(claim: str, x: Array, y: Array, unit: str) -> Verdict:

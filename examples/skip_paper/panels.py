@@ -118,7 +118,7 @@ def finish(figure: Figure, group: Sequence[Series], caption: str, path: Path, *,
             Line2D([], [], marker="o", mfc="white", label="a fit on an edge of the grid", **grey),
         ]
         if any("degenerate" in series.runs[0] for series in group if series.runs):
-            handles.append(Line2D([], [], marker="x", label="lanczos_density", **grey))
+            handles.append(Line2D([], [], marker="x", label="lanczos_density (0 is not drawn)", **grey))
     columns = max(1, int(figure.get_figwidth() / 2.1))
     figure.legend(
         handles=handles, loc="outside upper center", ncols=min(columns, len(handles)), frameon=False, fontsize=9

@@ -28,6 +28,17 @@ def test_decisions(shift, decision):
     assert claims.close("", best, a + shift, far, "").decision == decision
 
 
+def test_nearness_to_the_better_one_needs_a_better_one():
+    a = np.array([-1.0, 0.5, 1.0, -0.5])
+    above_both = claims.close("", a, a + 50, a + 10, "")
+    assert above_both.effect == 45
+    assert above_both.decision == "not reproduced"
+    assert "that the better one is better: not reproduced" in above_both.test
+    assert claims.close("", a, a + 50, a + 0.1, "").decision == "not decided"
+    assert claims.close("", a, a - 50, a + 0.1, "").decision == "not reproduced"
+    assert claims.close("", a + 10, a + 9, a, "").test.startswith("t, Welch-Satterthwaite, p = ")
+
+
 def test_absent_effects_need_a_margin():
     a = 100 + np.array([-1.0, 0.5, 1.0, -0.5])
     assert claims.not_larger("", a, a + 0.1, "").decision == "reproduced"
