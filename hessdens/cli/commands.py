@@ -119,8 +119,9 @@ def compare_files(arguments: argparse.Namespace) -> int:
     sizes = [getattr(result, "size", None) for result in (estimate, exact)]
     if None not in sizes and sizes[0] != sizes[1]:
         tell(f"warning: {arguments.estimate} has {sizes[0]:,} eigenvalues, {arguments.exact} {sizes[1]:,}.")
+    known: Any = estimate  # what it must be is for compare to say
     try:
-        found = compare(estimate, exact, num_moments=arguments.num_moments, window=arguments.window)  # type: ignore[arg-type]
+        found = compare(known, exact, num_moments=arguments.num_moments, window=arguments.window)
     except TypeError as error:
         raise CommandError(f"{arguments.estimate} holds no estimate that can be compared: {error}") from error
     _print_json(arguments, estimate=arguments.estimate, exact=arguments.exact, comparison=summary(found))
@@ -172,9 +173,8 @@ def _given(arguments: argparse.Namespace, methods: dict[str, tuple[str, ...]]) -
     for name in given:
         if name not in known:
             takers = [method for method, names in methods.items() if name in names]
-            raise UsageError(
-                f"{OPTIONS.get(name, '--' + name.replace('_', '-'))} is for --method {' or '.join(takers)}; got --method {arguments.method}."
-            )
+            option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
+            raise UsageError(f"{option} is for --method {' or '.join(takers)}; got --method {arguments.method}.")
     return {**given, "progress": arguments.progress}
 
 

@@ -119,8 +119,8 @@ def _plot(subparsers: Any) -> None:
         "plot",
         commands.plot,
         "draw densities from files",
-        "Draw densities from files on one pair of axes, both logarithmic, so that the bulk around 0 and single outliers "
-        "show.",
+        "Draw densities from files on one pair of axes, both logarithmic, so that the bulk around 0 and single "
+        "outliers show.",
         "  hessdens plot density.npz --out density.png\n"
         "  hessdens plot before.npz after.npz --labels before after --exact exact.npz --out both.pdf",
     )
@@ -156,8 +156,8 @@ def _validate(subparsers: Any) -> None:
         "validate",
         commands.validate,
         "check accuracy and speed on this machine",
-        "Check products, moments, densities, fits and files against closed forms and exact eigenvalues, and measure the "
-        "speed, on this machine and device. Takes less than a minute.",
+        "Check products, moments, densities, fits and files against closed forms and exact eigenvalues, and measure "
+        "the speed, on this machine and device. Takes less than a minute.",
         "  hessdens validate --device cuda",
     )
     command.add_argument("--device", metavar="DEVICE", help="cpu (default), cuda, cuda:1, ...")
