@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hessdens.compare import Comparison, Density
 from hessdens.data_noise import DataNoise
 from hessdens.fit import MixtureFit
 from hessdens.fit_uncertainty import FitUncertainty
+from hessdens.mixture import SkewNormalMixture
 from hessdens.moments import Moments
 from hessdens.results import Result
 
@@ -57,8 +59,10 @@ def summary(result: Result, *, window: float = 0.2, level: float = 0.95) -> Numb
     fit = result.fit if isinstance(result, FitUncertainty) else result
     if isinstance(fit, MixtureFit):
         numbers |= {"objective": fit.objective, "num_points": fit.num_points, "is_poor": fit.is_poor}
-        numbers |= {"on_edge": list(fit.on_edge), "mixture": _parameters(fit.mixture)}
+        numbers["on_edge"] = list(fit.on_edge)
     density = getattr(fit, "mixture", fit)
+    if isinstance(density, SkewNormalMixture):
+        numbers["mixture"] = asdict(density)
     if isinstance(result, Comparison):
         numbers |= _comparison(result)
     elif isinstance(result, Moments):
@@ -110,10 +114,6 @@ def _comparison(result: Comparison) -> Numbers:
         "degenerate": {"value": result.degenerate, "exact": result.exact_degenerate},
         "negative": {"value": result.negative, "exact": result.exact_negative},
     }
-
-
-def _parameters(mixture: Any) -> Numbers:
-    return {name: getattr(mixture, name) for name in mixture.__dataclass_fields__}
 
 
 def _rows(**columns: NDArray[np.float64]) -> list[Numbers]:

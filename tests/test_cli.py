@@ -1,12 +1,15 @@
 """The command line: every command, every error, and the exit status, in this process; a sample through the shell."""
 
+import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -50,16 +53,24 @@ def run(tmp_path, monkeypatch, capsys):
     return command
 
 
-@pytest.fixture
-def saved(tmp_path):
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory):
     """A folder with a result of each kind that commands treat differently."""
-    matrix = np.diag(EXACT.eigenvalues)
-    EXACT.save(tmp_path / "exact.npz")
-    lanczos_density(matrix, max_products=30).save(tmp_path / "density.npz")
+    folder, matrix = tmp_path_factory.mktemp("kinds"), np.diag(EXACT.eigenvalues)
+    EXACT.save(folder / "exact.npz")
+    lanczos_density(matrix, max_products=30).save(folder / "density.npz")
     moments = spectral_moments(matrix, max_products=40)
-    moments.save(tmp_path / "moments.npz")
-    chebyshev_moments(matrix, 8).save(tmp_path / "chebyshev.npz")
-    compare(moments, EXACT).save(tmp_path / "comparison.npz")
+    moments.save(folder / "moments.npz")
+    chebyshev_moments(matrix, 8).save(folder / "chebyshev.npz")
+    compare(moments, EXACT).save(folder / "comparison.npz")
+    (folder / "cut.npz").write_bytes((folder / "exact.npz").read_bytes()[:200])
+    return folder
+
+
+@pytest.fixture
+def saved(kinds, tmp_path):
+    """Return a copy of that folder, the one in which commands run."""
+    shutil.copytree(kinds, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -146,6 +157,18 @@ def test_checkpoints_are_found_again(run):
     assert re.fullmatch(r"hessdens: checkpoint must be of the same run; .* seed is 0 there and 9 here.*\n", err)
 
 
+def test_progress_is_shown_on_a_terminal_only(run, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for option, expected in (("", True), (" --quiet", False)):
+        screen = Terminal()
+        monkeypatch.setattr(sys, "stderr", screen)
+        assert run(f"density factories:matrix --products 30{option}")[0] == 0
+        assert ("product/s" in screen.getvalue()) == expected
+
+
 def test_json_has_numbers_and_the_result_is_there(run):
     status, out, err = run("density factories:matrix --products 30 --json --out r.npz")
     assert (status, err) == (0, "")
@@ -165,10 +188,6 @@ def test_json_has_numbers_and_the_result_is_there(run):
 
 
 def test_warnings_of_the_library_and_of_factories_are_lines(run):
-    with pytest.warns(UserWarning, match="the data are old"):
-        run("density factories:warned --method exact")
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         status, out, err = run("density factories:warned --method exact")
@@ -191,7 +210,7 @@ def test_show(run, saved):
 
 
 def test_show_as_json(run, saved):
-    names = sorted(path.name for path in saved.iterdir())
+    names = sorted(path.name for path in saved.iterdir() if path.name != "cut.npz")
     status, out, _ = run(f"show --json {' '.join(names)} --window 0.5")
     assert status == 0
     results = {result["file"]: result for result in json.loads(out)["results"]}
@@ -331,7 +350,6 @@ FAILURES = [
     [*((2, *case) for case in USAGE), *((1, *case) for case in FAILURES)],
 )
 def test_errors_are_one_line(run, saved, status, line, message):
-    (saved / "cut.npz").write_bytes((saved / "exact.npz").read_bytes()[:200])
     before = sorted(saved.iterdir())
     found, out, err = run(line)
     assert (found, out) == (status, "")
@@ -486,6 +504,8 @@ def test_a_reader_that_goes_and_a_user_who_interrupts(saved):
         env={**os.environ, "PYTHONPATH": str(HERE.parent)},
         stderr=subprocess.PIPE,
         text=True,
+        # A shell in the background has its children ignore interrupts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (saved / "begun").exists() and process.poll() is None:
         time.sleep(0.02)

@@ -1,6 +1,7 @@
 """Results of every kind from files, and files that are damaged, foreign or hostile."""
 
 import io
+import json
 import zipfile
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hessdens import (
+    Density,
     Grid,
     Moments,
     Spectrum,
@@ -25,6 +27,7 @@ from hessdens import (
 )
 from hessdens.results import CLASSES
 from hessdens.storage import FORMAT, save_npz
+from hessdens.summary import summary
 
 MATRIX = np.diag(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 40), [3.0, 2.0, -1.0]]))
 GRID = Grid(np.array([1e-4, 1e-3]), np.array([0.0, 1.0]), np.array([0.1, 1.0]), np.array([0.0, 5.0]))
@@ -96,6 +99,25 @@ def test_each_array_missing_or_of_another_shape_or_kind_is_named(name, tmp_path)
             save_npz(path, kind, arrays | {key: bad})
             with pytest.raises(ValueError, match=r"in .*bad.npz must have shape .*: the file is damaged"):
                 load_result(path)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_summaries_are_json_and_say_what_methods_say(name):
+    result = RESULTS[name]
+    numbers = summary(result, window=0.5, level=0.9)
+    assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+    assert numbers["kind"] == type(result).__name__
+    density = getattr(getattr(result, "fit", result), "mixture", getattr(result, "fit", result))
+    if isinstance(density, Density):
+        fractions = numbers["fractions"]
+        assert fractions["degenerate"]["value"] == density.fraction_degenerate(0.5)
+        assert fractions["negative"]["value"] == density.fraction_negative(0.5)
+        assert [row["value"] for row in numbers["moments"]] == density.moments(4).tolist()
+        if hasattr(result, "degenerate_interval"):
+            ends = result.degenerate_interval(0.5, 0.9)
+            assert [fractions["degenerate"][end] for end in ("low", "high")] == ends.tolist()
+    for name in ("size", "num_matvecs", "num_probes", "objective"):
+        assert numbers.get(name) == getattr(result, name, getattr(getattr(result, "fit", None), name, None))
 
 
 NUMBERS = [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308, -1e308, 5e-324]

@@ -1,5 +1,6 @@
 """What a user reads when something goes wrong: a line for what hessdens refuses, a traceback for others' code."""
 
+import importlib
 import re
 import sys
 import traceback
@@ -68,4 +69,5 @@ def _is_ours(place: TracebackType | None) -> bool:
 
 
 def _is_of_the_command(filename: str) -> bool:
-    return PACKAGE / "cli" in Path(filename).resolve().parents or filename.startswith("<frozen importlib")
+    is_import = filename.startswith("<frozen importlib") or filename == importlib.__file__
+    return is_import or PACKAGE / "cli" in Path(filename).resolve().parents

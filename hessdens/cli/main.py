@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from hessdens.cli.errors import FAILED, INTERRUPTED, report, tell
+from hessdens.cli.errors import FAILED, INTERRUPTED, report, tell, with_options
 from hessdens.cli.options import parser
 
 
@@ -38,4 +38,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _warn(message: Any, *_: Any, **__: Any) -> None:
-    tell(f"warning: {message}")
+    tell(f"warning: {with_options(str(message))}")

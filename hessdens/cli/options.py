@@ -1,6 +1,7 @@
 """The options of each command, and what its ``--help`` says."""
 
 import argparse
+import textwrap
 from typing import Any, get_args
 
 import hessdens
@@ -167,6 +168,7 @@ def _validate(subparsers: Any) -> None:
 
 def _command(subparsers: Any, name: str, run: Any, title: str, description: str, examples: str) -> Any:
     factory = f"{FACTORY}\n\n" if name in ("density", "moments") else ""
+    description = textwrap.fill(description, width=100)
     command = subparsers.add_parser(
         name, help=title, description=description, epilog=f"{factory}Examples:\n{examples}\n\n{STATUS}"
     )
