@@ -66,6 +66,10 @@ def raises():
     return {}["missing"]
 
 
+def without_weights():
+    return torch.load("weights_that_are_not_there.pt")
+
+
 def fails_in_the_model():
     model, loss_fn, data = problem()
     return model, loss_fn, data, {"forward": forward_with_a_mistake}

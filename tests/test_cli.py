@@ -373,6 +373,10 @@ def test_errors_of_the_users_code_show_where(run):
     assert 'return {}["missing"]' in err
     assert (error, last) == ("KeyError: 'missing'", "hessdens: the work failed with the KeyError above.")
     assert f"hessdens{os.sep}cli" not in err
+    status, _, err = run("density factories:without_weights")
+    assert status == 1
+    assert 'torch.load("weights_that_are_not_there.pt")' in err
+    assert err.endswith("hessdens: the work failed with the FileNotFoundError above.\n")
     status, _, err = run("density factories:fails_in_the_model")
     assert status == 1
     assert 'raise RuntimeError("no such layer")' in err

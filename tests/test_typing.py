@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-# torch's own source takes a minute to check, and says nothing of ours: its names are taken to be anything. Errors inside
-# hessdens, which follow from that, are not the user's.
+# torch's own source takes a minute to check, and says nothing of ours: its names are taken to be anything. Errors that
+# follow from that inside hessdens are not the user's.
 SETTINGS = """\
 [mypy]
 strict = true

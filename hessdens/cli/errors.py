@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE, LIBRARY = Path(__file__).resolve().parents[1], Path(traceback.__file__).resolve().parent
 # The options by which a user of the command line knows arguments of the library.
 OPTIONS = {
     "max_products": "--products",
@@ -37,7 +37,7 @@ def report(error: BaseException) -> int:
     if isinstance(error, CommandError):
         tell(str(error))
         return error.status
-    if isinstance(error, OSError) and error.filename is not None:
+    if isinstance(error, OSError) and error.filename is not None and not _is_of_others(error.__traceback__):
         tell(f"{error.filename} must be a file that can be read or written: {error.strerror}.")
         return FAILED
     if isinstance(error, ValueError | TypeError | MemoryError | OSError) and _is_ours(error.__traceback__):
@@ -66,6 +66,13 @@ def _is_ours(place: TracebackType | None) -> bool:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     return place is not None and PACKAGE in Path(place.tb_frame.f_code.co_filename).resolve().parents
+
+
+def _is_of_others(place: TracebackType | None) -> bool:
+    """Return whether an error came through code that is neither hessdens nor Python's own library: a user's."""
+    paths = [Path(frame.filename).resolve() for frame in traceback.extract_tb(place)]
+    own = [path for path in paths if PACKAGE not in path.parents]
+    return any(LIBRARY not in path.parents or "site-packages" in path.parts for path in own)
 
 
 def _is_of_the_command(filename: str) -> bool:
