@@ -206,7 +206,7 @@ def test_show(run, saved):
     status, out, _ = run("show density.npz --window 0.02 --level 0.9")
     density = load_result("density.npz")
     assert f"{100 * density.fraction_degenerate(0.02):.2f}%" in out.splitlines()[-1]
-    assert out.splitlines()[-1].endswith("(window 0.02, 0.9 intervals)")
+    assert out.splitlines()[-1].endswith("(window 0.02, 90% intervals)")
 
 
 def test_show_as_json(run, saved):

@@ -221,7 +221,7 @@ def _fractions(fractions: dict[str, Any]) -> str:
         return percent(fraction["value"]) + interval
 
     head = f"{text(fractions['degenerate'])} degenerate, {text(fractions['negative'])} negative"
-    return f"{head} (window {fractions['window']:g}, {fractions['level']:.4g} intervals)"
+    return f"{head} (window {fractions['window']:g}, {100 * fractions['level']:.4g}% intervals)"
 
 
 def _printable(text: str) -> str:
