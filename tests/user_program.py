@@ -56,7 +56,7 @@ def densities() -> None:
 
 
 def mistakes(H: hessdens.Operator) -> None:
-    hessdens.lanczos_density(H, 50)  # type: ignore[misc]
+    hessdens.lanczos_density(H, 50)  # type: ignore[call-arg]
     hessdens.lanczos_density(H, max_products="50")  # type: ignore[arg-type]
     hessdens.spectral_moments(H, method="hutchinson")  # type: ignore[arg-type]
     hessdens.hessian_operator(nn.Linear(1, 1), nn.MSELoss(), [], forwards=None)  # type: ignore[call-arg]
