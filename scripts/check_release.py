@@ -104,7 +104,8 @@ def check_sdist(sdist: Path) -> None:
         demand(name in names, f"the source distribution must have {name}")
     for name in ("hessdens/py.typed", "tests/public_api.txt", "docs/index.md", "scripts/check_release.py"):
         demand(name in names, f"the source distribution must have {name}")
-    stray = sorted(name for name in names if re.search(r"__pycache__|\.npz$|(^|/)\.(venv|git|mypy|ruff)|_build/", name))
+    unwanted = re.compile(r"__pycache__|\.npz$|(^|/)\.(venv|git|mypy_cache|ruff_cache)/|_build/")
+    stray = sorted(name for name in names if unwanted.search(name))
     demand(not stray, f"the source distribution must have no caches or results; it has {stray[:5]}")
 
 
