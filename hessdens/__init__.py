@@ -23,6 +23,7 @@ from hessdens.moments import Moments
 from hessdens.operators import Operator, as_operator
 from hessdens.plan import Plan
 from hessdens.plotting import plot_density
+from hessdens.results import load_result
 from hessdens.spectrum import Spectrum
 
 __version__ = "0.1.0"
@@ -61,6 +62,7 @@ __all__ = [
     "kernel_polynomial",
     "lanczos_density",
     "layer_moments",
+    "load_result",
     "maximum_entropy",
     "negative_bounds",
     "plot_density",

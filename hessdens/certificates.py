@@ -81,6 +81,13 @@ class Certificates:
         return cls(**values)
 
 
+# For `hessdens.storage.take`: all or none of these are in a file.
+CERTIFICATES = {
+    f"certificates_{name}": {"num_matvecs": "count", "versions": "text"}.get(name, "number")
+    for name in Certificates.__dataclass_fields__
+}
+
+
 def versions(**libraries: str) -> str:
     """Return a line with the versions of hessdens, ``libraries``, NumPy and Python."""
     import hessdens  # here, since it imports this module

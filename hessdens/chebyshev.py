@@ -10,14 +10,22 @@ from numpy.polynomial import chebyshev, polynomial
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import toeplitz
 
-from hessdens.certificates import Certificates
+from hessdens.certificates import CERTIFICATES, Certificates
 from hessdens.moments import Moments
-from hessdens.storage import load_npz, readonly, save_npz
+from hessdens.storage import load_npz, readonly, save_npz, take
 
 FloatArray = NDArray[np.float64]
 Interval = tuple[float, float]
 # Beyond the outermost nodes of a quadrature, as a fraction of their distance.
 MARGIN = 0.01
+LAYOUT = {
+    "values": "K finite",
+    "standard_errors": "K finite",
+    "samples": "P K finite",
+    "interval": "2 finite",
+    "size": "size",
+    "num_matvecs": "count",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +147,8 @@ class ChebyshevMoments:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
         arrays = load_npz(path, "ChebyshevMoments")
+        certified = "certificates_threshold" in arrays
+        arrays = take(arrays, LAYOUT | (CERTIFICATES if certified else {}), path)
         low, high = arrays["interval"]
         return cls(
             arrays["values"],
@@ -147,7 +157,7 @@ class ChebyshevMoments:
             (float(low), float(high)),
             int(arrays["size"]),
             int(arrays["num_matvecs"]),
-            Certificates.from_arrays(arrays) if "certificates_threshold" in arrays else None,
+            Certificates.from_arrays(arrays) if certified else None,
         )
 
 

@@ -93,11 +93,12 @@ class Recorded(Operator):
         key = f"product-{digest(V.T.contiguous().cpu().numpy())}"
         found = self._checkpoint.load(key)
         if found is not None:
-            return torch.from_numpy(found["products"]).to(self.device).T
-        products = self._operator.matmat(V)
+            return torch.tensor(found["products"], device=self.device).T
+        # Laid out in memory as those that are read: what follows is then the same to the last bit, and so found again.
+        products = self._operator.matmat(V).T.contiguous()
         if torch.isfinite(products).all():
-            self._checkpoint.save(key, {"products": products.T.contiguous().cpu().numpy()})
-        return products
+            self._checkpoint.save(key, {"products": products.cpu().numpy()})
+        return products.T
 
 
 def run_identity(operator: Operator, **settings: str | int) -> dict[str, str | int | float]:

@@ -8,9 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hessdens.moments import Moments
-from hessdens.storage import load_npz, readonly, save_npz
+from hessdens.storage import load_npz, readonly, save_npz, take
 
 FloatArray = NDArray[np.float64]
+LAYOUT = {
+    **dict.fromkeys(("moments", "exact_moments", "standard_errors"), "K number"),
+    **dict.fromkeys(("degenerate", "exact_degenerate", "negative", "exact_negative"), "number"),
+    **dict.fromkeys(("kolmogorov", "wasserstein"), "number"),
+}
 
 
 @runtime_checkable
@@ -106,7 +111,7 @@ class Comparison:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays: dict[str, Any] = load_npz(path, "Comparison")
+        arrays: dict[str, Any] = take(load_npz(path, "Comparison"), LAYOUT, path)
         values: dict[str, Any] = {name: array if array.ndim else float(array) for name, array in arrays.items()}
         return cls(**values)
 

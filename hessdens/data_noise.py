@@ -1,8 +1,9 @@
 """Errors of moments that come from the data: how much they would change with other mini-batches of the same kind."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,10 +16,14 @@ from hessdens.errors import NonFiniteError
 from hessdens.inner_products import column_dots
 from hessdens.operators import Operator, as_operator
 from hessdens.probes import Distribution, check_probe_arguments, probe_block
-from hessdens.storage import readonly
+from hessdens.storage import load_npz, readonly, save_npz, take
 from hessdens.walk import check_range
 
 FloatArray = NDArray[np.float64]
+LAYOUT = {
+    **dict.fromkeys(("values", "probe_errors", "data_errors"), "K finite"),
+    **dict.fromkeys(("size", "num_batches", "num_probes", "num_matvecs"), "size"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +71,17 @@ class DataNoise:
         ):
             lines.append(f"  m_{k} = {value: .4e} ± {probe:.1e} (probes) ± {data:.1e} (data)")
         return "\n".join(lines)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file, atomically and without pickle."""
+        save_npz(path, "DataNoise", {name: getattr(self, name) for name in self.__dataclass_fields__})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; ValueError if the file holds something else."""
+        arrays: dict[str, Any] = take(load_npz(path, "DataNoise"), LAYOUT, path)
+        counts = (int(arrays[name]) for name in ("size", "num_batches", "num_probes", "num_matvecs"))
+        return cls(arrays["values"], arrays["probe_errors"], arrays["data_errors"], *counts)
 
 
 def data_noise(

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hessdens.grid import Grid
-from hessdens.mixture import SkewNormalMixture
+from hessdens.mixture import MIXTURE_LAYOUT, SkewNormalMixture
 from hessdens.moments import Moments
-from hessdens.storage import load_npz, readonly, save_npz
+from hessdens.storage import load_npz, readonly, save_npz, take
 
 FloatArray = NDArray[np.float64]
 Index = tuple[int, int, int, int]
@@ -19,6 +19,14 @@ AXIS_NAMES = ("weight", "location", "scale", "shape")
 # Above this objective the summary says that the fit is poor: moments are then missed by 5% on average. The steps of the
 # paper's grid alone explain up to 0.11 in 95% of cases (`benchmarks/grid_search.py`, mixtures off the grid).
 POOR_OBJECTIVE = 0.2
+FIT_LAYOUT = {
+    **MIXTURE_LAYOUT,
+    "objective": "finite",
+    "residuals": "4 finite",
+    "index": "4 count",
+    "num_points": "size",
+    "on_edge": "E text",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +108,7 @@ class MixtureFit:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
-        return cls.from_arrays(load_npz(path, "MixtureFit"))
+        return cls.from_arrays(take(load_npz(path, "MixtureFit"), FIT_LAYOUT, path))
 
 
 @overload

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from hessdens.fit import AXIS_NAMES, POOR_OBJECTIVE, MixtureFit, fit_mixture
+from hessdens.fit import AXIS_NAMES, FIT_LAYOUT, POOR_OBJECTIVE, MixtureFit, fit_mixture
 from hessdens.grid import Grid
 from hessdens.intervals import check_level, skewed_quantiles
 from hessdens.mixture import mixture_cdf, percent
 from hessdens.moments import Moments
 from hessdens.spectrum import half_window
-from hessdens.storage import load_npz, readonly, save_npz
+from hessdens.storage import load_npz, readonly, save_npz, take
 
 FloatArray = NDArray[np.float64]
 # Points of a grid that are kept as near-ties.
@@ -26,6 +26,15 @@ LEAST_FEASIBLE = 0.05
 ROUNDING = 1e-9
 # Probabilities nearer to 0 or 1 than this are not drawn.
 FURTHEST = 1e-9
+LAYOUT = {
+    **{f"fit_{name}": description for name, description in FIT_LAYOUT.items()},
+    "draws": "D 4 finite",
+    "objectives": "D finite",
+    "on_edge": "D flag",
+    "num_discarded": "count",
+    "ties": "T 4 finite",
+    "near": "finite",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +180,7 @@ class FitUncertainty:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = load_npz(path, "FitUncertainty")
+        arrays = take(load_npz(path, "FitUncertainty"), LAYOUT, path)
         fit = MixtureFit.from_arrays({name[4:]: array for name, array in arrays.items() if name.startswith("fit_")})
         narrow_scale = fit.mixture.narrow_scale
         return cls(

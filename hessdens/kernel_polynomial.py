@@ -3,7 +3,7 @@
 import math
 import os
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from hessdens.chebyshev import ChebyshevMoments, Interval, centre_and_half_width, checked_interval, standardised
 from hessdens.mixture import percent
 from hessdens.spectrum import check_interval, half_window
-from hessdens.storage import load_npz, readonly, save_npz
+from hessdens.storage import load_npz, readonly, save_npz, take
 
 FloatArray = NDArray[np.float64]
 Kernel = Literal["jackson", "dirichlet"]
@@ -129,10 +129,10 @@ class KernelPolynomialDensity:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = load_npz(path, "KernelPolynomialDensity")
+        layout = {"coefficients": "K finite", "interval": "2 finite", "kernel": "text"}
+        arrays: dict[str, Any] = take(load_npz(path, "KernelPolynomialDensity"), layout, path)
         low, high = arrays["interval"]
-        kernel: Kernel = "jackson" if str(arrays["kernel"]) == "jackson" else "dirichlet"
-        return cls(arrays["coefficients"], (float(low), float(high)), kernel)
+        return cls(arrays["coefficients"], (float(low), float(high)), arrays["kernel"].item())
 
     def _sum(self, angles: FloatArray, function: np.ufunc, coefficients: FloatArray) -> FloatArray:
         """Return Σ_k coefficients_k function(k angle), in the shape of ``angles``."""

@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtrit
 
-from hessdens.certificates import Certificates
+from hessdens.certificates import CERTIFICATES, Certificates
 from hessdens.intervals import check_level, skewed_interval
 from hessdens.mixture import percent
 from hessdens.ritz import Quadrature
 from hessdens.spectrum import check_interval, half_window
-from hessdens.storage import load_npz, save_npz
+from hessdens.storage import load_npz, save_npz, take
 
 FloatArray = NDArray[np.float64]
 # Errors exceed the spread over probes, since probes decide together which eigenvalues are found: by 5 to 15%, with a
 # bias of up to a quarter of the spread in the highest moments.
 SUBSPACE = 1.25
 ARRAYS = ("eigenvalues", "residuals", "abscissae", "weights", "atoms", "interlaces")
+LAYOUT = {"size": "size", "num_steps": "size", "num_matvecs": "count", **CERTIFICATES}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,12 @@ class LanczosDensity:
     num_steps: int
     num_matvecs: int
     certificates: Certificates
+
+    def __post_init__(self) -> None:
+        if self.num_probes < 2 or len(self.nodes()) == 0:
+            raise ValueError(
+                f"A density needs 2 probes and 1 point at least; got {self.num_probes} and {len(self.nodes())}."
+            )
 
     @property
     def size(self) -> int:
@@ -186,14 +193,22 @@ class LanczosDensity:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
         arrays = load_npz(path, "LanczosDensity")
-        certificates = Certificates.from_arrays(arrays)
+        prefixes = tuple(f"{name}_" for name in ARRAYS)
+        count = len({name.rpartition("_")[2] for name in arrays if name.startswith(prefixes)} | {"0"})
+        shapes = ("E{0} finite", "E{0} finite", "n{0} finite", "P n{0} finite", "n{0} flag", "flag")
+        layout = {
+            f"{name}_{index}": shape.format(index)
+            for index in range(count)
+            for name, shape in zip(ARRAYS, shapes, strict=True)
+        }
+        arrays = take(arrays, LAYOUT | layout, path)
         size, num_steps, num_matvecs = (int(arrays.pop(name)) for name in ("size", "num_steps", "num_matvecs"))
         quadratures = []
-        for index in range(len(arrays) // len(ARRAYS)):
+        for index in range(count):
             parts: dict[str, Any] = {name: arrays[f"{name}_{index}"] for name in ARRAYS}
             parts["interlaces"] = bool(parts["interlaces"])
             quadratures.append(Quadrature(**parts, size=size))
-        return cls(quadratures[0], tuple(quadratures[1:]), num_steps, num_matvecs, certificates)
+        return cls(quadratures[0], tuple(quadratures[1:]), num_steps, num_matvecs, Certificates.from_arrays(arrays))
 
     def _mean_weights(self) -> FloatArray:
         result: FloatArray = self.quadrature.weights.mean(axis=0)

@@ -21,7 +21,7 @@ from hessdens.entropy_dual import LEAST_DEVIATION, basis_at, log_sum, minimise, 
 from hessdens.mixture import percent
 from hessdens.moments import Moments
 from hessdens.spectrum import check_interval, half_window
-from hessdens.storage import load_npz, readonly, save_npz
+from hessdens.storage import load_npz, readonly, save_npz, take
 
 FloatArray = NDArray[np.float64]
 # Residuals above so many standard errors are more than noise; where moments are exact, residuals above this.
@@ -29,6 +29,11 @@ INCONSISTENT = 3.0
 MISSED = 1e-6
 # Power moments are converted to Chebyshev moments with at least this accuracy, where need be on a wider interval.
 CONVERSION = 1e-8
+LAYOUT = {
+    **dict.fromkeys(("multipliers", "residuals", "standard_errors", "deviations"), "K finite"),
+    "edges": "E finite",
+    "interval": "2 finite",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +69,8 @@ class MaximumEntropyDensity:
         for name in ("multipliers", "edges", "residuals", "standard_errors", "deviations"):
             object.__setattr__(self, name, readonly(getattr(self, name)))
         object.__setattr__(self, "interval", checked_interval(self.interval))
+        if self.edges.ndim != 1 or len(self.edges) < 2 or not (np.diff(self.edges) > 0).all():
+            raise ValueError(f"edges must ascend, shape (panels + 1,); got {self.edges}.")
 
     @cached_property
     def _panels(self) -> tuple[float, FloatArray, FloatArray, FloatArray]:
@@ -157,7 +164,7 @@ class MaximumEntropyDensity:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = load_npz(path, "MaximumEntropyDensity")
+        arrays = take(load_npz(path, "MaximumEntropyDensity"), LAYOUT, path)
         low, high = arrays.pop("interval")
         return cls(interval=(float(low), float(high)), **arrays)
 

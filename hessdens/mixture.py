@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, owens_t
 
 from hessdens.spectrum import check_interval, half_window
-from hessdens.storage import load_npz, save_npz
+from hessdens.storage import load_npz, save_npz, take
 
 FloatArray = NDArray[np.float64]
+MIXTURE_LAYOUT = dict.fromkeys(("weight", "location", "scale", "shape", "narrow_scale"), "finite")
 # The normal density underflows to 0 beyond this many standard deviations.
 FAR = 40.0
 
@@ -121,7 +122,8 @@ class SkewNormalMixture:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
-        return cls(**{name: float(value) for name, value in load_npz(path, "SkewNormalMixture").items()})
+        arrays = take(load_npz(path, "SkewNormalMixture"), MIXTURE_LAYOUT, path)
+        return cls(**{name: float(value) for name, value in arrays.items()})
 
     def __str__(self) -> str:
         return (

@@ -7,11 +7,19 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens.certificates import Certificates
+from hessdens.certificates import CERTIFICATES, Certificates
 from hessdens.intervals import skewed_interval
-from hessdens.storage import load_npz, readonly, save_npz
+from hessdens.storage import load_npz, readonly, save_npz, take
 
 FloatArray = NDArray[np.float64]
+LAYOUT = {
+    "values": "K number",
+    "standard_errors": "K number",
+    "samples": "P K number",
+    "size": "size",
+    "num_matvecs": "count",
+    "num_deflated?": "count",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +121,8 @@ class Moments:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
         arrays = load_npz(path, "Moments")
+        certified = "certificates_threshold" in arrays
+        arrays = take(arrays, LAYOUT | (CERTIFICATES if certified else {}), path)
         return cls(
             arrays["values"],
             arrays["standard_errors"],
@@ -120,5 +130,5 @@ class Moments:
             int(arrays["size"]),
             int(arrays["num_matvecs"]),
             int(arrays.get("num_deflated", 0)),
-            Certificates.from_arrays(arrays) if "certificates_threshold" in arrays else None,
+            Certificates.from_arrays(arrays) if certified else None,
         )

@@ -3,12 +3,12 @@
 import math
 import os
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hessdens.storage import load_npz, readonly, save_npz
+from hessdens.storage import load_npz, readonly, save_npz, take
 
 FloatArray = NDArray[np.float64]
 # Kernels are evaluated for this many (point, eigenvalue) pairs at a time: 32 MB.
@@ -120,5 +120,5 @@ class Spectrum:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays: dict[str, Any] = load_npz(path, "Spectrum")
+        arrays = take(load_npz(path, "Spectrum"), {"eigenvalues": "N finite"}, path)
         return cls(arrays["eigenvalues"])

@@ -1,6 +1,7 @@
 """Results to and from ``.npz`` files: atomic, without pickle, and tagged with what they hold."""
 
 import io
+import math
 import os
 import secrets
 import zipfile
@@ -12,6 +13,18 @@ from typing import Any
 import numpy as np
 
 FORMAT = 1
+# Members of a file may together take this many bytes, or this many times the bytes of the file: rounding noise hardly
+# compresses, so only what is nearly all zeros, or made to fill the memory, takes more.
+USUAL_SIZE, MOST_EXPANSION = 2**30, 100
+# Of a member: kinds of NumPy dtypes, and what they are called.
+KINDS = {
+    "finite": ("fiu", "finite numbers"),
+    "number": ("fiu", "numbers"),
+    "count": ("iu", "a whole number, not negative"),
+    "size": ("iu", "a whole number above 0"),
+    "flag": ("b", "true or false"),
+    "text": ("U", "text"),
+}
 
 
 def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any]) -> None:
@@ -26,7 +39,8 @@ def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any])
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as file:
-            tags: dict[str, Any] = {"hessdens_names": sorted(arrays), "hessdens_kind": kind, "hessdens_format": FORMAT}
+            tags: dict[str, Any] = {"hessdens_kind": kind, "hessdens_format": FORMAT}
+            tags["hessdens_names"] = np.array(sorted(arrays), dtype=np.str_)
             np.savez_compressed(file, **arrays, **tags)
             file.flush()
             os.fsync(file.fileno())
@@ -42,29 +56,101 @@ def load_npz(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If the file is not a result of hessdens, holds another kind, or was written by a newer version.
+        If the file is not a result of hessdens, holds another kind, or was written by a newer version; if it is damaged
+        or pretends to hold more than it does.
     """
+    found, arrays = read_npz(path, kind)
+    if found != kind:
+        raise ValueError(f"{path} must hold a saved {kind}; it holds {found}.")
+    return arrays
+
+
+def read_npz(path: str | os.PathLike[str], kind: str = "result") -> tuple[str, dict[str, Any]]:
+    """Return the kind and the arrays that `save_npz` wrote; errors, those of `load_npz`, speak of ``kind``."""
     content = io.BytesIO(Path(path).read_bytes())
     if not zipfile.is_zipfile(content):
         raise ValueError(_damaged(kind, path))
     content.seek(0)
     try:
-        with np.load(content, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
+        with zipfile.ZipFile(content) as archive:
+            _check_members(archive, len(content.getbuffer()))
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as arrays_of_file:
+            arrays = {name: arrays_of_file[name] for name in arrays_of_file.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, OverflowError) as error:
         # OSError, RuntimeError: what zipfile raises for damaged headers with impossible offsets, methods or passwords.
         raise ValueError(_damaged(kind, path)) from error
-    found = str(arrays.pop("hessdens_kind", "no hessdens result"))
-    if found != kind:
-        raise ValueError(f"{path} must hold a saved {kind}; it holds {found}.")
+    if "hessdens_kind" not in arrays:
+        raise ValueError(f"{path} must hold a saved {kind}; it holds no hessdens result.")
     if not {"hessdens_format", "hessdens_names"} <= arrays.keys():
         raise ValueError(_damaged(kind, path))
+    take(arrays, {"hessdens_format": "count"}, path)
     version = int(arrays.pop("hessdens_format"))
     if version > FORMAT:
         raise ValueError(f"{path} has format {version}, written by a newer hessdens; this one reads up to {FORMAT}.")
+    take(arrays, {"hessdens_kind": "text", "hessdens_names": "R text"}, path)
+    found = str(arrays.pop("hessdens_kind"))
     if sorted(arrays.pop("hessdens_names")) != sorted(arrays):
         raise ValueError(_damaged(kind, path))
-    return arrays
+    return found, arrays
+
+
+def _check_members(archive: zipfile.ZipFile, length: int) -> None:
+    """Raise ValueError, before anything is unpacked, if members are too large, or other than their headers say."""
+    members = archive.infolist()
+    total = sum(member.file_size for member in members)
+    if total > max(USUAL_SIZE, MOST_EXPANSION * length):
+        raise ValueError(f"{length} bytes unpack to {total}.")
+    for member in members:
+        with archive.open(member) as file:
+            try:
+                version = np.lib.format.read_magic(file)
+                reader = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
+                shape, _, dtype = reader(file)
+            except Exception as error:  # NumPy parses headers as Python, with errors of the tokenizer, parser and stack
+                raise ValueError(f"{member.filename} has no header.") from error
+            if dtype.hasobject or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
+                raise ValueError(f"{member.filename} is not of the size that its header says.")
+
+
+def take(arrays: Mapping[str, Any], layout: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the arrays that ``layout`` names; ValueError, naming the first, if one is missing or is not as it says.
+
+    A layout has the shape by letters, the same letter for the same length, and a kind: "P K finite" (see ``KINDS``). A
+    name that ends in "?" may be missing.
+    """
+    lengths: dict[str, int] = {}
+    taken = {}
+    for key, description in layout.items():
+        name, (*letters, kind) = key.removesuffix("?"), description.split()
+        if name not in arrays and key != name:
+            continue
+        if name not in arrays:
+            raise ValueError(f"{path} must hold an array {name!r}; it is missing: the file is damaged.")
+        array = arrays[name]
+        shape = tuple(lengths.get(letter, letter) for letter in letters)
+        fits = array.ndim == len(letters) and all(
+            lengths.setdefault(letter, int(letter) if letter.isdigit() else length) == length
+            for letter, length in zip(letters, array.shape, strict=True)
+        )
+        if not fits or not _is_of_kind(array, kind):
+            expected = f"({', '.join(map(str, shape))}) of {KINDS[kind][1]}"
+            raise ValueError(
+                f"{name!r} in {path} must have shape {expected}; got shape {array.shape} of {array.dtype}: the file is "
+                "damaged."
+            )
+        taken[name] = array
+    return taken
+
+
+def _is_of_kind(array: np.ndarray[Any, Any], kind: str) -> bool:
+    if array.dtype.kind not in KINDS[kind][0]:
+        return False
+    if kind == "finite":
+        return bool(np.isfinite(array).all())
+    if kind in ("count", "size"):
+        return bool((array >= (1 if kind == "size" else 0)).all())
+    return True
 
 
 def _damaged(kind: str, path: str | os.PathLike[str]) -> str:

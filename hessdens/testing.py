@@ -10,12 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from hessdens.moments import Moments
 from hessdens.spectrum import Spectrum
+
+try:
+    from hypothesis import strategies as st
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"hessdens.testing needs Hypothesis; got {error}. Install it with: pip install 'hessdens[testing]'.",
+        name=error.name,
+    ) from error
 
 FloatArray = NDArray[np.float64]
 

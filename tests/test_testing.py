@@ -1,11 +1,15 @@
 """The strategies and assertions that other projects use."""
 
+import runpy
+import sys
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import find, given, settings
 from naive import flat_gradient, hessian_by_differences
 
+import hessdens.testing
 from hessdens import Moments
 from hessdens.testing import assert_moments_agree, networks, rotated, spectra, symmetric_matrices
 
@@ -76,3 +80,9 @@ def test_assertion_passes_and_fails_by_standard_errors():
         assert_moments_agree(Moments([2.0, 5.1], [0.1, 0.0], [[2.0, 5.1]] * 2, 2, 2), exact)
     with pytest.raises(AssertionError, match="m_1"):
         assert_moments_agree(Moments([np.nan, 5.0], [0.1, 0.0], [[2.0, 5.0]] * 2, 2, 2), exact)
+
+
+def test_without_hypothesis_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    with pytest.raises(ModuleNotFoundError, match=r"needs Hypothesis; got .*pip install 'hessdens\[testing\]'"):
+        runpy.run_path(hessdens.testing.__file__)

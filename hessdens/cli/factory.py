@@ -1,0 +1,161 @@
+"""The operator that a user's function makes: found by name, called, and what it returns checked."""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hessdens.batches import map_tensors
+from hessdens.cli.errors import CommandError, UsageError
+from hessdens.curvature import fisher_operator, ggn_operator, hessian_operator
+from hessdens.operators import Operator, as_operator
+
+CURVATURES: dict[str, Any] = {"hessian": hessian_operator, "ggn": ggn_operator, "fisher": fisher_operator}
+EXPECTED = (
+    "(model, loss_fn, data), (model, loss_fn, data, {keyword arguments of hessian_operator}), or an operator or matrix"
+)
+
+
+def operator_from(
+    place: str, *, curvature: str | None, device: str | None, dtype: str | None, parameters: list[str] | None
+) -> Operator:
+    """Return the operator that the function at ``place``, "package.module:function" or "file.py:function", makes."""
+    made = find(place)()
+    precision: torch.dtype | None = None if dtype is None else getattr(torch, dtype)
+    target = None if device is None else checked_device(device)
+    if not isinstance(made, tuple):
+        if curvature is not None or parameters is not None:
+            option = "--curvature" if curvature is not None else "--parameters"
+            raise CommandError(f"{option} is for a model; {place} returned {type(made).__name__}. Leave it out.")
+        if made is None:
+            raise CommandError(f"{place} must return {EXPECTED}; got None. Does it end with return?")
+        try:
+            return as_operator(made, device=target, dtype=precision)
+        except TypeError as error:
+            raise CommandError(f"{place} must return {EXPECTED}; got {type(made).__name__}: {error}") from error
+    function = CURVATURES[curvature or "hessian"]
+    model, loss_fn, data, keywords = _checked(made, place, function)
+    if target is not None or precision is not None:
+        model, data = model.to(target, precision), _moved(data, target, precision)
+    if parameters is not None:
+        keywords = {**keywords, "parameters": parameters}
+    operator: Operator = function(model, loss_fn, data, **keywords)
+    return operator
+
+
+def find(place: str) -> Any:
+    """Return the function at ``place``; the current folder is searched first, as ``python -m`` does."""
+    module_name, colon, name = place.rpartition(":")
+    if not (colon and module_name and name.isidentifier()):
+        raise UsageError(f"FACTORY must be package.module:function or path/to/file.py:function; got {place!r}.")
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    module = _from_file(Path(module_name)) if module_name.endswith(".py") else _imported(module_name)
+    if not hasattr(module, name):
+        near = difflib.get_close_matches(name, dir(module), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise CommandError(f"{module_name} must have a function {name!r}; it has none.{hint}")
+    function = getattr(module, name)
+    if not callable(function):
+        raise CommandError(f"{place} must be a function; got {type(function).__name__}.")
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        raise CommandError(f"{place} must be callable without arguments; it has a {error}.") from error
+    return function
+
+
+def _imported(name: str) -> ModuleType:
+    if any(not part.isidentifier() for part in name.split(".")):
+        raise UsageError(f"FACTORY must name a module before the colon, such as package.module; got {name!r}.")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
+            raise  # the module is there, and what it imports is not
+        raise CommandError(
+            f"FACTORY must name a module that can be imported; there is no {error.name!r} in {os.getcwd()} or the "
+            "installed packages. Change to the folder that has it, or give path/to/file.py:function."
+        ) from error
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise CommandError(f"FACTORY must name a file that exists; there is no {path}.")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)  # as Python does for a script
+    name = path.stem if path.stem not in sys.modules else f"hessdens_factory_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _checked(made: tuple[Any, ...], place: str, function: Any) -> tuple[nn.Module, Any, Any, dict[str, Any]]:
+    kinds = f"({', '.join(type(part).__name__ for part in made)})"
+    if len(made) not in (3, 4) or not isinstance(made[0], nn.Module):
+        raise CommandError(f"{place} must return {EXPECTED}; got {kinds}.")
+    model, loss_fn, data, *rest = made
+    keywords = rest[0] if rest else {}
+    if not isinstance(keywords, dict):
+        raise CommandError(f"{place} must return keyword arguments as a dictionary in fourth place; got {kinds}.")
+    known = list(inspect.signature(function).parameters)[3:]
+    for name in keywords:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise CommandError(f"{place} must return keyword arguments of {function.__name__}; got {name!r}.{hint}")
+    return model, loss_fn, data, keywords
+
+
+def checked_device(device: str) -> torch.device:
+    """Return a device that this machine has."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
+        reason = str(error).splitlines()[0]
+        raise CommandError(f"--device must be a device that this machine has; got {device!r}: {reason}") from error
+    return found
+
+
+def _moved(data: Any, device: torch.device | None, dtype: torch.dtype | None) -> Any:
+    """Return data on another device, and their floating-point tensors in another precision."""
+
+    def moved(tensor: Tensor) -> Tensor:
+        return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
+
+    move = partial(map_tensors, moved)
+    if isinstance(data, list | tuple):
+        return [move(batch) for batch in data]
+    # What cannot be read again and again is for hessian_operator to refuse.
+    return _Moved(data, move) if isinstance(data, Iterable) and not isinstance(data, Iterator) else data
+
+
+@dataclass(frozen=True)
+class _Moved:
+    batches: Iterable[Any]
+    move: Callable[[Any], Any]
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self.move, self.batches)

@@ -1,0 +1,41 @@
+"""The command ``hessdens``: arguments in, exit status out."""
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from hessdens.cli.errors import FAILED, INTERRUPTED, report, tell, with_options
+from hessdens.cli.options import parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, ``sys.argv[1:]`` by default, and return its exit status: 0, 1, 2 or 130."""
+    try:
+        found = parser().parse_args(arguments)
+    except SystemExit as exit_:  # --help, --version, or a wrong command line
+        return int(exit_.code or 0)
+    found.progress = not found.quiet and sys.stderr.isatty()
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        try:
+            status: int = found.run(found)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader has gone, as `head` does; what Python still holds for it must not raise again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILED
+        except KeyboardInterrupt:
+            kept = "Nothing was written."
+            if found.checkpoint is not None:
+                kept = f"Finished work is in {found.checkpoint}: the same command goes on from there."
+            tell(f"interrupted. {kept}")
+            return INTERRUPTED
+        except Exception as error:
+            return report(error)
+    return status
+
+
+def _warn(message: Any, *_: Any, **__: Any) -> None:
+    tell(f"warning: {with_options(str(message))}")

@@ -1,0 +1,59 @@
+"""The public names and their signatures, as ``public_api.txt`` has them: a change of them is never an accident.
+
+After a change that is meant: ``python tests/test_public_api.py`` writes the file anew.
+"""
+
+import ast
+import difflib
+import inspect
+import textwrap
+from pathlib import Path
+
+import hessdens
+
+SNAPSHOT = Path(__file__).resolve().with_name("public_api.txt")
+
+
+def public_api():
+    """Return a readable text: each name of ``hessdens.__all__`` with its arguments as the source has them."""
+    return "\n\n".join(described(name) for name in sorted(hessdens.__all__)) + "\n"
+
+
+def described(name):
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(getattr(hessdens, name)))).body
+    if isinstance(node, ast.FunctionDef):
+        return signature(node)
+    bases = ", ".join(ast.unparse(base) for base in node.bases)
+    lines = [f"class {name}({bases})" if bases else f"class {name}"]
+    for item in node.body:
+        if isinstance(item, ast.AnnAssign):
+            lines.append(ast.unparse(item))
+        elif isinstance(item, ast.FunctionDef) and (item.name == "__init__" or not item.name.startswith("_")):
+            lines += [f"@{ast.unparse(decorator)}" for decorator in item.decorator_list]
+            lines.append(signature(item))
+    return "\n    ".join(lines)
+
+
+def signature(node):
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    return f"def {node.name}({ast.unparse(node.args)}){returns}"
+
+
+def test_public_names_and_signatures_are_those_of_the_snapshot():
+    known = SNAPSHOT.read_text()
+    found = public_api()
+    changes = "\n".join(
+        difflib.unified_diff(known.splitlines(), found.splitlines(), "known", "found", lineterm="", n=1)
+    )
+    assert known == found, f"the public API has changed:\n{changes}\nIf it was meant: python {Path(__file__).name}"
+
+
+def test_all_has_each_name_once_and_every_public_name_of_the_package():
+    names = hessdens.__all__
+    assert names == sorted(set(names), key=lambda name: (name[0].islower(), name))
+    modules = {name for name, value in vars(hessdens).items() if inspect.ismodule(value)}
+    assert {name for name in vars(hessdens) if not name.startswith("_")} - modules <= set(names)
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(public_api())
