@@ -57,12 +57,21 @@ class LanczosDensity:
 
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order. Unbiased but for the choice of eigenvalues found, up to 2 num_steps - 1."""
-        result: FloatArray = self._moment_samples(order).mean(axis=0)
+        result: FloatArray = self.moment_samples(order).mean(axis=0)
+        return result
+
+    def moment_samples(self, order: int) -> FloatArray:
+        """Return m_1..m_order as each probe sees them, shape (P, order)."""
+        if order < 1:
+            raise ValueError(f"order must be at least 1; got {order}.")
+        powers = np.arange(1, order + 1)
+        found = np.sum(self.quadrature.eigenvalues[:, None] ** powers, axis=0) / self.size
+        result: FloatArray = self.quadrature.weights @ self.quadrature.abscissae[:, None] ** powers + found
         return result
 
     def moments_interval(self, order: int, level: float = 0.95) -> FloatArray:
         """Return confidence intervals of the moments, shape (2, order)."""
-        samples = self._moment_samples(order)
+        samples = self.moment_samples(order)
         errors = SUBSPACE * samples.std(axis=0, ddof=1) / np.sqrt(self.num_probes)
         return skewed_interval(samples.mean(axis=0), errors, samples, level)
 
@@ -175,17 +184,16 @@ class LanczosDensity:
             ]
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
+    def to_arrays(self) -> dict[str, Any]:
+        """Return what `from_arrays` reads, for a file."""
         arrays: dict[str, Any] = {"size": self.size, "num_steps": self.num_steps, "num_matvecs": self.num_matvecs}
         for index, quadrature in enumerate((self.quadrature, *self.earlier)):
             arrays |= {f"{name}_{index}": getattr(quadrature, name) for name in ARRAYS}
-        save_npz(path, "LanczosDensity", {**arrays, **self.certificates.to_arrays()})
+        return {**arrays, **self.certificates.to_arrays()}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = load_npz(path, "LanczosDensity")
+    def from_arrays(cls, arrays: dict[str, Any]) -> Self:
+        """Take what `to_arrays` gave out of ``arrays``, which holds nothing else."""
         certificates = Certificates.from_arrays(arrays)
         size, num_steps, num_matvecs = (int(arrays.pop(name)) for name in ("size", "num_steps", "num_matvecs"))
         quadratures = []
@@ -194,6 +202,15 @@ class LanczosDensity:
             parts["interlaces"] = bool(parts["interlaces"])
             quadratures.append(Quadrature(**parts, size=size))
         return cls(quadratures[0], tuple(quadratures[1:]), num_steps, num_matvecs, certificates)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file, atomically and without pickle."""
+        save_npz(path, "LanczosDensity", self.to_arrays())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; ValueError if the file holds something else."""
+        return cls.from_arrays(load_npz(path, "LanczosDensity"))
 
     def _mean_weights(self) -> FloatArray:
         result: FloatArray = self.quadrature.weights.mean(axis=0)
@@ -216,14 +233,6 @@ class LanczosDensity:
         resolution = np.hypot(resolution, unresolved / np.sqrt(12))
         half_width = np.hypot(stdtrit(count - 1, tail) * noise, ndtri(tail) * resolution)
         return np.stack([value - half_width, value + half_width])
-
-    def _moment_samples(self, order: int) -> FloatArray:
-        if order < 1:
-            raise ValueError(f"order must be at least 1; got {order}.")
-        powers = np.arange(1, order + 1)
-        found = np.sum(self.quadrature.eigenvalues[:, None] ** powers, axis=0) / self.size
-        result: FloatArray = self.quadrature.weights @ self.quadrature.abscissae[:, None] ** powers + found
-        return result
 
     def _pdf_samples(self, x: FloatArray, bandwidth: float | None) -> FloatArray:
         """Return the smoothed density as each probe sees it, shape (P, len(x))."""
