@@ -1,7 +1,6 @@
 """What a monitor has seen of a training run: one record a measurement, in a file that a killed run goes on with."""
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -50,7 +49,7 @@ class SpectrumRecord:
     def numbers(self, window: float = 0.2, level: float = 0.95) -> dict[str, float]:
         """Return what a logger is given, by name: values, ends of intervals (``_low``, ``_high``), edges, times."""
         names = [*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative"]
-        values, ends, edges = np.full(len(names), np.nan), np.full((2, len(names)), np.nan), (math.nan, math.nan)
+        values, ends, edges = (np.full(shape, np.nan) for shape in ((len(names),), (2, len(names)), (2,)))
         density = self.density
         if density is not None:
             fractions = [density.fraction_degenerate(window), density.fraction_negative(window)]

@@ -237,7 +237,7 @@ class SpectrumMonitor:
             self._warn_once(
                 "trainable",
                 f"Parameters were frozen or unfrozen since the monitor was made ({', '.join(changed[:3])}"
-                f"{', ...' if len(changed) > 3 else ''}). It goes on with those that it began with, so that its records "
+                f"{', ...' if len(changed) > 3 else ''}). It goes on with those it began with, so that records "
                 "can be compared.",
             )
 
