@@ -128,7 +128,13 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         {"identity": "{}"},
         {"identity": "{}", "num_records": 1},
         {"identity": "{}", "num_records": 1, "step.values": np.array([1])},
-        {"identity": "{}", "num_records": 1, "a.values": np.ones(2), "a.shapes": np.array([[3]]), "a.rows": np.zeros(1)},
+        {
+            "identity": "{}",
+            "num_records": 1,
+            "a.values": np.ones(2),
+            "a.shapes": np.array([[3]]),
+            "a.rows": np.zeros(1),
+        },
     ):
         save_npz(path, "SpectrumHistory", arrays)
         with pytest.raises(ValueError, match="is damaged, or no history"):

@@ -49,7 +49,9 @@ def lightning_parts(name):
     class Module(framework.LightningModule):
         def __init__(self):
             super().__init__()
-            self.network = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(0.2), nn.Linear(6, 2))
+            self.network = nn.Sequential(
+                nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Tanh(), nn.Dropout(0.2), nn.Linear(6, 2)
+            )
 
         def forward(self, inputs):
             return self.network(inputs)

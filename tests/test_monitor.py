@@ -96,7 +96,9 @@ def test_training_is_the_same_to_the_last_bit(tmp_path):
 def test_records_are_densities_of_the_model_in_evaluation_mode_at_each_step():
     model, expected = noisy_network(), []
     monitor = SpectrumMonitor(model, LOSS, FIXED, every=2, overhead=None, seed=3, **SMALL)
-    copies = [copy.deepcopy(model)] + [copy.deepcopy(model) for step, _ in training(model, 4) if not monitor.step() or True]
+    copies = [copy.deepcopy(model)] + [
+        copy.deepcopy(model) for step, _ in training(model, 4) if not monitor.step() or True
+    ]
     for step in (0, 2, 4):
         still = copies[step].eval()
         H = hessian_operator(still, LOSS, FIXED, plan=PLAN)
@@ -180,13 +182,13 @@ def test_resumed_run_ends_with_the_same_history(tmp_path):
 
     whole, model = tmp_path / "whole.npz", network()
     monitor = resumable(whole, model)
-    go(monitor, model, range(0, 4))
+    go(monitor, model, range(4))
     kept = copy.deepcopy(model)
     go(monitor, model, range(4, 10))
 
     killed, model = tmp_path / "killed.npz", network()
     monitor = resumable(killed, model)
-    go(monitor, model, range(0, 4))
+    go(monitor, model, range(4))
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), kept.parameters(), strict=True))
     go(monitor, model, range(7, 6))  # goes on to step 6, and is killed; the checkpoint is of step 4
     del monitor
@@ -352,7 +354,10 @@ def test_unfrozen_parameters_stay_out_of_the_spectrum():
 def test_other_forward_and_weights():
     """Batches as mappings, a loss per token, and weights that count tokens."""
     mask = torch.arange(60) % 3 > 0
-    batches = [{"x": INPUTS[:20], "y": TARGETS[:20], "mask": mask[:20]}, {"x": INPUTS[20:], "y": TARGETS[20:], "mask": mask[20:]}]
+    batches = [
+        {"x": INPUTS[:20], "y": TARGETS[:20], "mask": mask[:20]},
+        {"x": INPUTS[20:], "y": TARGETS[20:], "mask": mask[20:]},
+    ]
     model = network()
     monitor = SpectrumMonitor(
         model,

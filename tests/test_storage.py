@@ -101,7 +101,9 @@ def test_packed_scalars_and_strings_come_back():
     assert (found[0]["a"].item(), found[0]["b"].item(), found[1]["b"].item()) == (1, "short", "much longer")
 
 
-@pytest.mark.parametrize("change", [{"a.rows": [0, 5]}, {"a.shapes": [[1], [7]]}, {"a.shapes": [[-1], [4]]}, {"a.rows": [0]}])
+@pytest.mark.parametrize(
+    "change", [{"a.rows": [0, 5]}, {"a.shapes": [[1], [7]]}, {"a.shapes": [[-1], [4]]}, {"a.rows": [0]}]
+)
 def test_impossible_packed_rows_are_refused(change):
     packed = pack([{"a": np.ones(1)}, {"a": np.ones(2)}]) | {name: np.array(value) for name, value in change.items()}
     with pytest.raises(ValueError, match="Packed arrays must be whole; 'a' is not"):
