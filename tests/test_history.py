@@ -120,7 +120,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     HISTORY.save(path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match="whole .npz file"):
+    with pytest.raises(ValueError, match=r"whole \.npz file"):
         SpectrumHistory.load(path)
     for arrays in (
         {"identity": "no json", "num_records": 0},
