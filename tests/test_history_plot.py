@@ -42,8 +42,8 @@ def test_fractions_and_edges_are_those_of_the_history():
     outside, negative = middle.lines[:2]
     np.testing.assert_allclose(outside.get_ydata(), 100 * (1 - HISTORY.values("degenerate", window=0.1)))
     np.testing.assert_allclose(negative.get_ydata(), 100 * HISTORY.values("negative", window=0.1))
-    bands = [band.get_paths()[0].vertices for band in middle.collections]
-    assert bands[0][:, 1].max() == pytest.approx(100 * np.nanmax(1 - HISTORY.interval("degenerate", window=0.1)))
+    band = np.concatenate([path.vertices for path in middle.collections[0].get_paths()])
+    assert band[:, 1].max() == pytest.approx(100 * np.nanmax(1 - HISTORY.interval("degenerate", window=0.1)))
     np.testing.assert_allclose(bottom.lines[0].get_ydata(), HISTORY.values("largest"))
     np.testing.assert_allclose(bottom.lines[1].get_ydata(), HISTORY.values("smallest"))
     assert bottom.get_xlabel() == "training step"
