@@ -67,9 +67,10 @@ def plot_history(
     _draw_density(top, history, window)
     _draw_fractions(middle, history, window)
     _draw_edges(bottom, history, window)
-    for ax in (top, middle, bottom):
-        failed = [record.step for record in history if record.density is None]
-        ax.plot(failed, np.zeros(len(failed)), "x", color="C3", clip_on=False, transform=ax.get_xaxis_transform())
+    failed = [record.step for record in history if record.density is None]
+    if failed:  # a line without points would reach to the corner of the figure in its layout
+        for ax in (top, middle, bottom):
+            ax.plot(failed, np.zeros(len(failed)), "x", color="C3", clip_on=False, transform=ax.get_xaxis_transform())
     bottom.set_xlabel("training step")
     return top, middle, bottom
 

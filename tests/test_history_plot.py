@@ -29,7 +29,7 @@ def test_heat_map_has_unit_area_in_each_step_and_none_where_products_failed():
     top, _, _ = plot_history(HISTORY)
     mesh = mesh_of(top)
     values = mesh.get_array().reshape(-1, len(HISTORY))
-    edges = mesh.get_coordinates()[:, 0, 1]
+    edges = np.array(mesh.get_coordinates()[:, 0, 1])
     np.testing.assert_allclose(np.diff(edges) @ values.filled(0), [1, 1, 0, 1], rtol=1e-3)
     assert values.mask.all(axis=0).tolist() == [False, False, True, False]
     row = np.searchsorted(edges, HISTORY[3].density.nodes()[-1]) - 1
@@ -56,7 +56,7 @@ def test_failed_steps_are_marked():
 
 
 def test_given_axes_and_a_single_record():
-    _, axes = plt.subplots(3)
+    _, axes = plt.subplots(3, layout="constrained")
     alone = SpectrumHistory(IDENTITY, (dataclasses.replace(HISTORY[0], step=7),))
     assert plot_history(alone, axes=axes) == tuple(axes)
     assert step_edges(alone.steps).tolist() == [6.5, 7.5]

@@ -28,18 +28,20 @@ def quiet():
         yield
 
 
-def package_is_missing(module, package):
-    code = (
-        f"import sys; sys.modules.update(dict.fromkeys({package!r}))\n"
-        f"try:\n    import hessdens.integrations.{module}\nexcept ImportError as error:\n    print(error)"
-    )
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-
-
 def test_missing_packages_are_named():
-    printed = package_is_missing("lightning", ["lightning", "lightning.pytorch", "pytorch_lightning"])
-    assert "needs Lightning: pip install lightning (or pytorch-lightning)" in printed
-    assert "needs transformers: pip install transformers" in package_is_missing("hugging_face", ["transformers"])
+    code = """
+import sys
+sys.modules.update(dict.fromkeys(["lightning", "lightning.pytorch", "pytorch_lightning", "transformers"]))
+for name in ("lightning", "hugging_face"):
+    try:
+        __import__(f"hessdens.integrations.{name}")
+    except ImportError as error:
+        print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, second = run.stdout.splitlines()
+    assert first.startswith("hessdens.integrations.lightning needs Lightning: pip install lightning (or pytorch-")
+    assert second.startswith("hessdens.integrations.hugging_face needs transformers: pip install transformers")
 
 
 def lightning_parts(name):

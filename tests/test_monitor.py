@@ -110,7 +110,7 @@ def test_records_are_densities_of_the_model_in_evaluation_mode_at_each_step():
         record = monitor.history.at(step)
         np.testing.assert_array_equal(record.density.quadrature.weights, expected.quadrature.weights)
         np.testing.assert_array_equal(record.density.nodes(), expected.nodes())
-        assert record.loss == pytest.approx(float(LOSS(still(INPUTS[:32]), TARGETS[:32])), rel=1e-6)
+        assert record.loss == pytest.approx(LOSS(still(INPUTS[:32]), TARGETS[:32]).item(), rel=1e-6)
     assert monitor.history.steps.tolist() == [0, 2, 4]
 
 
@@ -373,7 +373,7 @@ def test_other_forward_and_weights():
         max_products=12,
     )
     expected = LOSS(model(INPUTS[mask]), TARGETS[mask])
-    assert monitor.history[0].loss == pytest.approx(float(expected), rel=1e-6)
+    assert monitor.history[0].loss == pytest.approx(expected.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize(
