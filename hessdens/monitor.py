@@ -1,10 +1,9 @@
 """The spectrum of a network in training: measured again and again with the same probes and data, within a budget."""
 
-import contextlib
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
@@ -16,6 +15,7 @@ from hessdens.checkpoint import differences
 from hessdens.curvature import Forward, hessian_operator
 from hessdens.curvature_operator import CurvatureOperator
 from hessdens.errors import NonFiniteError
+from hessdens.evaluation_mode import evaluation_mode
 from hessdens.history import SpectrumHistory, SpectrumRecord
 from hessdens.lanczos import lanczos_density
 from hessdens.loggers import Logger
@@ -260,22 +260,6 @@ class SpectrumMonitor:
         if key not in self._warned:
             self._warned.add(key)
             warnings.warn(message, stacklevel=2)
-
-
-@contextlib.contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put every module in evaluation mode, and back as each was.
-
-    The flag alone is set: ``model.eval()`` may be overridden, and do more (some adapters merge their weights).
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        for module, _ in modes:
-            module.training = False
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _check(max_products: int, every: int | None, overhead: float | None, loggers: Sequence[Logger], start: int) -> None:
