@@ -206,6 +206,7 @@ class SpectrumMonitor:
         with self._budget.measuring():
             try:
                 record = self._record()
+                numbers = record.numbers(self._window)
             except Exception as error:  # whatever it is, it must not end the training that is watched
                 if not self.history:
                     raise
@@ -213,7 +214,7 @@ class SpectrumMonitor:
                 self._warn_once("stopped", f"The monitor stops at step {self._num_steps_made}. {self.stopped}")
                 return None
             self.history = SpectrumHistory(self.history.identity, (*self.history.records, record))
-            self._write(record)
+            self._write(record.step, numbers)
         return record
 
     def _is_measured(self) -> bool:
@@ -232,7 +233,7 @@ class SpectrumMonitor:
         return SpectrumRecord(self._num_steps_made, loss, density, failure, training, measuring)
 
     def _look_at_what_is_trained(self) -> None:
-        changed = sorted({name for name, _ in _trainable(self._model) ^ self._trainable})
+        changed = sorted(name for name, flag in _trainable(self._model) if (name, not flag) in self._trainable)
         if changed:
             self._warn_once(
                 "trainable",
@@ -241,9 +242,8 @@ class SpectrumMonitor:
                 "can be compared.",
             )
 
-    def _write(self, record: SpectrumRecord) -> None:
+    def _write(self, step: int, numbers: dict[str, float]) -> None:
         """Save the history and call the loggers; what fails is warned of once, and tried again next time."""
-        numbers = record.numbers(self._window)
         if self._path is not None:
             try:
                 self.history.save(self._path)
@@ -251,7 +251,7 @@ class SpectrumMonitor:
                 self._warn_once("history", f"The history could not be saved to {self._path}: {error}")
         for index, logger in enumerate(self._loggers):
             try:
-                logger(record.step, numbers)
+                logger(step, numbers)
             except Exception as error:  # a full disk, a lost network: no reason to end training
                 name = getattr(logger, "__qualname__", type(logger).__name__)
                 self._warn_once(index, f"Logger {index} ({name}) failed: {type(error).__name__}: {error}")
