@@ -95,7 +95,7 @@ def _draw_density(ax: "Axes", history: SpectrumHistory, window: float) -> None:
         rasterized=True,
     )
     for end in (-window / 2, window / 2):
-        ax.axhline(end, color="0.4", lw=0.8, ls=":")
+        ax.axhline(end, color="C0", lw=1, ls=":")
     ax.set_yscale("asinh", linear_width=linear_width)
     ticks = powers_of_ten(linear_width, nodes)
     ax.set_ylim(edges[0], edges[-1])
