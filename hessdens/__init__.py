@@ -7,19 +7,24 @@ from hessdens.compare import Comparison, Density, compare
 from hessdens.curvature import fisher_operator, ggn_operator, hessian_operator
 from hessdens.curvature_operator import CurvatureOperator
 from hessdens.data_noise import DataNoise, data_noise
+from hessdens.density_difference import DensityDifference, density_difference
 from hessdens.errors import NonFiniteError
 from hessdens.estimate import spectral_moments
 from hessdens.exact import exact_spectrum
 from hessdens.fit import MixtureFit, fit_mixture
 from hessdens.fit_uncertainty import FitUncertainty, fit_uncertainty
 from hessdens.grid import Grid
+from hessdens.history import SpectrumHistory, SpectrumRecord
+from hessdens.history_plot import plot_history
 from hessdens.kernel_polynomial import KernelPolynomialDensity, kernel_polynomial
 from hessdens.lanczos import lanczos_density
 from hessdens.lanczos_density import LanczosDensity
 from hessdens.layers import layer_moments
+from hessdens.loggers import csv_logger, tensorboard_logger, wandb_logger
 from hessdens.maximum_entropy import MaximumEntropyDensity, maximum_entropy
 from hessdens.mixture import SkewNormalMixture
 from hessdens.moments import Moments
+from hessdens.monitor import SpectrumMonitor
 from hessdens.operators import Operator, as_operator
 from hessdens.plan import Plan
 from hessdens.plotting import plot_density
@@ -34,6 +39,7 @@ __all__ = [
     "CurvatureOperator",
     "DataNoise",
     "Density",
+    "DensityDifference",
     "FitUncertainty",
     "Grid",
     "KernelPolynomialDensity",
@@ -46,13 +52,18 @@ __all__ = [
     "Plan",
     "SkewNormalMixture",
     "Spectrum",
+    "SpectrumHistory",
+    "SpectrumMonitor",
+    "SpectrumRecord",
     "as_operator",
     "cdf_bounds",
     "chebyshev_from_quadrature",
     "chebyshev_moments",
     "compare",
+    "csv_logger",
     "data_noise",
     "degenerate_bounds",
+    "density_difference",
     "exact_spectrum",
     "fisher_operator",
     "fit_mixture",
@@ -66,5 +77,8 @@ __all__ = [
     "maximum_entropy",
     "negative_bounds",
     "plot_density",
+    "plot_history",
     "spectral_moments",
+    "tensorboard_logger",
+    "wandb_logger",
 ]

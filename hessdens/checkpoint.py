@@ -145,16 +145,21 @@ def _read(header: Path) -> dict[str, Any]:
 
 
 def _check_same(found: Mapping[str, Any], wanted: Identity, folder: Path) -> None:
-    differences = [
+    parted = differences(found, wanted)
+    if parted:
+        raise ValueError(
+            f"checkpoint must be of the same run; in {folder} {'; '.join(parted)}. Give another folder, or make "
+            "the run the same."
+        )
+
+
+def differences(found: Mapping[str, Any], wanted: Identity) -> list[str]:
+    """Return a phrase for each entry in which two identities differ by more than rounding."""
+    return [
         f"{name} is {found.get(name)!r} there and {wanted.get(name)!r} here"
         for name in sorted({*found, *wanted})
         if not _equal(found.get(name), wanted.get(name))
     ]
-    if differences:
-        raise ValueError(
-            f"checkpoint must be of the same run; in {folder} {'; '.join(differences)}. Give another folder, or make "
-            "the run the same."
-        )
 
 
 def _equal(first: Any, second: Any) -> bool:

@@ -104,6 +104,18 @@ class CurvatureOperator(Operator):
             "data": _summed(parts),
         }
 
+    def loss(self) -> float:
+        """Return the mean loss over the data at the parameters of the moment. Cost: one forward pass over the data."""
+        self._look_at_the_model()
+        total, total_weight = 0.0, 0.0
+        with torch.no_grad():
+            for batch in self._problem.passes:
+                for block in self._blocks(batch):
+                    weight = float(self._problem.weight(block))
+                    total += weight * float(self._problem.loss.value(block, {}))
+                    total_weight += weight
+        return total / total_weight
+
     def _matmat(self, V: Tensor) -> Tensor:
         self._look_at_the_model()
         probes = V.T.contiguous()

@@ -1,7 +1,7 @@
 """The density that block Lanczos gives: eigenvalues found one by one, quadrature for the others, with intervals."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -64,12 +64,21 @@ class LanczosDensity:
 
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order. Unbiased but for the choice of eigenvalues found, up to 2 num_steps - 1."""
-        result: FloatArray = self._moment_samples(order).mean(axis=0)
+        result: FloatArray = self.moment_samples(order).mean(axis=0)
+        return result
+
+    def moment_samples(self, order: int) -> FloatArray:
+        """Return m_1..m_order as each probe sees them, shape (P, order)."""
+        if order < 1:
+            raise ValueError(f"order must be at least 1; got {order}.")
+        powers = np.arange(1, order + 1)
+        found = np.sum(self.quadrature.eigenvalues[:, None] ** powers, axis=0) / self.size
+        result: FloatArray = self.quadrature.weights @ self.quadrature.abscissae[:, None] ** powers + found
         return result
 
     def moments_interval(self, order: int, level: float = 0.95) -> FloatArray:
         """Return confidence intervals of the moments, shape (2, order)."""
-        samples = self._moment_samples(order)
+        samples = self.moment_samples(order)
         errors = SUBSPACE * samples.std(axis=0, ddof=1) / np.sqrt(self.num_probes)
         return skewed_interval(samples.mean(axis=0), errors, samples, level)
 
@@ -182,17 +191,16 @@ class LanczosDensity:
             ]
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
+    def to_arrays(self) -> dict[str, Any]:
+        """Return what `from_arrays` reads, for a file."""
         arrays: dict[str, Any] = {"size": self.size, "num_steps": self.num_steps, "num_matvecs": self.num_matvecs}
         for index, quadrature in enumerate((self.quadrature, *self.earlier)):
             arrays |= {f"{name}_{index}": getattr(quadrature, name) for name in ARRAYS}
-        save_npz(path, "LanczosDensity", {**arrays, **self.certificates.to_arrays()})
+        return {**arrays, **self.certificates.to_arrays()}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = load_npz(path, "LanczosDensity")
+    def from_arrays(cls, arrays: Mapping[str, Any], path: str | os.PathLike[str]) -> Self:
+        """Return what `to_arrays` was asked of, from the arrays of a file; ValueError if they are damaged."""
         prefixes = tuple(f"{name}_" for name in ARRAYS)
         count = len({name.rpartition("_")[2] for name in arrays if name.startswith(prefixes)} | {"0"})
         shapes = ("E{0} finite", "E{0} finite", "n{0} finite", "P n{0} finite", "n{0} flag", "flag")
@@ -201,14 +209,23 @@ class LanczosDensity:
             for index in range(count)
             for name, shape in zip(ARRAYS, shapes, strict=True)
         }
-        arrays = take(arrays, LAYOUT | layout, path)
-        size, num_steps, num_matvecs = (int(arrays.pop(name)) for name in ("size", "num_steps", "num_matvecs"))
+        taken = take(arrays, LAYOUT | layout, path)
+        size, num_steps, num_matvecs = (int(taken.pop(name)) for name in ("size", "num_steps", "num_matvecs"))
         quadratures = []
         for index in range(count):
-            parts: dict[str, Any] = {name: arrays[f"{name}_{index}"] for name in ARRAYS}
+            parts: dict[str, Any] = {name: taken[f"{name}_{index}"] for name in ARRAYS}
             parts["interlaces"] = bool(parts["interlaces"])
             quadratures.append(Quadrature(**parts, size=size))
-        return cls(quadratures[0], tuple(quadratures[1:]), num_steps, num_matvecs, Certificates.from_arrays(arrays))
+        return cls(quadratures[0], tuple(quadratures[1:]), num_steps, num_matvecs, Certificates.from_arrays(taken))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file, atomically and without pickle."""
+        save_npz(path, "LanczosDensity", self.to_arrays())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; ValueError if the file holds something else."""
+        return cls.from_arrays(load_npz(path, "LanczosDensity"), path)
 
     def _mean_weights(self) -> FloatArray:
         result: FloatArray = self.quadrature.weights.mean(axis=0)
@@ -231,14 +248,6 @@ class LanczosDensity:
         resolution = np.hypot(resolution, unresolved / np.sqrt(12))
         half_width = np.hypot(stdtrit(count - 1, tail) * noise, ndtri(tail) * resolution)
         return np.stack([value - half_width, value + half_width])
-
-    def _moment_samples(self, order: int) -> FloatArray:
-        if order < 1:
-            raise ValueError(f"order must be at least 1; got {order}.")
-        powers = np.arange(1, order + 1)
-        found = np.sum(self.quadrature.eigenvalues[:, None] ** powers, axis=0) / self.size
-        result: FloatArray = self.quadrature.weights @ self.quadrature.abscissae[:, None] ** powers + found
-        return result
 
     def _pdf_samples(self, x: FloatArray, bandwidth: float | None) -> FloatArray:
         """Return the smoothed density as each probe sees it, shape (P, len(x))."""

@@ -6,7 +6,7 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,38 @@ def _is_of_kind(array: np.ndarray[Any, Any], kind: str) -> bool:
     if kind in ("count", "size"):
         return bool((array >= (1 if kind == "size" else 0)).all())
     return True
+
+
+def pack(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the arrays of many results as few: for each name, values end to end, their shapes, and whose they are.
+
+    A member of an ``.npz`` file takes 0.1 ms, however small it is. Arrays of one name must have one number of axes.
+    """
+    packed: dict[str, np.ndarray[Any, Any]] = {}
+    for name in sorted({name for row in rows for name in row}):
+        arrays = {index: np.asarray(row[name]) for index, row in enumerate(rows) if name in row}
+        packed[f"{name}.values"] = np.concatenate([array.reshape(-1) for array in arrays.values()])
+        packed[f"{name}.shapes"] = np.array([array.shape for array in arrays.values()], dtype=np.int64)
+        packed[f"{name}.rows"] = np.array(list(arrays), dtype=np.int64)
+    return packed
+
+
+def unpack(packed: Mapping[str, Any], num_rows: int) -> list[dict[str, np.ndarray[Any, Any]]]:
+    """Return what `pack` was given; ValueError if that is impossible."""
+    rows: list[dict[str, np.ndarray[Any, Any]]] = [{} for _ in range(num_rows)]
+    for name in {key.rpartition(".")[0] for key in packed}:
+        if not {f"{name}.values", f"{name}.shapes", f"{name}.rows"} <= packed.keys():
+            raise ValueError(f"Packed arrays must be whole; {name!r} is not.")
+        values, shapes = packed[f"{name}.values"], packed[f"{name}.shapes"]
+        sizes = np.prod(shapes, axis=1, dtype=np.int64)
+        owners = packed[f"{name}.rows"]
+        fits = len(owners) == len(sizes) and np.all((owners >= 0) & (owners < num_rows))
+        if not (fits and np.all(shapes >= 0) and sizes.sum() == len(values)):
+            raise ValueError(f"Packed arrays must be whole; {name!r} is not.")
+        pieces = np.split(values, np.cumsum(sizes)[:-1])
+        for owner, shape, piece in zip(owners, shapes, pieces, strict=True):
+            rows[owner][name] = piece.reshape(shape)
+    return rows
 
 
 def _damaged(kind: str, path: str | os.PathLike[str]) -> str:

@@ -4,9 +4,11 @@ import os
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hessdens import Moments, Spectrum
-from hessdens.storage import save_npz
+from hessdens.storage import pack, save_npz, unpack
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
@@ -74,3 +76,38 @@ def test_places_and_kinds_of_files(tmp_path):
     np.save(tmp_path / "a.npy", np.ones(3))
     with pytest.raises(ValueError, match=r"must be a whole .npz file"):
         Spectrum.load(tmp_path / "a.npy")
+
+
+ROWS = st.lists(
+    st.dictionaries(
+        st.sampled_from("abc"),
+        st.lists(st.floats(allow_nan=False), max_size=6).map(lambda values: np.array(values).reshape(-1, 1)),
+    ),
+    max_size=5,
+)
+
+
+@given(rows=ROWS)
+def test_packed_rows_come_back(rows):
+    found = unpack(pack(rows), len(rows))
+    assert [row.keys() for row in found] == [row.keys() for row in rows]
+    for mine, other in zip(rows, found, strict=True):
+        for name, value in mine.items():
+            np.testing.assert_array_equal(other[name], value)
+
+
+def test_packed_scalars_and_strings_come_back():
+    found = unpack(pack([{"a": 1, "b": "short"}, {"b": "much longer"}]), 2)
+    assert (found[0]["a"].item(), found[0]["b"].item(), found[1]["b"].item()) == (1, "short", "much longer")
+
+
+@pytest.mark.parametrize(
+    "change", [{"a.rows": [0, 5]}, {"a.shapes": [[1], [7]]}, {"a.shapes": [[-1], [4]]}, {"a.rows": [0]}]
+)
+def test_impossible_packed_rows_are_refused(change):
+    packed = pack([{"a": np.ones(1)}, {"a": np.ones(2)}]) | {name: np.array(value) for name, value in change.items()}
+    with pytest.raises(ValueError, match="Packed arrays must be whole; 'a' is not"):
+        unpack(packed, 2)
+    packed.pop("a.shapes")
+    with pytest.raises(ValueError, match="Packed arrays must be whole; 'a' is not"):
+        unpack(packed, 2)

@@ -1,0 +1,1 @@
+"""Callbacks for training frameworks, each imported by name, since it needs that framework."""

@@ -1,0 +1,61 @@
+"""Time of training and of what watches it, and whether a budget allows to watch again."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+
+class OverheadBudget:
+    """Keep the time of measuring within a share of the time of training.
+
+    Another measurement is allowed once it would be within the share, if it takes as long as the latest. The first is
+    not asked for: it is paid for by the time until the second.
+
+    Parameters
+    ----------
+    share
+        Of training time; None: no limit.
+    clock
+        Returns seconds from any start.
+
+    Attributes
+    ----------
+    training
+        Seconds of training until the latest measurement began.
+    latest
+        Seconds of the latest measurement.
+    """
+
+    def __init__(self, share: float | None, clock: Callable[[], float]) -> None:
+        self._share, self._clock = share, clock
+        self._mark, self._is_measuring = clock(), False
+        self.training, self._spent, self.latest = 0.0, 0.0, 0.0
+
+    def go_on_from(self, training: float, spent: float, latest: float) -> None:
+        """Add what an earlier part of the run has taken."""
+        self.training += training
+        self._spent += spent
+        self.latest = max(self.latest, latest)
+
+    def spent(self) -> float:
+        """Return the seconds of all measurements until now."""
+        return self._spent + (self._clock() - self._mark if self._is_measuring else 0.0)
+
+    def allows_another(self) -> bool:
+        """Return whether another measurement would be within the budget."""
+        if self._share is None:
+            return True
+        return self._spent + self.latest <= self._share * (self.training + self._clock() - self._mark)
+
+    @contextlib.contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Count the time inside as that of a measurement, the time since the one before as training."""
+        start = self._clock()
+        self.training += start - self._mark
+        self._mark, self._is_measuring = start, True
+        try:
+            yield
+        finally:
+            end = self._clock()
+            self.latest = end - self._mark
+            self._spent += self.latest
+            self._mark, self._is_measuring = end, False
