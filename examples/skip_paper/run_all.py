@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -56,6 +57,8 @@ THEORY = {
     "figS5": ("Mode strengths of linear networks", "Equations 29-31, gradient flow; no images"),
 }
 SUBSTITUTED = ("svhn", "stl10")
+# As torchrun says: every process computes runs that no other has begun, and the first draws once all are there.
+RANK, LOCAL_RANK = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, MemoryError) as error:
         print(f"run_all.py: {error}", file=sys.stderr)
         return 1
-    if not options.list:
+    if not options.list and RANK == 0:
         minutes = (time.monotonic() - start) / 60
         print(f"Done in {minutes:.1f} minutes; figures and report.html are in {options.results}.")
     return 0
@@ -86,7 +89,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description="Reproduce Orhan & Pitkow, Skip Connections Eliminate Singularities (ICLR 2018).",
         epilog="Without --data, CIFAR is looked for in $HESSDENS_DATA, ./data, the folders data and shared/data beside "
         "the repository, and the cache; else downloaded; else scikit-learn's digits are used, and every figure says "
-        "so. Several processes may share one results folder.",
+        "so. Several processes may share one results folder; torchrun --nproc-per-node N run_all.py starts N of them.",
     )
     names = [*FIGURES, *STUDIES]
     parser.add_argument("--preset", default="laptop", choices=PRESETS, help="how much is run (default: laptop)")
@@ -125,24 +128,27 @@ def _run(options: argparse.Namespace) -> None:
         for name in options.only
         if name not in THEORY
     }
-    if options.list:
+    if options.list and RANK == 0:
         project({n: [(s, FIGURES.get(n) or STUDIES[n]) for s in group] for n, group in settings.items()}, device)
+    if options.list:
         return
-    computer = Computer(store, device)
+    computer = Computer(store, device, progress=RANK == 0)
     for name in options.only:
         begin = time.monotonic()
         module = FIGURES.get(name) or STUDIES[name]
         path = options.results / f"{name}.png"
+        if name not in THEORY and not options.plot_only:
+            for setting in settings[name]:
+                for specs in module.stages(setting):
+                    computer.compute(specs, _by_fingerprint(specs, name, load), f"{name} {setting.condition.name}")
+        if RANK > 0:
+            continue
         if name in THEORY:
             found = _theory(name, module, path)
+        elif options.plot_only and not _complete(module, settings[name]):
+            print(f"{name}: its runs are not all finished, so it is not drawn.")
+            continue
         else:
-            if not options.plot_only:
-                for setting in settings[name]:
-                    for specs in module.stages(setting):
-                        computer.compute(specs, _by_fingerprint(specs, name, load), f"{name} {setting.condition.name}")
-            elif not _complete(module, settings[name]):
-                print(f"{name}: its runs are not all finished, so it is not drawn.")
-                continue
             found = module.finish(settings[name], path)
         title = THEORY[name][0] if name in THEORY else module.TITLE
         save_outcome(options.results, name, title, preset.name, found, time.monotonic() - begin, environment(device))
@@ -154,7 +160,8 @@ def choose_device(name: str) -> torch.device:
     """Return the device of that name; "auto" is CUDA where it is."""
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda needs a CUDA device; torch finds none. Use --device cpu.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    use_cuda = name != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda", LOCAL_RANK) if use_cuda else torch.device("cpu")
 
 
 def _conditions(name: str, preset: Preset, options: argparse.Namespace) -> list[Condition]:
