@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch._dynamo  # by fully_shard, as soon as it works: here once for all processes
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -56,19 +57,22 @@ def batches(seed=1):
 
 def answers(operator):
     """Return numbers from every estimator."""
-    density = lanczos_density(operator, num_probes=3, num_steps=6)
-    short = lanczos_density(operator, num_probes=3, num_steps=6, low_memory=True)
+    density = lanczos_density(operator, num_probes=3, num_steps=4)
+    short = lanczos_density(operator, num_probes=2, num_steps=3, low_memory=True)
+    moments = spectral_moments(operator, max_products=24)
+    plain = {"method": "skilling", "num_probes": 4, "block_size": 3}
     found = {
-        "deflated": spectral_moments(operator, max_products=40).values,
-        "errors": spectral_moments(operator, max_products=40).standard_errors,
-        "skilling": spectral_moments(operator, num_probes=5, method="skilling", block_size=3).samples,
-        "rademacher": spectral_moments(operator, num_probes=4, method="skilling", distribution="rademacher").samples,
+        "deflated": moments.values,
+        "errors": moments.standard_errors,
+        "skilling": spectral_moments(operator, 2, **plain).samples,
+        "rademacher": spectral_moments(operator, 2, distribution="rademacher", **plain).samples,
         "lanczos": [density.fraction_degenerate(), *density.moments(4), *density.cdf(np.linspace(-1, 2, 7))],
         "low memory": short.moments(4),
-        "chebyshev": chebyshev_moments(operator, 10, num_probes=3).values,
+        "chebyshev": chebyshev_moments(operator, 4, num_probes=3, interval=(-1, 2)).values,
     }
     if not operator.team.shards:
-        found["exact"] = exact_spectrum(operator, block_size=9).eigenvalues
+        found["interval"] = chebyshev_moments(operator, 2, num_probes=2).interval
+        found["exact"] = exact_spectrum(operator, block_size=33).eigenvalues
         found["layers"] = [m.values for m in layer_moments(operator, num_probes=3, block_size=4).values()]
     return {name: np.asarray(value).tolist() for name, value in found.items()}
 

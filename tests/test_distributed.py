@@ -3,6 +3,8 @@
 Everything that needs processes is in `ranks.py`; a launch takes seconds, so that one makes all checks that end well.
 """
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -279,6 +281,18 @@ def test_traffic_by_hand():
     assert examples_traffic(100, 3, 1).bytes_sent == 0
     with pytest.raises(ValueError, match=r"num_ranks must be at least 1; got 0\."):
         probes_traffic(100, 3, 0)
+
+
+def test_the_plans_of_the_page_are_counted():
+    page = (Path(__file__).parents[1] / "docs" / "distributed.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    names = {}
+    for code, expected in blocks:
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            exec(code, names)
+        assert output.getvalue() == expected
 
 
 def test_one_process_alone_is_a_team():
