@@ -130,6 +130,7 @@ def check_sharded():
     found["gradients"] = [p.grad is not None for p in model.parameters()]
     found["same gradient"] = model[0].weight.grad is kept
     found["weight"], found["steps"] = operator.total_weight, operator.num_steps
+    found["resumed"] = resumed(operator)
     found["exact"] = caught(lambda: exact_spectrum(operator))
     found["layers"] = caught(lambda: layer_moments(operator))
     found["scipy"] = caught(operator.to_scipy)
@@ -141,6 +142,16 @@ def check_sharded():
     found["sum"] = caught(lambda: distributed.sharded_operator(model, summed, data))
     found["empty"] = caught(lambda: distributed.sharded_operator(model, LOSS, data if rank != 2 else []))
     return found
+
+
+def resumed(operator):
+    """Return whether a run is found again, also where one process has lost its part, and folders."""
+    folder, options = FOLDER / "sharded", {"method": "skilling", "num_probes": 2}
+    first = spectral_moments(operator, 2, checkpoint=folder, **options).samples
+    if dist.get_rank() == 2:
+        (folder / "rank-2-of-4" / "probes-0-2-all.npz").unlink()
+    second = spectral_moments(operator, 2, checkpoint=folder, **options).samples
+    return np.array_equal(first, second), sorted(path.name for path in folder.iterdir())
 
 
 def summed(outputs, targets):
@@ -175,10 +186,13 @@ def check_errors():
         "grid": caught(lambda: share(of(model, mine), group=grid)),
         "timeout": caught(lambda: distributed.start(timeout=0)),
     }
-    changing = share(of(model, Changing(mine) if rank == 1 else mine))
+    changing = share(of(model, Changing(mine, 4) if rank == 1 else mine))
     changing.matvec(columns[:, 0])
     found["failure"] = caught(lambda: changing.matvec(columns[:, 0]))
-    found["failure in a grid"] = caught(lambda: probes(changing, group=grid["probes"]).matmat(columns[:, :2]))
+    half = distributed.part(data, group=grid["examples"])
+    changing = share(of(model, Changing(half, 4) if rank == 1 else half), group=grid["examples"])
+    changing = probes(changing, group=grid["probes"])
+    found["failure in a grid"] = caught(lambda: changing.matmat(columns[:, :2]))
     if rank == 2:
         with torch.no_grad():
             model[0].bias[1] += 1e-3
@@ -187,13 +201,15 @@ def check_errors():
 
 
 class Changing(list):
-    """Batches that are others from the second pass on."""
+    """Batches that are others after some passes."""
 
-    passes = 0
+    def __init__(self, data, passes):
+        super().__init__(data)
+        self.left = passes
 
     def __iter__(self):
-        self.passes += 1
-        return iter(self if self.passes <= 4 else [(x + 1, y) for x, y in self[:]])
+        self.left -= 1
+        return super().__iter__() if self.left >= 0 else iter([(x + 1, y) for x, y in self[:]])
 
 
 class Spy(TorchDispatchMode):

@@ -101,6 +101,11 @@ def test_sharded_models_stay_as_they_were(together):
         assert rank["sharded"]["same gradient"]
 
 
+def test_sharded_runs_resume_where_all_ranks_have_a_block(together):
+    for rank in together:
+        assert rank["sharded"]["resumed"] == [True, [f"rank-{r}-of-{RANKS}" for r in range(RANKS)]]
+
+
 @pytest.mark.parametrize(
     ("case", "message"),
     [

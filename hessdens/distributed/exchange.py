@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from hessdens.distributed.agreement import check_same, check_table, checksum
-from hessdens.distributed.group import KNOWN_ERRORS, Group
-from hessdens.errors import RankError
+from hessdens.distributed.group import Group
 from hessdens.operators import Operator
 from hessdens.team import Team
 
@@ -40,7 +39,7 @@ class Replicas(Team):
         if all(group.rank == 0 for group in self.groups):
             try:
                 outcome = function(), None
-            except KNOWN_ERRORS as error:
+            except (ValueError, OSError) as error:  # of files: damaged, of another run, a full disk
                 outcome = None, error
         for group in self.groups:
             outcome = group.broadcast(outcome)
@@ -60,9 +59,7 @@ def multiplied(
     product, weight, failure = V, 0.0, None
     try:
         product, weight = multiply()
-    except RankError:
-        raise
-    except Exception as error:
+    except Exception as error:  # of another group too, where processes make a grid
         failure = error
     numbers = [float(failure is not None), float(V.shape[1]), checksum(V.T), operator.state_checksum(), weight]
     table = torch.stack(group.gather(torch.tensor(numbers, dtype=torch.float64, device=operator.device)))

@@ -15,8 +15,6 @@ from hessdens.errors import RankError
 
 ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 LAUNCH = "Start the script with `torchrun --nproc-per-node 4 script.py`"
-# What errors may be handed from one process to the others as they are; any other becomes a RankError there.
-KNOWN_ERRORS = (ValueError, TypeError, OSError, MemoryError)
 Ranks = dist.ProcessGroup | DeviceMesh | None
 
 
@@ -119,7 +117,7 @@ class Group:
         value = None
         try:
             value = function()
-        except KNOWN_ERRORS as caught:
+        except Exception as caught:
             error = caught
         found = self.gather_objects((value, None if error is None else (type(error).__name__, str(error))))
         self.raise_failures([failure for _, failure in found], error)

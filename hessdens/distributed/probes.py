@@ -46,7 +46,8 @@ def share_probes(A: Any, *, group: Ranks = None) -> Operator:
         raise ValueError("share_probes needs whole vectors; those of this operator are sharded over processes.")
 
     def facts() -> dict[str, Any]:
-        return facts_of(operator) if operator.origin() else dict(run_identity(operator))
+        found = facts_of(operator)
+        return found if "parameters" in found else dict(run_identity(operator))
 
     check_table(ranks, ranks.together(facts), "the same operator")
     return SharedProbes(operator, ranks)

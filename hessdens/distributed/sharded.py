@@ -10,7 +10,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from hessdens.batches import RepeatedPasses, batch_length, fingerprint, slice_batch
 from hessdens.distributed.agreement import check_different, check_same, check_table
-from hessdens.distributed.group import KNOWN_ERRORS, Group
+from hessdens.distributed.group import Group
 from hessdens.distributed.shards import Shard, group_sizes, rows_of, shards_of
 from hessdens.errors import NonFiniteError, RankError
 from hessdens.inner_products import column_dots
@@ -55,7 +55,7 @@ class ShardedTeam(Team):
         error: Exception | None = None
         try:
             value = function()
-        except KNOWN_ERRORS as caught:
+        except Exception as caught:
             error = caught
         said = self._group.gather_objects(
             (value is None, None if error is None else (type(error).__name__, str(error)))
