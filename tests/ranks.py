@@ -40,6 +40,8 @@ from hessdens import (
 F64 = torch.float64
 LENGTHS = (5, 3, 4, 6, 2, 5, 4)
 LOSS = nn.functional.cross_entropy
+# Without a plan, blocks are timed, which takes longer than these products.
+PLAN = Plan("feedforward", 6, 8)
 
 
 def network(seed=0):
@@ -97,9 +99,9 @@ def check_results():
     """Examples, probes and both, on all ranks and on half of them."""
     grid = init_device_mesh("cpu", (2, dist.get_world_size() // 2), mesh_dim_names=("probes", "examples"))
     model, data = network(), batches()
-    whole = hessian_operator(model, LOSS, data)
-    mine = hessian_operator(model, LOSS, distributed.part(data))
-    half = hessian_operator(model, LOSS, distributed.part(data, group=grid["examples"]))
+    whole = hessian_operator(model, LOSS, data, plan=PLAN)
+    mine = hessian_operator(model, LOSS, distributed.part(data), plan=PLAN)
+    half = hessian_operator(model, LOSS, distributed.part(data, group=grid["examples"]), plan=PLAN)
     both = distributed.share_examples(half, group=grid["examples"])
     return {
         "examples": answers(distributed.share_examples(mine)),
@@ -304,9 +306,6 @@ def check_data_parallel():
 
 def refuse(state, bucket):
     raise ValueError("a hook ran")
-
-
-PLAN = Plan("feedforward", 6, 8)
 
 
 class Fatal(list):

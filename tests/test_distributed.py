@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ranks import LOSS, answers, answers_of_shift, batches, network
+from ranks import LOSS, PLAN, answers, answers_of_shift, batches, network
 
 from hessdens import distributed, hessian_operator, spectral_moments
 from hessdens.distributed import RankError, Traffic, examples_traffic, probes_traffic, sharded_traffic
@@ -52,7 +52,7 @@ def together(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone():
-    return answers(hessian_operator(network(), LOSS, batches()))
+    return answers(hessian_operator(network(), LOSS, batches(), plan=PLAN))
 
 
 def assert_close(found, expected, rtol):

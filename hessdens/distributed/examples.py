@@ -6,8 +6,9 @@ from torch import Tensor
 
 from hessdens.curvature_operator import CurvatureOperator
 from hessdens.distributed.agreement import check_different, check_table, facts_of
-from hessdens.distributed.exchange import Replicas, multiplied
+from hessdens.distributed.exchange import multiplied
 from hessdens.distributed.group import Group, Ranks
+from hessdens.distributed.teams import Replicas
 from hessdens.operators import Operator
 
 # What depends on the part of the data.

@@ -1,52 +1,16 @@
-"""What processes tell one another before they add up or exchange products, and the team that they make."""
+"""What processes tell one another before they add up or exchange products."""
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from hessdens.distributed.agreement import check_same, check_table, checksum
+from hessdens.distributed.agreement import check_table, checksum
 from hessdens.distributed.group import Group
 from hessdens.operators import Operator
-from hessdens.team import Team
 
-T = TypeVar("T")
 # Numbers that each process sends before every product: has it failed, how many vectors, two checksums, its weight.
 HEADER = 5
-
-
-class Replicas(Team):
-    """Processes that all hold whole vectors, along one or two dimensions of a grid of them."""
-
-    def __init__(self, groups: tuple[Group, ...], device: torch.device) -> None:
-        self.groups, self._device = groups, device
-
-    def least(self, value: int) -> int:
-        """Return the smallest value of all processes."""
-        for group in self.groups:
-            value = group.least(value, self._device)
-        return value
-
-    def check_same(self, facts: Mapping[str, str | int | float]) -> None:
-        """Raise RankError if processes differ."""
-        for group in self.groups:
-            check_same(group, facts, "the same arguments")
-
-    def shared(self, function: Callable[[], T | None]) -> T | None:
-        """Call the function on the first process of all, and hand its answer or error on, dimension by dimension."""
-        outcome: tuple[T | None, Exception | None] = (None, None)
-        if all(group.rank == 0 for group in self.groups):
-            try:
-                outcome = function(), None
-            except (ValueError, OSError) as error:  # of files: damaged, of another run, a full disk
-                outcome = None, error
-        for group in self.groups:
-            outcome = group.broadcast(outcome)
-        value, failure = outcome
-        if failure is not None:
-            raise failure
-        return value
 
 
 def multiplied(

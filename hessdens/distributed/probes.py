@@ -7,8 +7,9 @@ from torch import Tensor
 
 from hessdens.checkpoint import run_identity
 from hessdens.distributed.agreement import check_table, facts_of
-from hessdens.distributed.exchange import Replicas, multiplied
+from hessdens.distributed.exchange import multiplied
 from hessdens.distributed.group import Group, Ranks
+from hessdens.distributed.teams import Replicas
 from hessdens.operators import Operator, as_operator
 
 

@@ -9,63 +9,16 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
 from hessdens.batches import RepeatedPasses, batch_length, fingerprint, slice_batch
-from hessdens.distributed.agreement import check_different, check_same, check_table
+from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.group import Group
 from hessdens.distributed.shards import Shard, group_sizes, rows_of, shards_of
+from hessdens.distributed.teams import ShardedTeam
 from hessdens.errors import NonFiniteError, RankError
 from hessdens.inner_products import column_dots
 from hessdens.model_checks import check_batch, check_modules
 from hessdens.operators import Operator
-from hessdens.team import Team
 
 Forward = Callable[[nn.Module, Any], tuple[Any, Any]]
-
-
-class ShardedTeam(Team):
-    """Processes that each hold entries of their own of every vector."""
-
-    shards = True
-
-    def __init__(self, group: Group, rows: list[slice], device: torch.device) -> None:
-        self._group, self._rows, self._device = group, rows, device
-
-    def rows(self, size: int) -> list[slice]:
-        """Return the places of the entries of this process."""
-        return self._rows
-
-    def sum(self, part: Tensor) -> Tensor:
-        """Return the sum over processes."""
-        return self._group.sum(part)
-
-    def gather(self, part: Tensor) -> tuple[list[Tensor], int]:
-        """Return a tensor of every process."""
-        return self._group.gather(part), self._group.rank
-
-    def least(self, value: int) -> int:
-        """Return the smallest value of all processes."""
-        return self._group.least(value, self._device)
-
-    def check_same(self, facts: Mapping[str, str | int | float]) -> None:
-        """Raise RankError if processes differ."""
-        check_same(self._group, facts, "the same arguments")
-
-    def shared(self, function: Callable[[], Any]) -> Any:
-        """Call the function on each process; None, or an error, on one is the same on all."""
-        value: Any = None
-        error: Exception | None = None
-        try:
-            value = function()
-        except Exception as caught:
-            error = caught
-        said = self._group.gather_objects(
-            (value is None, None if error is None else (type(error).__name__, str(error)))
-        )
-        self._group.raise_failures([failure for _, failure in said], error)
-        return None if any(is_missing for is_missing, _ in said) else value
-
-    def folder(self) -> str:
-        """Return a folder for the files of this process."""
-        return f"rank-{self._group.rank}-of-{self._group.num_ranks}"
 
 
 def sharded_operator(

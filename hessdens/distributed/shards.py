@@ -59,7 +59,7 @@ def shards_of(model: nn.Module) -> tuple[dict[str, Shard], DeviceMesh]:
         if parameter.dtype not in (torch.float32, torch.float64):
             raise ValueError(
                 f"Differences of gradients need parameters in float32 or float64; {name!r} is {parameter.dtype}. "
-                "Keep half precision for the forward pass: fully_shard(..., mp_policy=...)."
+                "Convert the model before it is sharded: model.float()."
             )
         meshes.append(parameter.device_mesh)
         found[name] = _shard(parameter)
