@@ -141,7 +141,14 @@ def check_sharded():
     found["equal data"] = caught(lambda: distributed.sharded_operator(model, LOSS, batches()))
     found["plain"] = caught(lambda: distributed.sharded_operator(network(), LOSS, data))
     found["pointer"] = caught(lambda: hessian_operator(model, LOSS, data))
-    found["sum"] = caught(lambda: distributed.sharded_operator(model, summed, data))
+    for name, loss in LOSSES.items():
+        found[name] = caught(lambda loss=loss: distributed.sharded_operator(model, loss, data))
+    half, grid = network().bfloat16(), init_device_mesh("cpu", (2, 2))
+    found["half"] = caught(lambda: distributed.sharded_operator(sharded(half), LOSS, data))
+    found["grid"] = caught(lambda: distributed.sharded_operator(sharded(network(), mesh=grid), LOSS, data))
+    columns = torch.ones(operator.num_rows, 1 + (rank == 1), dtype=F64)
+    found["counts"] = caught(lambda: operator.matmat(columns))
+    found["weights"] = caught(lambda: distributed.sharded_operator(model, LOSS, data, num_examples=lambda _: 0))
     found["empty"] = caught(lambda: distributed.sharded_operator(model, LOSS, data if rank != 2 else []))
     return found
 
@@ -156,8 +163,14 @@ def resumed(operator):
     return np.array_equal(first, second), sorted(path.name for path in folder.iterdir())
 
 
-def summed(outputs, targets):
-    return nn.functional.cross_entropy(outputs, targets, reduction="sum")
+LOSSES = {
+    "sum": lambda outputs, targets: LOSS(outputs, targets, reduction="sum"),
+    "scalar": lambda outputs, targets: LOSS(outputs, targets, reduction="none"),
+    "random": lambda outputs, targets: LOSS(outputs, targets) * torch.rand(()),
+    "constant": lambda outputs, targets: LOSS(outputs.detach(), targets),
+    "infinite": lambda outputs, targets: LOSS(outputs, targets) / 0,
+    "no function": 3,
+}
 
 
 def check_errors():

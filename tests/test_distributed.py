@@ -17,9 +17,10 @@ import pytest
 import torch
 from ranks import LOSS, PLAN, answers, answers_of_shift, batches, network
 
-from hessdens import distributed, hessian_operator, spectral_moments
+from hessdens import as_operator, distributed, hessian_operator, spectral_moments
 from hessdens.distributed import RankError, Traffic, examples_traffic, probes_traffic, sharded_traffic
 from hessdens.inner_products import thin_qr
+from hessdens.operators import FunctionOperator
 from hessdens.probes import probe_block
 from hessdens.team import Team
 
@@ -118,6 +119,15 @@ def test_sharded_runs_resume_where_all_ranks_have_a_block(together):
         ("plain", r"ValueError: sharded_operator needs parameters sharded by fully_shard; '0.weight' is a plain"),
         ("pointer", "ValueError: The parameters must be whole tensors; '0.weight' .*hessdens.distributed.shard"),
         ("sum", "ValueError: loss_fn must return the mean over the examples"),
+        ("scalar", r"ValueError: The loss must be a scalar, the mean over a batch; got shape \(\d,\)\."),
+        ("random", r"ValueError: The loss must not be random; got [\d.]+ and then [\d.]+\."),
+        ("constant", "ValueError: The loss must depend on the parameters; it depends on none of them."),
+        ("infinite", "NonFiniteError: The loss and its gradient must be finite; the loss of batch 0 is inf."),
+        ("no function", "TypeError: loss_fn must be callable; got int."),
+        ("half", "ValueError: Differences of gradients need parameters in float32 or float64; '0.weight' is torch.b"),
+        ("grid", "ValueError: sharded_operator needs parameters sharded along their first dimension, over a mesh"),
+        ("counts", "RankError: All ranks must have as many vectors in a product; they have from 1 to 2."),
+        ("weights", r"ValueError: num_examples must add up to more than zero over data; got 0\."),
     ],
 )  # fmt: skip
 def test_sharded_models_refuse(together, case, message):
@@ -263,6 +273,18 @@ def test_shards_of_probes_are_those_of_whole_ones(monkeypatch, distribution):
     for rows in ([slice(0, 3), slice(15, 17), slice(17, 60)], [slice(16, 32)], [slice(99, 100)], [slice(7, 7)], []):
         expected = torch.cat([whole[part] for part in rows] or [whole[:0]])
         assert torch.equal(probe_block(3, 5, 8, 100, team=Half(rows), **kind), expected)
+
+
+def test_sums_of_sharded_and_whole_operators_are_refused():
+    kind = {"size": 3, "dtype": F64, "device": torch.device("cpu")}
+    sharded = FunctionOperator(torch.clone, team=Half([slice(0, 2)]), **kind)
+    assert (sharded + sharded.identity()).num_rows == 2
+    with pytest.raises(
+        ValueError, match=r"Operators in a sum must both be sharded over processes, or neither; got one"
+    ):
+        sharded + as_operator(torch.eye(3, dtype=F64))
+    with pytest.raises(ValueError, match=r"V must have shape \(2, P\); got \(3, 1\)"):
+        sharded.matmat(torch.ones(3, 1, dtype=F64))
 
 
 @pytest.mark.parametrize("rows", [1, 20])

@@ -203,13 +203,12 @@ class ShardedOperator(Operator):
 
     def _used(self, found: dict[str, Shard]) -> dict[str, Shard]:
         """Return the shards of parameters that the loss of the first batch depends on, on any process."""
-        with self._own_gradients(found):
-            self._backward(self._passes.first_batch, 1.0)
-            names = [name for name, shard in found.items() if shard.parameter.grad is not None]
-        used = {name: shard for name, shard in found.items() if name in names}
-        if not used:
-            raise ValueError("The loss must depend on the parameters; it depends on none of them.")
-        return used
+        with self._own_gradients(found), torch.enable_grad():
+            value = self._loss(self._passes.first_batch)
+            if not value.requires_grad:
+                raise ValueError("The loss must depend on the parameters; it depends on none of them.")
+            value.backward()
+            return {name: shard for name, shard in found.items() if shard.parameter.grad is not None}
 
     def _matmat(self, V: Tensor) -> Tensor:
         check_modules(self._model)
