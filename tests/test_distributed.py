@@ -188,12 +188,12 @@ def test_traffic_is_what_was_planned(together, way):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="bytes of a connection are read from Linux' tcp_info")
-@pytest.mark.parametrize("way", ["examples", "probes"])
+@pytest.mark.parametrize("way", ["examples", "probes", "sharded"])
 def test_bytes_on_the_wire_are_those_planned(together, way):
-    """Headers of messages come on top: some kilobytes here."""
+    """Headers of messages come on top."""
     for rank in together:
         planned, found = rank["traffic"][way]
-        assert planned["wire"] < found["wire"] < 1.02 * planned["wire"] + 10_000
+        assert planned["wire"] < found["wire"] < 1.02 * planned["wire"]
 
 
 def test_data_parallel_models_are_unwrapped(together, alone):
