@@ -81,14 +81,13 @@ def test_parts_are_uneven_and_cover_all(together):
 
 
 def test_sharded_models_give_the_result_of_one_process(together, alone):
-    """Products are differences of gradients: their error is measured, and below a billionth here."""
+    """Products are differences of gradients; the error that is measured bounds theirs."""
     results = [rank["sharded"] for rank in together]
     alone = {name: value for name, value in alone.items() if name in results[0]["answers"]}
     for result in results:
         assert result["answers"] == results[0]["answers"]
-        assert 0 < result["product error"] < 1e-8
-        # Standard errors are differences of moments that nearly agree.
-        assert_close(result["answers"], alone, 1e-7)
+        assert 0 < result["product error"] < 1e-5
+        assert_close(result["answers"], alone, 1e-9)
     assert sum(result["rows"] for result in results) == 5 * 7 + 7 + 7 * 3 + 3
     assert max(result["rows"] for result in results) <= 20
     assert [result["steps"] for result in results] == [2] * RANKS
@@ -209,7 +208,7 @@ def test_data_parallel_models_are_unwrapped(together, alone):
 
 def test_lost_ranks_end_the_others_and_the_run_resumes(tmp_path):
     """One is killed, then one hangs; what the others say, how long they wait, and the numbers after both."""
-    for check, victim, passes in (("killed", 2, 6), ("hung", 1, 5)):
+    for check, victim, passes in (("killed", 2, 9), ("hung", 1, 9)):
         found, _ = launch(check, tmp_path, VICTIM=str(victim), PASSES=str(passes), TIMEOUT=str(TIMEOUT))
         assert found[victim] is None
         others = [rank for rank in found if rank is not None]
@@ -325,4 +324,5 @@ def test_the_plans_of_the_page_are_counted():
 def test_one_process_alone_is_a_team():
     """Estimators on a plain operator talk to nobody: there is no process group in this process."""
     assert not torch.distributed.is_initialized()
-    assert spectral_moments(torch.eye(9, dtype=F64), num_probes=4).values[1] == pytest.approx(1.0)
+    moments = spectral_moments(torch.eye(9, dtype=F64), num_probes=4, distribution="rademacher")
+    np.testing.assert_allclose(moments.values, 1.0, rtol=1e-12)
