@@ -17,7 +17,7 @@ import pytest
 import torch
 from ranks import LOSS, PLAN, answers, answers_of_shift, batches, network
 
-from hessdens import as_operator, distributed, hessian_operator, spectral_moments
+from hessdens import as_operator, distributed, hessian_operator
 from hessdens.distributed import RankError, Traffic, examples_traffic, probes_traffic, sharded_traffic
 from hessdens.inner_products import thin_qr
 from hessdens.operators import FunctionOperator
@@ -319,10 +319,3 @@ def test_the_plans_of_the_page_are_counted():
         with contextlib.redirect_stdout(output):
             exec(code, names)
         assert output.getvalue() == expected
-
-
-def test_one_process_alone_is_a_team():
-    """Estimators on a plain operator talk to nobody: there is no process group in this process."""
-    assert not torch.distributed.is_initialized()
-    moments = spectral_moments(torch.eye(9, dtype=F64), num_probes=4, distribution="rademacher")
-    np.testing.assert_allclose(moments.values, 1.0, rtol=1e-12)
