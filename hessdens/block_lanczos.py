@@ -6,7 +6,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hessdens.errors import NonFiniteError
+from hessdens.inner_products import row_lengths, thin_qr
 from hessdens.operators import Operator
+from hessdens.team import Team
 
 FloatArray = NDArray[np.float64]
 # Products have errors of some eps; what is shorter than ten of them is nothing new.
@@ -24,7 +26,7 @@ class BlockLanczos:
     operator
         A, symmetric, of size N.
     start
-        Shape (b, N): start vectors as rows.
+        Shape (b, N): start vectors as rows, or the entries of them that this process holds.
     max_steps
         Memory is kept for the blocks of so many steps: (max_steps + 1) b N numbers.
 
@@ -37,7 +39,8 @@ class BlockLanczos:
     def __init__(self, operator: Operator, start: Tensor, max_steps: int) -> None:
         self._operator = operator
         rows = min((max_steps + 1) * len(start), operator.size)
-        self._basis = start.new_empty(rows, operator.size)
+        self._basis = start.new_empty(rows, operator.num_rows)
+        self._team = operator.team
         self._coefficients = np.zeros((rows, rows))
         self._scale = 0.0
         self._offsets = [0]
@@ -82,7 +85,7 @@ class BlockLanczos:
         """Return the largest inner product of a vector of the last block that is not empty with another."""
         num_blocks = len(self._offsets) - 1 - self.is_invariant
         first, end = self._offsets[num_blocks - 1 : num_blocks + 1]
-        products = (self._basis[first:end] @ self._basis[:end].T).double().cpu().numpy()
+        products = self._team.sum(self._basis[first:end] @ self._basis[:end].T).double().cpu().numpy()
         return float(np.abs(products - np.eye(end)[first:end]).max(initial=0.0))
 
     def matrix(self) -> FloatArray:
@@ -99,7 +102,7 @@ class BlockLanczos:
         """Multiply the last block, and add what is new in the products as another one."""
         first, end = self._offsets[-2:]
         products = self._operator.matmat(self._basis[first:end].T).T.clone()
-        lengths = torch.linalg.vector_norm(products, dim=1, dtype=torch.float64).cpu().numpy()
+        lengths = row_lengths(products, self._team).cpu().numpy()
         if not np.isfinite(lengths).all():
             bad = int(np.nonzero(~np.isfinite(lengths))[0][0])
             raise NonFiniteError(
@@ -109,10 +112,10 @@ class BlockLanczos:
         self._scale = max(self._scale, float(lengths.max()))
         basis = self._basis[:end]
         # W = C_1 Q + W_1, W_1 = M V, V = C_2 Q + R V': orthogonal to the basis twice, the second time at length one.
-        along = _remove(products, basis)
+        along = _remove(products, basis, self._team)
         block, factors = self._orthonormal(products, self.rounding)
         if len(block):
-            along += factors @ _remove(block, basis)
+            along += factors @ _remove(block, basis, self._team)
             block, rest = self._orthonormal(block, 0.0)
             factors = factors @ rest
         self._coefficients[first:end, :end] = along
@@ -126,7 +129,7 @@ class BlockLanczos:
 
     def _orthonormal(self, rows: Tensor, tolerance: float) -> tuple[Tensor, FloatArray]:
         """Return orthonormal rows V and factors M with rows = M V, without directions as short as ``tolerance``."""
-        q, r = torch.linalg.qr(rows.T)
+        q, r = thin_qr(rows.T, self._team)
         left, lengths, right = np.linalg.svd(r.double().cpu().numpy().T, full_matrices=False)
         room = len(self._basis) - self._offsets[-1]
         rank = min(int(np.count_nonzero(lengths > tolerance)), room)
@@ -134,8 +137,8 @@ class BlockLanczos:
         return kept @ q.T, left[:, :rank] * lengths[:rank]
 
 
-def _remove(rows: Tensor, basis: Tensor) -> FloatArray:
+def _remove(rows: Tensor, basis: Tensor, team: Team) -> FloatArray:
     """Subtract from each of ``rows`` its part in the span of ``basis``, and return the coefficients of that part."""
-    along = rows @ basis.T
+    along = team.sum(rows @ basis.T)
     rows.addmm_(along, basis, alpha=-1)
     return along.double().cpu().numpy()

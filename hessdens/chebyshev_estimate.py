@@ -15,7 +15,7 @@ from hessdens.chebyshev import ChebyshevMoments, Interval, checked_interval, wid
 from hessdens.chebyshev_walk import ChebyshevWalk, OutsideError, tolerance
 from hessdens.checkpoint import Checkpoint, run_identity
 from hessdens.operators import Operator, as_operator
-from hessdens.probes import Distribution, check_probe_arguments, probe_block
+from hessdens.probes import Distribution, check_probe_arguments, operator_probes
 
 DEFAULT_PROBES = 8
 # For the interval: at most so many products, fewer once both ends are known to this fraction of its length.
@@ -112,7 +112,7 @@ def chebyshev_moments(
     kept: Checkpoint | None = None
     if checkpoint is not None:
         settings = {"seed": seed, "distribution": distribution, "interval": "found" if found else repr(interval)}
-        kept = Checkpoint(checkpoint, run_identity(operator, function="chebyshev_moments", **settings))
+        kept = Checkpoint(checkpoint, run_identity(operator, function="chebyshev_moments", **settings), operator.team)
     spent = 0
     if interval is None:
         interval, spent = _kept_interval(operator, seed, distribution, kept)
@@ -122,17 +122,16 @@ def chebyshev_moments(
         num_probes = DEFAULT_PROBES
     samples = np.empty((num_probes, num_moments))
     defect = float("nan")
-    kind: dict[str, Any] = {"dtype": operator.dtype, "device": operator.device}
     with tqdm(total=num_probes * cost, unit="product", disable=not progress) as bar:
         for first in range(0, num_probes, block_size):
             last = min(first + block_size, num_probes)
             key = f"probes-{first}-{last}"
             arrays = None if kept is None else kept.load(key)
             if arrays is None:
-                probes = probe_block(seed, first, last, operator.size, distribution=distribution, **kind)
-                walk = ChebyshevWalk(probes, interval, first)
+                probes = operator_probes(operator, seed, first, last, distribution)
+                walk = ChebyshevWalk(probes, interval, first, operator.team)
             else:
-                walk = ChebyshevWalk.from_arrays(arrays, interval, first, operator.device)
+                walk = ChebyshevWalk.from_arrays(arrays, interval, first, operator)
             steps = walk.num_steps
             try:
                 samples[first:last] = walk.moments(operator, num_moments)
@@ -181,15 +180,7 @@ def spectral_interval(
     are possible, where they have next to no weight in the start vector.
     """
     steps = min(MOST_STEPS, operator.size)
-    start = probe_block(
-        seed,
-        START_PROBE,
-        START_PROBE + 1,
-        operator.size,
-        distribution=distribution,
-        dtype=operator.dtype,
-        device=operator.device,
-    )
+    start = operator_probes(operator, seed, START_PROBE, START_PROBE + 1, distribution)
     lanczos = BlockLanczos(operator, start.T, steps)
     low = high = 0.0
     for step in range(1, steps + 1):

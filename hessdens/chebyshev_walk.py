@@ -12,6 +12,7 @@ from hessdens.chebyshev import Interval, centre_and_half_width
 from hessdens.errors import NonFiniteError
 from hessdens.inner_products import asymmetry, column_dots
 from hessdens.operators import Operator
+from hessdens.team import Team
 
 FloatArray = NDArray[np.float64]
 STATE = ("previous", "current", "lengths", "first")
@@ -32,6 +33,8 @@ class ChebyshevWalk:
         (c - h, c + h).
     first_probe
         Number of the first, for error messages.
+    team
+        How vectors lie on processes.
 
     Attributes
     ----------
@@ -41,10 +44,11 @@ class ChebyshevWalk:
         Relative difference between v·Aw and w·Av of the probes; NaN for a single one.
     """
 
-    def __init__(self, probes: Tensor, interval: Interval, first_probe: int) -> None:
+    def __init__(self, probes: Tensor, interval: Interval, first_probe: int, team: Team) -> None:
         self._previous, self._current, self._first_probe = probes, probes, first_probe
         self._centre, self._half_width = centre_and_half_width(interval)
-        self._lengths = column_dots(probes, probes)
+        self._team = team
+        self._lengths = column_dots(probes, probes, team)
         self._first = torch.zeros_like(self._lengths)  # r·t_1 / r·r
         self.samples: FloatArray = np.empty((probes.shape[1], 0))
         self.asymmetry = float("nan")
@@ -65,14 +69,14 @@ class ChebyshevWalk:
         step = self.num_steps + 1
         products = operator.matmat(self._current)
         if step == 1:
-            self.asymmetry = asymmetry(self._current, products)
+            self.asymmetry = asymmetry(self._current, products, self._team)
         factor = 1 if step == 1 else 2
         following = products.sub(self._current, alpha=self._centre).mul_(factor / self._half_width)
         if step > 1:
             following -= self._previous
         self._previous, self._current = self._current, following
-        cross = column_dots(self._previous, following) / self._lengths
-        square = column_dots(following, following) / self._lengths
+        cross = column_dots(self._previous, following, self._team) / self._lengths
+        square = column_dots(following, following, self._team) / self._lengths
         if not torch.isfinite(square).all():
             bad = self._first_probe + int(torch.nonzero(~torch.isfinite(square))[0])
             raise NonFiniteError(f"Products must be finite; product {step} of probe {bad} is not (overflow or NaN).")
@@ -89,9 +93,10 @@ class ChebyshevWalk:
         return {"samples": self.samples, "asymmetry": self.asymmetry, **state}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any], interval: Interval, first_probe: int, device: torch.device) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, Any], interval: Interval, first_probe: int, operator: Operator) -> Self:
         """Return the walk that `to_arrays` was asked of."""
-        walk = cls(torch.from_numpy(arrays["current"]).to(device).T, interval, first_probe)
+        device = operator.device
+        walk = cls(torch.from_numpy(arrays["current"]).to(device).T, interval, first_probe, operator.team)
         walk.samples, walk.asymmetry = arrays["samples"], float(arrays["asymmetry"])
         for name in STATE:
             setattr(walk, f"_{name}", torch.from_numpy(arrays[name]).to(device).movedim(0, -1))

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from hessdens.errors import NonFiniteError
+from hessdens.inner_products import column_dots
 from hessdens.operators import Operator
-from hessdens.probes import probe_block
+from hessdens.probes import operator_probes
 from hessdens.storage import load_npz, save_npz
+from hessdens.team import ALONE, Team
 
 FORMAT = 2
 HEADER = "run.json"
@@ -37,6 +39,8 @@ class Checkpoint:
         The folder; made if it does not exist.
     identity
         What must be the same for blocks to be used again: method, seed, model, data, version.
+    team
+        The processes that share the work: one reads and writes for all, or where vectors are sharded, each its own.
 
     Raises
     ------
@@ -44,8 +48,12 @@ class Checkpoint:
         If the folder holds something else, or blocks of a run with another identity; the message says what differs.
     """
 
-    def __init__(self, path: str | os.PathLike[str], identity: Identity) -> None:
-        self._folder = Path(path)
+    def __init__(self, path: str | os.PathLike[str], identity: Identity, team: Team = ALONE) -> None:
+        self._folder, self._team = Path(path) / team.folder(), team
+        team.shared(lambda: self._open(identity))
+
+    def _open(self, identity: Identity) -> None:
+        """Make the folder and its header, or compare the header that is there."""
         header = self._folder / HEADER
         if self._folder.exists() and not self._folder.is_dir():
             raise ValueError(f"checkpoint must be a folder; got the file {self._folder}. Give another name.")
@@ -66,6 +74,9 @@ class Checkpoint:
 
     def load(self, key: str) -> dict[str, Any] | None:
         """Return the arrays of a block that is finished, or None; ValueError if its file is damaged."""
+        return self._team.shared(lambda: self._read(key))
+
+    def _read(self, key: str) -> dict[str, Any] | None:
         path = self._path(key)
         if not path.exists():
             return None
@@ -76,7 +87,7 @@ class Checkpoint:
 
     def save(self, key: str, arrays: Mapping[str, Any]) -> None:
         """Keep a finished block: whole or not at all."""
-        save_npz(self._path(key), f"checkpoint {key}", arrays)
+        self._team.shared(lambda: save_npz(self._path(key), f"checkpoint {key}", arrays))
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.npz"
@@ -88,6 +99,7 @@ class Recorded(Operator):
     def __init__(self, operator: Operator, checkpoint: Checkpoint) -> None:
         self._operator, self._checkpoint = operator, checkpoint
         self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+        self.team = operator.team
 
     def _matmat(self, V: Tensor) -> Tensor:
         key = f"product-{digest(V.T.contiguous().cpu().numpy())}"
@@ -96,7 +108,7 @@ class Recorded(Operator):
             return torch.tensor(found["products"], device=self.device).T
         # Laid out in memory as those that are read: what follows is then the same to the last bit, and so found again.
         products = self._operator.matmat(V).T.contiguous()
-        if torch.isfinite(products).all():
+        if self.team.least(int(torch.isfinite(products).all())):
             self._checkpoint.save(key, {"products": products.cpu().numpy()})
         return products.T
 
@@ -126,9 +138,8 @@ def digest(*arrays: np.ndarray[Any, Any]) -> str:
 
 def _witness(operator: Operator) -> float:
     """Return r·Ar for a fixed vector, which tells operators apart that cannot say what they are."""
-    kind: dict[str, Any] = {"dtype": operator.dtype, "device": operator.device}
-    probe = probe_block(WITNESS_SEED, 0, 1, operator.size, distribution="gaussian", **kind)
-    value = float((probe.double() * operator.matmat(probe).double()).sum())
+    probe = operator_probes(operator, WITNESS_SEED, 0, 1, "gaussian")
+    value = float(column_dots(probe, operator.matmat(probe), operator.team))
     if not math.isfinite(value):
         raise NonFiniteError("Products must be finite; one with a random vector is not (overflow or NaN).")
     return value

@@ -67,7 +67,8 @@ def hessian_operator(
     ----------
     model
         Any module, in evaluation mode where it has dropout or batch normalisation. Parameters in half precision have
-        float32 vectors, and products summed in float64.
+        float32 vectors, and products summed in float64. Of ``DistributedDataParallel``, the module inside; models that
+        ``fully_shard`` has sharded have `hessdens.distributed.sharded_operator`.
     loss_fn
         ``loss_fn(outputs, targets)`` returns the mean loss over the examples of a batch, a scalar.
     data
@@ -219,6 +220,8 @@ def _problem(
     check_deterministic: bool,
 ) -> Problem:
     """Return the checked model, loss and data."""
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        model = model.module  # its hooks average gradients of a backward pass, which products do not make
     check_modules(model)
     if not callable(loss_fn):
         raise TypeError(f"loss_fn must be callable; got {type(loss_fn).__name__}.")

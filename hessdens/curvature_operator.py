@@ -58,6 +58,8 @@ class CurvatureOperator(Operator):
         The `Plan` of the latest product; before the first, what it starts from.
     product_error
         For central differences, the measured relative error of the latest product; else None: exact to rounding.
+    total_weight
+        Number of examples in the data, or what ``num_examples=`` says: of the latest product; before the first, NaN.
     """
 
     def __init__(self, engines: Mapping[Mode, Any], problem: Problem, plan: Plan, memory_limit: int | None) -> None:
@@ -72,6 +74,7 @@ class CurvatureOperator(Operator):
         self.device = leader.device
         self.parameter_names = tuple(self._parameters)
         self.product_error: float | None = None
+        self.total_weight = float("nan")
         if plan.cuda_graph and self.device.type != "cuda":
             raise ValueError(f"plan.cuda_graph needs a model on a CUDA device; got {self.device}.")
         self._given, self._memory_limit = plan, memory_limit
@@ -98,7 +101,7 @@ class CurvatureOperator(Operator):
             "model": type(self._loss.model).__name__,
             "loss": getattr(self._problem.loss.loss_fn, "__name__", type(self._problem.loss.loss_fn).__name__),
             "parameter names": ", ".join(self.parameter_names),
-            "parameters": _summed(fingerprint([p.detach() for p in self._loss.model.parameters()])),
+            "parameters": self.state_checksum(),
             "buffers": _summed(state),
             "batches": len(prints),
             "data": _summed(parts),
@@ -115,6 +118,10 @@ class CurvatureOperator(Operator):
                     total += weight * float(self._problem.loss.value(block, {}))
                     total_weight += weight
         return total / total_weight
+
+    def state_checksum(self) -> float:
+        """Return a checksum of the model's parameters. Cost: one read of them."""
+        return _summed(fingerprint([p.detach() for p in self._loss.model.parameters()]))
 
     def _matmat(self, V: Tensor) -> Tensor:
         self._look_at_the_model()
@@ -155,6 +162,7 @@ class CurvatureOperator(Operator):
         if not total_weight > 0:
             raise ValueError(f"num_examples must add up to more than zero over data; got {total_weight}.")
         checks.raise_if_not()
+        self.total_weight = total_weight
         total: Tensor = engine.total()
         if self.plan.mode == "central-differences":
             self.product_error = engine.relative_error()

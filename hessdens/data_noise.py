@@ -15,7 +15,7 @@ from hessdens.deflation import half
 from hessdens.errors import NonFiniteError
 from hessdens.inner_products import column_dots
 from hessdens.operators import Operator, as_operator
-from hessdens.probes import Distribution, check_probe_arguments, probe_block
+from hessdens.probes import Distribution, check_probe_arguments, operator_probes
 from hessdens.storage import load_npz, readonly, save_npz, take
 from hessdens.walk import check_range
 
@@ -145,13 +145,12 @@ def data_noise(
     members = [as_operator(operator) for operator in operators]
     shares = _checked_shares(members, weights)
     leader, count = members[0], len(members)
-    kind: dict[str, Any] = {"dtype": leader.dtype, "device": leader.device}
     samples = np.empty((num_probes, num_moments))
     influences = np.empty((num_probes, count, num_moments))
     with tqdm(total=num_probes * half(num_moments) * count, unit="product", disable=not progress) as bar:
         for start in range(0, num_probes, block_size):
             stop = min(start + block_size, num_probes)
-            probes = probe_block(seed, start, stop, leader.size, distribution=distribution, **kind)
+            probes = operator_probes(leader, seed, start, stop, distribution)
             samples[start:stop], influences[start:stop] = _block(members, shares, probes, num_moments, start, bar)
     check_range(samples)
     influences -= np.tensordot(influences, shares, axes=(1, 0))[:, None, :]
@@ -193,7 +192,7 @@ def _block(
 ) -> tuple[FloatArray, FloatArray]:
     """Return moment estimates of each column of ``probes``, (P, K), and influences of each operator, (P, G, K)."""
     influences = np.empty((probes.shape[1], len(operators), num_moments))
-    vectors = probes
+    vectors, leader = probes, operators[0]
     for step in range(1, half(num_moments) + 1):
         products, total = [], torch.zeros_like(probes)
         for index, (operator, share) in enumerate(zip(operators, shares, strict=True)):
@@ -208,8 +207,8 @@ def _block(
             bar.update(probes.shape[1])
         for side, order in ((vectors, 2 * step - 1), (total, 2 * step)):
             if order <= num_moments:
-                dots = torch.stack([column_dots(side, product) for product in products], dim=1)
-                influences[:, :, order - 1] = order * dots.cpu().numpy() / len(probes)
+                dots = torch.stack([column_dots(side, product, leader.team) for product in products], dim=1)
+                influences[:, :, order - 1] = order * dots.cpu().numpy() / leader.size
         vectors = total
     # Summed over batches, an influence is k times the moment.
     samples: FloatArray = np.tensordot(influences, shares, axes=(1, 0)) / np.arange(1, num_moments + 1)

@@ -18,7 +18,8 @@ from torch import Tensor
 from hessdens.block_lanczos import BlockLanczos
 from hessdens.operators import Operator
 from hessdens.plan import free_memory
-from hessdens.probes import Distribution, probe_block
+from hessdens.probes import Distribution, operator_probes
+from hessdens.team import ALONE, Team
 
 FloatArray = NDArray[np.float64]
 # Columns of the Krylov blocks in units of the square root of the budget: 2 at 50 products, 4 at 150.
@@ -67,7 +68,7 @@ class Deflation:
 
 def not_deflated(operator: Operator, num_moments: int) -> Deflation:
     """Return what there is before any product."""
-    basis = torch.empty(0, operator.size, dtype=operator.dtype, device=operator.device)
+    basis = torch.empty(0, operator.num_rows, dtype=operator.dtype, device=operator.device)
     nothing = np.zeros(num_moments)
     return Deflation(basis, nothing, nothing, np.empty((0, num_moments)), 0, 0)
 
@@ -78,15 +79,16 @@ class Deflated(Operator):
     def __init__(self, operator: Operator, basis: Tensor) -> None:
         self._operator, self._basis = operator, basis
         self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+        self.team = operator.team
 
     def _matmat(self, V: Tensor) -> Tensor:
-        return without(self._operator.matmat(V), self._basis)
+        return without(self._operator.matmat(V), self._basis, self.team)
 
 
-def without(V: Tensor, basis: Tensor) -> Tensor:
+def without(V: Tensor, basis: Tensor, team: Team = ALONE) -> Tensor:
     """Return the columns of V without their parts in the span of ``basis``, each in one piece."""
-    rows = torch.addmm(V.T, V.T @ basis.T, basis, alpha=-1)
-    return rows.addmm_(rows @ basis.T, basis, alpha=-1).T  # once more for what rounding has left
+    rows = torch.addmm(V.T, team.sum(V.T @ basis.T), basis, alpha=-1)
+    return rows.addmm_(team.sum(rows @ basis.T), basis, alpha=-1).T  # once more for what rounding has left
 
 
 def deflate(
@@ -109,11 +111,9 @@ def deflate(
     width = min(max(2, wanted), operator.size)
     fewest = max(2, min(FEWEST_PROBES, max_products // (3 * least)))
     most_steps = (max_products - least * fewest) // width
-    in_memory = free_memory(operator.device) // (width * operator.size * operator.dtype.itemsize) - 1
-    most_steps = max(least, min(most_steps, in_memory, MOST_VECTORS // width))
-    start = probe_block(
-        seed, 0, width, operator.size, distribution=distribution, dtype=operator.dtype, device=operator.device
-    )
+    in_memory = free_memory(operator.device) // (width * operator.num_rows * operator.dtype.itemsize) - 1
+    most_steps = max(least, min(most_steps, operator.team.least(in_memory), MOST_VECTORS // width))
+    start = operator_probes(operator, seed, 0, width, distribution)
     space = BlockLanczos(operator, start.T, most_steps)
     next_look = least
     while not space.is_invariant and space.num_steps < most_steps:

@@ -3,3 +3,7 @@
 
 class NonFiniteError(ValueError):
     """A loss, gradient, product, moment or matrix entry is infinite or NaN, as after a divergence of training."""
+
+
+class RankError(RuntimeError):
+    """Processes that work on one operator are missing, contradict one another, or one of them has failed."""

@@ -17,7 +17,7 @@ from hessdens.checkpoint import Checkpoint, Recorded, digest, run_identity
 from hessdens.deflation import Deflated, Deflation, deflate, half, not_deflated, without
 from hessdens.moments import Moments
 from hessdens.operators import Operator, as_operator
-from hessdens.probes import Distribution, check_probe_arguments, probe_block
+from hessdens.probes import Distribution, check_probe_arguments, operator_probes
 from hessdens.walk import Walk, check_range
 
 FloatArray = NDArray[np.float64]
@@ -119,7 +119,7 @@ def spectral_moments(
     kept: Checkpoint | None = None
     if checkpoint is not None:
         settings = {"method": method, "seed": seed, "distribution": distribution}
-        kept = Checkpoint(checkpoint, run_identity(operator, function="spectral_moments", **settings))
+        kept = Checkpoint(checkpoint, run_identity(operator, function="spectral_moments", **settings), operator.team)
     draws = _Draws(operator, num_moments, seed, distribution, block_size, kept)
     cost, pilot_size = half(num_moments), 0 if rtol is None else PILOT[method]
     with tqdm(total=max_products, unit="product", disable=not progress) as bar:
@@ -252,16 +252,15 @@ class _Draws:
         """Return a walk from these probes, which has gone far enough where there is a checkpoint."""
         kept = None if self._checkpoint is None else self._checkpoint.load(key)
         if kept is not None:
-            walk = Walk.from_arrays(kept, start, operator.device)
+            walk = Walk.from_arrays(kept, start, operator)
         else:
             # Handed over without a name, so that probes are freed once their first product is made.
-            walk = Walk(self._probes(start, stop, basis), start)
+            walk = Walk(self._probes(start, stop, basis), start, operator)
         if self._checkpoint is not None and walk.samples.shape[1] < self._num_moments:
             walk.moments(operator, self._num_moments)
             self._checkpoint.save(key, walk.to_arrays())
         return walk
 
     def _probes(self, start: int, stop: int, basis: Tensor | None) -> Tensor:
-        kind: dict[str, Any] = {"dtype": self._operator.dtype, "device": self._operator.device}
-        probes = probe_block(self._seed, start, stop, self._operator.size, distribution=self._distribution, **kind)
-        return probes if basis is None else without(probes, basis)
+        probes = operator_probes(self._operator, self._seed, start, stop, self._distribution)
+        return probes if basis is None else without(probes, basis, self._operator.team)

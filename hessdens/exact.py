@@ -50,6 +50,11 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
     operator = as_operator(A)
     if block_size < 1:
         raise ValueError(f"block_size must be at least 1; got {block_size}.")
+    if operator.team.shards:
+        raise ValueError(
+            "exact_spectrum needs whole vectors; those of this operator are sharded over processes. Use "
+            "lanczos_density."
+        )
     _check_size(operator, max_size)
     matrix = dense_matrix(operator, block_size=block_size, progress=progress)
     if not torch.isfinite(matrix).all():
@@ -94,6 +99,7 @@ def _check_size(operator: Operator, max_size: int) -> None:
             f"{amount} of memory. Use spectral_moments, or raise max_size."
         )
     free = torch.cuda.mem_get_info(operator.device)[0] if kind == "cuda" else psutil.virtual_memory().available
+    free = operator.team.least(free)
     if needed > free:
         raise MemoryError(
             f"exact_spectrum needs {amount} for {operator.size:,} eigenvalues; {readable_bytes(free)} are free. "

@@ -20,7 +20,7 @@ from hessdens.errors import NonFiniteError
 from hessdens.inner_products import column_dots
 from hessdens.lanczos_density import LanczosDensity
 from hessdens.operators import Operator, as_operator
-from hessdens.probes import Distribution, check_probe_arguments, probe_block
+from hessdens.probes import Distribution, check_probe_arguments, operator_probes
 from hessdens.ritz import Quadrature, block_quadrature
 
 FloatArray = NDArray[np.float64]
@@ -103,10 +103,9 @@ def lanczos_density(
             num_probes=num_probes,
             low_memory=low_memory,
         )
-        operator = Recorded(operator, Checkpoint(checkpoint, identity))
+        operator = Recorded(operator, Checkpoint(checkpoint, identity, operator.team))
     operator = _Witness(operator)
-    kind: dict[str, Any] = {"dtype": operator.dtype, "device": operator.device}
-    probes = probe_block(seed, 0, num_probes, operator.size, distribution=distribution, **kind)
+    probes = operator_probes(operator, seed, 0, num_probes, distribution)
     with tqdm(total=num_steps * num_probes, unit="product", disable=not progress) as bar:
         run = (_three_terms if low_memory else _block)(operator, probes, num_steps, bar)
     found = run.quadratures[0]
@@ -153,12 +152,13 @@ class _Witness(Operator):
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
         self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+        self.team = operator.team
         self.trace = self.square = float("nan")
 
     def _matmat(self, V: Tensor) -> Tensor:
         products = self._operator.matmat(V)
         if np.isnan(self.trace):
-            self.trace, self.square = (float(column_dots(W, products).sum()) for W in (V, products))
+            self.trace, self.square = (float(column_dots(W, products, self.team).sum()) for W in (V, products))
         return products
 
 
@@ -204,9 +204,9 @@ def _last_steps(num_steps: int) -> range:
 
 def _three_terms(operator: Operator, probes: Tensor, num_steps: int, bar: Any) -> _Run:
     """Run Lanczos from each probe by itself, all in one product, keeping the last two vectors of each."""
-    eps = torch.finfo(operator.dtype).eps
+    eps, team = torch.finfo(operator.dtype).eps, operator.team
     diagonal, beside = np.zeros((num_steps, probes.shape[1])), np.zeros((num_steps, probes.shape[1]))
-    lengths = column_dots(probes, probes).sqrt()
+    lengths = column_dots(probes, probes, team).sqrt()
     vectors = probes / lengths.to(operator.dtype)
     previous, scale, symmetry = torch.zeros_like(vectors), 0.0, 0.0
     going = torch.ones(probes.shape[1], dtype=torch.bool, device=operator.device)
@@ -215,22 +215,22 @@ def _three_terms(operator: Operator, probes: Tensor, num_steps: int, bar: Any) -
         products = operator.matmat(vectors).clone()
         num_products += int(going.sum())
         bar.update(int(going.sum()))
-        squares = column_dots(products, products)
+        squares = column_dots(products, products, team)
         if not torch.isfinite(squares).all():
             bad = int(torch.nonzero(~torch.isfinite(squares))[0])
             raise NonFiniteError(
                 f"Products must be finite; that of probe {bad} in Lanczos step {step + 1} is not (overflow or NaN)."
             )
         scale = max(scale, float(squares.max().sqrt()))
-        back = column_dots(previous, products).cpu().numpy()
+        back = column_dots(previous, products, team).cpu().numpy()
         if step:
             symmetry = max(symmetry, float(np.abs(back - beside[step - 1])[going.cpu().numpy()].max(initial=0.0)))
         for _ in range(2):
-            along = column_dots(vectors, products)
+            along = column_dots(vectors, products, team)
             diagonal[step] += along.cpu().numpy()
             products -= along.to(operator.dtype) * vectors
-            products -= column_dots(previous, products).to(operator.dtype) * previous
-        norms = column_dots(products, products).sqrt()
+            products -= column_dots(previous, products, team).to(operator.dtype) * previous
+        norms = column_dots(products, products, team).sqrt()
         going &= norms > ROUNDING * eps * scale
         beside[step] = torch.where(going, norms, 0.0).cpu().numpy()
         if not going.any():

@@ -8,18 +8,17 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from hessdens.curvature_operator import CurvatureOperator
 from hessdens.moments import Moments
 from hessdens.operators import Operator
 from hessdens.parameters import Selection, matching
-from hessdens.probes import Distribution, check_probe_arguments, probe_block
+from hessdens.probes import Distribution, check_probe_arguments, operator_probes
 from hessdens.walk import Walk
 
 Block = list[slice]
 
 
 def layer_moments(
-    operator: CurvatureOperator,
+    operator: Operator,
     num_moments: int = 4,
     *,
     layers: Mapping[str, Selection] | None = None,
@@ -64,7 +63,7 @@ def layer_moments(
     -----
     Cost: P ceil(K/2) products a layer, in as many passes over the data as vectors make blocks.
     """
-    if not isinstance(operator, CurvatureOperator):
+    if not hasattr(operator, "parameter_sizes"):
         raise TypeError(
             "layer_moments needs an operator that knows its parameters, from hessian_operator or its like; got "
             f"{type(operator).__name__}."
@@ -81,18 +80,10 @@ def layer_moments(
         for start in range(0, len(columns), block_size):
             chunk = columns[start : start + block_size]
             first, last = chunk[0][0], chunk[-1][0]
-            probes = probe_block(
-                seed,
-                first,
-                last + 1,
-                operator.size,
-                distribution=distribution,
-                dtype=operator.dtype,
-                device=operator.device,
-            )
+            probes = operator_probes(operator, seed, first, last + 1, distribution)
             masked = _MaskedOperator(operator, [blocks[name] for _, name in chunk])
             vectors = masked.restricted(probes[:, [i - first for i, _ in chunk]])
-            found = Walk(vectors, first).moments(masked, num_moments)
+            found = Walk(vectors, first, masked).moments(masked, num_moments)
             for (i, name), sample in zip(chunk, found, strict=True):
                 samples[name][i] = sample * operator.size / _length(blocks[name])
             bar.update(len(chunk))
@@ -108,6 +99,7 @@ class _MaskedOperator(Operator):
 
     def __init__(self, operator: Operator, blocks: list[Block]) -> None:
         self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+        self.team = operator.team
         self._operator, self._blocks = operator, blocks
 
     def restricted(self, V: Tensor) -> Tensor:
@@ -122,7 +114,7 @@ class _MaskedOperator(Operator):
         return self.restricted(self._operator.matmat(V))
 
 
-def _blocks(operator: CurvatureOperator, layers: Mapping[str, Selection] | None) -> dict[str, Block]:
+def _blocks(operator: Any, layers: Mapping[str, Selection] | None) -> dict[str, Block]:
     """Return the places in a vector that belong to each layer."""
     sizes: dict[str, Any] = operator.parameter_sizes
     if layers is None:

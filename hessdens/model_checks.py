@@ -38,6 +38,12 @@ def _is_random(module: nn.Module) -> bool:
 
 def check_parameters(model: nn.Module) -> torch.device:
     """Return the one device of all parameters and buffers; ValueError if there are several, or no parameter at all."""
+    sharded = [name for name, parameter in model.named_parameters() if hasattr(parameter, "placements")]
+    if sharded:
+        raise ValueError(
+            f"The parameters must be whole tensors; {sharded[0]!r} is sharded over processes. Use "
+            "hessdens.distributed.sharded_operator."
+        )
     devices = {str(p.device): name for name, p in [*model.named_buffers(), *model.named_parameters()]}
     if len(devices) > 1:
         found = ", ".join(f"{device} ({name})" for device, name in devices.items())

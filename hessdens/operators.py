@@ -10,6 +10,8 @@ import torch
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
+from hessdens.team import ALONE, Team
+
 # Products are compared by x·Ay = y·Ax. Rounding leaves a defect of a few eps |x| |Ay| / sqrt(N) in well-behaved
 # products and up to sqrt(N) times that in the worst case; 10,000 eps lies above both for N up to 10^8.
 SYMMETRY_TOLERANCE_IN_EPS = 1e4
@@ -24,15 +26,23 @@ class Operator(ABC):
         N.
     dtype, device
         Of the vectors that it takes and returns.
+    team
+        The processes that share its work, and the entries of a vector that each holds: by default this one, all.
     """
 
     size: int
     dtype: torch.dtype
     device: torch.device
+    team: Team = ALONE
 
     @abstractmethod
     def _matmat(self, V: Tensor) -> Tensor:
         """Return A V for a checked V of shape (N, P)."""
+
+    @property
+    def num_rows(self) -> int:
+        """Number of entries of a vector that this process holds: N, but for models that are sharded."""
+        return sum(part.stop - part.start for part in self.team.rows(self.size))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -41,8 +51,8 @@ class Operator(ABC):
 
     def matmat(self, V: Tensor) -> Tensor:
         """Return A V, shape (N, P), for V of shape (N, P). Cost: P products."""
-        if V.ndim != 2 or V.shape[0] != self.size:
-            raise ValueError(f"V must have shape ({self.size}, P); got {tuple(V.shape)}.")
+        if V.ndim != 2 or V.shape[0] != self.num_rows:
+            raise ValueError(f"V must have shape ({self.num_rows}, P); got {tuple(V.shape)}.")
         if V.dtype != self.dtype or V.device != self.device:
             raise ValueError(
                 f"V must be {self.dtype} on {self.device}, as the operator is; got {V.dtype} on {V.device}. "
@@ -53,7 +63,7 @@ class Operator(ABC):
     def matvec(self, v: Tensor) -> Tensor:
         """Return A v, shape (N,), for v of shape (N,). Cost: one product."""
         if v.ndim != 1:
-            raise ValueError(f"v must have shape ({self.size},); got {tuple(v.shape)}.")
+            raise ValueError(f"v must have shape ({self.num_rows},); got {tuple(v.shape)}.")
         return self.matmat(v[:, None])[:, 0]
 
     def __matmul__(self, V: Tensor) -> Tensor:
@@ -61,11 +71,15 @@ class Operator(ABC):
 
     def identity(self) -> "Operator":
         """Return the identity of this operator's size, dtype and device: ``H + 5e-4 * H.identity()``. Cost: none."""
-        return FunctionOperator(torch.clone, size=self.size, dtype=self.dtype, device=self.device)
+        return _like(self, torch.clone)
 
     def origin(self) -> dict[str, str | int | float]:
         """Return what this operator was made of, by name, as far as it knows: a checkpoint compares it."""
         return {}
+
+    def state_checksum(self) -> float:
+        """Return a checksum of what products depend on and may change, such as parameters: processes compare it."""
+        return 0.0
 
     def __add__(self, other: "Operator") -> "Operator":
         return _sum(self, other, 1.0) if isinstance(other, Operator) else _not_an_operator(other)
@@ -77,7 +91,7 @@ class Operator(ABC):
         if not isinstance(factor, int | float | np.number) or isinstance(factor, bool) or not np.isfinite(factor):
             raise TypeError(f"An operator is multiplied by a finite number; got {factor!r}. Use @ for vectors.")
         scale = float(factor)
-        return FunctionOperator(lambda V: scale * self.matmat(V), size=self.size, dtype=self.dtype, device=self.device)
+        return _like(self, lambda V: scale * self.matmat(V))
 
     __rmul__ = __mul__
 
@@ -95,6 +109,8 @@ class Operator(ABC):
         def matvec(v: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             return matmat(v.reshape(-1, 1))[:, 0]
 
+        if self.team.shards:
+            raise TypeError("SciPy takes whole vectors; those of this operator are sharded over processes.")
         if self.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"SciPy takes float32 and float64 only; the operator is {self.dtype}.")
         numpy_dtype = torch.empty(0, dtype=self.dtype).numpy().dtype
@@ -110,9 +126,15 @@ class FunctionOperator(Operator):
     """An operator given by a function of a matrix of columns: ``function(V)`` returns A V, both of shape (N, P)."""
 
     def __init__(
-        self, function: Callable[[Tensor], Tensor], *, size: int, dtype: torch.dtype, device: torch.device
+        self,
+        function: Callable[[Tensor], Tensor],
+        *,
+        size: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        team: Team = ALONE,
     ) -> None:
-        self.size, self.dtype, self.device = size, dtype, device
+        self.size, self.dtype, self.device, self.team = size, dtype, device, team
         self._function = function
 
     def _matmat(self, V: Tensor) -> Tensor:
@@ -128,11 +150,16 @@ def _sum(first: Operator, second: Operator, factor: float) -> Operator:
     mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
     if mine != others:
         raise ValueError(f"Operators in a sum must have one size, dtype and device; got {mine} and {others}.")
+    if first.team.shards != second.team.shards:
+        raise ValueError("Operators in a sum must both be sharded over processes, or neither; got one of each.")
+    team = second.team if first.team is ALONE else first.team
+    return _like(first, lambda V: torch.add(first.matmat(V), second.matmat(V), alpha=factor), team)
+
+
+def _like(operator: Operator, function: Callable[[Tensor], Tensor], team: Team | None = None) -> Operator:
+    """Return a function as an operator on the vectors of another."""
     return FunctionOperator(
-        lambda V: torch.add(first.matmat(V), second.matmat(V), alpha=factor),
-        size=first.size,
-        dtype=first.dtype,
-        device=first.device,
+        function, size=operator.size, dtype=operator.dtype, device=operator.device, team=team or operator.team
     )
 
 

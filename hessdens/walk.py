@@ -21,9 +21,11 @@ class Walk:
     Parameters
     ----------
     vectors
-        v_0, shape (N, P).
+        v_0, shape (N, P), or the rows of this process.
     first_probe
         Number of the first, for error messages.
+    operator
+        A, or what it is to become: says N, and how vectors lie on processes.
 
     Attributes
     ----------
@@ -33,8 +35,8 @@ class Walk:
         Relative difference between v·Aw and w·Av of the probes; NaN for a single one.
     """
 
-    def __init__(self, vectors: Tensor, first_probe: int) -> None:
-        self._vectors, self._first_probe, self._size = vectors, first_probe, len(vectors)
+    def __init__(self, vectors: Tensor, first_probe: int, operator: Operator) -> None:
+        self._vectors, self._first_probe, self._size = vectors, first_probe, operator.size
         nothing = torch.zeros(vectors.shape[1], dtype=torch.float64, device=vectors.device)
         # vectors = 2^-exponents v_s, of lengths sqrt(squares) once a step is made.
         self._exponents, self._squares = nothing, torch.ones_like(nothing)
@@ -62,14 +64,14 @@ class Walk:
             self._vectors = _times_power(self._vectors, -shift)
             self._exponents = self._exponents + shift
         products = operator.matmat(self._vectors)
-        cross, squares = column_dots(self._vectors, products), column_dots(products, products)
+        cross, squares = (column_dots(W, products, operator.team) for W in (self._vectors, products))
         if not torch.isfinite(squares).all():
             bad = self._first_probe + int(torch.nonzero(~torch.isfinite(squares))[0])
             raise NonFiniteError(
                 f"Products must be finite; product {self.num_steps + 1} of probe {bad} is not (overflow or NaN)."
             )
         if not self.num_steps:
-            self.asymmetry = asymmetry(self._vectors, products)
+            self.asymmetry = asymmetry(self._vectors, products, operator.team)
         # Vectors and products are both scaled by 2^-exponents.
         new = [_scaled(values, 2 * self._exponents) / self._size for values in (cross, squares)]
         self.samples = np.concatenate([self.samples, np.stack(new, axis=1)], axis=1)
@@ -86,9 +88,10 @@ class Walk:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any], first_probe: int, device: torch.device) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, Any], first_probe: int, operator: Operator) -> Self:
         """Return the walk that `to_arrays` was asked of."""
-        walk = cls(torch.from_numpy(arrays["vectors"]).to(device).T, first_probe)
+        device = operator.device
+        walk = cls(torch.from_numpy(arrays["vectors"]).to(device).T, first_probe, operator)
         walk.samples, walk.asymmetry = arrays["samples"], float(arrays["asymmetry"])
         walk._exponents, walk._squares = (
             torch.from_numpy(arrays[name]).to(device) for name in ("exponents", "squares")

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -56,6 +57,8 @@ THEORY = {
     "figS5": ("Mode strengths of linear networks", "Equations 29-31, gradient flow; no images"),
 }
 SUBSTITUTED = ("svhn", "stl10")
+# As torchrun says: every process computes runs that no other has begun, and the first draws once all are there.
+RANK, LOCAL_RANK = (int(os.environ.get(name, "0")) for name in ("RANK", "LOCAL_RANK"))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, MemoryError) as error:
         print(f"run_all.py: {error}", file=sys.stderr)
         return 1
-    if not options.list:
+    if not options.list and RANK == 0:
         minutes = (time.monotonic() - start) / 60
         print(f"Done in {minutes:.1f} minutes; figures and report.html are in {options.results}.")
     return 0
@@ -86,7 +89,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         description="Reproduce Orhan & Pitkow, Skip Connections Eliminate Singularities (ICLR 2018).",
         epilog="Without --data, CIFAR is looked for in $HESSDENS_DATA, ./data, the folders data and shared/data beside "
         "the repository, and the cache; else downloaded; else scikit-learn's digits are used, and every figure says "
-        "so. Several processes may share one results folder.",
+        "so. Several processes may share one results folder; torchrun --nproc-per-node N run_all.py starts N of them.",
     )
     names = [*FIGURES, *STUDIES]
     parser.add_argument("--preset", default="laptop", choices=PRESETS, help="how much is run (default: laptop)")
@@ -126,14 +129,15 @@ def _run(options: argparse.Namespace) -> None:
         if name not in THEORY
     }
     if options.list:
-        project({n: [(s, _module(n)) for s in group] for n, group in settings.items()}, device)
+        if RANK == 0:
+            project({n: [(s, _module(n)) for s in group] for n, group in settings.items()}, device)
         return
-    computer = Computer(store, device)
+    computer = Computer(store, device, progress=RANK == 0)
     reporter = _Reporter(options.results, preset.name, device)
     for name in options.only:
         reporter.begin()
         if name in THEORY:
-            reporter.report(name, *_theory(name, options.results / f"{name}.png"))
+            reporter.theory(name)
         elif not options.plot_only:
             for count, setting in enumerate(settings[name], 1):
                 for specs in _module(name).stages(setting):
@@ -149,10 +153,11 @@ def _run(options: argparse.Namespace) -> None:
 
 
 class _Reporter:
-    """Draws figures, and writes what they show and the report."""
+    """Draws figures, and writes what they show and the report: in the first process only."""
 
     def __init__(self, folder: Path, preset: str, device: torch.device) -> None:
         self.folder, self.preset, self.environment = folder, preset, environment(device)
+        self.found = Outcome({}, {}, "")
 
     def begin(self) -> None:
         """Begin to count the time of an experiment."""
@@ -160,11 +165,16 @@ class _Reporter:
 
     def finish(self, name: str, settings: list[Setting]) -> None:
         """Draw and report an experiment from its finished runs."""
-        module = _module(name)
-        self.report(name, module.TITLE, module.finish(settings, self.folder / f"{name}.png"))
+        if RANK == 0:
+            module = _module(name)
+            self._report(name, module.TITLE, module.finish(settings, self.folder / f"{name}.png"))
 
-    def report(self, name: str, title: str, found: Outcome) -> None:
-        """Write what an experiment has shown, and the report."""
+    def theory(self, name: str) -> None:
+        """Draw and report what needs no trained networks."""
+        if RANK == 0:
+            self._report(name, *_theory(name, self.folder / f"{name}.png"))
+
+    def _report(self, name: str, title: str, found: Outcome) -> None:
         self.found = found
         seconds = time.monotonic() - self.start
         save_outcome(self.folder, name, title, self.preset, found, seconds, self.environment)
@@ -185,7 +195,8 @@ def choose_device(name: str) -> torch.device:
     """Return the device of that name; "auto" is CUDA where it is."""
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda needs a CUDA device; torch finds none. Use --device cpu.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    use_cuda = name != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda", LOCAL_RANK) if use_cuda else torch.device("cpu")
 
 
 def _conditions(name: str, preset: Preset, options: argparse.Namespace) -> list[Condition]:

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy import stats
-from skip_paper import figS3_points, report, run_all
+from skip_paper import compute, figS3_points, report, run_all
 from skip_paper.best_and_worst import chosen_seeds
 from skip_paper.data import REPOSITORY, load_digits
 from skip_paper.experiment import CONDITIONS, Setting
@@ -193,6 +193,25 @@ def test_killed_command_ends_with_the_same_results(tmp_path):
         finished = kept
     assert start(tmp_path / "killed").wait() == 0
     assert _results(tmp_path / "killed") == _results(tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("no_data")
+def test_ranks_share_out_the_runs_and_the_first_draws(tmp_path, monkeypatch, capsys):
+    """As torchrun starts them, one after the other here: the second rank finds nothing left to compute, or draws."""
+    arguments = ["--preset", "smoke", "--only", "fig1,fig3", "--results", str(tmp_path)]
+    computed = []
+    compute_group = compute.compute_group
+    monkeypatch.setattr(
+        compute, "compute_group", lambda specs, *rest: computed.append(specs) or compute_group(specs, *rest)
+    )
+    for rank, drawn in ((1, set()), (0, {"fig1.png", "fig3.png"})):
+        monkeypatch.setattr(run_all, "RANK", rank)
+        assert run_all.main(arguments) == 0
+        assert {path.name for path in tmp_path.glob("*.png")} == drawn
+        assert (tmp_path / "report.html").exists() == (rank == 0)
+        assert bool(capsys.readouterr().out) == (rank == 0)
+        assert bool(computed) == (rank == 1)
+        computed.clear()
 
 
 @pytest.mark.usefixtures("no_data")

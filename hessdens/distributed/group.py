@@ -1,0 +1,154 @@
+"""Processes that talk to one another: where they come from, what they say, and errors that say who is missing."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+
+from hessdens.errors import RankError
+
+ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+LAUNCH = "Start the script with `torchrun --nproc-per-node 4 script.py`"
+Ranks = dist.ProcessGroup | DeviceMesh | None
+
+
+def start(*, timeout: float = 600.0) -> torch.device:
+    """Join the processes that ``torchrun`` has started, and return this one's device.
+
+    NCCL and a GPU of its own for each process where there are GPUs, gloo and the CPU elsewhere. A process that has
+    joined already, by ``torch.distributed.init_process_group``, only gets its device.
+
+    Parameters
+    ----------
+    timeout
+        Seconds after which the others give up on a process that does not answer. It must be longer than the slowest
+        process may lag behind the fastest in one product.
+
+    Raises
+    ------
+    RankError
+        If no launcher has said which process this is.
+    """
+    if not timeout > 0:
+        raise ValueError(f"timeout must be positive; got {timeout}.")
+    missing = [name for name in ENVIRONMENT if name not in os.environ]
+    if missing and not dist.is_initialized():
+        raise RankError(f"start needs the environment of a launcher; it lacks {', '.join(missing)}. {LAUNCH}.")
+    has_gpu = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if has_gpu else torch.device("cpu")
+    if has_gpu:
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if has_gpu else "gloo", timeout=timedelta(seconds=timeout))
+    return device
+
+
+class Group:
+    """Processes that call the same methods in the same order.
+
+    Attributes
+    ----------
+    rank, num_ranks
+        Position of this process, and how many there are.
+    names
+        Their ranks among all processes, as error messages name them.
+    """
+
+    def __init__(self, ranks: Ranks, caller: str) -> None:
+        if not dist.is_initialized():
+            raise RankError(
+                f"{caller} needs several processes; torch.distributed is not initialised. {LAUNCH}, which calls "
+                "hessdens.distributed.start() first."
+            )
+        if isinstance(ranks, DeviceMesh) and ranks.ndim != 1:
+            raise ValueError(
+                f"{caller} takes one dimension of a device mesh; got {ranks.ndim}. Choose one, mesh['examples']."
+            )
+        found = ranks.get_group() if isinstance(ranks, DeviceMesh) else ranks
+        self._group: Any = found or dist.group.WORLD
+        self.names: list[int] = dist.get_process_group_ranks(self._group)
+        self.rank, self.num_ranks = dist.get_rank(self._group), len(self.names)
+
+    def sum(self, part: Tensor) -> Tensor:
+        """Return the sum of a tensor over the processes, in its memory where that is in one piece."""
+        part = part.contiguous()
+        with self._heard():
+            dist.all_reduce(part, group=self._group)
+        return part
+
+    def gather(self, part: Tensor) -> list[Tensor]:
+        """Return a tensor of every process, all of one shape."""
+        part = part.contiguous()
+        parts = list(part.new_empty(self.num_ranks, *part.shape))
+        with self._heard():
+            dist.all_gather(parts, part, group=self._group)
+        return parts
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """Return a small object of every process."""
+        values: list[Any] = [None] * self.num_ranks
+        with self._heard():
+            dist.all_gather_object(values, value, group=self._group)
+        return values
+
+    def broadcast(self, value: Any) -> Any:
+        """Return the first process' object."""
+        values = [value]
+        with self._heard():
+            dist.broadcast_object_list(values, src=self.names[0], group=self._group)
+        return values[0]
+
+    def least(self, value: int, device: torch.device) -> int:
+        """Return the smallest value of all processes."""
+        number = torch.tensor(value, dtype=torch.int64, device=device)
+        with self._heard():
+            dist.all_reduce(number, dist.ReduceOp.MIN, group=self._group)
+        return int(number)
+
+    def together(self, function: Callable[[], Any]) -> list[Any]:
+        """Return what ``function`` returns on each process; an error on one is an error on all, naming it."""
+        error: Exception | None = None
+        value = None
+        try:
+            value = function()
+        except Exception as caught:
+            error = caught
+        found = self.gather_objects((value, None if error is None else (type(error).__name__, str(error))))
+        self.raise_failures([failure for _, failure in found], error)
+        return [value for value, _ in found]
+
+    def raise_failures(self, failures: Sequence[tuple[str, str] | None], own: Exception | None) -> None:
+        """Raise the error of this process, or else one that names those that have failed."""
+        if own is not None:
+            own.add_note(f"On rank {self.names[self.rank]}; the other ranks stop too.")
+            raise own
+        said = [
+            f"rank {name} failed with {failure[0]}: {failure[1]}"
+            for name, failure in zip(self.names, failures, strict=True)
+            if failure is not None
+        ]
+        if said:
+            raise RankError(f"Ranks stop together; {'; '.join(said)}")
+
+    @contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Turn the backend's error after a lost process or a timeout into one that says what to do."""
+        try:
+            yield
+        except RuntimeError as error:  # torch's own DistBackendError among them
+            others = [name for name in self.names if name != self.names[self.rank]]
+            raise RankError(
+                f"Rank {self.names[self.rank]} must hear from {named_ranks(others)}; one of them has died, hangs or "
+                f"does other work: {error}. Finished work is in the checkpoint, if there is one: start all ranks again."
+            ) from error
+
+
+def named_ranks(ranks: Sequence[int]) -> str:
+    """Return ranks in words."""
+    return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(str(rank) for rank in ranks)}"

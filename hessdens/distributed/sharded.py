@@ -1,0 +1,299 @@
+"""Hessians of models that ``fully_shard`` has divided among processes; no process holds a whole vector."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+
+from hessdens.batches import RepeatedPasses, batch_length, fingerprint, slice_batch
+from hessdens.distributed.agreement import check_different, check_table
+from hessdens.distributed.group import Group
+from hessdens.distributed.shards import Shard, group_sizes, rows_of, shards_of
+from hessdens.distributed.teams import ShardedTeam
+from hessdens.errors import NonFiniteError, RankError
+from hessdens.inner_products import column_dots
+from hessdens.model_checks import check_batch, check_modules
+from hessdens.operators import Operator
+
+Forward = Callable[[nn.Module, Any], tuple[Any, Any]]
+
+
+def sharded_operator(
+    model: nn.Module,
+    loss_fn: Callable[[Any, Any], Tensor],
+    data: Iterable[Any],
+    *,
+    forward: Forward | None = None,
+    num_examples: Callable[[Any], float] | None = None,
+    check_deterministic: bool = True,
+    allow_equal_data: bool = False,
+) -> "ShardedOperator":
+    r"""Return the Hessian of the mean loss over the data of all processes, for a model sharded by ``fully_shard``.
+
+    Vectors are sharded as the parameters are: each process has the entries of its own shards, one after the other.
+    Estimators give the same result on every process. Backward passes through ``fully_shard`` cannot be differentiated,
+    so products are differences of gradients, with a measured error. With g the gradient and h = eps^(1/5) max(1,
+    ||theta||) / ||v||, D(h) = (g(theta + h v) - g(theta - h v)) / (2 h); the product is (4 D(h) - D(2 h)) / 3.
+
+    The model stays as it is: parameters are restored to the last bit, gradients are not touched.
+
+    Parameters
+    ----------
+    model
+        Sharded along the first dimension of its parameters, over a mesh of one dimension, in float32 or float64.
+    loss_fn, forward, num_examples, check_deterministic
+        As in `hessian_operator`.
+    data
+        This process' part: a re-iterable of batches, each of which is one forward and backward pass. Parts may be
+        uneven; a process with fewer batches repeats its first with weight zero.
+    allow_equal_data
+        Whether two processes may have the same data.
+
+    Returns
+    -------
+    ShardedOperator
+        ``size`` is N, ``num_rows`` the entries of this process.
+
+    Raises
+    ------
+    ValueError
+        If parameters are not sharded in this way, or the loss is no mean over examples, random or not a scalar.
+    NonFiniteError
+        If the loss is not finite.
+    RankError
+        On every process: if models, losses or libraries differ between processes, or data do not.
+
+    Notes
+    -----
+    Cost: 4 gradients a product and vector. Beside the model, a process holds its shards of one gradient, of a copy of
+    the parameters, of the P vectors and P products, and of one vector more. Sent: `sharded_traffic`. Each process draws
+    all entries of a probe and keeps its own.
+    """
+    return ShardedOperator(model, loss_fn, data, forward, num_examples, check_deterministic, allow_equal_data)
+
+
+class ShardedOperator(Operator):
+    """Hessian of a sharded model; made by `sharded_operator`.
+
+    Attributes
+    ----------
+    parameter_names
+        Parameters that the loss depends on, in the order of their entries in a vector.
+    product_error
+        The measured relative error of the latest product; before the first, NaN.
+    total_weight
+        Number of examples of all processes.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: Callable[[Any, Any], Tensor],
+        data: Iterable[Any],
+        forward: Forward | None,
+        num_examples: Callable[[Any], float] | None,
+        check_deterministic: bool,
+        allow_equal_data: bool,
+    ) -> None:
+        check_modules(model)
+        self._model, self._loss_fn, self._forward = model, loss_fn, forward
+        self._weight: Callable[[Any], float] = num_examples or batch_length
+        _reshard(model)
+        found, mesh = shards_of(model)
+        self._group = Group(mesh, "sharded_operator")
+        leader = next(iter(found.values())).local
+        self.dtype, self.device = leader.dtype, leader.device
+        prepared = self._group.together(lambda: self._prepare(data, check_deterministic))
+        check_table(self._group, [facts for _, _, _, facts in prepared], "the same model and loss")
+        if not allow_equal_data:
+            check_different(self._group, [prints for _, _, prints, _ in prepared])
+        self.total_weight = sum(weight for weight, _, _, _ in prepared)
+        self._num_steps: int = max(count for _, count, _, _ in prepared)
+        self._check_loss(check_deterministic)
+        self._shards = self._used(found)
+        self.parameter_names = tuple(self._shards)
+        self.size = sum(shard.parameter.numel() for shard in self._shards.values())
+        self.product_error = float("nan")
+        self.team = ShardedTeam(self._group, rows_of(list(self._shards.values())), self.device)
+
+    @property
+    def shards(self) -> list[int]:
+        """Numbers of parameters that a process holds of each ``fully_shard``, padding included."""
+        return group_sizes(self._model)
+
+    @property
+    def num_steps(self) -> int:
+        """Forward and backward passes of a gradient: the batches of the process that has most."""
+        return self._num_steps
+
+    def origin(self) -> dict[str, str | int | float]:
+        """Return model and loss, and checksums of the shards and data of this process."""
+        parameters = sum(part for shard in self._shards.values() for _, part in fingerprint(shard.local))
+        return {**self._facts(), "parameters": parameters, "data": self._data}
+
+    def _prepare(self, data: Iterable[Any], check: bool) -> tuple[float, int, float, dict[str, str]]:
+        """Return weight, number of batches and a checksum of this process' data, and what all have in common."""
+        if not callable(self._loss_fn):
+            raise TypeError(f"loss_fn must be callable; got {type(self._loss_fn).__name__}.")
+        self._passes = RepeatedPasses(data, check=check)
+        total, count, checksums = 0.0, 0, 0.0
+        for index, batch in enumerate(self._passes):
+            has_forward = self._forward is not None
+            check_batch(batch, self._model, self.device, has_forward=has_forward, name=f"batch {index}")
+            total, count = total + float(self._weight(batch)), count + 1
+            checksums += count * sum(part for _, part in fingerprint(batch))
+        if not total > 0:
+            raise ValueError(f"num_examples must add up to more than zero over data; got {total}.")
+        self._data = checksums
+        return total, count, checksums, self._facts()
+
+    def _facts(self) -> dict[str, str]:
+        return {
+            "model": type(self._model).__name__,
+            "loss": getattr(self._loss_fn, "__name__", type(self._loss_fn).__name__),
+            "parameter names": ", ".join(name for name, _ in self._model.named_parameters()),
+            "dtype": str(self.dtype),
+            "torch version": str(torch.__version__),
+        }
+
+    def _loss(self, batch: Any) -> Tensor:
+        if self._forward is not None:
+            outputs, targets = self._forward(self._model, batch)
+        else:
+            outputs, targets = self._model(batch[0]), batch[1]
+        return self._loss_fn(outputs, targets)
+
+    def _check_loss(self, repeats: bool) -> None:
+        """Raise on all processes unless the loss of the first batch is a finite scalar, repeats itself and is a mean.
+
+        Every process makes four forward passes, because each is work of all.
+        """
+        batch = self._passes.first_batch
+        length = batch_length(batch)
+        halves = (
+            [batch, batch]
+            if length < 2
+            else [slice_batch(batch, 0, length // 2), slice_batch(batch, length // 2, length)]
+        )
+        with torch.no_grad():
+            whole, again, *parts = (self._loss(piece) for piece in (batch, batch, *halves))
+        _reshard(self._model)
+
+        def verdict() -> None:
+            if whole.ndim != 0:
+                raise ValueError(f"The loss must be a scalar, the mean over a batch; got shape {tuple(whole.shape)}.")
+            if not torch.isfinite(whole):
+                raise NonFiniteError(
+                    f"The loss and its gradient must be finite; the loss of batch 0 is {float(whole)}."
+                )
+            if repeats and not torch.equal(whole, again):
+                raise ValueError(f"The loss must not be random; got {float(whole)!r} and then {float(again)!r}.")
+            weights = [float(self._weight(half)) for half in halves]
+            mean = sum(w * part for w, part in zip(weights, parts, strict=True)) / sum(weights)
+            if not abs(mean - whole) <= torch.finfo(whole.dtype).eps ** 0.5 * max(map(abs, parts)):
+                raise ValueError(
+                    "loss_fn must return the mean over the examples of a batch; the losses of two halves of a batch do "
+                    "not give that of the whole. Pass num_examples= if it is a mean with other weights."
+                )
+
+        self._group.together(verdict)
+
+    def _used(self, found: dict[str, Shard]) -> dict[str, Shard]:
+        """Return the shards of parameters that the loss of the first batch depends on, on any process."""
+        with self._own_gradients(found), torch.enable_grad():
+            value = self._loss(self._passes.first_batch)
+            if not value.requires_grad:
+                raise ValueError("The loss must depend on the parameters; it depends on none of them.")
+            value.backward()
+            return {name: shard for name, shard in found.items() if shard.parameter.grad is not None}
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        check_modules(self._model)
+        _reshard(self._model)
+        self._check_count(V.shape[1])
+        starts = [shard.local.clone() for shard in self._shards.values()]
+        theta = sum(
+            (start.square().sum(dtype=torch.float64) for start in starts),
+            torch.zeros((), dtype=torch.float64, device=self.device),
+        )
+        step = torch.finfo(self.dtype).eps ** 0.2 * max(1.0, float(self.team.sum(theta)) ** 0.5)
+        lengths = column_dots(V, V, self.team).sqrt()
+        products, errors = torch.zeros_like(V.T), []
+        try:
+            with self._own_gradients(self._shards):
+                for row, probe, length in zip(products, V.T, lengths.tolist(), strict=True):
+                    errors.append(self._difference(starts, probe, step / length if length > 0 else 1.0, row))
+        finally:
+            self._move(starts, None, 0.0)
+            _reshard(self._model)
+        self.product_error = max(errors)
+        return products.T
+
+    def _check_count(self, num_vectors: int) -> None:
+        fewest, most = self.team.least(num_vectors), -self.team.least(-num_vectors)
+        if fewest < most:
+            raise RankError(f"All ranks must have as many vectors in a product; they have from {fewest} to {most}.")
+
+    def _difference(self, starts: list[Tensor], probe: Tensor, step: float, product: Tensor) -> float:
+        """Add the product with one vector to ``product``; return its relative error."""
+        near = torch.zeros_like(product)
+        for factor, weight in ((1, 4 / 3), (2, -1 / 3)):
+            for sign in (1, -1):
+                self._move(starts, probe, sign * factor * step)
+                gradient = self._gradient()
+                product.add_(gradient, alpha=sign * weight / (2 * factor * step))
+                if factor == 1:
+                    near.add_(gradient, alpha=sign / (2 * step))
+                del gradient
+        near -= product
+        squares = [float(column_dots(x[:, None], x[:, None], self.team)) for x in (near, product)]
+        return (squares[0] / squares[1]) ** 0.5 if squares[1] > 0 else 0.0
+
+    def _move(self, starts: list[Tensor], probe: Tensor | None, step: float) -> None:
+        """Set the parameters to where they were, plus ``step`` times the vector."""
+        pieces = [None] * len(starts) if probe is None else probe.split([start.numel() for start in starts])
+        for shard, start, piece in zip(self._shards.values(), starts, pieces, strict=True):
+            shard.local.copy_(start)
+            if piece is not None:
+                shard.local.add_(piece.view_as(start), alpha=step)
+
+    def _gradient(self) -> Tensor:
+        """Return this process' entries of the gradient of the mean loss at the present parameters."""
+        for shard in self._shards.values():
+            shard.parameter.grad = None
+        # fully_shard averages gradients over processes.
+        scale = self._group.num_ranks / self.total_weight
+        steps = 0
+        for batch in self._passes:
+            self._backward(batch, scale * float(self._weight(batch)))
+            steps += 1
+        for _ in range(steps, self._num_steps):
+            self._backward(self._passes.first_batch, 0.0)
+        parts = [shard.gradient().flatten() for shard in self._shards.values()]
+        return torch.cat(parts)
+
+    def _backward(self, batch: Any, weight: float) -> None:
+        with torch.enable_grad():
+            (self._loss(batch) * weight).backward()
+
+    @contextmanager
+    def _own_gradients(self, shards: Mapping[str, Shard]) -> Iterator[None]:
+        """Take the user's gradients away, and put them back."""
+        kept = [(shard.parameter, shard.parameter.grad) for shard in shards.values()]
+        try:
+            for parameter, _ in kept:
+                parameter.grad = None
+            yield
+        finally:
+            for parameter, gradient in kept:
+                parameter.grad = gradient
+
+
+def _reshard(model: nn.Module) -> None:
+    """Free gathered parameters: those of a forward pass without a backward pass are kept, and would be out of date."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()

@@ -1,0 +1,100 @@
+"""The shards of a model's parameters that a process holds, and where they lie in a vector."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import Shard as ShardOf
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A process' part of a parameter.
+
+    Attributes
+    ----------
+    parameter
+        The whole, of which this process knows its part only.
+    local
+        The part, in the memory of the parameter.
+    first_row
+        Where it begins along the first dimension.
+    """
+
+    parameter: Any
+    local: Tensor
+    first_row: int
+
+    def gradient(self) -> Tensor:
+        """Return the part of the gradient, zeros where there is none."""
+        gradient = self.parameter.grad
+        return torch.zeros_like(self.local) if gradient is None else gradient.to_local()
+
+
+def shards_of(model: nn.Module) -> tuple[dict[str, Shard], DeviceMesh]:
+    """Return this process' shards of the trainable parameters by name, and the processes.
+
+    Raises ValueError unless all are sharded along their first dimension, over one mesh of one dimension, in float32 or
+    float64.
+    """
+    trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if not trainable:
+        raise ValueError("The operator needs at least one trainable parameter; the model has none.")
+    found, meshes = {}, []
+    for name, parameter in trainable.items():
+        if not isinstance(parameter, DTensor):
+            raise ValueError(
+                f"sharded_operator needs parameters sharded by fully_shard; {name!r} is a plain tensor. Call "
+                "fully_shard(model), or use hessian_operator for models that every process holds."
+            )
+        if parameter.device_mesh.ndim != 1 or parameter.placements != (ShardOf(0),):
+            raise ValueError(
+                f"sharded_operator needs parameters sharded along their first dimension, over a mesh of one dimension; "
+                f"{name!r} has {parameter.placements} over {parameter.device_mesh.ndim}."
+            )
+        if parameter.dtype not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"Differences of gradients need parameters in float32 or float64; {name!r} is {parameter.dtype}. "
+                "Convert the model before it is sharded: model.float()."
+            )
+        meshes.append(parameter.device_mesh)
+        found[name] = _shard(parameter)
+    if any(mesh != meshes[0] for mesh in meshes) or len({shard.local.dtype for shard in found.values()}) > 1:
+        raise ValueError("sharded_operator needs parameters of one dtype over one mesh; got several.")
+    return found, meshes[0]
+
+
+def _shard(parameter: DTensor) -> Shard:
+    """Return a process' shard; the first processes have rows / ranks, rounded up."""
+    mesh = parameter.device_mesh
+    step = -(-parameter.shape[0] // mesh.size())
+    return Shard(parameter, parameter.to_local().detach(), min(mesh.get_local_rank() * step, parameter.shape[0]))
+
+
+def rows_of(shards: list[Shard]) -> list[slice]:
+    """Return the places of a process' entries in a vector of all entries of all parameters."""
+    rows, begin = [], 0
+    for shard in shards:
+        size = shard.parameter.numel()
+        first = begin + shard.first_row * (size // shard.parameter.shape[0])
+        rows.append(slice(first, first + shard.local.numel()))
+        begin += size
+    return rows
+
+
+def group_sizes(model: nn.Module) -> list[int]:
+    """Return the parameters that a process holds of each ``fully_shard``, with the padding that is sent along."""
+    owners: dict[str, list[Any]] = {}
+    roots = sorted((name for name, module in model.named_modules() if isinstance(module, FSDPModule)), key=len)
+    for name, parameter in model.named_parameters():
+        owner = [root for root in roots if not root or name == root or name.startswith(root + ".")][-1]
+        owners.setdefault(owner, []).append(parameter)
+    sizes = []
+    for parameters in owners.values():
+        rows = (-(-p.shape[0] // p.device_mesh.size()) for p in parameters)
+        sizes.append(sum(count * (p.numel() // p.shape[0]) for count, p in zip(rows, parameters, strict=True)))
+    return sizes

@@ -1,0 +1,93 @@
+"""The two kinds of teams of several processes: those that hold whole vectors, and those that hold shards."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from hessdens.distributed.agreement import check_same
+from hessdens.distributed.group import Group
+from hessdens.team import Team
+
+T = TypeVar("T")
+
+
+class Replicas(Team):
+    """Processes that all hold whole vectors, along one or two dimensions of a grid of them."""
+
+    def __init__(self, groups: tuple[Group, ...], device: torch.device) -> None:
+        self.groups, self._device = groups, device
+
+    def least(self, value: int) -> int:
+        """Return the smallest value of all processes."""
+        for group in self.groups:
+            value = group.least(value, self._device)
+        return value
+
+    def check_same(self, facts: Mapping[str, str | int | float]) -> None:
+        """Raise RankError if processes differ."""
+        for group in self.groups:
+            check_same(group, facts, "the same arguments")
+
+    def shared(self, function: Callable[[], T | None]) -> T | None:
+        """Call the function on the first process of all, and hand its answer or error on, dimension by dimension."""
+        outcome: tuple[T | None, Exception | None] = (None, None)
+        if all(group.rank == 0 for group in self.groups):
+            try:
+                outcome = function(), None
+            except (ValueError, OSError) as error:  # of files: damaged, of another run, a full disk
+                outcome = None, error
+        for group in self.groups:
+            outcome = group.broadcast(outcome)
+        value, failure = outcome
+        if failure is not None:
+            raise failure
+        return value
+
+
+class ShardedTeam(Team):
+    """Processes that each hold entries of their own of every vector."""
+
+    shards = True
+
+    def __init__(self, group: Group, rows: list[slice], device: torch.device) -> None:
+        self._group, self._rows, self._device = group, rows, device
+
+    def rows(self, size: int) -> list[slice]:
+        """Return the places of the entries of this process."""
+        return self._rows
+
+    def sum(self, part: Tensor) -> Tensor:
+        """Return the sum over processes."""
+        return self._group.sum(part)
+
+    def gather(self, part: Tensor) -> tuple[list[Tensor], int]:
+        """Return a tensor of every process."""
+        return self._group.gather(part), self._group.rank
+
+    def least(self, value: int) -> int:
+        """Return the smallest value of all processes."""
+        return self._group.least(value, self._device)
+
+    def check_same(self, facts: Mapping[str, str | int | float]) -> None:
+        """Raise RankError if processes differ."""
+        check_same(self._group, facts, "the same arguments")
+
+    def shared(self, function: Callable[[], Any]) -> Any:
+        """Call the function on each process; None, or an error, on one is the same on all."""
+        value: Any = None
+        error: Exception | None = None
+        try:
+            value = function()
+        except Exception as caught:
+            error = caught
+        said = self._group.gather_objects(
+            (value is None, None if error is None else (type(error).__name__, str(error)))
+        )
+        self._group.raise_failures([failure for _, failure in said], error)
+        return None if any(is_missing for is_missing, _ in said) else value
+
+    def folder(self) -> str:
+        """Return a folder for the files of this process."""
+        return f"rank-{self._group.rank}-of-{self._group.num_ranks}"
