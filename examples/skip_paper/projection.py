@@ -1,20 +1,24 @@
 """What would run, and how long it takes at the throughput measured on this device."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import torch
 
-from skip_paper.batched_training import BatchedTraining
+from skip_paper.batched_training import EAGER_STEPS, BatchedTraining
 from skip_paper.compute import UNITS, num_parameters, spectrum_work, step_work
 from skip_paper.experiment import Setting
+from skip_paper.measures import measure
 from skip_paper.runs import RunSpec
 from skip_paper.stacked import StackedNetworks
 
 STEPS = 3
 EIGENVALUES = 1_000
+# Of which the images of a batch are taken: too many for any cache, as those of a training set are.
+EXAMPLES = 20_000
 
 
 def project(experiments: dict[str, list[tuple[Setting, ModuleType]]], device: torch.device) -> None:
@@ -53,51 +57,52 @@ def _with_spectra(setting: Setting, spec: RunSpec) -> list[RunSpec]:
 
 
 class _Clock:
-    """Measures each kind of network once: seconds of a training step of one network in a group."""
+    """Measures each kind of network once: seconds of a training step and of what is measured, of one in a group."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._rates: dict[Any, float] = {}
+        self._rates: dict[Any, tuple[float, float]] = {}
         self._eigenvalues: float | None = None
 
     def seconds(self, spec: RunSpec) -> float:
         """Return the expected time of a run."""
         key = (spec.network.architecture, spec.network.depth, spec.network.width, spec.num_components)
         if key not in self._rates:
-            self._rates[key] = self._measure(spec) / step_work(spec)
-        seconds = (spec.measure_at[-1] * step_work(spec)) * self._rates[key]
+            self._rates[key] = self._measure(spec)
+        step, look = self._rates[key]
+        seconds = spec.measure_at[-1] * step + len(spec.measure_at) * look
         if spec.spectrum is not None:
             size = num_parameters(spec)
             moments = spectrum_work(replace(spec, spectrum=replace(spec.spectrum, exact=False)), size)
-            seconds += len(spec.spectrum.at) * moments * self._rates[key]
+            seconds += len(spec.spectrum.at) * moments * step / step_work(spec)
             if spec.spectrum.exact:
                 # The Hessian takes less time than its eigenvalues.
                 seconds += len(spec.spectrum.at) * 1.5 * self._eigenvalue_seconds() * (size / EIGENVALUES) ** 3
         return seconds
 
-    def _measure(self, spec: RunSpec) -> float:
+    def _measure(self, spec: RunSpec) -> tuple[float, float]:
         count = max(1, UNITS[self.device.type] // spec.network.width)
-        inputs = torch.randn(2_000, spec.num_components or 3072, device=self.device)
-        targets = torch.randint(20, (2_000,), device=self.device)
+        inputs = torch.randn(EXAMPLES, spec.num_components or 3072, device=self.device)
+        targets = torch.randint(20, (EXAMPLES,), device=self.device)
         networks = [spec.network.build(inputs.shape[1], 20, seed).to(self.device) for seed in range(count)]
         training = BatchedTraining(StackedNetworks(networks), inputs, targets, seeds=range(count))
-        training.run(1)
+        training.run(EAGER_STEPS + 1)
+        step = self._timed(lambda: training.run(EAGER_STEPS + 1 + STEPS)) / STEPS / count
+        examples = (inputs, targets)
+        return step, self._timed(lambda: measure(training.networks, examples, examples)) / count
+
+    def _timed(self, work: Callable[[], object]) -> float:
         self._wait()
         start = time.perf_counter()
-        training.run(1 + STEPS)
+        work()
         self._wait()
-        return (time.perf_counter() - start) / STEPS / count
+        return time.perf_counter() - start
 
     def _eigenvalue_seconds(self) -> float:
         if self._eigenvalues is None:
             matrix = torch.randn(EIGENVALUES, EIGENVALUES, dtype=torch.float64, device=self.device)
-            for _ in range(2):  # the first call loads libraries
-                self._wait()
-                start = time.perf_counter()
-                torch.linalg.eigvalsh(matrix + matrix.mT)
-                self._wait()
-                self._eigenvalues = time.perf_counter() - start
-            assert self._eigenvalues is not None
+            torch.linalg.eigvalsh(matrix)  # loads libraries
+            self._eigenvalues = self._timed(lambda: torch.linalg.eigvalsh(matrix + matrix.mT))
         return self._eigenvalues
 
     def _wait(self) -> None:
