@@ -218,7 +218,7 @@ def test_lost_ranks_end_the_others_and_the_run_resumes(tmp_path):
                 r"RankError: Rank \d must hear from ranks .*; one of them has died, hangs or", rank["error"]
             )
             assert "start all ranks again" in rank["error"]
-            assert rank["seconds"] < 2 * TIMEOUT + 10
+            assert rank["seconds"] < TIMEOUT + 10
     assert len(list((tmp_path / "kept").glob("probes-*.npz"))) >= 2
     found, result = launch("resumed", tmp_path)
     assert result.returncode == 0, result.stderr[-5000:]

@@ -197,7 +197,7 @@ def test_killed_command_ends_with_the_same_results(tmp_path):
 
 @pytest.mark.usefixtures("no_data")
 def test_ranks_share_out_the_runs_and_the_first_draws(tmp_path, monkeypatch, capsys):
-    """As torchrun starts them, one after the other here: the second rank finds nothing left to compute, or draws."""
+    """Rank 1 computes all and draws nothing; rank 0, later here, finds all computed and draws."""
     arguments = ["--preset", "smoke", "--only", "fig1,fig3", "--results", str(tmp_path)]
     computed = []
     compute_group = compute.compute_group
