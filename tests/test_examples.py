@@ -159,5 +159,5 @@ def test_property_tests_find_a_bug(property_tests, monkeypatch, name, function, 
     monkeypatch.setattr(property_tests, function, broken)
     # Shrinking the failure takes half a minute, and is Hypothesis' business; two failures at once come as a group.
     test = settings(phases=[Phase.generate], database=None, deadline=None)(getattr(property_tests, name))
-    with pytest.raises((AssertionError, ExceptionGroup), match="assert|standard errors|distinct failures"):
+    with pytest.raises((AssertionError, ExceptionGroup), match=r"assert|standard errors|distinct failures"):
         test()
