@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 def readable_bytes(count: float) -> str:
@@ -37,8 +38,10 @@ class _Meter(TorchDispatchMode):
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # Forward derivatives have zeros that are not stored; below a dispatch mode, torch crashes on reading them.
+        args, kwargs = tree_map_only(Tensor, _stored, (args, kwargs or {}))
         given = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        result = func(*args, **(kwargs or {}))
+        result = func(*args, **kwargs)
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
                 storage = tensor.untyped_storage()
@@ -51,6 +54,10 @@ class _Meter(TorchDispatchMode):
 
     def _freed(self, size: int) -> None:
         self.live -= size
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    return torch.zeros_like(tensor) if tensor._is_zerotensor() else tensor
 
 
 class MemoryModel:
