@@ -11,9 +11,7 @@ mpl.use("Agg")
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 # Pages whose blocks need more than a namespace have tests of their own.
 ELSEWHERE = {"command_line.md": "test_command_line_docs.py", "monitor.md": "test_monitor_page.py"}
-PAGES = sorted(
-    page.name for page in DOCS.glob("*.md") if BLOCK.search(page.read_text()) and page.name not in ELSEWHERE
-)
+PAGES = sorted(page.name for page in DOCS.glob("*.md") if BLOCK.search(page.read_text()) and page.name not in ELSEWHERE)
 
 
 @pytest.mark.parametrize("page", PAGES)
