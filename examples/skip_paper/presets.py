@@ -83,13 +83,13 @@ def _laptop() -> Preset:
         "fig5": deep,
         "fig4": replace(deep, runs=20, chosen=4),
         "fig6": replace(deep, spectrum_epochs=()),
-        "figS1": small,
+        "figS1": replace(small, spectrum_examples=500),
         "fig7": replace(deep, spectrum_epochs=(), values=(128, 16, 4, 1)),
         "fig8": replace(deep, spectrum_epochs=(), values=(0.0, 0.01, 0.025)),
         "figS2": replace(small, runs=20, epochs=5, spectrum_epochs=(1, 5), chosen=3),
-        "figS3": replace(small, epochs=0, width=20, spectrum_epochs=(0, 0.1), spectrum_examples=500, probes=32),
-        "figS6": replace(small, runs=6, epochs=5, depth=2, spectrum_epochs=(1, 3, 5), probes=16),
-        "figS7": replace(deep, runs=9, chosen=2),
+        "figS3": replace(small, epochs=0, spectrum_epochs=(0, 0.1), spectrum_examples=500, probes=32),
+        "figS6": replace(small, epochs=5, depth=2, spectrum_epochs=(1, 3, 5), probes=16),
+        "figS7": replace(deep, runs=6, chosen=2),
         "conditions": replace(deep, runs=2, num_train=FEW, epochs=3, spectrum_epochs=(3,)),
     }
     return Preset("laptop", sizes, frozenset({"fig3", "fig5"}))
