@@ -52,6 +52,13 @@ def save_outcome(
     write_whole(folder / f"{name}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
+def seconds_of(folder: Path, name: str, preset: str) -> float | None:
+    """Return the time of an experiment that has been reported at this preset, or None."""
+    path = folder / f"{name}.json"
+    content = json.loads(path.read_text()) if path.exists() else {}
+    return float(content["seconds"]) if content.get("preset") == preset else None
+
+
 def write_report(folder: Path, order: Sequence[str], preset: str) -> None:
     """Write ``report.html`` and ``report.md`` from the results of one preset in ``folder``."""
     found = []

@@ -39,7 +39,7 @@ from skip_paper.experiment import CONDITIONS, Condition, Outcome, Setting
 from skip_paper.other_images import load_substitute
 from skip_paper.presets import PRESETS, Preset
 from skip_paper.projection import project
-from skip_paper.report import save_outcome, write_report
+from skip_paper.report import save_outcome, seconds_of, write_report
 from skip_paper.runs import RunSpec, RunStore
 
 # In order of interest: the report is rewritten after each.
@@ -141,7 +141,8 @@ def _run(options: argparse.Namespace) -> None:
         elif not options.plot_only:
             for count, setting in enumerate(settings[name], 1):
                 for specs in _module(name).stages(setting):
-                    computer.compute(specs, _by_fingerprint(specs, name, load), f"{name} {setting.condition.name}")
+                    title = f"{name} {setting.condition.name}"
+                    reporter.computed += computer.compute(specs, _by_fingerprint(specs, name, load), title)
                 # A figure is drawn after each condition: the first is there in half the time.
                 reporter.finish(name, settings[name][:count])
         elif _complete(_module(name), settings[name]):
@@ -160,8 +161,8 @@ class _Reporter:
         self.found = Outcome({}, {}, "")
 
     def begin(self) -> None:
-        """Begin to count the time of an experiment."""
-        self.start = time.monotonic()
+        """Begin to count the time and the runs of an experiment."""
+        self.start, self.computed = time.monotonic(), 0
 
     def finish(self, name: str, settings: list[Setting]) -> None:
         """Draw and report an experiment from its finished runs."""
@@ -176,7 +177,9 @@ class _Reporter:
 
     def _report(self, name: str, title: str, found: Outcome) -> None:
         self.found = found
-        seconds = time.monotonic() - self.start
+        # Drawn anew from runs that were there, an experiment keeps the time that they took.
+        kept = None if self.computed or name in THEORY else seconds_of(self.folder, name, self.preset)
+        seconds = time.monotonic() - self.start if kept is None else kept
         save_outcome(self.folder, name, title, self.preset, found, seconds, self.environment)
         write_report(self.folder, [*FIGURES, *STUDIES], self.preset)
 

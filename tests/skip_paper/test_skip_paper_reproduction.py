@@ -97,11 +97,13 @@ def test_report_holds_all_figures_and_claims(smoke):
 @pytest.mark.usefixtures("no_data")
 def test_finished_runs_are_not_repeated(smoke, monkeypatch, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in (smoke / "runs").glob("*.npz")}
+    seconds = json.loads((smoke / "fig4.json").read_text())["seconds"]
     monkeypatch.setattr("skip_paper.compute.compute_group", lambda *_: pytest.fail("repeated a finished run"))
     arguments = ["--preset", "smoke", "--results", str(smoke), "--only", "fig3,fig4,figS2"]
     assert run_all.main(arguments) == 0
     assert run_all.main([*arguments, "--plot-only"]) == 0
     assert before == {path.name: path.stat().st_mtime_ns for path in (smoke / "runs").glob("*.npz")}
+    assert json.loads((smoke / "fig4.json").read_text())["seconds"] == seconds, "the time that its runs took"
     capsys.readouterr()
     assert run_all.main([*arguments, "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
