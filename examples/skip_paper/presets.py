@@ -51,7 +51,7 @@ class Preset:
 
 VECTORS = (128, 64, 32, 16, 8, 4, 2, 1)
 TAUS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025)
-SOME, FEW = 15_000, 10_000
+SOME, FEW = 15_000, 5_000
 
 
 def _smoke() -> Preset:
