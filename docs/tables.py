@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agreement_tables import agreement
 from density_figure import draw
+from example_sections import sections
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
@@ -35,6 +36,7 @@ def write_tables() -> None:
     (OUT / "densities.md").write_text(_densities(densities))
     draw(densities, OUT / "densities.png")
     (OUT / "peers_agreement.md").write_text(agreement())
+    (OUT / "examples.md").write_text(sections())
     (OUT / "overhead.md").write_text(_overhead(_read(RESULTS / "overhead.json")))
     (OUT / "moments.md").write_text(_moments(_read(RESULTS / "moments.json")))
     (OUT / "training.md").write_text(_training(_read(RESULTS / "training.json")))

@@ -3,7 +3,7 @@
     pip install transformers
     python examples/gpt2.py
 
-takes about 3 minutes on 2 cores. A small GPT-2 (132,736 parameters, two layers, one token a byte) with random weights
+takes about 3 minutes on 2 cores. A small GPT-2 (two layers, one token a byte) with random weights
 is trained briefly on the documentation that comes with Python. Paragraphs differ in length, so they are padded, and
 the mean loss over a batch is one over tokens, not over paragraphs. ``forward=`` says how the model is called,
 ``num_examples=`` how much a batch weighs. One sees that products then do not depend on how paragraphs are shared out

@@ -2,7 +2,7 @@
 
     python examples/transformer_layers.py
 
-takes about 3 minutes on 2 cores. A transformer that predicts bytes (two layers, 66,816 parameters) is trained briefly
+takes about 3 minutes on 2 cores. A transformer that predicts bytes (two layers) is trained briefly
 on the documentation that comes with Python. ``layer_moments`` gives mean and root-mean-square eigenvalue of the
 Hessian's diagonal block of each weight matrix, with standard errors, in products that all blocks share; an operator
 with ``parameters=`` is the diagonal block of one matrix, of which ``lanczos_density`` gives the largest eigenvalue.
