@@ -121,7 +121,8 @@ def test_multiple_eigenvalues_are_counted_where_the_block_is_wide_enough_and_est
     assert density.quadrature.atoms.all()
     np.testing.assert_allclose(density.quadrature.abscissae, [0, 9], atol=1e-12)
     assert density.mass(-1, 1) + density.mass(8, 10) == pytest.approx(0.97)
-    assert density.cdf(1e-9) == density.cdf(4.9)  # steps, nothing smeared
+    # Steps, nothing smeared; rounding differs from processor to processor.
+    assert density.cdf(1e-9) == pytest.approx(density.cdf(4.9), rel=1e-13)
 
 
 def test_intervals_cover():
