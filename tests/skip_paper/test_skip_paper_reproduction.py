@@ -123,8 +123,8 @@ def test_both_conditions_are_drawn_and_judged(smoke, tmp_path):
         content = json.loads((tmp_path / f"{name}.json").read_text())
         assert list(content["verdicts"]) == list(content["numbers"]) == ["literal", "balanced"]
         assert all(content["verdicts"].values())
-        one = Image.open(smoke / f"{name}.png")
-        assert Image.open(tmp_path / f"{name}.png").height > 1.5 * one.height
+        with Image.open(smoke / f"{name}.png") as one, Image.open(tmp_path / f"{name}.png") as both:
+            assert both.height > 1.5 * one.height
 
 
 @pytest.mark.usefixtures("no_data")
