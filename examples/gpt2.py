@@ -3,12 +3,11 @@
     pip install transformers
     python examples/gpt2.py
 
-takes about 3 minutes on 2 cores. A small GPT-2 (two layers, one token a byte) with random weights
+takes some minutes. A small GPT-2 (two layers, one token a byte) with random weights
 is trained briefly on the documentation that comes with Python. Paragraphs differ in length, so they are padded, and
 the mean loss over a batch is one over tokens, not over paragraphs. ``forward=`` says how the model is called,
 ``num_examples=`` how much a batch weighs. One sees that products then do not depend on how paragraphs are shared out
-to batches, while weights by paragraphs give another matrix; and a density with a narrow bulk and a few outliers,
-which training takes away from 0.
+to batches, while weights by paragraphs give another matrix, and how training changes the density.
 """
 
 from collections.abc import Sequence
