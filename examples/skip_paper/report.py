@@ -17,7 +17,7 @@ HEADINGS = ("claim", "effect", "95% interval", "unit", "test", "verdict")
 RULE = (
     "A claim is reproduced where the 95% interval of its effect lies on the side that the paper says, not reproduced "
     "where it lies on the other side, and else not decided at this preset. Effects are positive where they are as the "
-    "paper says. The rules were fixed in code (claims.py) before the runs. Claims are judged one by one, without a "
+    "paper says. The rules are code (claims.py), not chosen run by run. Claims are judged one by one, without a "
     "correction for their number."
 )
 STYLE = """
@@ -34,29 +34,32 @@ td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 
 
 def save_outcome(
-    folder: Path, name: str, title: str, preset: str, found: Outcome, seconds: float, environment: dict[str, Any]
+    folder: Path, name: str, title: str, preset: str, found: Outcome, seconds: float | None, environment: dict[str, Any]
 ) -> None:
-    """Write what one experiment has shown to ``<name>.json``, whole or not at all."""
+    """Write what one experiment has shown to ``<name>.json``, whole or not at all.
+
+    ``seconds`` None: it is drawn anew from runs that were there, and keeps their time, date and environment.
+    """
+    path = folder / f"{name}.json"
+    origin = {
+        "date": datetime.date.today().isoformat(),
+        "seconds": round(seconds or 0.0, 1),
+        "environment": environment,
+    }
+    before = json.loads(path.read_text()) if seconds is None and path.exists() else {}
+    if before.get("preset") == preset:
+        origin = {key: before[key] for key in origin}
     content = {
         "figure": name,
         "title": title,
         "preset": preset,
-        "date": datetime.date.today().isoformat(),
-        "seconds": round(seconds, 1),
+        **origin,
         "caption": found.caption,
         "diverged_runs": found.diverged,
-        "environment": environment,
         "verdicts": as_dicts(found.verdicts),
         "numbers": found.numbers,
     }
-    write_whole(folder / f"{name}.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def seconds_of(folder: Path, name: str, preset: str) -> float | None:
-    """Return the time of an experiment that has been reported at this preset, or None."""
-    path = folder / f"{name}.json"
-    content = json.loads(path.read_text()) if path.exists() else {}
-    return float(content["seconds"]) if content.get("preset") == preset else None
+    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
 def write_report(folder: Path, order: Sequence[str], preset: str) -> None:

@@ -39,7 +39,7 @@ from skip_paper.experiment import CONDITIONS, Condition, Outcome, Setting
 from skip_paper.other_images import load_substitute
 from skip_paper.presets import PRESETS, Preset
 from skip_paper.projection import project
-from skip_paper.report import save_outcome, seconds_of, write_report
+from skip_paper.report import save_outcome, write_report
 from skip_paper.runs import RunSpec, RunStore
 
 # In order of interest: the report is rewritten after each.
@@ -177,9 +177,7 @@ class _Reporter:
 
     def _report(self, name: str, title: str, found: Outcome) -> None:
         self.found = found
-        # Drawn anew from runs that were there, an experiment keeps the time that they took.
-        kept = None if self.computed or name in THEORY else seconds_of(self.folder, name, self.preset)
-        seconds = time.monotonic() - self.start if kept is None else kept
+        seconds = time.monotonic() - self.start if self.computed or name in THEORY else None
         save_outcome(self.folder, name, title, self.preset, found, seconds, self.environment)
         write_report(self.folder, [*FIGURES, *STUDIES], self.preset)
 
