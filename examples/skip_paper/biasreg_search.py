@@ -21,9 +21,8 @@ from skip_paper.experiment import CONDITIONS, Setting
 from skip_paper.models import BIAS_TARGETS
 from skip_paper.networks import NetworkSpec
 from skip_paper.presets import Size
-from skip_paper.report import write_whole
 from skip_paper.run_all import choose_device
-from skip_paper.runs import RunSpec, RunStore
+from skip_paper.runs import RunSpec, RunStore, write_whole
 
 LAMBDA = (1e-6, 1e-1)
 

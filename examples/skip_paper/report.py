@@ -5,13 +5,13 @@ import datetime
 import html
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from skip_paper.experiment import Outcome, as_dicts
+from skip_paper.runs import write_whole
 
 HEADINGS = ("claim", "effect", "95% interval", "unit", "test", "verdict")
 RULE = (
@@ -107,17 +107,6 @@ def cells(verdict: dict[str, Any]) -> tuple[str, ...]:
     return (
         verdict["claim"], _number(verdict["effect"]), interval, verdict["unit"], verdict["test"], verdict["decision"]
     )  # fmt: skip
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _html(folder: Path, found: Sequence[dict[str, Any]], preset: str) -> str:

@@ -86,7 +86,7 @@ class RunStore:
                 f"{found}. Take another with --results."
             )
         if not path.exists():
-            _write_text(path, json.dumps({"format": FORMAT}))
+            write_whole(path, json.dumps({"format": FORMAT}))
 
     def has(self, spec: RunSpec) -> bool:
         """Return whether a run is finished."""
@@ -145,7 +145,12 @@ class RunStore:
         return self.folder / f"{spec.key()}.partial.npz"
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
