@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "degenerate": density.fraction_degenerate(), "degenerate_interval": density.degenerate_interval().tolist(),
         "negative": density.fraction_negative(), "negative_interval": density.negative_interval().tolist(),
         "largest": density.nodes()[-12:][::-1].tolist(), "smallest": density.nodes()[0],
-        "bandwidth": density.bandwidth(), "found": len(density.quadrature.eigenvalues),
+        "bandwidth": density.bandwidth(), "found": len(density.eigenvalues_found),
     })  # fmt: skip
 
 

@@ -32,6 +32,8 @@ WIDTH_FOR_ACCURACY = 4
 EFFICIENCY = 0.6
 # Numbers of further steps that are looked at, from one to all.
 TRIED_STEPS = 20
+# Steps before the first look at what a Krylov space is worth: one shows no more than the scale.
+FIRST_LOOK = 2
 # A Krylov space grows by this factor, at least by a block, between looks at what it is worth, and to so many vectors.
 GROWTH, MOST_VECTORS = 1.1, 2_000
 # A Ritz value whose residual is below this share of its distance to the next stands for one eigenvalue.
@@ -115,7 +117,7 @@ def deflate(
     most_steps = max(least, min(most_steps, operator.team.least(in_memory), MOST_VECTORS // width))
     start = operator_probes(operator, seed, 0, width, distribution)
     space = BlockLanczos(operator, start.T, most_steps)
-    next_look = least
+    next_look = max(FIRST_LOOK, least)
     while not space.is_invariant and space.num_steps < most_steps:
         if space.num_steps >= next_look:
             left = max_products - space.num_products

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hessdens.density_difference import NUM_MOMENTS, DensityDifference, density_difference
 from hessdens.lanczos_density import LanczosDensity
 from hessdens.mixture import percent
-from hessdens.storage import load_npz, pack, save_npz, unpack
+from hessdens.storage import load_npz, pack, save_npz, take, unpack
 
 FloatArray = NDArray[np.float64]
 KIND = "SpectrumHistory"
@@ -170,11 +170,14 @@ class SpectrumHistory:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
         arrays = load_npz(path, KIND)
+        take(arrays, {"identity": "text", "num_records": "count"}, path)
+        identity, num_records = str(arrays.pop("identity")), int(arrays.pop("num_records"))
         try:
-            identity = json.loads(str(arrays.pop("identity")))
-            rows = unpack(arrays, int(arrays.pop("num_records")))
-            return cls(dict(identity), tuple(_record(row, path) for row in rows))
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+            if num_records > len(arrays.get("step.rows", ())):
+                raise ValueError(f"{num_records} records must have a step each.")
+            rows = unpack(arrays, num_records)
+            return cls(dict(json.loads(identity)), tuple(_record(row, path) for row in rows))
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"{path} is damaged, or no history: {error}") from error
 
 

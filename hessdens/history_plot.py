@@ -11,12 +11,14 @@ from hessdens.spectrum import half_window
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FloatArray = NDArray[np.float64]
 NUM_BINS = 160
 # Decades of the density that colours show, below its largest value.
 DECADES = 8
 PANELS = 3
+SIZE = (7, 8)  # inches
 
 
 def plot_history(
@@ -58,9 +60,7 @@ def plot_history(
     if axes is None:
         import matplotlib.pyplot as plt  # here, because it takes 0.3 s to import
 
-        _, axes = plt.subplots(
-            PANELS, 1, sharex=True, figsize=(7, 8), height_ratios=(2, 1, 1), layout="constrained", squeeze=True
-        )
+        axes = history_axes(plt.figure(figsize=SIZE, layout="constrained"))
     if len(axes) != PANELS:
         raise ValueError(f"axes must be three; got {len(axes)}.")
     top, middle, bottom = axes
@@ -73,6 +73,12 @@ def plot_history(
             ax.plot(failed, np.zeros(len(failed)), "x", color="C3", clip_on=False, transform=ax.get_xaxis_transform())
     bottom.set_xlabel("training step")
     return top, middle, bottom
+
+
+def history_axes(figure: "Figure") -> "Sequence[Axes]":
+    """Return three new axes, one below the other, in a figure of ``SIZE``."""
+    axes: Sequence[Axes] = figure.subplots(PANELS, 1, sharex=True, height_ratios=(2, 1, 1))
+    return axes
 
 
 def _draw_density(ax: "Axes", history: SpectrumHistory, window: float) -> None:

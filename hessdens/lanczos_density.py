@@ -62,6 +62,16 @@ class LanczosDensity:
         """Number of probes P."""
         return len(self.quadrature.weights)
 
+    @property
+    def eigenvalues_found(self) -> FloatArray:
+        """Eigenvalues found one by one, ascending, shape (E,)."""
+        return self.quadrature.eigenvalues
+
+    @property
+    def eigenvalue_errors(self) -> FloatArray:
+        """Bounds of their errors: lengths of their residuals, shape (E,)."""
+        return self.quadrature.residuals
+
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order. Unbiased but for the choice of eigenvalues found, up to 2 num_steps - 1."""
         result: FloatArray = self.moment_samples(order).mean(axis=0)
@@ -185,7 +195,7 @@ class LanczosDensity:
             [
                 f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
                 f"{negative} negative (window 0.2, 95% intervals)",
-                f"  {len(self.quadrature.eigenvalues)} eigenvalues found, quadrature of {self.num_probes} probes and "
+                f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
                 f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
                 str(self.certificates),
             ]

@@ -8,6 +8,7 @@ from hessdens.compare import Comparison
 from hessdens.data_noise import DataNoise
 from hessdens.fit import MixtureFit
 from hessdens.fit_uncertainty import FitUncertainty
+from hessdens.history import SpectrumHistory
 from hessdens.kernel_polynomial import KernelPolynomialDensity
 from hessdens.lanczos_density import LanczosDensity
 from hessdens.maximum_entropy import MaximumEntropyDensity
@@ -28,6 +29,7 @@ Result = (
     | Moments
     | SkewNormalMixture
     | Spectrum
+    | SpectrumHistory
 )
 CLASSES: dict[str, Any] = {kind.__name__: kind for kind in Result.__args__}
 

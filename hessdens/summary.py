@@ -13,6 +13,7 @@ from hessdens.compare import Comparison, Density
 from hessdens.data_noise import DataNoise
 from hessdens.fit import MixtureFit
 from hessdens.fit_uncertainty import FitUncertainty
+from hessdens.history import SpectrumHistory
 from hessdens.mixture import SkewNormalMixture
 from hessdens.moments import Moments
 from hessdens.results import Result
@@ -72,6 +73,11 @@ def summary(result: Result, *, window: float = 0.2, level: float = 0.95) -> Numb
         numbers["chebyshev_moments"] = _rows(value=result.values, standard_error=result.standard_errors)
     elif isinstance(result, DataNoise):
         numbers["moments"] = _rows(value=result.values, probe_error=result.probe_errors, data_error=result.data_errors)
+    elif isinstance(result, SpectrumHistory):
+        numbers |= {"identity": result.identity, "window": window, "level": level}
+        numbers["records"] = [
+            {"step": record.step, "failure": record.failure, **record.numbers(window, level)} for record in result
+        ]
     elif isinstance(density, Density):
         numbers |= _density(result, density, window, level)
     if isinstance(interval := getattr(result, "interval", None), tuple):
@@ -85,8 +91,8 @@ def summary(result: Result, *, window: float = 0.2, level: float = 0.95) -> Numb
 
 def _density(result: Any, density: Density, window: float, level: float) -> Numbers:
     numbers: Numbers = {}
-    if hasattr(result, "quadrature"):
-        numbers["eigenvalues_found"] = len(result.quadrature.eigenvalues)
+    if hasattr(result, "eigenvalues_found"):
+        numbers["eigenvalues_found"] = len(result.eigenvalues_found)
     nodes = density.nodes()
     numbers["lowest"], numbers["highest"] = nodes[0], nodes[-1]
     if hasattr(result, "moments_interval"):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from factories import problem
+from matplotlib.image import imread
 
 import hessdens
 from hessdens import (
@@ -25,6 +26,7 @@ from hessdens import (
     MaximumEntropyDensity,
     Moments,
     Spectrum,
+    SpectrumHistory,
     chebyshev_moments,
     compare,
     hessian_operator,
@@ -36,6 +38,7 @@ from hessdens.cli import main
 from hessdens.cli.errors import OPTIONS
 from hessdens.cli.options import parser
 from hessdens.fit_uncertainty import FitUncertainty
+from hessdens.history import SpectrumRecord
 
 HERE = Path(__file__).resolve().parent
 EXACT = Spectrum(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 40), [3.0, 2.0, -1.0]]))
@@ -63,6 +66,9 @@ def kinds(tmp_path_factory):
     moments.save(folder / "moments.npz")
     chebyshev_moments(matrix, 8).save(folder / "chebyshev.npz")
     compare(moments, EXACT).save(folder / "comparison.npz")
+    density = load_result(folder / "density.npz")
+    records = (SpectrumRecord(step, 1.0, density, "", 1.0, 0.1) for step in (0, 5))
+    SpectrumHistory({"size": EXACT.size}, tuple(records)).save(folder / "history.npz")
     (folder / "cut.npz").write_bytes((folder / "exact.npz").read_bytes()[:200])
     return folder
 
@@ -245,6 +251,8 @@ def test_plot(run, saved):
     assert json.loads(out)["out"] == "f.svg"
     assert "<svg" in Path("f.svg").read_text()
     assert run("plot density.npz --out f.png --force")[0] == 0
+    assert run("plot history.npz --out h.png")[:2] == (0, "h.png\n")
+    assert imread("h.png").shape == (1200, 1050, 4)
     assert not [path for path in saved.iterdir() if ".tmp" in path.name]
 
 
@@ -336,6 +344,9 @@ FAILURES = [
         "plot density.npz --exact density.npz --out f.png",
         "--exact must be a file with a Spectrum, .* holds LanczosDensity",
     ),
+    ("plot history.npz exact.npz --out f.png", "A history must be the only file, without --labels and --exact"),
+    ("plot history.npz --labels a --out f.png", "A history must be the only file, without --labels and --exact"),
+    ("compare history.npz exact.npz", "history.npz holds no estimate that can be compared: estimate must be a dens"),
     ("compare density.npz moments.npz", "moments.npz must be a density .*; got Moments"),
     (
         "compare comparison.npz exact.npz",

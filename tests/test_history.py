@@ -122,11 +122,16 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(ValueError, match=r"whole \.npz file"):
         SpectrumHistory.load(path)
+    for arrays in ({"identity": "{}"}, {"identity": 1, "num_records": 0}, {"identity": "{}", "num_records": -1}):
+        save_npz(path, "SpectrumHistory", arrays)
+        with pytest.raises(ValueError, match=r"h.npz must .*: the file is damaged"):
+            SpectrumHistory.load(path)
     for arrays in (
         {"identity": "no json", "num_records": 0},
         {"identity": "[1]", "num_records": 0},
-        {"identity": "{}"},
+        {"identity": "[" * 100_000, "num_records": 0},
         {"identity": "{}", "num_records": 1},
+        {"identity": "{}", "num_records": 2**62, "step.values": np.array([1])},
         {"identity": "{}", "num_records": 1, "step.values": np.array([1])},
         {
             "identity": "{}",

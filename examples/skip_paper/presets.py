@@ -87,7 +87,9 @@ def _laptop() -> Preset:
         "fig7": replace(deep, spectrum_epochs=(), values=(128, 16, 4, 1)),
         "fig8": replace(deep, spectrum_epochs=(), values=(0.0, 0.01, 0.025)),
         "figS2": replace(small, runs=20, epochs=5, spectrum_epochs=(1, 5), chosen=3),
-        "figS3": replace(small, runs=5, epochs=0, width=20, spectrum_epochs=(0, 0.025), spectrum_examples=500, probes=32),
+        "figS3": replace(
+            small, runs=5, epochs=0, width=20, spectrum_epochs=(0, 0.025), spectrum_examples=500, probes=32
+        ),
         "figS6": replace(small, epochs=5, depth=2, spectrum_epochs=(1, 3, 5), probes=16),
         "figS7": replace(deep, runs=6, chosen=2),
         "conditions": replace(deep, runs=2, num_train=FEW, epochs=3, spectrum_epochs=(3,)),

@@ -16,6 +16,8 @@ from hessdens.compare import compare, density_of
 from hessdens.estimate import spectral_moments
 from hessdens.exact import exact_spectrum
 from hessdens.fit_uncertainty import fit_uncertainty
+from hessdens.history import SpectrumHistory
+from hessdens.history_plot import SIZE, history_axes, plot_history
 from hessdens.kernel_polynomial import kernel_polynomial
 from hessdens.lanczos import lanczos_density
 from hessdens.maximum_entropy import maximum_entropy
@@ -85,7 +87,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def plot(arguments: argparse.Namespace) -> int:
-    """Draw densities from files on one pair of axes."""
+    """Draw densities from files on one pair of axes, or the history of a training run."""
     from matplotlib.figure import Figure  # here, since it takes 0.3 s to import
 
     _check_out(arguments.out, arguments.force)
@@ -102,10 +104,17 @@ def plot(arguments: argparse.Namespace) -> int:
     kinds = sorted(figure.canvas.get_supported_filetypes())
     if Path(arguments.out).suffix[1:].lower() not in kinds:
         raise UsageError(f"--out must end in one of {', '.join(kinds)}; got {arguments.out!r}.")
-    axes = figure.subplots()
-    for index, (path, label) in enumerate(zip(arguments.files, labels, strict=True)):
-        found = _density_from(path)
-        plot_density(found, exact=None if index else exact, ax=axes, label=label, window=arguments.window)
+    results = [load_result(path) for path in arguments.files]
+    if any(isinstance(result, SpectrumHistory) for result in results):
+        if len(results) > 1 or arguments.labels or exact is not None:
+            raise CommandError("A history must be the only file, without --labels and --exact.")
+        figure.set_size_inches(*SIZE)
+        plot_history(results[0], axes=history_axes(figure), window=arguments.window)
+    else:
+        axes = figure.subplots()
+        for index, (result, path, label) in enumerate(zip(results, arguments.files, labels, strict=True)):
+            found = _checked_density(result, path)
+            plot_density(found, exact=None if index else exact, ax=axes, label=label, window=arguments.window)
     _save_figure(figure, Path(arguments.out), arguments.dpi)
     _print_json(arguments, files=arguments.files, out=arguments.out)
     if not arguments.json:
@@ -115,7 +124,7 @@ def plot(arguments: argparse.Namespace) -> int:
 
 def compare_files(arguments: argparse.Namespace) -> int:
     """Print how far an estimate is from a reference."""
-    estimate, exact = load_result(arguments.estimate), _density_from(arguments.exact)
+    estimate, exact = load_result(arguments.estimate), _checked_density(load_result(arguments.exact), arguments.exact)
     sizes = [getattr(result, "size", None) for result in (estimate, exact)]
     if None not in sizes and sizes[0] != sizes[1]:
         tell(f"warning: {arguments.estimate} has {sizes[0]:,} eigenvalues, {arguments.exact} {sizes[1]:,}.")
@@ -208,9 +217,9 @@ def _print_json(arguments: argparse.Namespace, **content: Any) -> None:
         print(json.dumps({**head, **content}, indent=1, allow_nan=False))
 
 
-def _density_from(path: str) -> Any:
+def _checked_density(result: Any, path: str) -> Any:
     try:
-        return density_of(load_result(path), path)
+        return density_of(result, path)
     except TypeError as error:
         raise CommandError(str(error)) from error
 

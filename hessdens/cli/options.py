@@ -119,13 +119,14 @@ def _plot(subparsers: Any) -> None:
         subparsers,
         "plot",
         commands.plot,
-        "draw densities from files",
+        "draw densities, or the history of a training run, from files",
         "Draw densities from files on one pair of axes, both logarithmic, so that the bulk around 0 and single "
-        "outliers show.",
+        "outliers show. A history, from a SpectrumMonitor, is drawn over the training steps.",
         "  hessdens plot density.npz --out density.png\n"
+        "  hessdens plot history.npz --out history.png\n"
         "  hessdens plot before.npz after.npz --labels before after --exact exact.npz --out both.pdf",
     )
-    command.add_argument("files", nargs="+", metavar="FILE", help="result files with a density, .npz")
+    command.add_argument("files", nargs="+", metavar="FILE", help="result files with a density, or one history, .npz")
     command.add_argument("--exact", metavar="FILE", help="a file with exact eigenvalues, drawn behind")
     command.add_argument("--labels", nargs="+", metavar="TEXT", help="one a file; default: the files' names")
     _add_window(command)
