@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from hvp import processor
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 
@@ -216,25 +217,29 @@ def kills(count: int) -> dict[str, Any]:
     waits: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        kept = 0
+        kept, equal = 0, True
         while len(waits) < count:
             processes = launch("interrupted", 4, folder, FOLDER=str(folder / f"run-{kept}"))
             time.sleep(rng.uniform(0.2, 0.9) * length)
             victim = rng.randrange(4)
             if processes[victim].poll() is not None:  # the run was over: begin another
                 kept += 1
-                for process in processes:
-                    process.wait()
+                equal &= finished(processes, folder) == expected
                 continue
             processes[victim].send_signal(signal.SIGKILL)
             killed = time.monotonic()
             codes = [process.wait() for process in processes]
             waits.append(time.monotonic() - killed)
             assert all(code != 0 for code in codes)
-        for process in launch("interrupted", 4, folder, FOLDER=str(folder / f"run-{kept}")):
-            process.wait()
-        found = json.loads((folder / "0.json").read_text())["numbers"]
-    return {"kills": count, "timeout_s": TIMEOUT, "others_ended_after_s": waits, "results_equal": found == expected}
+        processes = launch("interrupted", 4, folder, FOLDER=str(folder / f"run-{kept}"))
+        equal &= finished(processes, folder) == expected
+    return {"kills": count, "timeout_s": TIMEOUT, "others_ended_after_s": waits, "results_equal": equal}
+
+
+def finished(processes: list[subprocess.Popen[bytes]], folder: Path) -> Any:
+    for process in processes:
+        process.wait()
+    return json.loads((folder / "0.json").read_text())["numbers"]
 
 
 def main() -> None:
@@ -251,8 +256,6 @@ def main() -> None:
         dist.destroy_process_group()
         return
     content: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    content |= {"date": date.today().isoformat(), "cores": os.cpu_count(), "torch": torch.__version__}
-    content["numpy"] = np.__version__
     for part in options.only.split(","):
         if part == "scaling":
             times = {ranks: results(part, ranks)[0] for ranks in (1, 2, 4)}
@@ -267,7 +270,13 @@ def main() -> None:
             found["beyond_mib"] = found["peak_mib"] - found["held_mib"] - found["layer_mib"]
         else:
             found = kills(options.kills)
-        content[part] = found
+        content[part] = {
+            "date": date.today().isoformat(),
+            "machine": processor("cpu"),
+            "cores": os.cpu_count(),
+            "versions": {"torch": torch.__version__, "numpy": np.__version__},
+            "found": found,
+        }
         print(part, json.dumps(found, indent=1))
         RESULTS.write_text(json.dumps(content, indent=1) + "\n")
 

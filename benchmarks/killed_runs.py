@@ -19,6 +19,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from hvp import processor
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).resolve().parent / "results" / "killed_runs.json"
 COMMAND = [sys.executable, str(REPOSITORY / "examples" / "skip_paper" / "run_all.py"), "--preset", "smoke"]
@@ -59,30 +63,31 @@ def main() -> None:
             sys.exit("The uninterrupted run failed: run it by hand.")
         seconds = time.monotonic() - begin
         kept: dict[str, int] = {}
-        repeated = kills = 0
+        repeated, kills, equal = 0, 0, True
         while True:
             process = start(killed, options.only)
             # A start takes some seconds; the later kills of a long list come when all runs are there.
             wait = rng.uniform(4, 4 + 2 * seconds / options.kills) if kills < options.kills else None
             try:
-                process.wait(wait)
+                ended = process.wait(wait) == 0
+                if not ended:
+                    sys.exit(f"A run that went on after {kills} kills failed.")
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
-                kills += 1
-            else:
-                if kills >= options.kills:
-                    break
-                killed = killed.with_name(f"{killed.name}_")  # it ended before the kill: begin anew
-                kept = {}
-                continue
+                kills, ended = kills + 1, False
             now = finished(killed)
             repeated += sum(now.get(key) != value for key, value in kept.items())
             kept = now
-        equal = results(killed) == results(whole)
+            if ended:
+                equal &= results(killed) == results(whole)
+                if kills >= options.kills:
+                    break
+                killed, kept = killed.with_name(f"{killed.name}_"), {}  # it ended before the kill: begin anew
     content = {
-        "date": date.today().isoformat(), "kills": kills, "seconds_uninterrupted": round(seconds, 1),
-        "finished_runs_repeated": repeated, "results_equal": equal,
+        "date": date.today().isoformat(), "machine": processor("cpu"), "threads": torch.get_num_threads(),
+        "versions": {"torch": torch.__version__, "numpy": np.__version__}, "kills": kills,
+        "seconds_uninterrupted": round(seconds, 1), "finished_runs_repeated": repeated, "results_equal": equal,
     }  # fmt: skip
     print(json.dumps(content))
     RESULTS.write_text(json.dumps(content, indent=1) + "\n")

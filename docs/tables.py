@@ -44,6 +44,10 @@ def write_tables() -> None:
     (OUT / "killed_runs.md").write_text(
         _if_measured(RESULTS / "killed_runs.json", _killed_runs, "benchmarks/killed_runs.py")
     )
+    (OUT / "monitor.md").write_text(_if_measured(RESULTS / "monitor.json", _monitor, "benchmarks/monitor.py"))
+    (OUT / "distributed.md").write_text(
+        _if_measured(RESULTS / "distributed.json", _distributed, "benchmarks/distributed.py")
+    )
     figures = [DOCS / "figures" / f"{name}.json" for name in ORDER]
     (OUT / "reproduction.md").write_text(_reproduction([_read(path) for path in figures if path.exists()]))
     study = DOCS / "figures" / "conditions.json"
@@ -290,10 +294,58 @@ def _training(content: dict) -> str:
 def _killed_runs(content: dict) -> str:
     same = "equal to" if content["results_equal"] else "**different from**"
     return (
-        f"{content['date']}: killed {content['kills']} times (an uninterrupted run takes {content['seconds_uninterrupted']:.0f} "
+        f"{_origin(content)} Killed {content['kills']} times (an uninterrupted run takes {content['seconds_uninterrupted']:.0f} "
         f"seconds), the final numbers are {same} those of the uninterrupted run, and {content['finished_runs_repeated']} finished "
         "runs were written again.\n"
     )
+
+
+def _monitor(content: dict) -> str:
+    rows = [
+        [
+            f"{row['budget']:.0%}", f"{row['overhead']:.2%}", f"{row['overhead_from_outside']:.2%}", str(row["records"]),
+            f"{row['plain_seconds']:.0f}", "equal" if row["weights_equal_to_the_last_bit"] else "**different**",
+            ", ".join(f"{name} {gain:.1f}" for name, gain in row["median_gain_of_pairing"].items()) or "one record",
+        ]
+        for row in content["budgets"]
+    ]  # fmt: skip
+    header = ["budget", "by the monitor", "from outside", "records", "training, s", "weights", "gain of pairing"]
+    return (
+        f"{_origin(content)} {content['steps']:,} steps; a measurement is {content['products']} products on {content['examples']} "
+        f"examples.\n\n{_table(header, rows)}"
+    )
+
+
+def _distributed(content: dict) -> str:
+    parts = []
+    for name, part in content.items():
+        found = part["found"]
+        origin = f"{part['date']}, {part['machine']}, {part['cores']} cores; {_versions(part)}."
+        if name == "scaling":
+            rows = [[n, f"{1e3 * row['seconds']:.0f}", f"{row['efficiency']:.0%}"] for n, row in found.items()]
+            text = _table(["processes", "ms a product", "efficiency"], rows)
+        elif name == "traffic":
+            rows = [
+                [ranks, what, f"{row['planned']:,}", f"{row['sent']:,}", f"{row['sent'] / row['planned'] - 1:.2%}"]
+                for ranks, kinds in found.items()
+                for what, row in kinds.items()
+            ]
+            text = _table(["processes", "shared out", "bytes planned", "bytes sent", "beyond"], rows)
+        elif name == "memory":
+            text = (
+                f"{found['parameters']:,} parameters, {found['vectors']} vectors, four processes. Largest peak of one: "
+                f"{found['peak_mib']:.0f} MiB, of which {found['held_mib']:.0f} are its shares, {found['layer_mib']:.0f} a layer and "
+                f"**{found['beyond_mib']:.0f} MiB beyond**. Error of the product: {found['product_error']:.0e}.\n"
+            )
+        else:
+            waits = found["others_ended_after_s"]
+            text = (
+                f"One of four processes killed {found['kills']} times: the others ended after {max(waits):.1f} s at most (timeout "
+                f"{found['timeout_s']:.0f} s), and the numbers in the end were "
+                f"{'equal to' if found['results_equal'] else '**different from**'} those of an uninterrupted run.\n"
+            )
+        parts.append(f"### {name.capitalize()}\n\n{origin}\n\n{text}")
+    return "\n".join(parts)
 
 
 def _reproduction(found: list[dict]) -> str:
