@@ -9,7 +9,7 @@ reproduce: $(VENV)/.ready
 	$(BIN)/python examples/skip_paper/run_all.py $(ARGS)
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

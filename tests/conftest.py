@@ -1,9 +1,18 @@
-"""Shared set-up: Hypothesis profiles."""
+"""Shared set-up: Hypothesis profiles, and how many processes and threads run the tests."""
 
 import os
 
-from hypothesis import settings
+CORES = os.cpu_count() or 1
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # before torch is imported, and for processes of the tests
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // int(workers))))
+
+from hypothesis import settings  # noqa: E402
 
 # The first call of a compiled kernel takes longer than Hypothesis' default deadline of 200 ms.
 settings.register_profile("dev", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the processes of ``make test``: each holds torch and what its tests need, so not one a core on many."""
+    return min(4, CORES)
