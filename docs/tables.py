@@ -41,6 +41,9 @@ def write_tables() -> None:
     (OUT / "overhead.md").write_text(_overhead(_read(RESULTS / "overhead.json")))
     (OUT / "moments.md").write_text(_moments(_read(RESULTS / "moments.json")))
     (OUT / "training.md").write_text(_if_measured(RESULTS / "training.json", _training, "benchmarks/training.py"))
+    (OUT / "training_agreement.md").write_text(
+        _if_measured(RESULTS / "training_agreement.json", _training_agreement, "benchmarks/training_agreement.py")
+    )
     (OUT / "killed_runs.md").write_text(
         _if_measured(RESULTS / "killed_runs.json", _killed_runs, "benchmarks/killed_runs.py")
     )
@@ -289,6 +292,16 @@ def _training(content: dict) -> str:
         f"{content['date']}, {content['machine']}, {content['threads']} threads; {_versions(content)}. {data}.\n\n"
         + _table(["network", "at once", "together", "one after another", "ratio", "difference of weights"], rows)
     )
+
+
+def _training_agreement(content: dict) -> str:
+    columns = ["float32", "float64", "float32_from_float64_alone", "float32_from_float64_together"]
+    rows = [
+        [name, *(f"{kind[c]['all_weights']:.0e} ({kind[c]['largest_of_a_tensor']:.0e})" for c in columns)]
+        for name, kind in content["kinds"].items()
+    ]
+    header = ["network", "float32", "float64", "alone: float32 from float64", "together: float32 from float64 alone"]
+    return f"{_origin(content)} {content['data']}, {content['steps']} steps.\n\n{_table(header, rows)}"
 
 
 def _killed_runs(content: dict) -> str:
