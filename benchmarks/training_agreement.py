@@ -5,7 +5,7 @@
 30 layers of 128 units on CIFAR-100, three networks at once, the first compared with a plain loop of the same seed. For
 each architecture and regulariser: relative difference of all weights as one vector, and the largest of one parameter
 tensor, in float32 and float64; and, for scale, how far either way in float32 is from the plain loop in float64.
-Gradients of 30 plain layers vanish, and Adam divides them by their own size, so that rounding can decide the signs of steps.
+Gradients of 30 plain layers vanish, and Adam divides them by their own size: rounding can decide the signs of steps.
 """
 
 import argparse
