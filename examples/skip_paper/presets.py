@@ -81,14 +81,14 @@ def _laptop() -> Preset:
     sizes = {
         "fig3": replace(deep, num_train=None, depth=20, probes=8, products=60),
         "fig5": deep,
-        "fig4": replace(deep, runs=16, chosen=4),
+        "fig4": replace(deep, runs=12, chosen=3),
         "fig6": replace(deep, spectrum_epochs=()),
         "figS1": replace(small, runs=3, spectrum_examples=500),
         "fig7": replace(deep, spectrum_epochs=(), values=(128, 16, 4, 1)),
         "fig8": replace(deep, spectrum_epochs=(), values=(0.0, 0.01, 0.025)),
-        "figS2": replace(small, runs=16, epochs=5, spectrum_epochs=(1, 5), chosen=3),
+        "figS2": replace(small, runs=12, epochs=5, spectrum_epochs=(1, 5), chosen=3),
         "figS3": replace(
-            small, runs=5, epochs=0, width=20, spectrum_epochs=(0, 0.025), spectrum_examples=500, probes=32
+            small, runs=4, epochs=0, width=20, spectrum_epochs=(0, 0.025), spectrum_examples=500, probes=32
         ),
         "figS6": replace(small, epochs=5, depth=2, spectrum_epochs=(1, 3, 5), probes=16),
         "figS7": replace(deep, runs=6, chosen=2),
