@@ -1,5 +1,6 @@
 """Best against worst runs of one network: figures 4, S2 and S7. Runs are chosen by mean training accuracy."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from skip_paper.runs import RunSpec
 QUANTITIES = (
     "train_accuracy", "test_accuracy", "degenerate", "negative", "weight_norm", "overlap", "variance_explained"
 )  # fmt: skip
+COLUMNS = 3
 PANELS = ("train_accuracy", "degenerate", "weight_norm", "overlap", "variance_explained")
 
 
@@ -66,11 +68,13 @@ def judge(group: list[Series], *, figure: str = "") -> list[Verdict]:
 
 
 def draw(rows: dict[str, list[Series]], caption: str, path: Path, names: tuple[str, ...] = PANELS) -> None:
-    """Draw one row of panels a data set or condition."""
-    figure, all_axes = panels.grid(len(rows), len(names), width=3.2)
-    for axes, (title, group) in zip(all_axes, rows.items(), strict=True):
-        for ax, name in zip(axes, names, strict=True):
+    """Draw the panels of each data set or condition, three in a row."""
+    figure, all_axes = panels.grid(len(rows) * math.ceil(len(names) / COLUMNS), COLUMNS)
+    for axes, (title, group) in zip(all_axes.reshape(len(rows), -1), rows.items(), strict=True):
+        for ax, name in zip(axes, names, strict=False):
             (panels.fractions if name in ("degenerate", "negative") else panels.curves)(ax, group, name)
+        for ax in axes[len(names) :]:
+            ax.remove()
         if len(rows) > 1:
             panels.name_row(axes[0], title)
     panels.finish(figure, next(iter(rows.values())), caption, path)
