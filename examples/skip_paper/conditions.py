@@ -75,7 +75,7 @@ def _scaled(group: list[Series], scale: float) -> list[Series]:
 def _draw(verdicts: dict[str, list[Verdict]], caption: str, path: Path) -> None:
     names = [verdict.claim for verdict in next(iter(verdicts.values()))]
     codes = np.array([[list(COLOURS).index(v.decision) for v in group] for group in verdicts.values()])
-    figure, ax = plt.subplots(figsize=(0.55 * len(verdicts) + 7, 0.32 * len(names) + 3.2), layout="constrained")
+    figure, ax = plt.subplots(figsize=(0.36 * len(verdicts) + 5.4, 0.3 * len(names) + 3), layout="constrained")
     ax.pcolormesh(codes.T, cmap=mpl.colors.ListedColormap(list(COLOURS.values())), vmin=0, vmax=2, ec="w", lw=1.5)
     ax.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
     ax.set_xticks(np.arange(len(verdicts)) + 0.5, list(verdicts), rotation=60, ha="right", fontsize=8)
