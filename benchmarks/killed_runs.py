@@ -2,8 +2,9 @@
 
     python benchmarks/killed_runs.py [--kills 20] [--only fig3,fig4]
 
-Runs ``run_all.py --preset smoke`` on scikit-learn's digits once without interruption; then again and again in another folder, killed by SIGKILL
-after a random time, until it ends. The results must be equal, number by number, and no finished run may be repeated.
+Runs ``run_all.py --preset smoke`` on scikit-learn's digits once without interruption; then again and again in another
+folder, killed by SIGKILL after a random time, until it ends. The results must be equal, number by number, and no
+finished run may be repeated.
 """
 
 import argparse
