@@ -115,7 +115,8 @@ def hessian_operator(
 
     Notes
     -----
-    Cost of a product: two or three gradients a vector, less for multilayer perceptrons; one pass over the data for all probes.
+    Cost of a product: two or three gradients a vector, less for multilayer perceptrons; one pass over the data for all
+    probes.
     Source: B. A. Pearlmutter, Fast exact multiplication by the Hessian (1994).
     """
     problem = _problem(model, loss_fn, data, forward, parameters, num_examples, split_batches, check_deterministic)

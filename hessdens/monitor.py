@@ -171,8 +171,9 @@ class SpectrumMonitor:
 
     @property
     def overhead(self) -> float:
-        """Time of all measurements so far as a share of that of training until the latest; infinite before any."""
-        return self._budget.spent() / self._budget.training if self._budget.training > 0 else float("inf")
+        """Time of all measurements so far as a share of that of training so far; infinite before any."""
+        trained = self._budget.trained()
+        return self._budget.spent() / trained if trained > 0 else float("inf")
 
     def step(self) -> SpectrumRecord | None:
         """Count one more training step, and return a record if it was measured."""

@@ -36,6 +36,10 @@ class OverheadBudget:
         self._spent += spent
         self.latest = max(self.latest, latest)
 
+    def trained(self) -> float:
+        """Return the seconds of training until now."""
+        return self.training + (0.0 if self._is_measuring else self._clock() - self._mark)
+
     def spent(self) -> float:
         """Return the seconds of all measurements until now."""
         return self._spent + (self._clock() - self._mark if self._is_measuring else 0.0)
@@ -44,7 +48,7 @@ class OverheadBudget:
         """Return whether another measurement would be within the budget."""
         if self._share is None:
             return True
-        return self._spent + self.latest <= self._share * (self.training + self._clock() - self._mark)
+        return self._spent + self.latest <= self._share * self.trained()
 
     @contextlib.contextmanager
     def measuring(self) -> Iterator[None]:

@@ -126,6 +126,9 @@ def test_steps_of_a_budget_are_exact_and_within_it():
             assert monitor.overhead <= 0.125
     # Each 10 s: two are paid for after 160 s, one more each 80 s.
     assert measured == [160, 240, 320, 400]
+    assert monitor.overhead == 50 / 400
+    clock.now += 100.0  # training goes on
+    assert monitor.overhead == 50 / 500
     assert monitor.history.steps.tolist() == [0, *measured]
     last = monitor.history[-1]
     assert (last.training_seconds, last.measuring_seconds) == (400.0, 40.0)  # its own logging comes after it
