@@ -345,10 +345,15 @@ def _distributed(content: dict) -> str:
             ]
             text = _table(["processes", "shared out", "bytes planned", "bytes sent", "beyond"], rows)
         elif name == "memory":
+            rows = [
+                [f"`{allocator}`", f"{peak:.0f}", f"{peak - found['held_mib'] - found['layer_mib']:.0f}"]
+                for allocator, peak in found["peaks_mib"].items()
+            ]
             text = (
-                f"{found['parameters']:,} parameters, {found['vectors']} vectors, four processes. Largest peak of one: "
-                f"{found['peak_mib']:.0f} MiB, of which {found['held_mib']:.0f} are its shares, {found['layer_mib']:.0f} a layer and "
-                f"**{found['beyond_mib']:.0f} MiB beyond**. Error of the product: {found['product_error']:.0e}.\n"
+                f"{found['parameters']:,} parameters ({4 * found['parameters'] / 2**20:.0f} MiB), {found['vectors']} vectors, four "
+                f"processes. Shares of each: {found['held_mib']:.0f} MiB; a layer: {found['layer_mib']:.0f} MiB. Error of the product: "
+                f"{found['product_error']:.0e}.\n\n"
+                + _table(["allocator", "largest peak of a process, MiB", "beyond shares and a layer, MiB"], rows)
             )
         else:
             waits = found["others_ended_after_s"]
