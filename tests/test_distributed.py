@@ -8,8 +8,10 @@ import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +237,19 @@ def test_a_missing_launcher_is_named(monkeypatch, name):
         RankError, match=rf"start needs the environment of a launcher; it lacks {name}\. Start .*torchrun"
     ):
         distributed.start()
+
+
+def test_ranks_that_never_come_are_missed_within_the_timeout(monkeypatch):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    settings = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    start = time.monotonic()
+    with pytest.raises(RankError, match=r"Rank 1 must be joined by all 2 ranks within 9 s; one of them has died or"):
+        distributed.start(timeout=9)
+    assert time.monotonic() - start < 14  # twice 9 and a pause where torch waits by itself
 
 
 def test_processes_must_have_been_joined():

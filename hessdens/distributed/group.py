@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defined]
 from torch.distributed.device_mesh import DeviceMesh
 
 from hessdens.errors import RankError
@@ -28,12 +29,12 @@ def start(*, timeout: float = 600.0) -> torch.device:
     ----------
     timeout
         Seconds after which the others give up on a process that does not answer. It must be longer than the slowest
-        process may lag behind the fastest in one product.
+        process may lag behind the fastest in one product, and three times as long as it may lag in joining.
 
     Raises
     ------
     RankError
-        If no launcher has said which process this is.
+        If no launcher has said which process this is, or not all processes have joined within the timeout.
     """
     if not timeout > 0:
         raise ValueError(f"timeout must be positive; got {timeout}.")
@@ -45,8 +46,24 @@ def start(*, timeout: float = 600.0) -> torch.device:
     if has_gpu:
         torch.cuda.set_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if has_gpu else "gloo", timeout=timedelta(seconds=timeout))
+        try:
+            _join("nccl" if has_gpu else "gloo", timeout)
+        except dist.DistError as error:
+            raise RankError(
+                f"Rank {os.environ['RANK']} must be joined by all {os.environ['WORLD_SIZE']} ranks within {timeout:g} s; one "
+                f"of them has died or has not begun: {str(error).splitlines()[0]} Start all ranks again."
+            ) from error
     return device
+
+
+def _join(backend: str, timeout: float) -> None:
+    """Join the launcher's processes, or raise within the timeout."""
+    # Where the first process is gone, torch waits for it, pauses for as long at most, and waits once more.
+    third, whole = timedelta(seconds=timeout / 3), timedelta(seconds=timeout)
+    store, rank, num_ranks = next(rendezvous("env://", timeout=third))
+    store.set_timeout(whole)
+    store = PrefixStore("default_pg", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=num_ranks, timeout=whole)
 
 
 class Group:
