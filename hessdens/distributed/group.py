@@ -49,9 +49,10 @@ def start(*, timeout: float = 600.0) -> torch.device:
         try:
             _join("nccl" if has_gpu else "gloo", timeout)
         except dist.DistError as error:
+            rank, num_ranks = os.environ["RANK"], os.environ["WORLD_SIZE"]
             raise RankError(
-                f"Rank {os.environ['RANK']} must be joined by all {os.environ['WORLD_SIZE']} ranks within {timeout:g} s; one "
-                f"of them has died or has not begun: {str(error).splitlines()[0]} Start all ranks again."
+                f"Rank {rank} must be joined by all {num_ranks} ranks within {timeout:g} s; one of them has died or has "
+                f"not begun: {str(error).splitlines()[0]} Start all ranks again."
             ) from error
     return device
 
