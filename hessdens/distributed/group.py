@@ -51,8 +51,8 @@ def start(*, timeout: float = 600.0) -> torch.device:
         except dist.DistError as error:
             rank, num_ranks = os.environ["RANK"], os.environ["WORLD_SIZE"]
             raise RankError(
-                f"Rank {rank} must be joined by all {num_ranks} ranks within {timeout:g} s; one of them has died or has "
-                f"not begun: {str(error).splitlines()[0]} Start all ranks again."
+                f"Rank {rank} must be joined by all {num_ranks} ranks within {timeout:g} s; one of them has died or "
+                f"has not begun: {str(error).splitlines()[0]} Start all ranks again."
             ) from error
     return device
 
