@@ -105,11 +105,12 @@ def plot(arguments: argparse.Namespace) -> int:
     if Path(arguments.out).suffix[1:].lower() not in kinds:
         raise UsageError(f"--out must end in one of {', '.join(kinds)}; got {arguments.out!r}.")
     results = [load_result(path) for path in arguments.files]
-    if any(isinstance(result, SpectrumHistory) for result in results):
+    histories = [result for result in results if isinstance(result, SpectrumHistory)]
+    if histories:
         if len(results) > 1 or arguments.labels or exact is not None:
             raise CommandError("A history must be the only file, without --labels and --exact.")
         figure.set_size_inches(*SIZE)
-        plot_history(results[0], axes=history_axes(figure), window=arguments.window)
+        plot_history(histories[0], axes=history_axes(figure), window=arguments.window)
     else:
         axes = figure.subplots()
         for index, (result, path, label) in enumerate(zip(results, arguments.files, labels, strict=True)):
