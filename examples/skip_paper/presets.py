@@ -86,7 +86,7 @@ def _laptop() -> Preset:
         "figS1": replace(small, runs=3, spectrum_examples=500),
         "fig7": replace(deep, spectrum_epochs=(), values=(128, 16, 4, 1)),
         "fig8": replace(deep, spectrum_epochs=(), values=(0.0, 0.01, 0.025)),
-        "figS2": replace(small, runs=12, epochs=5, spectrum_epochs=(1, 5), chosen=3),
+        "figS2": replace(small, runs=12, epochs=5, spectrum_epochs=(1, 5), spectrum_examples=500, chosen=3),
         "figS3": replace(
             small, runs=4, epochs=0, width=20, spectrum_epochs=(0, 0.025), spectrum_examples=500, probes=32
         ),
