@@ -339,7 +339,7 @@ def _distributed(content: dict) -> str:
             text = _table(["processes", "ms a product", "efficiency"], rows)
         elif name == "traffic":
             rows = [
-                [ranks, what, f"{row['planned']:,}", f"{row['sent']:,}", f"{row['sent'] / row['planned'] - 1:.2%}"]
+                [ranks, what, f"{row['planned']:,.0f}", f"{row['sent']:,}", f"{row['sent'] / row['planned'] - 1:.2%}"]
                 for ranks, kinds in found.items()
                 for what, row in kinds.items()
             ]
