@@ -128,21 +128,16 @@ class _Sampled:
 
     def __call__(self, z: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
         labels, keys = targets
-        draws = range(self._num_samples)
         if self._likelihood not in CATEGORICAL:
-            parts = [_half_mean_square(self._score(z.detach(), uniforms(keys, s, z.shape)), z, None) for s in draws]
-            return torch.stack(parts).mean()
+            scores = self._score(z.detach(), uniforms(keys, self._num_samples, z.shape))
+            return _half_mean_square(scores, z, dim=None)
         last = z.movedim(1, -1)
-        kept = None if labels.is_floating_point() else labels != self._ignored
-        logs = last.detach()
-        parts = [
-            _half_mean_square(self._class_score(logs, uniforms(keys, s, last.shape[:-1])), last, -1, kept)
-            for s in draws
-        ]
-        return torch.stack(parts).mean()
+        kept = None if labels.is_floating_point() else (labels != self._ignored).expand(self._num_samples, *labels.shape)
+        scores = self._class_score(last.detach(), uniforms(keys, self._num_samples, last.shape[:-1]))
+        return _half_mean_square(scores, last, dim=-1, kept=kept)
 
     def _class_score(self, logs: Tensor, uniform: Tensor) -> Tensor:
-        """Return the gradient at the outputs, classes last, of a class drawn for each prediction."""
+        """Return the gradients at the outputs, samples first and classes last, of a class drawn for each prediction."""
         p = logs.softmax(dim=-1)
         cumulative = p.cumsum(dim=-1)
         drawn = (cumulative < uniform.to(p.dtype).unsqueeze(-1) * cumulative[..., -1:]).sum(dim=-1)
@@ -150,7 +145,7 @@ class _Sampled:
         return p - chosen if self._likelihood == "logits" else -chosen
 
     def _score(self, z: Tensor, uniform: Tensor) -> Tensor:
-        """Return the derivative at each output for a drawn target."""
+        """Return the derivative at each output, samples first, for a drawn target."""
         if self._likelihood == "bernoulli":
             p = z.sigmoid()
             return p - (uniform < p).to(z.dtype)
@@ -208,17 +203,19 @@ def _with_keys(problem: Problem, sampled: _Sampled, seed: int) -> Problem:
     return replace(problem, loss=loss, passes=passes, weight=weight)
 
 
-def uniforms(keys: Tensor, sample: int, shape: torch.Size) -> Tensor:
-    """Return a uniform number in (0, 1) for each prediction, the same on every device and in every block.
+def uniforms(keys: Tensor, num_samples: int, shape: torch.Size) -> Tensor:
+    """Return uniform numbers in (0, 1) for each prediction, the same on every device and in every block.
 
-    ``keys`` has one entry for each example; predictions of an example are next to one another in ``shape``.
+    ``keys`` has one entry for each example; predictions of an example are next to one another in ``shape``. The result
+    has the shape (num_samples, *shape).
     """
     count = shape.numel()
     if count % len(keys):
         raise ValueError(f"Outputs must have as many rows for each example; got {tuple(shape)} for {len(keys)}.")
+    samples = torch.arange(num_samples, device=keys.device)
     places = torch.arange(count // len(keys), device=keys.device)
-    bits = _mixed(_mixed(keys + sample).unsqueeze(1) + places)
-    return (((bits >> 12) & ((1 << 52) - 1)).double() + 0.5).div(1 << 52).reshape(shape)
+    bits = _mixed(_mixed(keys + samples.unsqueeze(1)).unsqueeze(2) + places)
+    return (((bits >> 12) & ((1 << 52) - 1)).double() + 0.5).div(1 << 52).reshape(num_samples, *shape)
 
 
 def _mixed(x: Tensor) -> Tensor:
