@@ -90,7 +90,7 @@ def _half_mean_square(u: Tensor, z: Tensor, dim: int | None, kept: Tensor | None
     """Return half the mean of (u·z)^2 over the kept predictions, u·z summed over one dimension (None: no sum)."""
     products = u * z if dim is None else (u * z).sum(dim=dim)
     squares = products.square()
-    return squares.mean() / 2 if kept is None else (squares * kept).sum() / kept.sum() / 2
+    return squares.mean() / 2 if kept is None else (squares * kept).sum() / kept.expand_as(squares).sum() / 2
 
 
 class _Empirical:
@@ -132,7 +132,7 @@ class _Sampled:
             scores = self._score(z.detach(), uniforms(keys, self._num_samples, z.shape))
             return _half_mean_square(scores, z, dim=None)
         last = z.movedim(1, -1)
-        kept = None if labels.is_floating_point() else (labels != self._ignored).expand(self._num_samples, *labels.shape)
+        kept = None if labels.is_floating_point() else labels != self._ignored
         scores = self._class_score(last.detach(), uniforms(keys, self._num_samples, last.shape[:-1]))
         return _half_mean_square(scores, last, dim=-1, kept=kept)
 

@@ -1,10 +1,13 @@
 """The three backends against a loop over `Grid.point`, and against each other on the paper's 10⁸ points."""
 
 import itertools
+import os
+import subprocess
+import sys
 
-import numba
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -179,16 +182,28 @@ def test_points_of_the_papers_grid_are_recovered_exactly():
 def test_number_of_threads_changes_nothing():
     moments = random_moments(12, seed=3)
     grid = Grid(np.geomspace(1e-3, 1, 11), np.linspace(-1, 1, 30), np.geomspace(0.1, 10, 40), np.linspace(-9, 9, 50))
-    threads = numba.get_num_threads()
+    threads = torch.get_num_threads()
     expected = search(moments, grid, "numba")
     try:
-        numba.set_num_threads(1)
+        torch.set_num_threads(1)
         for backend in ("numba", "numba-exhaustive"):
             np.testing.assert_array_equal(search(moments, grid, backend), expected)
     finally:
-        numba.set_num_threads(threads)
+        torch.set_num_threads(threads)
     alone = [search(row[None], grid, "numba") for row in moments]
     np.testing.assert_array_equal(np.concatenate(alone, axis=1), expected)
+
+
+def test_torch_keeps_its_number_of_threads():
+    """In a process of its own: Numba's OpenMP, once started, sets the number for the whole process."""
+    program = (
+        "import torch; from hessdens import Grid; from hessdens.grid_search import search; import numpy as np; "
+        "torch.set_num_threads(1); before = torch.get_num_threads(); "
+        "search(np.array([[0.1, 1.0, 0.2, 3.0]] * 2), Grid.paper(), 'numba'); print(before, torch.get_num_threads())"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "1"]
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 2, 3), (5, 4, 7), (9, 1, 16)])
