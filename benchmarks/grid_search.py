@@ -23,7 +23,6 @@ from typing import Any
 import numba
 import numpy as np
 import scipy
-import torch
 
 import hessdens
 from hessdens.fit import MixtureFit, fit_mixture
@@ -219,7 +218,7 @@ def main() -> None:
     result = {
         "date": datetime.date.today().isoformat(),
         "processor": processor(),
-        "threads": torch.get_num_threads(),
+        "threads": numba.config.NUMBA_NUM_THREADS,
         "versions": {
             "python": platform.python_version(),
             **{module.__name__: module.__version__ for module in (hessdens, numba, np, scipy)},

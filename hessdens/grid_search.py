@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hessdens.grid import Grid
@@ -21,8 +20,9 @@ Heap = list[tuple[float, int, int, int, int, int]]
 ROWS_PER_BLOCK = 1024
 # Rows that a thread takes at a time; the 10⁶ rows of the paper's grid are 62 such parts.
 ROWS_PER_THREAD = 16 * ROWS_PER_BLOCK
+config: Any = numba.config  # has its attributes at run time only
 # Without `fastmath`, LLVM neither reorders nor fuses operations: every backend rounds alike. Threads come from the
-# standard library (the kernels release the GIL), as many as torch has. Numba's own would conflict with fork, and even
+# standard library (the kernels release the GIL). Numba's own would conflict with fork, and to ask for their number with
 # numba.get_num_threads() starts its OpenMP, which changes torch's number of threads.
 compiled: Callable[[Any], Any] = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -122,7 +122,7 @@ def _search_all(moments: FloatArray, inverse: FloatArray, table: GridTable) -> l
     """All points, blocks of rows shared among threads."""
     starts = range(0, table.rows.shape[1], ROWS_PER_THREAD)
     stops = [start + ROWS_PER_THREAD for start in starts]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with ThreadPoolExecutor(config.NUMBA_NUM_THREADS) as pool:
         return [
             min(pool.map(functools.partial(search_rows, m, r, table), starts, stops))
             for m, r in zip(moments, inverse, strict=True)
@@ -133,7 +133,7 @@ def _search_boxes(moments: FloatArray, inverse: FloatArray, table: GridTable) ->
     """Best-first search, one fit a thread."""
     if len(moments) == 1:
         return [search_boxes(moments[0], inverse[0], table)]
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with ThreadPoolExecutor(config.NUMBA_NUM_THREADS) as pool:
         return list(pool.map(lambda m, r: search_boxes(m, r, table), moments, inverse))
 
 

@@ -4,7 +4,8 @@ import os
 
 CORES = os.cpu_count() or 1
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # before torch is imported, and for processes of the tests
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // int(workers))))
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(name, str(max(1, CORES // int(workers))))
 
 from hypothesis import settings  # noqa: E402
 
