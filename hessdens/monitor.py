@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -73,7 +74,7 @@ class SpectrumMonitor:
         Measure after multiples of so many steps only. Default: after any.
     overhead
         Measure only if the time of all measurements then is this share of the time of training or less, by the time
-        that the latest took. The first is paid for by the time until the second. None: no limit; ``every`` is needed.
+        that the longest took. The first is paid for by the time until the second. None: no limit; ``every`` is needed.
     window
         Size of the window around 0 that counts as degenerate, for the loggers.
     loggers
@@ -307,10 +308,9 @@ def _found(path: Path | None, identity: dict[str, str | int | float], start: int
 
 
 def _times(history: SpectrumHistory) -> tuple[float, float, float]:
-    """Return the seconds of training, of measuring, and of the latest measurement."""
-    last = history[-1]
-    before = history[-2].measuring_seconds if len(history) > 1 else 0.0
-    return last.training_seconds, last.measuring_seconds, last.measuring_seconds - before
+    """Return the seconds of training, of measuring, and of the longest measurement."""
+    spent = [0.0, *(record.measuring_seconds for record in history)]
+    return history[-1].training_seconds, spent[-1], max(after - before for before, after in pairwise(spent))
 
 
 def _trainable(model: nn.Module) -> set[tuple[str, bool]]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 class OverheadBudget:
     """Keep the time of measuring within a share of the time of training.
 
-    Another measurement is allowed once it would be within the share, if it takes as long as the latest. The first is
-    not asked for: it is paid for by the time until the second.
+    Another measurement is allowed once it would be within the share, if it takes as long as the longest so far. The
+    first is not asked for: it is paid for by the time until the second.
 
     Parameters
     ----------
@@ -21,20 +21,20 @@ class OverheadBudget:
     ----------
     training
         Seconds of training until the latest measurement began.
-    latest
-        Seconds of the latest measurement.
+    longest
+        Seconds of the longest measurement.
     """
 
     def __init__(self, share: float | None, clock: Callable[[], float]) -> None:
         self._share, self._clock = share, clock
         self._mark, self._is_measuring = clock(), False
-        self.training, self._spent, self.latest = 0.0, 0.0, 0.0
+        self.training, self._spent, self.longest = 0.0, 0.0, 0.0
 
-    def go_on_from(self, training: float, spent: float, latest: float) -> None:
+    def go_on_from(self, training: float, spent: float, longest: float) -> None:
         """Add what an earlier part of the run has taken."""
         self.training += training
         self._spent += spent
-        self.latest = max(self.latest, latest)
+        self.longest = max(self.longest, longest)
 
     def trained(self) -> float:
         """Return the seconds of training until now."""
@@ -48,7 +48,7 @@ class OverheadBudget:
         """Return whether another measurement would be within the budget."""
         if self._share is None:
             return True
-        return self._spent + self.latest <= self._share * self.trained()
+        return self._spent + self.longest <= self._share * self.trained()
 
     @contextlib.contextmanager
     def measuring(self) -> Iterator[None]:
@@ -60,6 +60,7 @@ class OverheadBudget:
             yield
         finally:
             end = self._clock()
-            self.latest = end - self._mark
-            self._spent += self.latest
+            seconds = end - self._mark
+            self._spent += seconds
+            self.longest = max(self.longest, seconds)
             self._mark, self._is_measuring = end, False
