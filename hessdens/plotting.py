@@ -81,7 +81,7 @@ def plot_density(
     ax.set_yscale("log")
     ax.set_xscale("asinh", linear_width=linear_width)
     _place_ticks(ax, linear_width)
-    ax.set_xlabel("eigenvalue of the Hessian")
+    ax.set_xlabel(f"eigenvalue of the Hessian (shaded: window {window:g})")
     ax.set_ylabel("spectral density")
     _limit_y(ax, exact if exact is not None else density, linear_width)
     if exact is not None or label is not None:

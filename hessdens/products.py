@@ -1,8 +1,9 @@
 """Products of one block of examples with the Hessian or the Gauss-Newton matrix, for any model and loss."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ Prepare = Callable[[LossModule, Any, Values], Product]
 
 def forward_over_reverse(loss: LossModule, batch: Any, values: Values) -> Product:
     """Return Hessian products as directional derivatives of the gradient."""
+    _compile_forward_rules()
     gradient_and_value = grad_and_value(partial(loss.value, batch))
 
     def one(tangent: Values) -> Result:
@@ -72,6 +74,7 @@ def _backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num
 
 def gauss_newton_forward(loss: LossModule, batch: Any, values: Values) -> Product:
     """Return products with J^T B J: J the Jacobian of the outputs, B the Hessian of the loss in the outputs."""
+    _compile_forward_rules()
     network = _Outputs(loss, batch)
     pulled: Any = vjp(network, values)
     outputs, pull = pulled
@@ -113,6 +116,14 @@ def _gauss_newton(
     checked = {str(i): leaf for i, leaf in enumerate(tree_leaves(gradient))}
     batched = _batched(lambda tangent: pull(bend(push(tangent))[0])[0], 0)
     return lambda tangents: (batched(tangents), checked, value)
+
+
+@cache
+def _compile_forward_rules() -> None:
+    """Use forward mode once: torch then compiles its rules, and warns of torch.jit.script, which no user called."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        jvp(torch.neg, (torch.zeros(()),), (torch.zeros(()),))
 
 
 def _batched(one: Callable[[Values], Any], out_dims: Any) -> Callable[[Values], Any]:

@@ -250,14 +250,16 @@ KINDS = {"allreduce": "all-reduce", "allgather": "all-gather", "reduce_scatter":
 
 
 def bytes_on_the_wire():
-    """Return bytes that this process has sent over TCP: ``tcpi_bytes_sent`` of Linux' ``tcp_info``."""
+    """Return bytes that this process has sent over TCP, but for those sent again: of Linux' ``tcp_info``."""
     total = 0
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/self/fd/{name}").startswith("socket"):
                 with socket.socket(fileno=os.dup(int(name))) as connection:
                     information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-                    total += struct.unpack_from("Q", information, 200)[0] if len(information) >= 208 else 0
+                    if len(information) >= 216:
+                        sent, sent_again = struct.unpack_from("2Q", information, 200)
+                        total += sent - sent_again
     return total
 
 

@@ -1,5 +1,7 @@
 """Hessian products: against closed forms, finite differences and torch.func.hessian."""
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -120,6 +122,26 @@ def test_all_modes_agree(activation):
     products = [dense(hessian_operator(model, nn.CrossEntropyLoss(), data, plan=Plan(mode))) for mode in modes]
     assert relative_error(products[1], products[0]) < 1e-12
     assert relative_error(products[2], products[0]) < 1e-12
+
+
+FORWARD_MODE = """
+import warnings
+import torch
+from hessdens import Plan, {maker}
+warnings.simplefilter("error")
+data = [(torch.eye(2), torch.tensor([0, 1]))]
+H = {maker}(torch.nn.Linear(2, 2), torch.nn.CrossEntropyLoss(), data, plan=Plan("forward-over-reverse"))
+print((H @ torch.ones(6)).abs().sum().item())
+"""
+
+
+@pytest.mark.parametrize("maker", ["hessian_operator", "ggn_operator"])
+def test_first_forward_derivative_warns_of_nothing(maker):
+    """In a process of its own: torch compiles its rules once. Ones move both logits alike, so that nothing changes."""
+    program = FORWARD_MODE.format(maker=maker)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert float(done.stdout) < 1e-6
 
 
 class Cubed(torch.autograd.Function):
