@@ -4,7 +4,7 @@
 
 takes about 5 minutes on one core. The network (batch normalisation in evaluation mode) is trained for three epochs on
 10,000 images. One sees a narrow bulk around 0; on its positive side a long tail whose largest eigenvalues are found
-one by one, without a gap at the number of classes; and negative eigenvalues that reach a few hundredths as far.
+one by one, without a gap at the number of classes; and negative eigenvalues that reach about a hundredth as far.
 How many eigenvalues count as degenerate depends on the window, so the fractions are drawn for windows of many sizes:
 with 120 products they are known well for windows wider than the usual 0.2, and hardly for narrower ones.
 Without CIFAR-10 on disk or network the digits of scikit-learn are used, and figure and output say so.
