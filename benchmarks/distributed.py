@@ -19,7 +19,6 @@ import random
 import signal
 import socket
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
@@ -36,6 +35,7 @@ import torch.distributed as dist
 from hvp import processor
 from torch import nn
 from torch.distributed.fsdp import fully_shard
+from wire import bytes_on_the_wire
 
 from hessdens import Plan, distributed, hessian_operator, lanczos_density, spectral_moments
 
@@ -117,21 +117,6 @@ def sent(function: Callable[[], Any]) -> int:
     function()
     dist.barrier()
     return bytes_on_the_wire() - before
-
-
-def bytes_on_the_wire() -> int:
-    """Return ``tcpi_bytes_sent`` less ``tcpi_bytes_retrans`` of Linux' ``tcp_info``, over all connections."""
-    total = 0
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            if os.readlink(f"/proc/self/fd/{name}").startswith("socket"):
-                with socket.socket(fileno=os.dup(int(name))) as connection:
-                    information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-                    sent, sent_again = struct.unpack_from("2Q", information, 200)
-                    total += sent - sent_again
-        except (OSError, struct.error):
-            continue
-    return total
 
 
 def memory() -> dict[str, Any]:

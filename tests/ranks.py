@@ -3,12 +3,10 @@
 The processes are forked from one that has imported everything, and each writes what it found to ``rank-R.json``.
 """
 
-import contextlib
 import json
 import os
 import signal
 import socket
-import struct
 import sys
 import time
 import traceback
@@ -37,6 +35,10 @@ from hessdens import (
     layer_moments,
     spectral_moments,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from wire import bytes_on_the_wire
 
 F64 = torch.float64
 LENGTHS = (5, 3, 4, 6, 2, 5, 4)
@@ -247,20 +249,6 @@ class Spy(TorchDispatchMode):
 
 
 KINDS = {"allreduce": "all-reduce", "allgather": "all-gather", "reduce_scatter": "reduce-scatter"}
-
-
-def bytes_on_the_wire():
-    """Return bytes that this process has sent over TCP, but for those sent again: of Linux' ``tcp_info``."""
-    total = 0
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{name}").startswith("socket"):
-                with socket.socket(fileno=os.dup(int(name))) as connection:
-                    information = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-                    if len(information) >= 216:
-                        sent, sent_again = struct.unpack_from("2Q", information, 200)
-                        total += sent - sent_again
-    return total
 
 
 def watched(function):

@@ -144,7 +144,8 @@ def test_uniforms_are_uniform_and_independent_of_the_block():
     for one, two in ((u[:-1], u[1:]), (u, other)):
         correlation = torch.corrcoef(torch.stack([one.flatten(), two.flatten()]))[0, 1]
         assert abs(float(correlation)) < 5 / 50_000**0.5
-    assert torch.equal(uniforms(keys[300:400], 1, torch.Size([100, 50]))[0], u[300:400])
+    assert torch.equal(uniforms(keys[300:400], 2, torch.Size([100, 50])), torch.stack([u, other])[:, 300:400])
+    assert not torch.equal(u, other)
 
 
 def test_equals_the_gauss_newton_matrix():
