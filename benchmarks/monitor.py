@@ -5,8 +5,9 @@
 The paper's plain network of 20 layers of 128 units on CIFAR-100 (Adam, batches of 500), watched with several budgets.
 A measurement takes 50 products on the first 500 training examples. Reported: the time of measuring over that of
 training, both from within the monitor; the same from outside, as the wall time of the watched loop over that of a plain
-loop of as many steps, less 1, the two in turns of 50 steps so that a slow machine is slow for both; the number of
-records; and how much smaller errors of changes between successive records are than unpaired ones.
+loop of as many steps, less 1, the two in turns of 50 steps so that a slow machine is slow for both, with the standard
+error that the turns without a measurement show; the number of records and the seconds of each; and how much smaller
+errors of changes between successive records are than unpaired ones.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from hvp import processor
-from hvp_models import skip_network
+from hvp_models import Case, skip_network
 from skip_paper.training import train
 from torch import nn
 
@@ -51,27 +52,28 @@ class Stopwatch:
         return self._total + (time.perf_counter() - self._began if self._began is not None else 0.0)
 
 
-def measure(budget: float, num_steps: int) -> dict[str, Any]:
-    case = skip_network("plain", 20, 128, 128, 50_000, 1)
-    watched, plain = case.model, copy.deepcopy(case.model)
+def measure(case: Case, budget: float, num_steps: int) -> dict[str, Any]:
+    watched, plain = copy.deepcopy(case.model), copy.deepcopy(case.model)
     steps = range(1, num_steps + 1)
     loops = [train(network, case.inputs, case.targets, measure_at=steps, seed=0) for network in (watched, plain)]
-    warm_up = train(copy.deepcopy(case.model), case.inputs, case.targets, measure_at=range(1, TURN + 1), seed=0)
-    for _ in warm_up:
-        pass  # what a process does once is no cost of watching
     data = [(case.inputs[:EXAMPLES], case.targets[:EXAMPLES])]
     clocks = (Stopwatch(), Stopwatch())
     with clocks[0]:
         monitor = SpectrumMonitor(
             watched, nn.CrossEntropyLoss(), data, overhead=budget, max_products=PRODUCTS, clock=clocks[0]
         )
-    for _ in range(num_steps // TURN):
-        for which, (loop, clock) in enumerate(zip(loops, clocks, strict=True)):
-            with clock:
+    differences = []  # of the two loops, in turns without a measurement
+    for turn in range(num_steps // TURN):
+        before, records = [clock() for clock in clocks], len(monitor.history)
+        for which in ((0, 1), (1, 0))[turn % 2]:
+            with clocks[which]:
                 for _ in range(TURN):
-                    next(loop)
+                    next(loops[which])
                     if which == 0:
                         monitor.step()
+        if len(monitor.history) == records:
+            watched_seconds, plain_seconds = (clock() - start for clock, start in zip(clocks, before, strict=True))
+            differences.append(watched_seconds - plain_seconds)
     same = all(torch.equal(p, q) for p, q in zip(watched.parameters(), plain.parameters(), strict=True))
     history = monitor.history
     pairs = zip(history.steps[:-1], history.steps[1:], strict=True)
@@ -80,8 +82,10 @@ def measure(budget: float, num_steps: int) -> dict[str, Any]:
         "budget": budget,
         "overhead": monitor.overhead,
         "overhead_from_outside": clocks[0]() / clocks[1]() - 1,
+        "error_from_outside": len(differences) ** 0.5 * float(np.std(differences, ddof=1)) / clocks[1](),
         "plain_seconds": clocks[1](),
         "records": len(history),
+        "seconds_of_records": np.diff([0.0, *(record.measuring_seconds for record in history)]).tolist(),
         "steps": history.steps.tolist(),
         "weights_equal_to_the_last_bit": same,
         "parameters": history[0].density.size if history[0].density is not None else 0,
@@ -96,12 +100,16 @@ def main() -> None:
     parser.add_argument("--budgets", type=float, nargs="+", default=list(BUDGETS))
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
+    case = skip_network("plain", 20, 128, 128, 50_000, 1)
+    for _ in train(copy.deepcopy(case.model), case.inputs, case.targets, measure_at=range(1, TURN + 1), seed=0):
+        pass  # what a process does once is no cost of watching
     rows = []
     for budget in options.budgets:
-        row = measure(budget, options.steps)
+        row = measure(case, budget, options.steps)
         rows.append(row)
         print(
-            f"budget {budget:.0%}: overhead {row['overhead']:.2%}, from outside {row['overhead_from_outside']:.2%}, "
+            f"budget {budget:.0%}: overhead {row['overhead']:.2%}, from outside {row['overhead_from_outside']:.2%} "
+            f"(standard error {row['error_from_outside']:.2%}), "
             f"{row['records']} records in {row['plain_seconds']:.0f} s of training, weights "
             f"{'equal' if row['weights_equal_to_the_last_bit'] else 'DIFFERENT'}",
             flush=True,

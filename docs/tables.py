@@ -316,13 +316,24 @@ def _killed_runs(content: dict) -> str:
 def _monitor(content: dict) -> str:
     rows = [
         [
-            f"{row['budget']:.0%}", f"{row['overhead']:.2%}", f"{row['overhead_from_outside']:.2%}", str(row["records"]),
+            f"{row['budget']:.0%}", f"{row['overhead']:.2%}",
+            f"{row['overhead_from_outside']:.2%} ± {row['error_from_outside']:.2%}", str(row["records"]),
+            f"{min(row['seconds_of_records']):.1f} to {max(row['seconds_of_records']):.1f}",
             f"{row['plain_seconds']:.0f}", "equal" if row["weights_equal_to_the_last_bit"] else "**different**",
             ", ".join(f"{name} {gain:.1f}" for name, gain in row["median_gain_of_pairing"].items()) or "one record",
         ]
         for row in content["budgets"]
     ]  # fmt: skip
-    header = ["budget", "by the monitor", "from outside", "records", "training, s", "weights", "gain of pairing"]
+    header = [
+        "budget",
+        "by the monitor",
+        "from outside",
+        "records",
+        "s each",
+        "training, s",
+        "weights",
+        "gain of pairing",
+    ]
     return (
         f"{_origin(content)} {content['steps']:,} steps; a measurement is {content['products']} products on {content['examples']} "
         f"examples.\n\n{_table(header, rows)}"

@@ -2,14 +2,14 @@
 
 import itertools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 
 
 def readable_bytes(count: float) -> str:
@@ -38,22 +38,34 @@ class _Meter(TorchDispatchMode):
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        # Forward derivatives have zeros that are not stored; below a dispatch mode, torch crashes on reading them.
-        args, kwargs = tree_map_only(Tensor, _stored, (args, kwargs or {}))
-        given = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        kwargs = kwargs or {}
+        tensors = [*_tensors(args), *_tensors(kwargs.values())]
+        if any(tensor._is_zerotensor() for tensor in tensors):
+            # Forward derivatives have zeros that are not stored; below a dispatch mode, torch crashes on reading them.
+            args, kwargs = tree_map_only(Tensor, _stored, (args, kwargs))
+            tensors = [*_tensors(args), *_tensors(kwargs.values())]
+        given = {id(tensor.untyped_storage()) for tensor in tensors}
         result = func(*args, **kwargs)
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                if id(storage) not in given and storage not in self._known:
-                    self._known.add(storage)
-                    self.live += storage.nbytes()
-                    weakref.finalize(storage, self._freed, storage.nbytes())
+        for tensor in _tensors((result,)):
+            storage = tensor.untyped_storage()
+            if id(storage) not in given and storage not in self._known:
+                self._known.add(storage)
+                self.live += storage.nbytes()
+                weakref.finalize(storage, self._freed, storage.nbytes())
         self.peak = max(self.peak, self.live)
         return result
 
     def _freed(self, size: int) -> None:
         self.live -= size
+
+
+def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
+    """Give the tensors among the arguments or results of an operation, which are plain or in lists."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
 
 
 def _stored(tensor: Tensor) -> Tensor:

@@ -73,8 +73,9 @@ class SpectrumMonitor:
     every
         Measure after multiples of so many steps only. Default: after any.
     overhead
-        Measure only if the time of all measurements then is this share of the time of training or less, by the time
-        that the longest took. The first is paid for by the time until the second. None: no limit; ``every`` is needed.
+        Measure only if the time of all measurements then is this share of the time of training or less, even if the
+        next takes twice as long as the longest so far. The first is paid for by the time until the second. None: no
+        limit; ``every`` is needed.
     window
         Size of the window around 0 that counts as degenerate, for the loggers.
     loggers

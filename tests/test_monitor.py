@@ -124,14 +124,14 @@ def test_steps_of_a_budget_are_exact_and_within_it():
         if monitor.step():
             measured.append(step)
             assert monitor.overhead <= 0.125
-    # Each 10 s: two are paid for after 160 s, one more each 80 s.
-    assert measured == [160, 240, 320, 400]
-    assert monitor.overhead == 50 / 400
+    # Each 10 s: the first and twice another are paid for after 240 s, one more each 80 s.
+    assert measured == [240, 320, 400]
+    assert monitor.overhead == 40 / 400
     clock.now += 100.0  # training goes on
-    assert monitor.overhead == 50 / 500
+    assert monitor.overhead == 40 / 500
     assert monitor.history.steps.tolist() == [0, *measured]
     last = monitor.history[-1]
-    assert (last.training_seconds, last.measuring_seconds) == (400.0, 40.0)  # its own logging comes after it
+    assert (last.training_seconds, last.measuring_seconds) == (400.0, 30.0)  # its own logging comes after it
 
 
 def test_every_and_budget_together():
@@ -142,7 +142,7 @@ def test_every_and_budget_together():
     for _ in range(400):
         clock.now += 1.0
         monitor.step()
-    assert monitor.history.steps.tolist() == [0, 200, 250, 350, 400]
+    assert monitor.history.steps.tolist() == [0, 250, 350, 400]
 
 
 def test_never_twice_at_one_step_and_never_back():
@@ -170,7 +170,7 @@ def test_measuring_by_hand_is_paid_for():
         if step == 10:
             assert found is None
             assert monitor.measure().step == 10
-    assert monitor.history.steps.tolist() == [0, 10, 60, 80, 100]  # three are 30 s: paid for after 60 s
+    assert monitor.history.steps.tolist() == [0, 10, 80, 100]  # two and twice another are 40 s: paid for after 80 s
 
 
 def resumable(path, model, start=0, **others):
@@ -214,17 +214,17 @@ def test_resumed_run_has_the_budget_of_the_whole(tmp_path):
     clock = Clock()
     options = {"every": None, "overhead": 0.125, "clock": clock, "loggers": [clock.logger]}
     monitor = resumable(tmp_path / "h.npz", network(), **options)
-    for _ in range(170):
+    for _ in range(250):
         clock.now += 1.0
         monitor.step()
-    again = resumable(tmp_path / "h.npz", network(), start=165, **options)
+    again = resumable(tmp_path / "h.npz", network(), start=245, **options)
     found = []
     for _ in range(100):
         clock.now += 1.0
         found += [record.step for record in [again.step()] if record]
-    # Its 10 s in the logger came after the record at 160, and the 10 s of training since then are lost too: 10 s are
-    # spent of what 160 s allow, and after another measurement 20 s, so that a third waits for 240 s.
-    assert found == [166, 245]
+    # Its 10 s in the logger came after the record at 240, and the 10 s of training since then are lost too: 10 s are
+    # spent of what 240 s allow, and after another measurement 20 s, so that a third waits for 320 s.
+    assert found == [246, 325]
 
 
 @pytest.mark.parametrize(
