@@ -180,7 +180,8 @@ def _check_iterable(data: Any) -> None:
         raise TypeError(_used_up(type(data).__name__))
     if not isinstance(data, Iterable) or isinstance(data, Tensor | Mapping):
         raise TypeError(
-            f"data must be an iterable of batches; got {type(data).__name__}. Pass [batch] for a single batch."
+            f"data must be an iterable of batches; got {type(data).__name__}. Pass [batch] for a single batch, or a "
+            "DataLoader of a data set."
         )
 
 

@@ -47,18 +47,26 @@ class QuadratureCdf:
         return np.where(after == 0, 0.0, np.where(after == n, self._total, values))
 
 
-def mass_between(
-    abscissae: FloatArray, weights: FloatArray, atoms: NDArray[np.bool_], x: FloatArray, width: int = 1
-) -> FloatArray:
+def mass_beyond(abscissae: FloatArray, weights: FloatArray, radii: FloatArray, x: FloatArray) -> FloatArray:
+    """Return the mass that may lie on the other side of x than its point, by Chebyshev's inequality.
+
+    ``radii`` are root mean square distances from the points of what these stand for.
+    """
+    distances = np.abs(x[:, None] - abscissae)
+    shares = np.where(distances > radii, radii / np.where(distances > 0, distances, 1.0), radii > 0)
+    result: FloatArray = shares**2 @ weights
+    return result
+
+
+def mass_between(abscissae: FloatArray, weights: FloatArray, x: FloatArray, width: int = 1) -> FloatArray:
     """Return the mass of the interval between neighbouring points in which each x lies: what interpolation shares out.
 
-    Half of the weight of either point, or none of an atom's. Beyond the outermost points, where the function is 0 or
+    Half of the weight of either point. Beyond the outermost points, where the function is 0 or
     all, there is no such bound: a block of ``width`` points may stand for what is as far out as it is long.
     """
     count = len(abscissae)
     if count == 0:
         return np.zeros(len(x))
-    weights = np.where(atoms, 0.0, weights)
     near = min(width, count - 1)
     low, high = 2 * abscissae[0] - abscissae[near], 2 * abscissae[-1] - abscissae[-1 - near]
     after = np.searchsorted(abscissae, x, side="right")

@@ -20,7 +20,9 @@ FloatArray = NDArray[np.float64]
 # Errors exceed the spread over probes, since probes decide together which eigenvalues are found: by 5 to 15%, with a
 # bias of up to a quarter of the spread in the highest moments.
 SUBSPACE = 1.25
-ARRAYS = ("eigenvalues", "residuals", "abscissae", "weights", "atoms", "interlaces")
+# An interval of a fraction that is wider says so, when printed.
+WIDE = 0.1
+ARRAYS = ("eigenvalues", "residuals", "abscissae", "weights", "atoms", "radii", "interlaces")
 LAYOUT = {"size": "size", "num_steps": "size", "num_matvecs": "count", **CERTIFICATES}
 
 
@@ -154,6 +156,29 @@ class LanczosDensity:
         check_interval(low, high)
         return float(self.cdf(high) - self.cdf(low))
 
+    def mass_interval(self, edges: ArrayLike, level: float = 0.95) -> FloatArray:
+        """Return confidence intervals of the mass in each bin, for n ascending edges: lower and upper ends, (2, n - 1).
+
+        They hold the noise of the probes and the finite resolution, as those of `cdf_interval`: of a bin that is finer
+        than the distance of Ritz values, little is known. ValueError if the edges are not ascending.
+        """
+        points = np.asarray(edges, dtype=np.float64)
+        if points.ndim != 1 or len(points) < 2 or not (np.diff(points) >= 0).all():
+            raise ValueError(f"edges must be at least 2 ascending numbers; got {edges!r}.")
+        unresolved = self.quadrature.unresolved(points)
+        ends = self._interval(
+            lambda quadrature, weights: np.diff(quadrature.cdf(points, weights)),
+            unresolved[1:] + unresolved[:-1],
+            level,
+        )
+        # Cauchy: so many Ritz values on either side are as many eigenvalues there, and at most so many are between.
+        ritz = self.nodes() if self.quadrature.interlaces else np.empty(0)
+        left = np.searchsorted(ritz, points, side="right")
+        fewest = (left[1:] - left[:-1] + len(ritz) - self.size) / self.size
+        most = 1 - (left[:-1] + len(ritz) - left[1:]) / self.size
+        result: FloatArray = np.clip(ends, np.maximum(fewest, 0.0), most)
+        return result
+
     def fraction_degenerate(self, window: float = 0.2) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
         return float(self.quadrature.inside(half_window(window), self._mean_weights())[0])
@@ -183,18 +208,20 @@ class LanczosDensity:
         return self.quadrature.ritz_values()
 
     def __str__(self) -> str:
+        intervals = self.degenerate_interval(), self.negative_interval()
         degenerate, negative = (
             f"{percent(value)} ({percent(low)} to {percent(high)})"
-            for value, (low, high) in (
-                (self.fraction_degenerate(), self.degenerate_interval()),
-                (self.fraction_negative(), self.negative_interval()),
+            for value, (low, high) in zip(
+                (self.fraction_degenerate(), self.fraction_negative()), intervals, strict=True
             )
         )
+        is_wide = max(high - low for low, high in intervals) > WIDE
         low, high = self.nodes()[[0, -1]]
         return "\n".join(
             [
                 f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
                 f"{negative} negative (window 0.2, 95% intervals)",
+                *(["  WIDE INTERVALS: more products (max_products=) narrow them."] if is_wide else []),
                 f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
                 f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
                 str(self.certificates),
@@ -213,7 +240,7 @@ class LanczosDensity:
         """Return what `to_arrays` was asked of, from the arrays of a file; ValueError if they are damaged."""
         prefixes = tuple(f"{name}_" for name in ARRAYS)
         count = len({name.rpartition("_")[2] for name in arrays if name.startswith(prefixes)} | {"0"})
-        shapes = ("E{0} finite", "E{0} finite", "n{0} finite", "P n{0} finite", "n{0} flag", "flag")
+        shapes = ("E{0} finite", "E{0} finite", "n{0} finite", "P n{0} finite", "n{0} flag", "n{0} finite", "flag")
         layout = {
             f"{name}_{index}": shape.format(index)
             for index in range(count)

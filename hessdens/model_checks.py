@@ -50,7 +50,10 @@ def check_parameters(model: nn.Module) -> torch.device:
         raise ValueError(f"The model must be on one device; got {found}. Move it with model.to(device).")
     for parameter in model.parameters():
         return parameter.device
-    raise ValueError("The operator needs at least one trainable parameter; the model has no parameters.")
+    raise ValueError(
+        "The operator needs at least one trainable parameter; the model has no parameters. "
+        "Arguments are model, loss_fn and data, in this order."
+    )
 
 
 def check_batch(
@@ -60,7 +63,8 @@ def check_batch(
     if not has_forward and not (isinstance(batch, tuple | list) and len(batch) == 2):
         raise TypeError(
             f"A batch must be a pair (inputs, targets); got {type(batch).__name__} as {name}. "
-            "Pass [(inputs, targets)] for a single batch, or forward= for other batches."
+            "Pass [(inputs, targets)] for a single batch, or for other batches forward=, a function of model and batch "
+            "that returns (outputs, targets)."
         )
     tensors = tensors_of(batch)
     for tensor in tensors:
@@ -132,7 +136,7 @@ def check_loss(
     """
     if loss.reduction in ("sum", "none"):
         raise ValueError(_mean_message(f"its reduction is {loss.reduction!r}"))
-    value = _evaluate(loss, batch)
+    value = _first_value(loss, batch)
     again = _evaluate(loss, batch) if repeats else value
     if not torch.isfinite(value):
         raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
@@ -143,6 +147,20 @@ def check_loss(
         )
     if tensors_of(batch):
         _check_mean(loss, batch, weight, value, splits)
+
+
+def _first_value(loss: LossModule, batch: Any) -> Tensor:
+    """Return the loss; an error of the model's or the loss function's own gets a note of what it was given."""
+    try:
+        return _evaluate(loss, batch)
+    except Exception as error:
+        given = ", ".join(kind for kind, _ in fingerprint(batch))
+        error.add_note(
+            f"hessdens was computing the loss of the first batch: {given}. For nn.CrossEntropyLoss, targets are class "
+            "numbers in int64; a model whose outputs are no tensor needs forward=, a function of model and batch that "
+            "returns (outputs, targets)."
+        )
+        raise
 
 
 def _random_place(loss: LossModule, batch: Any) -> str:

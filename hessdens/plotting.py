@@ -16,6 +16,8 @@ FloatArray = NDArray[np.float64]
 # Where less than this mass is left on a side, a density is not drawn.
 TAIL_MASS = 1e-12
 NUM_BINS = 120
+# What a logarithmic axis takes for zero.
+ALMOST_ZERO = 1e-300
 
 
 def plot_density(
@@ -26,8 +28,12 @@ def plot_density(
     label: str | None = None,
     color: Any = None,
     window: float = 0.2,
+    level: float | None = 0.95,
 ) -> "Axes":
     """Draw a spectral density on a logarithmic scale, over eigenvalues on an inverse hyperbolic sine scale.
+
+    A `LanczosDensity` has a band: the confidence interval of the density in each bin, down to the lower edge of the
+    axes where it may be zero. Its ticks at the bottom are the eigenvalues found one by one.
 
     Parameters
     ----------
@@ -42,6 +48,8 @@ def plot_density(
         Of the estimate.
     window
         Size of the window around 0 that counts as degenerate: shaded. The axis is linear well inside it.
+    level
+        Confidence level of the band, pointwise; None: no band.
 
     Returns
     -------
@@ -52,7 +60,7 @@ def plot_density(
     TypeError
         If ``estimate`` is no density, or ``exact`` no `Spectrum`.
     ValueError
-        If ``window`` is not positive and finite.
+        If ``window`` is not positive and finite, or ``level`` not between 0 and 1.
     """
     density = density_of(estimate, "estimate")
     if exact is not None and not isinstance(exact, Spectrum):
@@ -73,7 +81,7 @@ def plot_density(
         )
     if isinstance(density, Spectrum | LanczosDensity):
         edges = _bins(density if exact is None else exact, linear_width)
-        _draw_histogram(ax, density, edges, label=label, color=color, fill=False)
+        color = _draw_histogram(ax, density, edges, label=label, color=color, fill=False)
     else:
         x = _curve_points(density, linear_width)
         values = density.pdf(x)
@@ -82,7 +90,12 @@ def plot_density(
     ax.set_xscale("asinh", linear_width=linear_width)
     _place_ticks(ax, linear_width)
     ax.set_xlabel(f"eigenvalue of the Hessian (shaded: window {window:g})")
-    ax.set_ylabel("spectral density")
+    ax.set_ylabel(ax.get_ylabel() or "spectral density")
+    if isinstance(density, LanczosDensity):
+        _draw_found(ax, density, color)
+        if level is not None:
+            _draw_band(ax, density, edges, level, color)
+            ax.set_ylabel(f"spectral density (band: {100 * level:g}%)")
     _limit_y(ax, exact if exact is not None else density, linear_width)
     if exact is not None or label is not None:
         ax.legend(frameon=False)
@@ -91,9 +104,21 @@ def plot_density(
 
 def _draw_histogram(
     ax: "Axes", density: Spectrum | LanczosDensity, edges: FloatArray, *, label: str | None, color: Any, fill: bool
-) -> None:
+) -> Any:
+    """Draw the mean density in each bin, and return the color."""
     values = np.maximum(np.diff(density.cdf(edges)), 0.0) / np.diff(edges)
-    ax.stairs(values, edges, label=label, color=color, fill=fill, baseline=1e-300)
+    given = {} if color is None else {"color": color}  # the next one of the axes; None itself is black
+    return ax.stairs(values, edges, label=label, fill=fill, baseline=ALMOST_ZERO, **given).get_edgecolor()
+
+
+def _draw_band(ax: "Axes", density: LanczosDensity, edges: FloatArray, level: float, color: Any) -> None:
+    low, high = density.mass_interval(edges, level) / np.diff(edges)
+    ax.stairs(high, edges, baseline=np.maximum(low, ALMOST_ZERO), color=color, fill=True, alpha=0.2, zorder=0.5)
+
+
+def _draw_found(ax: "Axes", density: LanczosDensity, color: Any) -> None:
+    found = density.eigenvalues_found
+    ax.plot(found, np.full(len(found), 0.05), "|", color=color, ms=7, transform=ax.get_xaxis_transform())
 
 
 def _bins(density: Density, linear_width: float) -> FloatArray:

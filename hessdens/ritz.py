@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
-from hessdens.interpolation import QuadratureCdf, mass_between
+from hessdens.interpolation import QuadratureCdf, mass_between, mass_beyond
 from hessdens.storage import readonly
 
 FloatArray = NDArray[np.float64]
@@ -34,6 +34,8 @@ class Quadrature:
         Shape (P, n): their weights as each probe sees them. Rows sum to (N - E) / N.
     atoms
         Shape (n,), bool: abscissae that are eigenvalues of unknown multiplicity.
+    radii
+        Shape (n,): lengths of residuals of atoms, the root mean square distance of what they stand for; of others 0.
     size
         N.
     interlaces
@@ -46,11 +48,12 @@ class Quadrature:
     abscissae: FloatArray
     weights: FloatArray
     atoms: NDArray[np.bool_]
+    radii: FloatArray
     size: int
     interlaces: bool
 
     def __post_init__(self) -> None:
-        for name in ("eigenvalues", "residuals", "abscissae", "weights"):
+        for name in ("eigenvalues", "residuals", "abscissae", "weights", "radii"):
             object.__setattr__(self, name, readonly(getattr(self, name)))
         object.__setattr__(self, "atoms", readonly(self.atoms, dtype=bool))
 
@@ -78,7 +81,9 @@ class Quadrature:
 
     def unresolved(self, x: FloatArray) -> FloatArray:
         """Return the mass near each x that may lie on either side of it; shape of x."""
-        return mass_between(self.abscissae, self.weights.mean(axis=0), self.atoms, x, len(self.weights))
+        weights = self.weights.mean(axis=0)
+        between = mass_between(self.abscissae, np.where(self.atoms, 0.0, weights), x, len(self.weights))
+        return between + mass_beyond(self.abscissae, np.where(self.atoms, weights, 0.0), self.radii, x)
 
 
 def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size: int, rounding: float) -> Quadrature:
@@ -108,13 +113,16 @@ def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size
     others = [np.array([j]) for j in np.setdiff1d(np.arange(len(ritz)), taken)]
     nodes = sorted([*others, *atoms], key=lambda group: float(ritz[group[0]]))
     sums = [weights[:, group].sum(axis=1) for group in nodes]
+    is_atom = np.array([any(group is atom for atom in atoms) for group in nodes], dtype=bool)
+    radii = np.array([residuals[group].max() for group in nodes])
     alone = np.sort(np.concatenate([*found, np.empty(0, np.intp)]).astype(np.intp))
     return Quadrature(
         ritz[alone],
         residuals[alone],
         np.array([ritz[group].mean() for group in nodes]),
         _normalised(np.stack(sums, axis=1) if sums else np.zeros((len(start), 0)), 1 - num_found / size),
-        np.array([any(group is atom for atom in atoms) for group in nodes], dtype=bool),
+        is_atom,
+        np.where(is_atom, radii, 0.0),
         size,
         True,
     )

@@ -73,7 +73,11 @@ def test_one_batch_instead_of_batches():
 
 
 def test_batch_that_is_no_pair():
-    refuse(r"must be a pair \(inputs, targets\); got dict as .* or forward=", data=[{"x": INPUTS}], error=TypeError)
+    refuse(
+        r"must be a pair \(inputs, targets\); got dict as .* or for other batches forward=",
+        data=[{"x": INPUTS}],
+        error=TypeError,
+    )
 
 
 def test_batch_without_tensors():
@@ -310,7 +314,10 @@ def test_gradient_that_is_not_finite_names_the_batch():
 def test_parameters():
     frozen = linear().requires_grad_(False)
     refuse("at least one trainable parameter; got 2 selected of 2, none with", model=frozen)
-    refuse("at least one trainable parameter; the model has no parameters", model=nn.Flatten())
+    refuse(
+        "at least one trainable parameter; the model has no parameters. Arguments are model, loss_fn and",
+        model=nn.Flatten(),
+    )
     refuse("'wieght' matches none. Near: .'weight'", parameters="wieght")
     refuse("got 0 selected of 2", parameters=lambda name, parameter: False)
     refuse("must depend on the selected parameters", loss_fn=lambda z, t: z.detach().mean() + t.float().mean())
@@ -362,3 +369,20 @@ def test_vectors_of_another_shape_or_dtype():
         ValueError, match=r"V must be torch.float32 on cpu, as the operator is; got torch.float64 on cpu"
     ):
         operator @ torch.zeros(8, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("model", "targets"),
+    [
+        (linear(), TARGETS.int()),
+        (linear(), TARGETS + 100),
+        (nn.Linear(4, 3), TARGETS),
+        (nn.ModuleDict({"outputs": linear()}), TARGETS),
+    ],
+)
+def test_torchs_own_errors_have_a_note_of_what_was_computed(model, targets):
+    with pytest.raises((RuntimeError, IndexError, NotImplementedError)) as caught:
+        hessian_operator(model, F.cross_entropy, [(INPUTS, targets)])
+    given = f"torch.float32 {tuple(INPUTS.shape)}, {targets.dtype} ({len(targets)},)"
+    (note,) = caught.value.__notes__
+    assert note.startswith(f"hessdens was computing the loss of the first batch: {given}. For nn.CrossEntropyLoss")

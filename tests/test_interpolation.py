@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hessdens.interpolation import QuadratureCdf, mass_between
+from hessdens.interpolation import QuadratureCdf, mass_between, mass_beyond
 
 POINTS, WEIGHTS = np.array([-2.0, 0.0, 1.0, 4.0]), np.array([0.1, 0.6, 0.2, 0.1])
 
@@ -50,13 +50,30 @@ def test_tails_fall_as_powers_and_the_middle_is_even():
 
 def test_mass_between_points():
     x = np.array([0.5, 0.0, -2.5, -4.1, 6.9, 7.1])
-    none, second = np.zeros(4, bool), np.array([0, 1, 0, 0], bool)
-    np.testing.assert_allclose(mass_between(POINTS, WEIGHTS, none, x), [0.4, 0.4, 0.1, 0, 0.1, 0])
-    np.testing.assert_allclose(mass_between(POINTS, WEIGHTS, second, x), [0.1, 0.1, 0.1, 0, 0.1, 0])
+    np.testing.assert_allclose(mass_between(POINTS, WEIGHTS, x), [0.4, 0.4, 0.1, 0, 0.1, 0])
+    without_second = np.where(np.arange(4) == 1, 0.0, WEIGHTS)
+    np.testing.assert_allclose(mass_between(POINTS, without_second, x), [0.1, 0.1, 0.1, 0, 0.1, 0])
     wide = [0.4, 0.4, 0.7, 0.7, 0.3, 0.3]
-    np.testing.assert_allclose(mass_between(POINTS, WEIGHTS, none, x, width=2), wide)
-    np.testing.assert_allclose(mass_between(POINTS[:1], np.ones(1), none[:1], np.array([-3.0, -2.0, 0.0])), [0, 1, 0])
-    assert mass_between(np.empty(0), np.empty(0), np.empty(0, bool), x).tolist() == [0] * 6
+    np.testing.assert_allclose(mass_between(POINTS, WEIGHTS, x, width=2), wide)
+    np.testing.assert_allclose(mass_between(POINTS[:1], np.ones(1), np.array([-3.0, -2.0, 0.0])), [0, 1, 0])
+    assert mass_between(np.empty(0), np.empty(0), x).tolist() == [0] * 6
+
+
+@given(st.integers(1, 40), st.floats(0.01, 10.0), st.integers(0, 99))
+def test_mass_beyond_bounds_what_lies_on_the_other_side(count, x, seed):
+    """Of any points with this mean square distance from theirs (Chebyshev), on both sides together."""
+    points = np.random.default_rng(seed).standard_normal(count) ** 3
+    radius = np.sqrt(np.mean(points**2))
+    bound = mass_beyond(np.zeros(1), np.ones(1), np.array([radius]), np.array([x, -x, 0.0]))
+    assert (bound[:2] >= np.mean(np.abs(points) > x)).all()
+    assert bound.max() <= bound[2] == 1
+
+
+def test_mass_beyond_of_exact_points_is_none():
+    x = np.array([-1.0, 0.0, 2.0, 3.0])
+    assert mass_beyond(np.array([0.0, 2.0]), np.array([0.4, 0.6]), np.zeros(2), x).tolist() == [0] * 4
+    found = mass_beyond(np.array([0.0, 2.0]), np.array([0.4, 0.6]), np.array([0.5, 0.0]), x)
+    np.testing.assert_allclose(found, [0.1, 0.4, 0.025, 0.4 / 36])
 
 
 def test_without_points():

@@ -138,6 +138,46 @@ def test_intervals_cover():
     assert (np.mean(held, axis=0) >= 0.91).all()
 
 
+@pytest.mark.parametrize("max_products", [12, 20, 40])
+def test_intervals_cover_where_few_steps_cannot_tell_a_band_from_an_eigenvalue(max_products):
+    """Its Ritz values then lie as close together as those of a multiple eigenvalue, far from all others."""
+    eigenvalues = 20 * NETWORK  # 34% within the window, 26% below it
+    exact = np.array([np.mean(np.abs(eigenvalues) < 0.1), np.mean(eigenvalues <= -0.1)])
+    operator, held = diagonal(eigenvalues), []
+    for seed in range(30):
+        density = lanczos_density(operator, max_products=max_products, seed=seed)
+        low, high = np.stack([density.degenerate_interval(), density.negative_interval()], axis=1)
+        held.append((low <= exact) & (exact <= high))
+    assert (np.mean(held, axis=0) >= 0.9).all()
+
+
+def test_intervals_of_bins_cover():
+    edges = np.array([-1.0, -0.01, -0.003, 0.0, 0.003, 0.01, 0.1, 2.0, 30.0])
+    exact = np.diff(Spectrum(NETWORK).cdf(edges))
+    operator, held = diagonal(NETWORK), []
+    for seed in range(200):
+        low, high = lanczos_density(operator, max_products=60, seed=seed).mass_interval(edges)
+        held.append((low - 1e-12 <= exact) & (exact <= high + 1e-12))
+    assert (np.mean(held, axis=0) >= 0.91).all()
+
+
+def test_interval_of_a_bin_is_that_of_the_window_and_ends_with_the_space():
+    density = lanczos_density(diagonal(NETWORK), max_products=60)
+    np.testing.assert_allclose(density.mass_interval([-0.005, 0.005])[:, 0], density.degenerate_interval(0.01))
+    whole = np.array([-2.0, -0.5, 0.3, 0.9])
+    known = lanczos_density(diagonal(whole), num_probes=2, num_steps=10)
+    ends = known.mass_interval([-3, -1, 0, 1])
+    np.testing.assert_allclose(ends, [[0.25, 0.25, 0.5]] * 2, atol=1e-9)
+
+
+def test_wide_intervals_say_so():
+    operator = diagonal(20 * NETWORK)  # the edge of the window lies in the bulk
+    wide, narrow = (lanczos_density(operator, max_products=m) for m in (12, 300))
+    assert np.ptp(wide.degenerate_interval()) > 0.1 > np.ptp(narrow.degenerate_interval())
+    assert "\n  WIDE INTERVALS: more products (max_products=) narrow them.\n" in str(wide)
+    assert "WIDE" not in str(narrow)
+
+
 def test_moment_intervals_cover():
     exact = Spectrum(NETWORK).moments(3)
     operator, held = diagonal(NETWORK), []
@@ -285,6 +325,9 @@ def test_bad_questions():
         density.moments(0)
     with pytest.raises(ValueError, match="low must not exceed high"):
         density.mass(1, 0)
+    for edges in (0.0, [1.0], [0.0, -1.0], [0.0, np.nan]):
+        with pytest.raises(ValueError, match="edges must be at least 2 ascending numbers; got"):
+            density.mass_interval(edges)
     assert np.isnan(density.cdf(np.nan))
 
 

@@ -16,4 +16,5 @@ COST = re.compile(r"^  \d+ products, .* s, hessdens .*$", re.MULTILINE)
 def test_example(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_blocks(README, without=COST) == 1
-    assert (tmp_path / "density.png").stat().st_size > 1000
+    for picture in ("density.png", "my_density.png"):
+        assert (tmp_path / picture).stat().st_size > 1000
