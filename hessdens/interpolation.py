@@ -61,8 +61,8 @@ def mass_beyond(abscissae: FloatArray, weights: FloatArray, radii: FloatArray, x
 def mass_between(abscissae: FloatArray, weights: FloatArray, x: FloatArray, width: int = 1) -> FloatArray:
     """Return the mass of the interval between neighbouring points in which each x lies: what interpolation shares out.
 
-    Half of the weight of either point. Beyond the outermost points, where the function is 0 or
-    all, there is no such bound: a block of ``width`` points may stand for what is as far out as it is long.
+    Half of the weight of either point. Beyond the outermost points, where the function is 0 or all, there is no such
+    bound: a block of ``width`` points may stand for what is as far out as it is long.
     """
     count = len(abscissae)
     if count == 0:
