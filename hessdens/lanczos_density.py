@@ -22,6 +22,7 @@ FloatArray = NDArray[np.float64]
 SUBSPACE = 1.25
 # An interval of a fraction that is wider says so, when printed.
 WIDE = 0.1
+WIDE_HINT = "WIDE INTERVALS: take more products (max_products=)."
 ARRAYS = ("eigenvalues", "residuals", "abscissae", "weights", "atoms", "radii", "interlaces")
 LAYOUT = {"size": "size", "num_steps": "size", "num_matvecs": "count", **CERTIFICATES}
 
@@ -116,9 +117,7 @@ class LanczosDensity:
         ends = self._interval(
             lambda quadrature, weights: quadrature.cdf(flat, weights), self.quadrature.unresolved(flat), level
         )
-        ritz = self.nodes() if self.quadrature.interlaces else np.empty(0)
-        left = np.searchsorted(ritz, flat, side="right")
-        ends = np.clip(ends, left / self.size, 1 - (len(ritz) - left) / self.size)
+        ends = np.clip(ends, *(self.quadrature.counts(flat) / self.size))
         return np.where(np.isnan(flat), np.nan, ends).reshape(2, *points.shape)
 
     def pdf(self, x: ArrayLike, *, bandwidth: float | None = None) -> FloatArray:
@@ -159,8 +158,10 @@ class LanczosDensity:
     def mass_interval(self, edges: ArrayLike, level: float = 0.95) -> FloatArray:
         """Return confidence intervals of the mass in each bin, for n ascending edges: lower and upper ends, (2, n - 1).
 
-        They hold the noise of the probes and the finite resolution, as those of `cdf_interval`: of a bin that is finer
-        than the distance of Ritz values, little is known. ValueError if the edges are not ascending.
+        They hold the noise of the probes and the finite resolution, as those of `cdf_interval`, and are never below the
+        eigenvalues found in the bin. Many eigenvalues at one point inside a band, as exact zeros, are told from their
+        neighbours only as the steps resolve them: a bin that is much finer than the distance of Ritz values may then
+        hold more than its interval says. ValueError if the edges are not ascending.
         """
         points = np.asarray(edges, dtype=np.float64)
         if points.ndim != 1 or len(points) < 2 or not (np.diff(points) >= 0).all():
@@ -171,13 +172,7 @@ class LanczosDensity:
             unresolved[1:] + unresolved[:-1],
             level,
         )
-        # Cauchy: so many Ritz values on either side are as many eigenvalues there, and at most so many are between.
-        ritz = self.nodes() if self.quadrature.interlaces else np.empty(0)
-        left = np.searchsorted(ritz, points, side="right")
-        fewest = (left[1:] - left[:-1] + len(ritz) - self.size) / self.size
-        most = 1 - (left[:-1] + len(ritz) - left[1:]) / self.size
-        result: FloatArray = np.clip(ends, np.maximum(fewest, 0.0), most)
-        return result
+        return np.clip(ends, *self._mass_bounds(points))
 
     def fraction_degenerate(self, window: float = 0.2) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
@@ -190,14 +185,13 @@ class LanczosDensity:
     def degenerate_interval(self, window: float = 0.2, level: float = 0.95) -> FloatArray:
         """Return a confidence interval of the degenerate fraction, shape (2,): noise of probes and finite resolution.
 
-        Its upper end is never above what Ritz values outside the window allow (Cauchy).
+        It ends where Ritz values make more or less impossible (Cauchy).
         """
         half = half_window(window)
         unresolved = self.quadrature.unresolved(np.array([-half, half])).sum(keepdims=True)
         ends = self._interval(lambda quadrature, weights: quadrature.inside(half, weights), unresolved, level)[:, 0]
-        ritz = self.nodes() if self.quadrature.interlaces else np.empty(0)
-        result: FloatArray = np.clip(ends, 0.0, 1 - np.count_nonzero(np.abs(ritz) >= half) / self.size)
-        return result
+        (fewest,), (most,) = self._mass_bounds(np.array([-half, np.nextafter(half, 0.0)]))
+        return np.clip(ends, fewest, most)
 
     def negative_interval(self, window: float = 0.2, level: float = 0.95) -> FloatArray:
         """Return a confidence interval of the negative fraction, shape (2,), as `cdf_interval` does."""
@@ -221,7 +215,7 @@ class LanczosDensity:
             [
                 f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
                 f"{negative} negative (window 0.2, 95% intervals)",
-                *(["  WIDE INTERVALS: more products (max_products=) narrow them."] if is_wide else []),
+                *([f"  {WIDE_HINT}"] if is_wide else []),
                 f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
                 f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
                 str(self.certificates),
@@ -263,6 +257,14 @@ class LanczosDensity:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
         return cls.from_arrays(load_npz(path, "LanczosDensity"), path)
+
+    def _mass_bounds(self, edges: FloatArray) -> FloatArray:
+        """Return the least and the most mass in each bin, by Cauchy and the eigenvalues found, shape (2, n - 1)."""
+        fewest, most = self.quadrature.counts(edges)
+        low, high = (self.eigenvalues_found + sign * self.eigenvalue_errors for sign in (-1, 1))
+        found = np.sum((low[:, None] > edges[:-1]) & (high[:, None] <= edges[1:]), axis=0)
+        least = np.maximum(fewest[1:] - most[:-1], found)
+        return np.stack([least, np.maximum(most[1:] - fewest[:-1], least)]) / self.size
 
     def _mean_weights(self) -> FloatArray:
         result: FloatArray = self.quadrature.weights.mean(axis=0)

@@ -150,17 +150,23 @@ def check_loss(
 
 
 def _first_value(loss: LossModule, batch: Any) -> Tensor:
-    """Return the loss; an error of the model's or the loss function's own gets a note of what it was given."""
+    """Return the loss; an error of the model or the loss function gets a note of what they were given."""
     try:
         return _evaluate(loss, batch)
-    except Exception as error:
-        given = ", ".join(kind for kind, _ in fingerprint(batch))
-        error.add_note(
-            f"hessdens was computing the loss of the first batch: {given}. For nn.CrossEntropyLoss, targets are class "
-            "numbers in int64; a model whose outputs are no tensor needs forward=, a function of model and batch that "
-            "returns (outputs, targets)."
-        )
+    except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:
+        given = ", ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in tensors_of(batch)[:4])
+        error.add_note(f"hessdens was computing the loss of the first batch: {given}.{_expected(loss)}")
         raise
+
+
+def _expected(loss: LossModule) -> str:
+    if not isinstance(loss.loss_fn, nn.CrossEntropyLoss) and loss.loss_fn is not nn.functional.cross_entropy:
+        return ""
+    return (
+        " The cross-entropy takes outputs as one tensor (if the model's are not, forward= chooses it, a function of "
+        "model and batch that returns (outputs, targets)), and targets as class numbers in int64, or probabilities in "
+        "the dtype of the outputs."
+    )
 
 
 def _random_place(loss: LossModule, batch: Any) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessdens.compare import Density, density_of
+from hessdens.intervals import check_level
 from hessdens.lanczos_density import LanczosDensity
 from hessdens.spectrum import Spectrum, half_window
 
@@ -67,6 +68,8 @@ def plot_density(
         raise TypeError(f"exact must be a Spectrum; got {type(exact).__name__}. Pass Spectrum(eigenvalues).")
     if not half_window(window) > 0:
         raise ValueError(f"window must be positive, since it sets the scale of the axis; got {window}.")
+    if level is not None:
+        check_level(level)
     if ax is None:
         import matplotlib.pyplot as plt  # here, because it takes 0.3 s to import
 
@@ -90,12 +93,14 @@ def plot_density(
     ax.set_xscale("asinh", linear_width=linear_width)
     _place_ticks(ax, linear_width)
     ax.set_xlabel(f"eigenvalue of the Hessian (shaded: window {window:g})")
-    ax.set_ylabel(ax.get_ylabel() or "spectral density")
+    name = "spectral density"
     if isinstance(density, LanczosDensity):
         _draw_found(ax, density, color)
         if level is not None:
             _draw_band(ax, density, edges, level, color)
-            ax.set_ylabel(f"spectral density (band: {100 * level:g}%)")
+            name = f"spectral density (band: {100 * level:g}%)"
+    if name.startswith(ax.get_ylabel()):  # none yet, or that of a density without a band
+        ax.set_ylabel(name)
     _limit_y(ax, exact if exact is not None else density, linear_width)
     if exact is not None or label is not None:
         ax.legend(frameon=False)

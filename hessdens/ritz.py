@@ -35,7 +35,8 @@ class Quadrature:
     atoms
         Shape (n,), bool: abscissae that are eigenvalues of unknown multiplicity.
     radii
-        Shape (n,): lengths of residuals of atoms, the root mean square distance of what they stand for; of others 0.
+        Shape (n,): lengths of residuals of atoms, at most about which is the root mean square distance of what they
+        stand for; of others 0.
     size
         N.
     interlaces
@@ -64,11 +65,17 @@ class Quadrature:
     def cdf(self, x: FloatArray, weights: FloatArray) -> FloatArray:
         """Return the mass at or below x for other weights, of shape (n,) or (L, n); shape (len(x),) or (L, len(x))."""
         found = np.searchsorted(self.eigenvalues, x, side="right") / self.size
+        values = found + QuadratureCdf(self.abscissae, weights, self.atoms)(x)
+        result: FloatArray = np.clip(values, *self.counts(x) / self.size)
+        return result
+
+    def counts(self, x: FloatArray) -> NDArray[np.intp]:
+        """Return the fewest and the most eigenvalues that can be at or below x (Cauchy), shape (2, len(x))."""
         ritz = self.ritz_values() if self.interlaces else np.empty(0)
         left = np.searchsorted(ritz, x, side="right")
-        values = found + QuadratureCdf(self.abscissae, weights, self.atoms)(x)
-        result: FloatArray = np.clip(values, left / self.size, 1 - (len(ritz) - left) / self.size)
-        return result
+        fewest = np.where(x == np.inf, self.size, left)
+        most = np.where(x == -np.inf, 0, self.size - len(ritz) + left)
+        return np.stack([fewest, most])
 
     def inside(self, half: float, weights: FloatArray) -> FloatArray:
         """Return the mass in (-half, half) for other weights, of shape (n,) or (L, n); shape (1,) or (L, 1)."""
@@ -83,7 +90,8 @@ class Quadrature:
         """Return the mass near each x that may lie on either side of it; shape of x."""
         weights = self.weights.mean(axis=0)
         between = mass_between(self.abscissae, np.where(self.atoms, 0.0, weights), x, len(self.weights))
-        return between + mass_beyond(self.abscissae, np.where(self.atoms, weights, 0.0), self.radii, x)
+        beyond = mass_beyond(self.abscissae, np.where(self.atoms, weights, 0.0), self.radii, x)
+        return between + 2 * beyond  # twice, since the step of an atom is at one end of what is possible
 
 
 def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size: int, rounding: float) -> Quadrature:

@@ -211,8 +211,20 @@ def test_show(run, saved):
     assert (status, out) == (0, f"exact.npz:\n{EXACT}\n\ncomparison.npz:\n{load_result('comparison.npz')}\n")
     status, out, _ = run("show density.npz --window 0.02 --level 0.9")
     density = load_result("density.npz")
-    assert f"{100 * density.fraction_degenerate(0.02):.2f}%" in out.splitlines()[-1]
-    assert out.splitlines()[-1].endswith("(window 0.02, 90% intervals)")
+    assert f"{100 * density.fraction_degenerate(0.02):.2f}%" in out.splitlines()[-2]
+    assert out.splitlines()[-2].endswith("(window 0.02, 90% intervals)")
+    assert out.splitlines()[-1] == "  WIDE INTERVALS: take more products (max_products=)."
+
+
+def test_show_says_where_another_window_has_wide_intervals(run, tmp_path):
+    bulk = np.random.default_rng(0).normal(0, 0.05, 200)
+    density = lanczos_density(np.diag(np.append(bulk, 30.0)), max_products=8)
+    density.save(tmp_path / "r.npz")
+    assert np.ptp(density.degenerate_interval(0.05)) > 0.1
+    lines = run("show r.npz --window 0.05")[1].splitlines()
+    assert lines[-2].endswith("(window 0.05, 95% intervals)")
+    assert lines[-1] == "  WIDE INTERVALS: take more products (max_products=)."
+    assert run("show r.npz --window 50")[1].splitlines()[-1].endswith("(window 50, 95% intervals)")
 
 
 def test_show_as_json(run, saved):
@@ -339,6 +351,7 @@ FAILURES = [
         "plot moments.npz --out f.png",
         r"moments.npz must be a density .*; got Moments. Moments are no density: pass fit_m",
     ),
+    ("plot density.npz --level 95 --out f.png", "level must lie between 0 and 1; got 95"),
     ("plot density.npz --window 0 --out f.png", "window must be positive, since it sets the scale of the axis; got 0"),
     (
         "plot density.npz --exact density.npz --out f.png",

@@ -385,4 +385,11 @@ def test_torchs_own_errors_have_a_note_of_what_was_computed(model, targets):
         hessian_operator(model, F.cross_entropy, [(INPUTS, targets)])
     given = f"torch.float32 {tuple(INPUTS.shape)}, {targets.dtype} ({len(targets)},)"
     (note,) = caught.value.__notes__
-    assert note.startswith(f"hessdens was computing the loss of the first batch: {given}. For nn.CrossEntropyLoss")
+    assert note.startswith(f"hessdens was computing the loss of the first batch: {given}. The cross-entropy takes")
+
+
+def test_note_of_another_loss_says_what_was_given_only():
+    with pytest.raises(RuntimeError) as caught:
+        hessian_operator(nn.Linear(4, 3), F.mse_loss, [(INPUTS, INPUTS)])
+    given = f"torch.float32 {tuple(INPUTS.shape)}"
+    assert caught.value.__notes__ == [f"hessdens was computing the loss of the first batch: {given}, {given}."]

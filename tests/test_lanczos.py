@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hessdens import Density, LanczosDensity, NonFiniteError, Spectrum, as_operator, compare, lanczos_density
+from hessdens.ritz import block_quadrature
 from hessdens.testing import rotated, symmetric_matrices
 
 RNG = np.random.default_rng(3)
@@ -67,6 +68,13 @@ def test_cdf_and_intervals_are_consistent(case, num_probes, num_steps):
         assert degenerate <= density.degenerate_interval(window)[1] + 1e-12
         assert density.negative_interval(window)[0] <= negative + 1e-12
         assert degenerate + negative <= 1 + 1e-9
+    far = np.concatenate([eigenvalues, ritz, density.eigenvalues_found + density.eigenvalue_errors])
+    points = x[(np.abs(far - x[:, None]) > slack).all(axis=1)]
+    (fewest, most), truth = density.quadrature.counts(points), np.sum(eigenvalues <= points[:, None], axis=1)
+    assert ((fewest <= truth) & (truth <= most)).all()
+    assert density.quadrature.counts(np.array([-np.inf, np.inf])).tolist() == [[0, density.size]] * 2
+    least, largest = density._mass_bounds(points) * density.size
+    assert ((least - 1e-9 <= np.diff(truth)) & (np.diff(truth) <= largest + 1e-9)).all()
 
 
 @pytest.mark.parametrize("low_memory", [False, True])
@@ -138,7 +146,7 @@ def test_intervals_cover():
     assert (np.mean(held, axis=0) >= 0.91).all()
 
 
-@pytest.mark.parametrize("max_products", [12, 20, 40])
+@pytest.mark.parametrize("max_products", [8, 12, 20])
 def test_intervals_cover_where_few_steps_cannot_tell_a_band_from_an_eigenvalue(max_products):
     """Its Ritz values then lie as close together as those of a multiple eigenvalue, far from all others."""
     eigenvalues = 20 * NETWORK  # 34% within the window, 26% below it
@@ -168,13 +176,39 @@ def test_interval_of_a_bin_is_that_of_the_window_and_ends_with_the_space():
     known = lanczos_density(diagonal(whole), num_probes=2, num_steps=10)
     ends = known.mass_interval([-3, -1, 0, 1])
     np.testing.assert_allclose(ends, [[0.25, 0.25, 0.5]] * 2, atol=1e-9)
+    np.testing.assert_allclose(known.degenerate_interval(1.2), 0.5, atol=1e-9)
+    few = lanczos_density(diagonal(NETWORK), max_products=60)
+    top = few.eigenvalues_found[-1]
+    assert few.mass_interval([top - 0.1, top + 0.1])[0, 0] == pytest.approx(1 / few.size)
+
+
+def test_mass_of_an_atom_counts_until_it_has_converged():
+    eigenvalues = np.concatenate([np.full(70, -0.06), np.full(30, 0.14), np.geomspace(1, 50, 10)])
+    operator, x = diagonal(eigenvalues), np.array([-0.05, -0.03, -0.01])
+    exact = Spectrum(eigenvalues).cdf(x)
+    densities = [lanczos_density(operator, num_probes=2, num_steps=4, seed=seed) for seed in range(40)]
+    ends = [density.cdf_interval(x) for density in densities if density.quadrature.atoms.any()]
+    assert len(ends) > 10
+    assert all(((low <= exact) & (exact <= high)).all() for low, high in ends)
+    quadrature = lanczos_density(operator, num_probes=2, num_steps=30).quadrature
+    assert quadrature.atoms.sum() == 2
+    assert quadrature.unresolved(x).max() < 1e-9
+
+
+def test_radii_are_residuals_of_atoms():
+    matrix = np.array([[0.0, 0.3, 0.0], [0.3, 9.0, 0.2], [0.0, 0.2, 7.0]])  # of which two vectors have been multiplied
+    quadrature = block_quadrature(matrix, 2, np.eye(2), 50, 1e-15)
+    ritz, vectors = np.linalg.eigh(matrix[:2, :2])
+    np.testing.assert_allclose(quadrature.abscissae, ritz)
+    assert quadrature.atoms.all()
+    np.testing.assert_allclose(quadrature.radii, np.abs(matrix[2, :2] @ vectors), atol=1e-14)
 
 
 def test_wide_intervals_say_so():
     operator = diagonal(20 * NETWORK)  # the edge of the window lies in the bulk
     wide, narrow = (lanczos_density(operator, max_products=m) for m in (12, 300))
     assert np.ptp(wide.degenerate_interval()) > 0.1 > np.ptp(narrow.degenerate_interval())
-    assert "\n  WIDE INTERVALS: more products (max_products=) narrow them.\n" in str(wide)
+    assert "\n  WIDE INTERVALS: take more products (max_products=).\n" in str(wide)
     assert "WIDE" not in str(narrow)
 
 

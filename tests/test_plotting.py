@@ -108,6 +108,8 @@ def test_bad_input():
     density = lanczos_density(np.eye(5), num_probes=2, num_steps=3)
     with pytest.raises(ValueError, match="level must lie between 0 and 1; got 95"):
         plot_density(density, level=95)
+    with pytest.raises(ValueError, match="level must lie between 0 and 1; got 0"):
+        plot_density(EIGENVALUES, level=0)
     for window in (0, -1, np.nan):
         with pytest.raises(ValueError, match=r"window must be (positive|finite)"):
             plot_density(EIGENVALUES, window=window)

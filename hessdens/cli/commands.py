@@ -20,6 +20,7 @@ from hessdens.history import SpectrumHistory
 from hessdens.history_plot import SIZE, history_axes, plot_history
 from hessdens.kernel_polynomial import kernel_polynomial
 from hessdens.lanczos import lanczos_density
+from hessdens.lanczos_density import WIDE, WIDE_HINT
 from hessdens.maximum_entropy import maximum_entropy
 from hessdens.mixture import percent
 from hessdens.operators import Operator
@@ -82,6 +83,8 @@ def show(arguments: argparse.Namespace) -> int:
         print(_printable(str(result)))
         if (arguments.window, arguments.level) != (0.2, 0.95) and "fractions" in numbers:
             print(f"  {_fractions(numbers['fractions'])}")
+            if _is_wide(numbers["fractions"]):
+                print(f"  {WIDE_HINT}")
     _print_json(arguments, results=arguments.found)
     return FINE
 
@@ -115,7 +118,14 @@ def plot(arguments: argparse.Namespace) -> int:
         axes = figure.subplots()
         for index, (result, path, label) in enumerate(zip(results, arguments.files, labels, strict=True)):
             found = _checked_density(result, path)
-            plot_density(found, exact=None if index else exact, ax=axes, label=label, window=arguments.window)
+            plot_density(
+                found,
+                exact=None if index else exact,
+                ax=axes,
+                label=label,
+                window=arguments.window,
+                level=arguments.level,
+            )
     _save_figure(figure, Path(arguments.out), arguments.dpi)
     _print_json(arguments, files=arguments.files, out=arguments.out)
     if not arguments.json:
@@ -232,6 +242,11 @@ def _fractions(fractions: dict[str, Any]) -> str:
 
     head = f"{text(fractions['degenerate'])} degenerate, {text(fractions['negative'])} negative"
     return f"{head} (window {fractions['window']:g}, {100 * fractions['level']:.4g}% intervals)"
+
+
+def _is_wide(fractions: dict[str, Any]) -> bool:
+    parts = [fractions[name] for name in ("degenerate", "negative")]
+    return any("low" in part and part["high"] - part["low"] > WIDE for part in parts)
 
 
 def _printable(text: str) -> str:

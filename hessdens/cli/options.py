@@ -110,7 +110,7 @@ def _show(subparsers: Any) -> None:
     )
     command.add_argument("files", nargs="+", metavar="FILE", help="result files, .npz")
     _add_window(command)
-    command.add_argument("--level", type=float, default=0.95, metavar="P", help="level of intervals; default 0.95")
+    _add_level(command)
     _add_json(command)
 
 
@@ -130,6 +130,7 @@ def _plot(subparsers: Any) -> None:
     command.add_argument("--exact", metavar="FILE", help="a file with exact eigenvalues, drawn behind")
     command.add_argument("--labels", nargs="+", metavar="TEXT", help="one a file; default: the files' names")
     _add_window(command)
+    _add_level(command)
     command.add_argument("--dpi", type=int, default=150, metavar="N", help="dots an inch; default 150")
     command.add_argument("--out", required=True, metavar="PICTURE", help="what to write: .png, .pdf, .svg, ...")
     command.add_argument("--force", action="store_true", help="replace PICTURE")
@@ -215,6 +216,10 @@ def _add_window(command: Any) -> None:
     command.add_argument(
         "--window", type=float, default=0.2, metavar="W", help="size of the window around 0; default 0.2"
     )
+
+
+def _add_level(command: Any) -> None:
+    command.add_argument("--level", type=float, default=0.95, metavar="P", help="level of intervals; default 0.95")
 
 
 def _add_json(command: Any) -> None:
