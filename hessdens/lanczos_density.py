@@ -1,7 +1,7 @@
 """The density that block Lanczos gives: eigenvalues found one by one, quadrature for the others, with intervals."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -22,9 +22,14 @@ FloatArray = NDArray[np.float64]
 SUBSPACE = 1.25
 # An interval of a fraction that is wider says so, when printed.
 WIDE = 0.1
-WIDE_HINT = "WIDE INTERVALS: take more products (max_products=)."
 ARRAYS = ("eigenvalues", "residuals", "abscissae", "weights", "atoms", "radii", "interlaces")
 LAYOUT = {"size": "size", "num_steps": "size", "num_matvecs": "count", **CERTIFICATES}
+
+
+def wide_hint(intervals: Iterable[Iterable[float]]) -> list[str]:
+    """Return the line that says so if an interval of a fraction is wide, or none."""
+    is_wide = any(high - low > WIDE for low, high in intervals)
+    return ["  WIDE INTERVALS: take more products (max_products=)."] if is_wide else []
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +177,7 @@ class LanczosDensity:
             unresolved[1:] + unresolved[:-1],
             level,
         )
-        return np.clip(ends, *self._mass_bounds(points))
+        return np.clip(ends, *self.quadrature.mass_bounds(points))
 
     def fraction_degenerate(self, window: float = 0.2) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
@@ -190,7 +195,7 @@ class LanczosDensity:
         half = half_window(window)
         unresolved = self.quadrature.unresolved(np.array([-half, half])).sum(keepdims=True)
         ends = self._interval(lambda quadrature, weights: quadrature.inside(half, weights), unresolved, level)[:, 0]
-        (fewest,), (most,) = self._mass_bounds(np.array([-half, np.nextafter(half, 0.0)]))
+        (fewest,), (most,) = self.quadrature.mass_bounds(np.array([-half, np.nextafter(half, 0.0)]))
         return np.clip(ends, fewest, most)
 
     def negative_interval(self, window: float = 0.2, level: float = 0.95) -> FloatArray:
@@ -209,13 +214,12 @@ class LanczosDensity:
                 (self.fraction_degenerate(), self.fraction_negative()), intervals, strict=True
             )
         )
-        is_wide = max(high - low for low, high in intervals) > WIDE
         low, high = self.nodes()[[0, -1]]
         return "\n".join(
             [
                 f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
                 f"{negative} negative (window 0.2, 95% intervals)",
-                *([f"  {WIDE_HINT}"] if is_wide else []),
+                *wide_hint(intervals),
                 f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
                 f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
                 str(self.certificates),
@@ -257,14 +261,6 @@ class LanczosDensity:
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
         return cls.from_arrays(load_npz(path, "LanczosDensity"), path)
-
-    def _mass_bounds(self, edges: FloatArray) -> FloatArray:
-        """Return the least and the most mass in each bin, by Cauchy and the eigenvalues found, shape (2, n - 1)."""
-        fewest, most = self.quadrature.counts(edges)
-        low, high = (self.eigenvalues_found + sign * self.eigenvalue_errors for sign in (-1, 1))
-        found = np.sum((low[:, None] > edges[:-1]) & (high[:, None] <= edges[1:]), axis=0)
-        least = np.maximum(fewest[1:] - most[:-1], found)
-        return np.stack([least, np.maximum(most[1:] - fewest[:-1], least)]) / self.size
 
     def _mean_weights(self) -> FloatArray:
         result: FloatArray = self.quadrature.weights.mean(axis=0)

@@ -2,7 +2,7 @@
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
+
+from hessdens.batches import tensors_of
 
 
 def readable_bytes(count: float) -> str:
@@ -39,14 +41,14 @@ class _Meter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        tensors = [*_tensors(args), *_tensors(kwargs.values())]
+        tensors = tensors_of((args, kwargs))
         if any(tensor._is_zerotensor() for tensor in tensors):
             # Forward derivatives have zeros that are not stored; below a dispatch mode, torch crashes on reading them.
             args, kwargs = tree_map_only(Tensor, _stored, (args, kwargs))
-            tensors = [*_tensors(args), *_tensors(kwargs.values())]
+            tensors = tensors_of((args, kwargs))
         given = {id(tensor.untyped_storage()) for tensor in tensors}
         result = func(*args, **kwargs)
-        for tensor in _tensors((result,)):
+        for tensor in tensors_of(result):
             storage = tensor.untyped_storage()
             if id(storage) not in given and storage not in self._known:
                 self._known.add(storage)
@@ -57,15 +59,6 @@ class _Meter(TorchDispatchMode):
 
     def _freed(self, size: int) -> None:
         self.live -= size
-
-
-def _tensors(values: Iterable[Any]) -> Iterator[Tensor]:
-    """Give the tensors among the arguments or results of an operation, which are plain or in lists."""
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from _tensors(value)
 
 
 def _stored(tensor: Tensor) -> Tensor:

@@ -79,9 +79,7 @@ def plot_density(
     if exact is not None:
         edges = _bins(exact, linear_width)
         _draw_histogram(ax, exact, edges, label=f"exact ({exact.size:,} eigenvalues)", color="0.6", fill=True)
-        ax.plot(
-            exact.eigenvalues, np.full(exact.size, 0.02), "|", color="0.25", ms=7, transform=ax.get_xaxis_transform()
-        )
+        _draw_rug(ax, exact.eigenvalues, 0.02, "0.25")
     if isinstance(density, Spectrum | LanczosDensity):
         edges = _bins(density if exact is None else exact, linear_width)
         color = _draw_histogram(ax, density, edges, label=label, color=color, fill=False)
@@ -95,7 +93,7 @@ def plot_density(
     ax.set_xlabel(f"eigenvalue of the Hessian (shaded: window {window:g})")
     name = "spectral density"
     if isinstance(density, LanczosDensity):
-        _draw_found(ax, density, color)
+        _draw_rug(ax, density.eigenvalues_found, 0.05, color)
         if level is not None:
             _draw_band(ax, density, edges, level, color)
             name = f"spectral density (band: {100 * level:g}%)"
@@ -121,9 +119,9 @@ def _draw_band(ax: "Axes", density: LanczosDensity, edges: FloatArray, level: fl
     ax.stairs(high, edges, baseline=np.maximum(low, ALMOST_ZERO), color=color, fill=True, alpha=0.2, zorder=0.5)
 
 
-def _draw_found(ax: "Axes", density: LanczosDensity, color: Any) -> None:
-    found = density.eigenvalues_found
-    ax.plot(found, np.full(len(found), 0.05), "|", color=color, ms=7, transform=ax.get_xaxis_transform())
+def _draw_rug(ax: "Axes", eigenvalues: FloatArray, height: float, color: Any) -> None:
+    """Draw a tick for each eigenvalue, at a share of the height of the axes."""
+    ax.plot(eigenvalues, np.full(len(eigenvalues), height), "|", color=color, ms=7, transform=ax.get_xaxis_transform())
 
 
 def _bins(density: Density, linear_width: float) -> FloatArray:

@@ -77,6 +77,13 @@ class Quadrature:
         most = np.where(x == -np.inf, 0, self.size - len(ritz) + left)
         return np.stack([fewest, most])
 
+    def mass_bounds(self, edges: FloatArray) -> FloatArray:
+        """Return the least and the most mass in each bin, by Cauchy and the eigenvalues found, shape (2, n - 1)."""
+        fewest, most = self.counts(edges)
+        low, high = self.eigenvalues - self.residuals, self.eigenvalues + self.residuals
+        found = np.sum((low[:, None] > edges[:-1]) & (high[:, None] <= edges[1:]), axis=0)
+        return np.stack([np.maximum(fewest[1:] - most[:-1], found), most[1:] - fewest[:-1]]) / self.size
+
     def inside(self, half: float, weights: FloatArray) -> FloatArray:
         """Return the mass in (-half, half) for other weights, of shape (n,) or (L, n); shape (1,) or (L, 1)."""
         found = np.count_nonzero(np.abs(self.eigenvalues) < half) / self.size

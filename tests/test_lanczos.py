@@ -73,7 +73,7 @@ def test_cdf_and_intervals_are_consistent(case, num_probes, num_steps):
     (fewest, most), truth = density.quadrature.counts(points), np.sum(eigenvalues <= points[:, None], axis=1)
     assert ((fewest <= truth) & (truth <= most)).all()
     assert density.quadrature.counts(np.array([-np.inf, np.inf])).tolist() == [[0, density.size]] * 2
-    least, largest = density._mass_bounds(points) * density.size
+    least, largest = density.quadrature.mass_bounds(points) * density.size
     assert ((least - 1e-9 <= np.diff(truth)) & (np.diff(truth) <= largest + 1e-9)).all()
 
 

@@ -20,7 +20,7 @@ from hessdens.history import SpectrumHistory
 from hessdens.history_plot import SIZE, history_axes, plot_history
 from hessdens.kernel_polynomial import kernel_polynomial
 from hessdens.lanczos import lanczos_density
-from hessdens.lanczos_density import WIDE, WIDE_HINT
+from hessdens.lanczos_density import wide_hint
 from hessdens.maximum_entropy import maximum_entropy
 from hessdens.mixture import percent
 from hessdens.operators import Operator
@@ -82,9 +82,9 @@ def show(arguments: argparse.Namespace) -> int:
             print(f"{path}:")
         print(_printable(str(result)))
         if (arguments.window, arguments.level) != (0.2, 0.95) and "fractions" in numbers:
-            print(f"  {_fractions(numbers['fractions'])}")
-            if _is_wide(numbers["fractions"]):
-                print(f"  {WIDE_HINT}")
+            fractions = numbers["fractions"]
+            intervals = [(part["low"], part["high"]) for part in fractions.values() if _has_interval(part)]
+            print(f"  {_fractions(fractions)}", *wide_hint(intervals), sep="\n")
     _print_json(arguments, results=arguments.found)
     return FINE
 
@@ -237,16 +237,15 @@ def _checked_density(result: Any, path: str) -> Any:
 
 def _fractions(fractions: dict[str, Any]) -> str:
     def text(fraction: dict[str, float]) -> str:
-        interval = f" ({percent(fraction['low'])} to {percent(fraction['high'])})" if "low" in fraction else ""
+        interval = f" ({percent(fraction['low'])} to {percent(fraction['high'])})" if _has_interval(fraction) else ""
         return percent(fraction["value"]) + interval
 
     head = f"{text(fractions['degenerate'])} degenerate, {text(fractions['negative'])} negative"
     return f"{head} (window {fractions['window']:g}, {100 * fractions['level']:.4g}% intervals)"
 
 
-def _is_wide(fractions: dict[str, Any]) -> bool:
-    parts = [fractions[name] for name in ("degenerate", "negative")]
-    return any("low" in part and part["high"] - part["low"] > WIDE for part in parts)
+def _has_interval(part: Any) -> bool:
+    return isinstance(part, dict) and "low" in part
 
 
 def _printable(text: str) -> str:
