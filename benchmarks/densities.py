@@ -31,19 +31,11 @@ from scipy.fft import dct, idct
 from spectra import diagonal, network_spectra, synthetic_spectra
 from torch import Tensor
 
-from hessdens import (
-    Grid,
-    Operator,
-    Spectrum,
-    as_operator,
-    chebyshev_moments,
-    compare,
-    fit_mixture,
-    kernel_polynomial,
-    lanczos_density,
-    maximum_entropy,
-    spectral_moments,
-)
+from hessdens import Spectrum, as_operator, compare, fit_mixture, lanczos_density, spectral_moments
+from hessdens.densities import kernel_polynomial, maximum_entropy
+from hessdens.estimators import chebyshev_moments
+from hessdens.linalg import Operator
+from hessdens.mixture import Grid
 
 RESULTS = Path(__file__).resolve().parent / "results" / "densities.json"
 BUDGETS = (100, 200)

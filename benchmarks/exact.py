@@ -19,7 +19,7 @@ from hvp_models import skip_network
 from torch import nn
 
 from hessdens import Spectrum, hessian_operator
-from hessdens.exact import dense_matrix
+from hessdens.estimators.exact import dense_matrix
 
 RESULTS = Path(__file__).resolve().parent / "results" / "exact.json"
 

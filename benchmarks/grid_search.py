@@ -25,9 +25,9 @@ import numpy as np
 import scipy
 
 import hessdens
-from hessdens.fit import MixtureFit, fit_mixture
-from hessdens.grid import Grid
-from hessdens.mixture import SkewNormalMixture
+from hessdens.mixture.fit import MixtureFit, fit_mixture
+from hessdens.mixture.grid import Grid
+from hessdens.mixture.model import SkewNormalMixture
 
 OUTPUT = Path(__file__).parent / "results" / "grid_search.json"
 MEBIBYTE = 2**20

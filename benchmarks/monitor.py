@@ -27,7 +27,7 @@ from skip_paper.training import train
 from torch import nn
 
 from hessdens import SpectrumMonitor
-from hessdens.density_difference import NAMES
+from hessdens.densities.difference import NAMES
 
 RESULTS = Path(__file__).resolve().parent / "results" / "monitor.json"
 BUDGETS = (0.05, 0.2)

@@ -22,7 +22,8 @@ from hvp_models import skip_network
 from skip_paper.training import train
 from torch import Tensor, nn
 
-from hessdens import Operator, hessian_operator, lanczos_density, spectral_moments
+from hessdens import hessian_operator, lanczos_density, spectral_moments
+from hessdens.linalg import Operator
 
 RESULTS = Path(__file__).resolve().parent / "results" / "overhead.json"
 PRODUCTS, REFERENCE, EXAMPLES = 50, 2000, 2000

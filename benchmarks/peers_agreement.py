@@ -181,7 +181,7 @@ def compare_eigenvalues(model: nn.Module, batches: Batches, exact: np.ndarray) -
 
     def lanczos(counted: Counted) -> np.ndarray:
         density = lanczos_density(hessian_operator(model, LOSS, batches))
-        counted.count = density.num_matvecs
+        counted.count = density.num_products
         return density.nodes()[-NUM_EIGENVALUES:]
 
     k = NUM_EIGENVALUES
@@ -217,7 +217,7 @@ def compare_traces(model: nn.Module, batches: Batches, matrix: Tensor, seeds: in
     def moments(count: int) -> Callable[[int], tuple[float, int]]:
         def run(seed: int) -> tuple[float, int]:
             found = spectral_moments(matrix, count, max_products=TRACE_PRODUCTS, seed=seed)
-            return size * float(found.values[0]), found.num_matvecs
+            return size * float(found.values[0]), found.num_products
 
         return run
 
@@ -229,7 +229,7 @@ def compare_traces(model: nn.Module, batches: Batches, matrix: Tensor, seeds: in
     def eigenthings(method: str) -> Callable[[int], tuple[float, int]]:
         def run(seed: int) -> tuple[float, int]:
             counted = Counted(matrix.__matmul__, size, torch.float64)
-            found = het.trace(counted.to_eigenthings(), num_matvecs=TRACE_PRODUCTS, method=method, seed=seed)
+            found = het.trace(counted.to_eigenthings(), num_products=TRACE_PRODUCTS, method=method, seed=seed)
             return float(found.estimate), counted.count
 
         return run

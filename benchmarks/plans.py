@@ -23,7 +23,8 @@ from hvp import processor
 from hvp_models import CASES, Case
 from torch import Tensor, nn
 
-from hessdens import CurvatureOperator, Plan, hessian_operator
+from hessdens import Plan, hessian_operator
+from hessdens.curvature import CurvatureOperator
 
 RESULTS = Path(__file__).resolve().parent / "results" / "plans.json"
 # Model: examples and the most probes.

@@ -8,7 +8,8 @@ from hvp_models import skip_network
 from skip_paper.training import train
 from torch import nn
 
-from hessdens import Operator, as_operator, exact_spectrum, hessian_operator
+from hessdens import as_operator, exact_spectrum, hessian_operator
+from hessdens.linalg import Operator
 
 # Width of ten layers: epochs. 4,852 and 14,292 parameters.
 EPOCHS = {16: (0, 1, 3), 32: (1,)}

@@ -21,7 +21,8 @@ from skip_paper.data import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from hessdens import Operator, hessian_operator
+from hessdens import hessian_operator
+from hessdens.linalg import Operator
 
 # With the first, the sharpness stops growing before it reaches 2 / (learning rate).
 LEARNING_RATES = (0.2, 0.4, 0.8)

@@ -20,7 +20,8 @@ from skip_paper.data import load_images
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from hessdens import LanczosDensity, hessian_operator, lanczos_density, plot_density
+from hessdens import hessian_operator, lanczos_density, plot_density
+from hessdens.densities import LanczosDensity
 
 WINDOWS = np.geomspace(1e-2, 10, 25)
 
@@ -122,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     print("largest eigenvalues:", np.array2string(density.nodes()[-12:][::-1], precision=3))
     figure = draw(density, f"{images.title}: {H.size:,} eigenvalues")
     return save(figure, options, {
-        "data": images.title, "accuracy": accuracy, "parameters": H.size, "products": density.num_matvecs,
+        "data": images.title, "accuracy": accuracy, "parameters": H.size, "products": density.num_products,
         "degenerate": density.fraction_degenerate(), "degenerate_interval": density.degenerate_interval().tolist(),
         "negative": density.fraction_negative(), "negative_interval": density.negative_interval().tolist(),
         "largest": density.nodes()[-12:][::-1].tolist(), "smallest": density.nodes()[0],

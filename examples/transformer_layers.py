@@ -22,7 +22,9 @@ from text import NUM_TOKENS, windows
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from hessdens import Moments, hessian_operator, lanczos_density, layer_moments
+from hessdens import hessian_operator, lanczos_density
+from hessdens.estimators import layer_moments
+from hessdens.results import Moments
 
 
 class Layer(nn.Module):

@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens.chebyshev import ChebyshevMoments
-from hessdens.compare import Comparison, Density
-from hessdens.data_noise import DataNoise
-from hessdens.fit import MixtureFit
-from hessdens.fit_uncertainty import FitUncertainty
-from hessdens.history import SpectrumHistory
-from hessdens.mixture import SkewNormalMixture
-from hessdens.moments import Moments
-from hessdens.results import Result
+from hessdens.densities.base import Density
+from hessdens.densities.compare import Comparison
+from hessdens.loading import Result
+from hessdens.mixture.fit import MixtureFit
+from hessdens.mixture.model import SkewNormalMixture
+from hessdens.mixture.uncertainty import FitUncertainty
+from hessdens.monitor.history import SpectrumHistory
+from hessdens.results.chebyshev import ChebyshevMoments
+from hessdens.results.data_noise import DataNoise
+from hessdens.results.moments import Moments
 
 Numbers = dict[str, Any]
 # Attributes that are one number or text, where a result has them.
 SINGLE = (
     "size",
-    "num_matvecs",
+    "num_products",
     "num_steps",
     "num_probes",
     "num_batches",
@@ -85,8 +86,7 @@ def summary(result: Result, *, window: float = 0.2, level: float = 0.95) -> Numb
     if (certificates := getattr(result, "certificates", None)) is not None:
         numbers["seconds"], numbers["versions"] = certificates.seconds, certificates.versions
         numbers["warnings"] = list(certificates.warnings())
-    plain: Numbers = _plain(numbers)
-    return plain
+    return _plain(numbers)
 
 
 def _density(result: Any, density: Density, window: float, level: float) -> Numbers:

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from hessdens.moments import Moments
-from hessdens.spectrum import Spectrum
+from hessdens._types import FloatArray
+from hessdens.densities.spectrum import Spectrum
+from hessdens.results.moments import Moments
 
 try:
     from hypothesis import strategies as st
@@ -24,7 +25,6 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-FloatArray = NDArray[np.float64]
 
 ACTIVATIONS: tuple[Callable[[], nn.Module], ...] = (nn.Tanh, nn.Softplus, nn.ReLU)
 
@@ -98,8 +98,7 @@ class NetworkCase:
             return self.loss_fn(torch.func.functional_call(self.model, values, (inputs,)), targets)
 
         flat = torch.cat([parameter.detach().reshape(-1) for parameter in named.values()])
-        hessian: Tensor = torch.func.hessian(loss)(flat)
-        return hessian
+        return torch.func.hessian(loss)(flat)
 
 
 @st.composite

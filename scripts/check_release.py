@@ -56,7 +56,7 @@ class ReleaseError(Exception):
 
 def version_of_source() -> str:
     """Return ``__version__`` of the source, the one place where it stands."""
-    (version,) = re.findall(r'^__version__ = "(.+)"$', (ROOT / "hessdens/__init__.py").read_text(), re.MULTILINE)
+    (version,) = re.findall(r'^__version__ = "(.+)"$', (ROOT / "hessdens/_version.py").read_text(), re.MULTILINE)
     return str(version)
 
 
@@ -102,7 +102,7 @@ def check_sdist(sdist: Path) -> None:
         "Makefile",
     ):
         demand(name in names, f"the source distribution must have {name}")
-    for name in ("hessdens/py.typed", "tests/public_api.txt", "docs/index.md", "scripts/check_release.py"):
+    for name in ("hessdens/py.typed", "tests/project/public_api.txt", "docs/index.md", "scripts/check_release.py"):
         demand(name in names, f"the source distribution must have {name}")
     unwanted = re.compile(r"__pycache__|\.npz$|(^|/)\.(venv|git|mypy_cache|ruff_cache)/|_build/")
     stray = sorted(name for name in names if unwanted.search(name))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from scipy import stats
 from scipy.optimize import linprog
 from torch import Tensor, nn
 
@@ -83,3 +84,31 @@ def least_and_largest_mass(moments: np.ndarray, x: float, grid: np.ndarray) -> t
     least = linprog((grid < x).astype(float), **equal, method="highs")
     largest = linprog(-(grid <= x).astype(float), **equal, method="highs")
     return least.fun, -largest.fun
+
+
+class Normal:
+    """A density with a closed form: N(mean, 1)."""
+
+    def __init__(self, mean):
+        self.mean = mean
+
+    def moments(self, order):
+        return np.array([stats.norm.moment(k, loc=self.mean) for k in range(1, order + 1)])
+
+    def cdf(self, x):
+        return stats.norm.cdf(x, self.mean)
+
+    def pdf(self, x):
+        return stats.norm.pdf(x, self.mean)
+
+    def nodes(self):
+        return self.mean + np.linspace(-10, 10, 201)
+
+    def mass(self, low, high):
+        return float(self.cdf(high) - self.cdf(low))
+
+    def fraction_degenerate(self, window=0.2):
+        return self.mass(-window / 2, window / 2)
+
+    def fraction_negative(self, window=0.2):
+        return float(self.cdf(-window / 2))

@@ -24,17 +24,8 @@ from torch.distributed.fsdp import fully_shard
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hessdens import (
-    Plan,
-    as_operator,
-    chebyshev_moments,
-    distributed,
-    exact_spectrum,
-    hessian_operator,
-    lanczos_density,
-    layer_moments,
-    spectral_moments,
-)
+from hessdens import Plan, as_operator, distributed, exact_spectrum, hessian_operator, lanczos_density, spectral_moments
+from hessdens.estimators import chebyshev_moments, layer_moments
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hessdens import as_operator, chebyshev_moments, lanczos_density, spectral_moments
+from hessdens import as_operator, lanczos_density, spectral_moments
+from hessdens.estimators import chebyshev_moments
 
 EIGENVALUES = np.concatenate([0.01 * np.random.default_rng(0).standard_normal(280), np.geomspace(0.3, 30, 20)])
 RUNS = {

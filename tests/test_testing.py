@@ -10,7 +10,7 @@ from hypothesis import find, given, settings
 from naive import flat_gradient, hessian_by_differences
 
 import hessdens.testing
-from hessdens import Moments
+from hessdens.results import Moments
 from hessdens.testing import assert_moments_agree, networks, rotated, spectra, symmetric_matrices
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from matrix_free import trace_samples, tridiagonal
 from scipy.linalg import eigh_tridiagonal
 
-from hessdens import Moments
+from hessdens.results import Moments
 from hessdens.testing import assert_moments_agree, networks, spectra, symmetric_matrices
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -26,7 +26,7 @@ def test_trace_lies_within_its_standard_error(case, seed):
     matrix, eigenvalues = case
     samples = trace_samples(matrix.__matmul__, len(matrix), SAMPLES, np.random.default_rng(seed))
     # The first moment of the density is the trace over N.
-    moments = Moments.from_samples(samples[:, None] / len(matrix), size=len(matrix), num_matvecs=SAMPLES)
+    moments = Moments.from_samples(samples[:, None] / len(matrix), size=len(matrix), num_products=SAMPLES)
     assert_moments_agree(moments, eigenvalues, num_standard_errors=8)
 
 
@@ -64,5 +64,5 @@ def test_trace_of_the_hessian_of_a_network(case, seed):
         return torch.nn.utils.parameters_to_vector(found).numpy()
 
     samples = trace_samples(product, len(hessian), SAMPLES, np.random.default_rng(seed))
-    moments = Moments.from_samples(samples[:, None] / len(hessian), size=len(hessian), num_matvecs=SAMPLES)
+    moments = Moments.from_samples(samples[:, None] / len(hessian), size=len(hessian), num_products=SAMPLES)
     assert_moments_agree(moments, np.linalg.eigvalsh(hessian), num_standard_errors=8)

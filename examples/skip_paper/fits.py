@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens import MixtureFit, fit_mixture
+from hessdens import fit_mixture
+from hessdens.mixture import MixtureFit
 
 Array = NDArray[np.float64]
 

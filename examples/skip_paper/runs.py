@@ -13,7 +13,7 @@ from typing import Any
 import filelock
 import numpy as np
 
-from hessdens.storage import load_npz, save_npz
+from hessdens.results.storage import load_npz, save_npz
 from skip_paper.data import Scaling
 from skip_paper.networks import NetworkSpec
 from skip_paper.spectra import SpectrumSpec

@@ -8,25 +8,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import hessdens
-from hessdens.chebyshev_estimate import chebyshev_moments
+from hessdens._version import __version__
 from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError, tell
 from hessdens.cli.factory import operator_from
-from hessdens.compare import compare, density_of
-from hessdens.estimate import spectral_moments
-from hessdens.exact import exact_spectrum
-from hessdens.fit_uncertainty import fit_uncertainty
-from hessdens.history import SpectrumHistory
-from hessdens.history_plot import SIZE, history_axes, plot_history
-from hessdens.kernel_polynomial import kernel_polynomial
-from hessdens.lanczos import lanczos_density
-from hessdens.lanczos_density import wide_hint
-from hessdens.maximum_entropy import maximum_entropy
-from hessdens.mixture import percent
-from hessdens.operators import Operator
-from hessdens.plotting import plot_density
-from hessdens.results import Result, load_result
-from hessdens.spectrum import Spectrum
+from hessdens.densities.base import density_of, percent
+from hessdens.densities.compare import compare
+from hessdens.densities.kernel_polynomial import kernel_polynomial
+from hessdens.densities.lanczos import wide_hint
+from hessdens.densities.maximum_entropy import maximum_entropy
+from hessdens.densities.spectrum import Spectrum
+from hessdens.estimators.chebyshev import chebyshev_moments
+from hessdens.estimators.exact import exact_spectrum
+from hessdens.estimators.lanczos import lanczos_density
+from hessdens.estimators.moments import spectral_moments
+from hessdens.linalg.operator import Operator
+from hessdens.loading import Result, load_result
+from hessdens.mixture.uncertainty import fit_uncertainty
+from hessdens.monitor.history import SpectrumHistory
+from hessdens.plotting.density import plot_density
+from hessdens.plotting.history import SIZE, history_axes, plot_history
 from hessdens.summary import summary
 
 # Of the JSON that commands print: raised when a key changes its meaning or goes.
@@ -153,7 +153,7 @@ def compare_files(arguments: argparse.Namespace) -> int:
 def validate(arguments: argparse.Namespace) -> int:
     """Check accuracy on this machine, and measure speed."""
     from hessdens.cli.factory import checked_device
-    from hessdens.cli.validation import CHECKS, run_check
+    from hessdens.cli.self_test import CHECKS, run_check
 
     device = checked_device(arguments.device or "cpu")
     passed = True
@@ -224,7 +224,7 @@ def _finish(result: Result, arguments: argparse.Namespace) -> int:
 
 def _print_json(arguments: argparse.Namespace, **content: Any) -> None:
     if arguments.json:
-        head = {"schema": SCHEMA, "hessdens": hessdens.__version__, "command": arguments.command}
+        head = {"schema": SCHEMA, "hessdens": __version__, "command": arguments.command}
         print(json.dumps({**head, **content}, indent=1, allow_nan=False))
 
 

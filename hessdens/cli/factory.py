@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hessdens.batches import map_tensors
 from hessdens.cli.errors import CommandError, UsageError
-from hessdens.curvature import fisher_operator, ggn_operator, hessian_operator
-from hessdens.operators import Operator, as_operator
+from hessdens.curvature.containers import map_tensors
+from hessdens.curvature.factories import fisher_operator, ggn_operator, hessian_operator
+from hessdens.linalg.adapt import as_operator
+from hessdens.linalg.operator import Operator
 
 CURVATURES: dict[str, Any] = {"hessian": hessian_operator, "ggn": ggn_operator, "fisher": fisher_operator}
 EXPECTED = (
@@ -50,8 +51,7 @@ def operator_from(
         model, data = model.to(target, precision), _moved(data, target, precision)
     if parameters is not None:
         keywords = {**keywords, "parameters": parameters}
-    operator: Operator = function(model, loss_fn, data, **keywords)
-    return operator
+    return function(model, loss_fn, data, **keywords)
 
 
 def find(place: str) -> Any:

@@ -4,9 +4,9 @@ import argparse
 import textwrap
 from typing import Any, get_args
 
-import hessdens
+from hessdens._version import __version__
 from hessdens.cli import commands
-from hessdens.probes import Distribution
+from hessdens.linalg.probes import Distribution
 
 STATUS = """\
 Exit status: 0 done; 1 the work failed, or a check did; 2 the command line is wrong, and nothing was tried;
@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         description="Spectral density of the Hessian of a neural network, with error bars.",
         epilog=f"`hessdens COMMAND --help` tells more.\n\n{STATUS}",
     )
-    main.add_argument("--version", action="version", version=f"hessdens {hessdens.__version__}")
+    main.add_argument("--version", action="version", version=f"hessdens {__version__}")
     subparsers = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for add in (_density, _moments, _show, _plot, _compare, _validate):
         add(subparsers)

@@ -1,10 +1,10 @@
 """One operator on many processes: examples, probes or parameters shared out, by torch.distributed alone."""
 
-from hessdens.distributed.examples import share_examples
 from hessdens.distributed.group import start
 from hessdens.distributed.parts import part
-from hessdens.distributed.probes import share_probes
 from hessdens.distributed.sharded import ShardedOperator, sharded_operator
+from hessdens.distributed.shared_examples import share_examples
+from hessdens.distributed.shared_probes import share_probes
 from hessdens.distributed.traffic import Traffic, examples_traffic, probes_traffic, sharded_traffic
 from hessdens.errors import RankError
 

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessdens.batches import fingerprint
+from hessdens._version import __version__
 from hessdens.distributed.group import Group, named_ranks
 from hessdens.errors import RankError
-from hessdens.operators import Operator
+from hessdens.linalg.fingerprint import fingerprint
+from hessdens.linalg.operator import Operator
 
 Facts = Mapping[str, Any]
 # Checksums of the same numbers are equal to rounding; of numbers that each process computes, but for more of it.
@@ -57,12 +58,10 @@ def check_different(group: Group, values: Sequence[Any]) -> None:
 
 def facts_of(operator: Operator) -> dict[str, Any]:
     """Return what an operator is, and what it was made of. Cost: one read of parameters and data."""
-    import hessdens  # here, since it is complete once this runs
-
     return {
         "size": operator.size,
         "dtype": str(operator.dtype),
-        "hessdens version": hessdens.__version__,
+        "hessdens version": __version__,
         "torch version": str(torch.__version__),
         **operator.origin(),
     }

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hessdens.distributed.agreement import check_table, checksum
 from hessdens.distributed.group import Group
-from hessdens.operators import Operator
+from hessdens.linalg.operator import Operator
 
 # Numbers that each process sends before every product: has it failed, how many vectors, two checksums, its weight.
 HEADER = 5

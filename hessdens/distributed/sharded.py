@@ -8,15 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
-from hessdens.batches import RepeatedPasses, batch_length, fingerprint, slice_batch
+from hessdens.curvature.checks import check_batch, check_modules
+from hessdens.curvature.containers import batch_length, slice_batch
+from hessdens.curvature.passes import RepeatedPasses
 from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.group import Group
 from hessdens.distributed.shards import Shard, group_sizes, rows_of, shards_of
 from hessdens.distributed.teams import ShardedTeam
 from hessdens.errors import NonFiniteError, RankError
-from hessdens.inner_products import column_dots
-from hessdens.model_checks import check_batch, check_modules
-from hessdens.operators import Operator
+from hessdens.linalg.fingerprint import fingerprint
+from hessdens.linalg.inner_products import column_dots
+from hessdens.linalg.operator import Operator
 
 Forward = Callable[[nn.Module, Any], tuple[Any, Any]]
 

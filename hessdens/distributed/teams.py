@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hessdens.distributed.agreement import check_same
 from hessdens.distributed.group import Group
-from hessdens.team import Team
+from hessdens.linalg.team import Team
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ from skip_paper.fits import fit_fractions, mean_and_error
 from skip_paper.presets import PRESETS
 from skip_paper.runs import RunStore
 
-from hessdens import SkewNormalMixture
+from hessdens.mixture import SkewNormalMixture
 
 DIGITS = "digits (scikit-learn), not CIFAR"
 SCRIPT = REPOSITORY / "examples" / "skip_paper" / "run_all.py"

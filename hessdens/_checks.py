@@ -1,0 +1,22 @@
+"""Checks of arguments that many functions share."""
+
+import math
+
+
+def half_window(window: float) -> float:
+    """Return half the window around 0; ValueError if it is negative or not finite."""
+    if not (window >= 0 and math.isfinite(window)):
+        raise ValueError(f"window must be finite and at least 0; got {window}.")
+    return window / 2
+
+
+def check_interval(low: float, high: float) -> None:
+    """Raise ValueError if ``low`` exceeds ``high``."""
+    if not low <= high:
+        raise ValueError(f"low must not exceed high; got {low} and {high}.")
+
+
+def check_level(level: float) -> None:
+    """Raise ValueError unless ``level`` is a probability in (0, 1)."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1; got {level}.")

@@ -1,0 +1,235 @@
+"""Checks of accuracy against closed forms and exact eigenvalues, on this machine; speed as it is."""
+
+import itertools
+import math
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hessdens.curvature.factories import fisher_operator, ggn_operator, hessian_operator
+from hessdens.curvature.plan import Mode, Plan
+from hessdens.densities.compare import compare
+from hessdens.densities.maximum_entropy import maximum_entropy
+from hessdens.densities.spectrum import Spectrum
+from hessdens.estimators.chebyshev import chebyshev_moments
+from hessdens.estimators.exact import exact_spectrum
+from hessdens.estimators.lanczos import lanczos_density
+from hessdens.estimators.moments import spectral_moments
+from hessdens.loading import load_result
+from hessdens.mixture.fit import fit_mixture
+from hessdens.mixture.grid import Grid
+from hessdens.mixture.model import SkewNormalMixture
+
+# Seeds are fixed, so a check of noise gives the same z-scores everywhere, but for rounding.
+MOST_STANDARD_ERRORS = 4.0
+WAYS: tuple[Mode, ...] = ("feedforward", "forward-over-reverse", "reverse-over-reverse")
+# Wide enough that arithmetic takes longer than its launches.
+WIDTH, NUM_EXAMPLES, NUM_PROBES = 256, 500, 8
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check found: ``value`` is to be at most ``limit``; None where nothing is demanded of it."""
+
+    name: str
+    value: float
+    limit: float | None
+    unit: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value is within its limit; NaN is not."""
+        return self.limit is None or self.value <= self.limit
+
+    def __str__(self) -> str:
+        mark = "    " if self.limit is None else "ok  " if self.passed else "FAIL"
+        demand = "" if self.limit is None else f" (at most {self.limit:.2g})"
+        return f"{mark} {self.name}: {self.value:.2g} {self.unit}{demand}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return name, value (None if not finite), limit, unit and whether it passed."""
+        value = self.value if math.isfinite(self.value) else None
+        return {**asdict(self), "value": value, "passed": self.passed}
+
+
+Check = Callable[[torch.device], Iterator[Outcome]]
+
+
+def run_check(check: Check, device: torch.device) -> list[Outcome]:
+    """Return what a check finds; one that raises has failed, and its traceback is on standard error."""
+    try:
+        return list(check(device))
+    except Exception:
+        traceback.print_exc()
+        return [Outcome(check.__name__.replace("_", " "), math.nan, 0.0, "(it raised the error above)")]
+
+
+def products(device: torch.device) -> Iterator[Outcome]:
+    """Compare products in every way with torch's dense derivatives: Hessian, Gauss-Newton and Fisher matrix."""
+    for dtype in (torch.float64, torch.float32):
+        eps = torch.finfo(dtype).eps
+        model, inputs, targets = _network(device, dtype)
+        hessian, gauss_newton = _dense(model.double(), inputs.double(), targets)
+        model.to(dtype)
+        for mode in WAYS:
+            H = hessian_operator(model, nn.CrossEntropyLoss(), [(inputs, targets)], plan=Plan(mode))
+            yield _product_error(f"Hessian, {mode}, {_name(dtype)}", H, hessian, 1e3 * eps)
+        for name, make in (("Gauss-Newton", ggn_operator), ("Fisher", fisher_operator)):
+            G = make(model, nn.CrossEntropyLoss(), [(inputs, targets)])
+            yield _product_error(f"{name}, {_name(dtype)}", G, gauss_newton, 1e3 * eps)
+
+
+def exact_eigenvalues(device: torch.device) -> Iterator[Outcome]:
+    """Solve linear regression, whose Hessian is 2 X^T X / n: eigenvalues from the singular values of X."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(200, 40, dtype=torch.float64, generator=generator).to(device)
+    model = nn.Linear(40, 1, bias=False).double().to(device)
+    found = exact_spectrum(hessian_operator(model, nn.MSELoss(), [(inputs, torch.zeros_like(inputs[:, :1]))]))
+    known = np.sort(2 * np.linalg.svd(inputs.cpu().numpy(), compute_uv=False) ** 2 / len(inputs))
+    yield Outcome("eigenvalues of linear regression", _relative(found.eigenvalues, known), 1e-12, "relative error")
+
+
+def estimates(device: torch.device) -> Iterator[Outcome]:
+    """Compare moments and densities of a small network with its exact eigenvalues."""
+    model, inputs, targets = _network(device, torch.float64)
+    H = hessian_operator(model, nn.CrossEntropyLoss(), [(inputs, targets)])
+    exact = exact_spectrum(H)
+    for method in ("deflated", "skilling"):
+        z = compare(spectral_moments(H, method=method, max_products=100), exact).z_scores
+        yield Outcome(f"moments, {method}", float(np.abs(z).max()), MOST_STANDARD_ERRORS, "standard errors off")
+    density = lanczos_density(H, max_products=100)
+    largest = float(np.abs(density.nodes()[-1] / exact.eigenvalues[-1] - 1))
+    yield Outcome("largest eigenvalue by Lanczos", largest, 1e-9, "relative error")
+    window = float(exact.eigenvalues[-1]) / 10
+    low, high = density.degenerate_interval(window, 0.9999)
+    known = exact.fraction_degenerate(window)
+    yield Outcome("degenerate fraction outside its 99.99% interval", max(low - known, known - high, 0.0), 1e-12, "")
+    defects = len(density.certificates.warnings())
+    yield Outcome("defects of Lanczos above rounding", defects, 0, "")
+    chebyshev = chebyshev_moments(H, 32, num_probes=8)
+    z = compare(chebyshev.power_moments(4), exact).z_scores
+    yield Outcome("Chebyshev moments", float(np.abs(z).max()), MOST_STANDARD_ERRORS, "standard errors off")
+    distance = compare(maximum_entropy(chebyshev), exact).wasserstein / float(np.ptp(exact.eigenvalues))
+    yield Outcome("maximum entropy, Wasserstein distance", distance, 0.01, "of the spectrum's length")
+
+
+def mixture(device: torch.device) -> Iterator[Outcome]:
+    """Search the paper's grid for a mixture that lies on it, from its moments in closed form."""
+    grid = Grid.paper()
+    known = SkewNormalMixture(grid.weights[60], grid.locations[70], grid.scales[30], grid.shapes[80])
+    found = fit_mixture(known.moments(4))
+    wrong = sum(a != b for a, b in zip(found.index, (60, 70, 30, 80), strict=True))
+    yield Outcome("coordinates of a known mixture missed in 10^8", wrong, 0, "")
+
+
+def files(device: torch.device) -> Iterator[Outcome]:
+    """Save a result and load it again."""
+    spectrum = Spectrum(np.random.default_rng(0).normal(size=1000))
+    with tempfile.TemporaryDirectory() as folder:
+        spectrum.save(Path(folder) / "spectrum.npz")
+        loaded = load_result(Path(folder) / "spectrum.npz")
+    same = isinstance(loaded, Spectrum) and np.array_equal(loaded.eigenvalues, spectrum.eigenvalues)
+    yield Outcome("files that come back altered", 0 if same else 1, 0, "")
+
+
+def devices(device: torch.device) -> Iterator[Outcome]:
+    """Compare moments on the device with those on the CPU, from the same probes."""
+    if device.type == "cpu":
+        return
+    values = []
+    for place in (torch.device("cpu"), device):
+        model, inputs, targets = _network(place, torch.float64)
+        H = hessian_operator(model, nn.CrossEntropyLoss(), [(inputs, targets)])
+        values.append(spectral_moments(H, method="skilling", num_probes=4).values)
+    yield Outcome(f"moments on {device} and on the CPU", _relative(values[1], values[0]), 1e-9, "relative difference")
+
+
+def speed(device: torch.device) -> Iterator[Outcome]:
+    """Time products of a multilayer perceptron beside its gradient."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(NUM_EXAMPLES, WIDTH, generator=generator).to(device)
+    targets = torch.randint(0, 10, (NUM_EXAMPLES,), generator=generator).to(device)
+    model, loss_fn = _layers([WIDTH] * 4 + [10], torch.float32).to(device), nn.CrossEntropyLoss()
+    H = hessian_operator(model, loss_fn, [(inputs, targets)])
+    V = torch.randn(H.size, NUM_PROBES, generator=generator).to(device)
+    parameters = list(model.parameters())
+    for _ in range(6):  # the plan is looked for once there is work enough
+        H @ V
+    product = _fastest(lambda: H @ V, device) / NUM_PROBES
+    gradient = _fastest(lambda: torch.autograd.grad(loss_fn(model(inputs), targets), parameters), device)
+    yield Outcome(f"a gradient, {H.size:,} parameters, {NUM_EXAMPLES:,} examples", 1e3 * gradient, None, "ms")
+    yield Outcome(f"a product, {NUM_PROBES} at once, {H.plan.mode}", product / gradient, None, "gradients")
+
+
+CHECKS: tuple[Check, ...] = (products, exact_eigenvalues, estimates, mixture, files, devices, speed)
+
+
+def _layers(widths: list[int], dtype: torch.dtype) -> nn.Sequential:
+    """Return a perceptron with tanh units and weights from a seed of its own."""
+    generator = torch.Generator().manual_seed(1)
+    modules: list[nn.Module] = []
+    for fan_in, fan_out in itertools.pairwise(widths):
+        layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=dtype)
+        with torch.no_grad():
+            layer.weight.copy_(torch.randn(fan_out, fan_in, generator=generator) / fan_in**0.5)
+            layer.bias.zero_()
+        modules += [layer, nn.Tanh()]
+    return nn.Sequential(*modules[:-1])
+
+
+def _network(device: torch.device, dtype: torch.dtype) -> tuple[nn.Sequential, Tensor, Tensor]:
+    """Return a network of 211 parameters, inputs and targets."""
+    generator = torch.Generator().manual_seed(2)
+    inputs = torch.randn(150, 8, dtype=torch.float64, generator=generator).to(device, dtype)
+    targets = torch.randint(0, 3, (150,), generator=generator).to(device)
+    return _layers([8, 16, 3], dtype).to(device), inputs, targets
+
+
+def _dense(model: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the Hessian and the Gauss-Newton matrix of the mean cross-entropy, by torch's own transforms."""
+    named = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    flat = torch.cat([parameter.reshape(-1) for parameter in named.values()])
+
+    def outputs(vector: Tensor) -> Tensor:
+        pieces = vector.split([parameter.numel() for parameter in named.values()])
+        values = {n: piece.view_as(p) for (n, p), piece in zip(named.items(), pieces, strict=True)}
+        return torch.func.functional_call(model, values, (inputs,))
+
+    hessian = torch.func.hessian(lambda vector: nn.functional.cross_entropy(outputs(vector), targets))(flat)
+    jacobian = torch.func.jacrev(outputs)(flat)
+    p = outputs(flat).softmax(dim=1)
+    middle = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+    return hessian, torch.einsum("nai,nab,nbj->ij", jacobian, middle, jacobian) / len(inputs)
+
+
+def _product_error(name: str, operator: Any, dense: Tensor, limit: float) -> Outcome:
+    V = torch.randn(operator.size, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).to(dense.device)
+    error = operator.matmat(V.to(operator.dtype)).double() - dense @ V
+    return Outcome(f"products, {name}", float(error.norm() / (dense @ V).norm()), limit, "relative error")
+
+
+def _relative(found: Any, known: Any) -> float:
+    return float(np.linalg.norm(found - known) / np.linalg.norm(known))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _fastest(work: Callable[[], object], device: torch.device, repeats: int = 3) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return min(times)

@@ -1,0 +1,229 @@
+"""What a model, its loss and its data must satisfy before the first product, each with a message of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from hessdens.curvature.containers import batch_length, map_tensors, slice_batch, tensors_of
+from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.errors import NonFiniteError
+from hessdens.linalg.fingerprint import fingerprint
+
+
+def check_modules(model: nn.Module) -> None:
+    """Raise if a module would make the loss random or dependent on the other examples of a batch."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
+    for name, module in model.named_modules():
+        kind = type(module).__name__
+        if module.training and _is_random(module):
+            raise ValueError(f"The loss must not be random; {kind} {name!r} is in training mode. Call model.eval().")
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            mixes = "The loss of an example must not depend on its batch; "
+            if module.training:
+                raise ValueError(f"{mixes}{kind} {name!r} is in training mode. Call model.eval().")
+            if module.running_mean is None:
+                raise ValueError(f"{mixes}{kind} {name!r} has no running statistics (track_running_stats=False).")
+
+
+def _is_random(module: nn.Module) -> bool:
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return module.p > 0
+    if isinstance(module, nn.MultiheadAttention | nn.RNNBase):
+        return float(module.dropout) > 0
+    return isinstance(module, nn.RReLU)
+
+
+def check_parameters(model: nn.Module) -> torch.device:
+    """Return the one device of all parameters and buffers; ValueError if there are several, or no parameter at all."""
+    sharded = [name for name, parameter in model.named_parameters() if hasattr(parameter, "placements")]
+    if sharded:
+        raise ValueError(
+            f"The parameters must be whole tensors; {sharded[0]!r} is sharded over processes. Use "
+            "hessdens.distributed.sharded_operator."
+        )
+    devices = {str(p.device): name for name, p in [*model.named_buffers(), *model.named_parameters()]}
+    if len(devices) > 1:
+        found = ", ".join(f"{device} ({name})" for device, name in devices.items())
+        raise ValueError(f"The model must be on one device; got {found}. Move it with model.to(device).")
+    for parameter in model.parameters():
+        return parameter.device
+    raise ValueError(
+        "The operator needs at least one trainable parameter; the model has no parameters. "
+        "Arguments are model, loss_fn and data, in this order."
+    )
+
+
+def check_batch(
+    batch: Any, model: nn.Module, device: torch.device, *, has_forward: bool, name: str = "the first batch"
+) -> None:
+    """Raise if a batch is empty, is no pair (unless ``forward=`` is given), or has another device or dtype."""
+    if not has_forward and not (isinstance(batch, tuple | list) and len(batch) == 2):
+        raise TypeError(
+            f"A batch must be a pair (inputs, targets); got {type(batch).__name__} as {name}. "
+            "Pass [(inputs, targets)] for a single batch, or for other batches forward=, a function of model and batch "
+            "that returns (outputs, targets)."
+        )
+    tensors = tensors_of(batch)
+    for tensor in tensors:
+        if tensor.device != device:
+            raise ValueError(
+                f"The data must be on the model's device, {device}; {name} has a tensor on {tensor.device}. "
+                "Move the data or the model."
+            )
+    if tensors and tensors[0].ndim > 0 and len(tensors[0]) == 0:
+        raise ValueError(f"A batch must have at least one example; {name} has none. Leave it out.")
+    if has_forward:
+        return
+    dtype = next((p.dtype for p in model.parameters() if p.requires_grad), torch.float32)
+    is_half = dtype in (torch.float16, torch.bfloat16)  # its loss may well be in single precision
+    for kind, part in (("Inputs", batch[0]), *([] if is_half else [("Targets", batch[1])])):
+        for tensor in tensors_of(part):
+            if tensor.is_floating_point() and tensor.dtype != dtype:
+                raise ValueError(
+                    f"{kind} must have the model's dtype, {dtype}; got {tensor.dtype} in {name}. "
+                    "Convert the data, or the model with model.to(dtype)."
+                )
+
+
+def check_autocast(parameter: Tensor) -> None:
+    """Raise ValueError if autocast is on around a float64 model."""
+    kind = parameter.device.type
+    if parameter.dtype == torch.float64 and torch.is_autocast_enabled(kind):
+        raise ValueError(
+            f"Autocast must be off for a float64 model, whose precision it takes away; it is on for {kind!r} "
+            f"({torch.get_autocast_dtype(kind)}). Leave the autocast context, or convert the model with model.float()."
+        )
+
+
+def check_curvature_of_loss(loss: LossModule, batch: Any) -> None:
+    """Raise ValueError unless the loss has second derivatives in the outputs, at random ones of the right shapes."""
+    with torch.no_grad():
+        outputs, targets = loss.outputs(batch, {})
+    leaves, structure = tree_flatten(outputs)
+    if not leaves or not all(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves):
+        kinds = sorted({str(leaf.dtype) if isinstance(leaf, Tensor) else type(leaf).__name__ for leaf in leaves})
+        raise ValueError(
+            f"The Gauss-Newton matrix needs outputs made of floating-point tensors only; got {', '.join(kinds)}. "
+            "Choose them in forward=."
+        )
+    generator = torch.Generator().manual_seed(0)
+    points = [torch.randn(leaf.shape, generator=generator).to(leaf).requires_grad_() for leaf in leaves]
+    with torch.enable_grad():
+        value = loss.loss_fn(tree_unflatten(points, structure), targets)
+        gradient = torch.autograd.grad(value, points, create_graph=True, materialize_grads=True)
+        slope = torch.stack([g.square().sum() for g in gradient]).sum()
+        bends = [torch.zeros_like(slope)]
+        if slope.requires_grad:
+            bends = list(torch.autograd.grad(slope, points, materialize_grads=True))
+    is_linear = not any(bend.any() for bend in bends)
+    if is_linear and float(slope.detach()) > 0:
+        raise ValueError(
+            "The Gauss-Newton matrix needs a loss with curvature in the outputs; this one is linear in them. Return "
+            "logits instead of log-probabilities, or the outputs instead of the loss, from the model or forward=; or "
+            "use hessian_operator or fisher_operator."
+        )
+
+
+def check_loss(
+    loss: LossModule, batch: Any, weight: Callable[[Any], float], *, splits: bool, repeats: bool = True
+) -> None:
+    """Raise ValueError unless the loss of ``batch`` is a finite scalar, ``repeats`` itself and is a mean of examples.
+
+    A mean is told from a sum by its values on the two halves of the batch, since a loss need not say what it is.
+    """
+    if loss.reduction in ("sum", "none"):
+        raise ValueError(_mean_message(f"its reduction is {loss.reduction!r}"))
+    value = _first_value(loss, batch)
+    again = _evaluate(loss, batch) if repeats else value
+    if not torch.isfinite(value):
+        raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
+    if not torch.equal(value, again):
+        raise ValueError(
+            f"The loss must not be random; the same batch gave {float(value)!r} and then {float(again)!r}, "
+            f"{_random_place(loss, batch)}. Switch off dropout and other noise, for instance with model.eval()."
+        )
+    if tensors_of(batch):
+        _check_mean(loss, batch, weight, value, splits)
+
+
+def _first_value(loss: LossModule, batch: Any) -> Tensor:
+    """Return the loss; an error of the model or the loss function gets a note of what they were given."""
+    try:
+        return _evaluate(loss, batch)
+    except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:
+        given = ", ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in tensors_of(batch)[:4])
+        error.add_note(f"hessdens was computing the loss of the first batch: {given}.{_expected(loss)}")
+        raise
+
+
+def _expected(loss: LossModule) -> str:
+    if not isinstance(loss.loss_fn, nn.CrossEntropyLoss) and loss.loss_fn is not nn.functional.cross_entropy:
+        return ""
+    return (
+        " The cross-entropy takes outputs as one tensor (if the model's are not, forward= chooses it, a function of "
+        "model and batch that returns (outputs, targets)), and targets as class numbers in int64, or probabilities in "
+        "the dtype of the outputs."
+    )
+
+
+def _random_place(loss: LossModule, batch: Any) -> str:
+    """Return where two forward passes part."""
+    passes: list[list[tuple[str, Any]]] = []
+    handles = [
+        module.register_forward_hook(
+            lambda m, _, output, name=name: passes[-1].append((f"{type(m).__name__} {name!r}", fingerprint(output)))
+        )
+        for name, module in loss.model.named_modules()
+    ]
+    for _ in range(2):
+        passes.append([])
+        _evaluate(loss, batch)
+    for handle in handles:
+        handle.remove()
+    parted = [place for (place, first), (_, second) in zip(*passes, strict=False) if first != second]
+    return f"from {parted[0]} on" if parted else "outside of the model's modules"
+
+
+def _evaluate(loss: LossModule, batch: Any) -> Tensor:
+    with torch.no_grad():
+        value = loss.value(batch, {})
+    if not isinstance(value, Tensor) or value.numel() != 1 or value.ndim != 0:
+        received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"The loss must be a scalar, the mean over the examples of a batch; got {received}.")
+    return value.double()
+
+
+def _check_mean(loss: LossModule, batch: Any, weight: Callable[[Any], float], whole: Tensor, splits: bool) -> None:
+    try:
+        length = batch_length(batch)
+        if length == 1:
+            batch = map_tensors(lambda t: torch.cat([t, t]) if t.ndim > 0 and len(t) == 1 else t, batch)
+            whole, length = _evaluate(loss, batch), 2
+        halves = [slice_batch(batch, 0, length // 2), slice_batch(batch, length // 2, length)]
+        values = torch.stack([_evaluate(loss, half) for half in halves])
+        weights = values.new_tensor([float(weight(half)) for half in halves])
+    except Exception:
+        if splits:
+            raise
+        return  # a batch that cannot be cut, which is why split_batches is off
+    dtype = next((p.dtype for p in loss.model.parameters() if p.requires_grad), torch.float32)
+    tolerance = torch.finfo(dtype).eps ** 0.5 * values.abs().max()
+    if (values.sum() - whole).abs() <= tolerance < whole.abs():
+        raise ValueError(
+            _mean_message("the losses of two halves of a batch add up to that of the whole, as a sum's do")
+        )
+    if splits and not ((weights * values).sum() / weights.sum() - whole).abs() <= tolerance:
+        raise ValueError(
+            _mean_message(
+                "the losses of two halves of a batch, weighted by numbers of examples, do not give that of the whole"
+            )
+            + " If it is a mean with other weights pass num_examples=; if batches must not be cut, split_batches=False."
+        )
+
+
+def _mean_message(reason: str) -> str:
+    return f"loss_fn must return the mean over the examples of a batch (reduction='mean'); {reason}."

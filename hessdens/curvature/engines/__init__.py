@@ -1,0 +1,1 @@
+"""How products of a block of examples are made."""

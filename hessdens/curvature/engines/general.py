@@ -1,0 +1,191 @@
+"""Products of one block of examples with the Hessian or the Gauss-Newton matrix, for any model and loss."""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value, jvp, vjp, vmap
+from torch.utils._pytree import tree_leaves, tree_map
+
+from hessdens.curvature.engines.engine import check_sums
+from hessdens.curvature.engines.loss_module import LossModule
+
+Values = Mapping[str, Tensor]
+# Products with each tangent (leading dimension: probes), gradient (in any form) and loss.
+Result = tuple[Values, Values, Tensor]
+Product = Callable[[Values], Result]
+# (loss, batch, values) -> a function of tangents; what does not depend on them is computed once.
+Prepare = Callable[[LossModule, Any, Values], Product]
+
+
+def forward_over_reverse(loss: LossModule, batch: Any, values: Values) -> Product:
+    """Return Hessian products as directional derivatives of the gradient."""
+    _compile_forward_rules()
+    gradient_and_value = grad_and_value(partial(loss.value, batch))
+
+    def one(tangent: Values) -> Result:
+        outputs: Any = jvp(gradient_and_value, (values,), (tangent,))
+        (gradient, value), (derivative, _) = outputs
+        return derivative, gradient, value
+
+    out_dims: Any = (0, None, None)  # gradient and loss are the same for every probe
+    return _batched(one, out_dims)
+
+
+def reverse_over_reverse(loss: LossModule, batch: Any, values: Values) -> Product:
+    """Return Hessian products as backward passes through the gradient, which is computed once for all probes."""
+    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+    with torch.enable_grad():
+        value = loss.value(batch, leaves)
+        gradient = torch.autograd.grad(value, list(leaves.values()), create_graph=True)
+    detached = dict(zip(leaves, (g.detach() for g in gradient), strict=True))
+
+    def product(tangents: Values) -> Result:
+        # A gradient that does not depend on the parameters has no product.
+        pairs = [(g, t) for g, t in zip(gradient, tangents.values(), strict=True) if g.requires_grad]
+        found = _backward_each(pairs, list(leaves.values()), _count(tangents))
+        return dict(zip(leaves, found, strict=True)), detached, value.detach()
+
+    return product
+
+
+def _backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num_probes: int) -> list[Tensor]:
+    """Return the derivative of each gradient·tangents in ``pairs`` with respect to ``leaves``, for every probe."""
+    if not pairs:
+        return [leaf.new_zeros(num_probes, *leaf.shape) for leaf in leaves]
+    gradients, tangents = zip(*pairs, strict=True)
+    backward = partial(torch.autograd.grad, gradients, leaves, retain_graph=True, allow_unused=True)
+    columns: list[Tensor | None] = []
+    if num_probes > 1:
+        with contextlib.suppress(RuntimeError):  # a custom operation without a batching rule
+            columns = list(backward(tangents, is_grads_batched=True))
+    if not columns:
+        rows = [backward([tangent[i] for tangent in tangents]) for i in range(num_probes)]
+        columns = [None if column[0] is None else torch.stack(column) for column in zip(*rows, strict=True)]
+    return [
+        leaf.new_zeros(num_probes, *leaf.shape) if column is None else column
+        for leaf, column in zip(leaves, columns, strict=True)
+    ]
+
+
+def gauss_newton_forward(loss: LossModule, batch: Any, values: Values) -> Product:
+    """Return products with J^T B J: J the Jacobian of the outputs, B the Hessian of the loss in the outputs."""
+    _compile_forward_rules()
+    network = _Outputs(loss, batch)
+    pulled: Any = vjp(network, values)
+    outputs, pull = pulled
+    return _gauss_newton(network, outputs, pull, lambda t: jvp(network, (values,), (t,))[1])
+
+
+def gauss_newton_reverse(loss: LossModule, batch: Any, values: Values) -> Product:
+    """Return the same without forward derivatives: J v is the derivative of J^T u with respect to u."""
+    network = _Outputs(loss, batch)
+    pulled: Any = vjp(network, values)
+    outputs, pull = pulled
+    transposed: Any = vjp(lambda u: pull(u)[0], tree_map(torch.zeros_like, outputs))
+    _, push = transposed
+    return _gauss_newton(network, outputs, pull, lambda t: push(t)[0])
+
+
+class _Outputs:
+    """The outputs of one batch as a function of the parameters; it keeps the targets, which do not depend on them."""
+
+    def __init__(self, loss: LossModule, batch: Any) -> None:
+        self._loss, self._batch = loss, batch
+        self._targets: Any = None
+
+    def __call__(self, values: Values) -> Any:
+        outputs, self._targets = self._loss.outputs(self._batch, values)
+        return outputs
+
+    def loss(self, outputs: Any) -> Tensor:
+        """Return the loss of these outputs."""
+        return self._loss.loss_fn(outputs, self._targets)
+
+
+def _gauss_newton(
+    network: _Outputs, outputs: Any, pull: Callable[[Any], Any], push: Callable[[Values], Any]
+) -> Product:
+    # By a backward pass, because torch's mean squared error has no forward derivative of its gradient.
+    bent: Any = vjp(grad_and_value(network.loss), outputs, has_aux=True)
+    gradient, bend, value = bent
+    checked = {str(i): leaf for i, leaf in enumerate(tree_leaves(gradient))}
+    batched = _batched(lambda tangent: pull(bend(push(tangent))[0])[0], 0)
+    return lambda tangents: (batched(tangents), checked, value)
+
+
+@cache
+def _compile_forward_rules() -> None:
+    """Use forward mode once: torch then compiles its rules, and warns of torch.jit.script, which no user called."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        jvp(torch.neg, (torch.zeros(()),), (torch.zeros(()),))
+
+
+def _batched(one: Callable[[Values], Any], out_dims: Any) -> Callable[[Values], Any]:
+    """Return ``one`` for a leading dimension of probes; a single probe spares the batched kernels, which are slower."""
+
+    def several(tangents: Values) -> Any:
+        if _count(tangents) > 1:
+            return vmap(one, out_dims=out_dims)(tangents)
+        result = one({name: tangent[0] for name, tangent in tangents.items()})
+        if isinstance(result, tuple):
+            return ({name: entry.unsqueeze(0) for name, entry in result[0].items()}, *result[1:])
+        return {name: entry.unsqueeze(0) for name, entry in result.items()}
+
+    return several
+
+
+def _count(tangents: Values) -> int:
+    return len(next(iter(tangents.values())))
+
+
+class GeneralProducts:
+    """Sum of the products of each added block with each row of ``probes``, shape (P, N).
+
+    Parameters in half precision have their products summed in float64.
+    """
+
+    def __init__(
+        self, prepare: Prepare, loss: LossModule, parameters: Values, probes: Tensor, probes_per_block: int
+    ) -> None:
+        self._prepare, self._loss = prepare, loss
+        self._values = {name: value.detach() for name, value in parameters.items()}
+        self._sizes = [value.numel() for value in self._values.values()]
+        self._probes, self._probes_per_block = probes, probes_per_block
+        is_half = next(iter(self._values.values())).itemsize < probes.itemsize
+        self._total = torch.zeros_like(probes, dtype=torch.float64 if is_half else probes.dtype)
+
+    def add(self, batch: Any, weight: float) -> Tensor:
+        """Add ``weight`` times the products of one block of examples; return its `check_sums`."""
+        product = self._prepare(self._loss, batch, self._values)
+        for start in range(0, len(self._probes), self._probes_per_block):
+            rows = slice(start, start + self._probes_per_block)
+            pieces = torch.split(self._probes[rows], self._sizes, dim=1)
+            tangents = {
+                name: piece.to(value.dtype).reshape(-1, *value.shape)
+                for (name, value), piece in zip(self._values.items(), pieces, strict=True)
+            }
+            products, gradient, value = product(tangents)
+            totals = torch.split(self._total[rows], self._sizes, dim=1)
+            for name, total in zip(self._values, totals, strict=True):
+                total.add_(products[name].flatten(start_dim=1), alpha=weight)
+        return check_sums(value, gradient.values())
+
+    @property
+    def structure(self) -> tuple[()]:
+        """What decides which work there is, beside the block: nothing."""
+        return ()
+
+    def load(self, probes: Tensor) -> None:
+        """Start anew with other probes, as many as before, in the same memory."""
+        self._probes.copy_(probes)
+        self._total.zero_()
+
+    def total(self) -> Tensor:
+        """Return the sum, shape (P, N)."""
+        return self._total

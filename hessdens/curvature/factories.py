@@ -1,0 +1,241 @@
+"""Curvature of a loss as an operator on the parameters: exact products for any model."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from hessdens.curvature.checks import (
+    check_autocast,
+    check_batch,
+    check_curvature_of_loss,
+    check_loss,
+    check_modules,
+    check_parameters,
+)
+from hessdens.curvature.containers import batch_length
+from hessdens.curvature.engines.differences import DifferenceProducts
+from hessdens.curvature.engines.feedforward import FeedforwardProducts
+from hessdens.curvature.engines.general import (
+    GeneralProducts,
+    forward_over_reverse,
+    gauss_newton_forward,
+    gauss_newton_reverse,
+    reverse_over_reverse,
+)
+from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.fisher import fisher_problem
+from hessdens.curvature.operator import CurvatureOperator
+from hessdens.curvature.parameters import Selection, select_parameters
+from hessdens.curvature.passes import RepeatedPasses
+from hessdens.curvature.plan import Mode, Plan
+from hessdens.curvature.problem import Problem
+
+Forward = Callable[[nn.Module, Any], tuple[Any, Any]]
+# How each way makes the products of blocks, in order of preference.
+HESSIAN: dict[Mode, Any] = {
+    "feedforward": FeedforwardProducts,
+    "forward-over-reverse": partial(GeneralProducts, forward_over_reverse),
+    "reverse-over-reverse": partial(GeneralProducts, reverse_over_reverse),
+    "central-differences": DifferenceProducts,
+}
+GAUSS_NEWTON: dict[Mode, Any] = {
+    "feedforward": partial(FeedforwardProducts, gauss_newton=True),
+    "forward-over-reverse": partial(GeneralProducts, gauss_newton_forward),
+    "reverse-over-reverse": partial(GeneralProducts, gauss_newton_reverse),
+}
+
+
+def hessian_operator(
+    model: nn.Module,
+    loss_fn: Callable[[Any, Any], Tensor],
+    data: Iterable[Any],
+    *,
+    forward: Forward | None = None,
+    parameters: Selection = None,
+    num_examples: Callable[[Any], float] | None = None,
+    split_batches: bool = True,
+    check_deterministic: bool = True,
+    plan: Plan | None = None,
+    memory_limit: int | None = None,
+) -> CurvatureOperator:
+    """Return the Hessian of the mean loss over ``data`` with respect to the parameters of ``model``.
+
+    The model is left as it is: mode, gradients, buffers and random state do not change. The operator refers to the
+    model, so it gives the Hessian at the parameters that the model has when a product is made.
+
+    Parameters
+    ----------
+    model
+        Any module, in evaluation mode where it has dropout or batch normalisation. Parameters in half precision have
+        float32 vectors, and products summed in float64. Of ``DistributedDataParallel``, the module inside; models that
+        ``fully_shard`` has sharded have `hessdens.distributed.sharded_operator`.
+    loss_fn
+        ``loss_fn(outputs, targets)`` returns the mean loss over the examples of a batch, a scalar.
+    data
+        A re-iterable of batches, the same in every pass: a list, or a ``DataLoader`` without shuffling.
+    forward
+        ``forward(model, batch)`` returns ``(outputs, targets)``. Default: a batch is ``(inputs, targets)`` and the
+        outputs are ``model(inputs)``.
+    parameters
+        Which parameters: names or globs (``"layers.*.weight"``), or a predicate on (name, parameter). Default: all.
+        Frozen parameters, and those that the loss of the first batch does not use, are left out; tied ones count once.
+    num_examples
+        ``num_examples(batch)`` is the weight of a batch in the mean over ``data``: say, its number of unmasked tokens.
+        Default: the first dimension of its first tensor.
+    split_batches
+        Cut batches into blocks of examples, to save memory and time. Switch it off where the loss is not a mean
+        over examples, or where the tensors of a batch cannot be cut along their first dimension.
+    check_deterministic
+        Compare the first batch with itself, its loss too, and the batches of each pass with those of the first. Costs
+        one forward pass of one batch, and one read of the data a pass.
+    plan
+        How products are made, as far as it is not left to the library: see `Plan`. The library times a few blocks once
+        there is enough work for that to pay, so that results of two runs agree to rounding only, unless ``plan`` gives
+        all.
+    memory_limit
+        Bytes that a product may use beside the probes and the model. Default: half of what is free.
+
+    Returns
+    -------
+    CurvatureOperator
+        ``size`` N is the number of selected parameters, in the order of ``model.named_parameters()``.
+
+    Raises
+    ------
+    ValueError
+        If the data are empty, differ from pass to pass or lie on another device or dtype than the model; if the loss
+        is not a scalar, is not a mean, is random or has no gradient; if no parameter is left; if a float64 model runs
+        under autocast.
+    NonFiniteError
+        If the loss, its gradient or its second derivative is not finite.
+    MemoryError
+        If a product does not fit into ``memory_limit``, even for one example and probe: raised by the product.
+    TypeError
+        If ``data`` can be iterated over once only, or is not an iterable of batches.
+
+    Notes
+    -----
+    Cost of a product: two or three gradients a vector, less for multilayer perceptrons; one pass over the data for all
+    probes.
+    Source: B. A. Pearlmutter, Fast exact multiplication by the Hessian (1994).
+    """
+    problem = _problem(model, loss_fn, data, forward, parameters, num_examples, split_batches, check_deterministic)
+    return CurvatureOperator(HESSIAN, problem, plan or Plan(), memory_limit)
+
+
+def ggn_operator(
+    model: nn.Module,
+    loss_fn: Callable[[Any, Any], Tensor],
+    data: Iterable[Any],
+    *,
+    forward: Forward | None = None,
+    parameters: Selection = None,
+    num_examples: Callable[[Any], float] | None = None,
+    split_batches: bool = True,
+    check_deterministic: bool = True,
+    plan: Plan | None = None,
+    memory_limit: int | None = None,
+) -> CurvatureOperator:
+    """Return the generalised Gauss-Newton matrix of the mean loss over ``data``: J^T B J, averaged.
+
+    J is the Jacobian of the outputs in the parameters, B the Hessian of the loss in the outputs. It is the Hessian
+    without the curvature of the network, and positive semi-definite where the loss is convex in the outputs.
+
+    Parameters and errors are those of `hessian_operator`. Outputs may be any nested containers of tensors that
+    ``torch.utils._pytree`` knows.
+
+    Raises
+    ------
+    ValueError
+        Also if the loss is linear in the outputs, so that the matrix says nothing: absolute errors, log-probabilities,
+        or outputs that are the loss already; and if the loss cannot be differentiated twice.
+
+    Notes
+    -----
+    Cost of a product: about 2 gradients, one pass over the data for all probes. Source: N. N. Schraudolph, Fast
+    curvature matrix-vector products (2002).
+    """
+    problem = _problem(model, loss_fn, data, forward, parameters, num_examples, split_batches, check_deterministic)
+    check_curvature_of_loss(problem.loss, problem.passes.first_batch)
+    return CurvatureOperator(GAUSS_NEWTON, problem, plan or Plan(), memory_limit)
+
+
+def fisher_operator(
+    model: nn.Module,
+    loss_fn: Callable[[Any, Any], Tensor],
+    data: Iterable[Any],
+    *,
+    kind: Literal["exact", "monte-carlo", "empirical"] = "exact",
+    num_samples: int = 1,
+    seed: int = 0,
+    forward: Forward | None = None,
+    parameters: Selection = None,
+    num_examples: Callable[[Any], float] | None = None,
+    split_batches: bool = True,
+    check_deterministic: bool = True,
+    plan: Plan | None = None,
+    memory_limit: int | None = None,
+) -> CurvatureOperator:
+    r"""Return the Fisher information matrix: the mean over ``data`` of E[g g^T], g the gradient of -log p(y | x).
+
+    Parameters other than these, and errors, are those of `hessian_operator`. Outputs must be one tensor.
+
+    Parameters
+    ----------
+    loss_fn
+        The negative log-likelihood of the model: ``nn.CrossEntropyLoss``, ``nn.NLLLoss``, ``nn.MSELoss`` (each output
+        Gaussian with variance 1/2) or ``nn.BCEWithLogitsLoss``, or their functions in ``torch.nn.functional``, without
+        weights and label smoothing. For the empirical matrix: any mean over the rows of the outputs.
+    kind
+        "exact": the expectation over the labels that the model predicts; the Gauss-Newton matrix, but for ``NLLLoss``.
+        "monte-carlo": its mean over ``num_samples`` labels drawn for each prediction, unbiased. "empirical": with the
+        labels in ``data``, which is another matrix.
+    num_samples, seed
+        Of the Monte Carlo matrix. The labels of a prediction depend on the seed, its batch and its place there only,
+        whatever the block or the device: the operator is one fixed matrix.
+
+    Raises
+    ------
+    ValueError
+        Also if ``loss_fn`` is not a log-likelihood from the list.
+
+    Notes
+    -----
+    Cost: as `ggn_operator`. A prediction is one target of the cross-entropy, one output of the squared error and of the
+    binary cross-entropy; for the empirical matrix of the latter two and of other losses, one row. Source: F. Kunstner,
+    L. Balles, P. Hennig, Limitations of the empirical Fisher approximation (2019).
+    """
+    problem = _problem(model, loss_fn, data, forward, parameters, num_examples, split_batches, check_deterministic)
+    problem = fisher_problem(problem, kind, num_samples, seed)
+    return CurvatureOperator(GAUSS_NEWTON, problem, plan or Plan(), memory_limit)
+
+
+def _problem(
+    model: nn.Module,
+    loss_fn: Callable[[Any, Any], Tensor],
+    data: Iterable[Any],
+    forward: Forward | None,
+    parameters: Selection,
+    num_examples: Callable[[Any], float] | None,
+    split_batches: bool,
+    check_deterministic: bool,
+) -> Problem:
+    """Return the checked model, loss and data."""
+    if isinstance(model, nn.parallel.DistributedDataParallel):
+        model = model.module  # its hooks average gradients of a backward pass, which products do not make
+    check_modules(model)
+    if not callable(loss_fn):
+        raise TypeError(f"loss_fn must be callable; got {type(loss_fn).__name__}.")
+    device = check_parameters(model)
+    passes = RepeatedPasses(data, check=check_deterministic)
+    weight = num_examples or batch_length
+    loss = LossModule(model, loss_fn, forward)
+    first = passes.first_batch
+    check_batch(first, model, device, has_forward=forward is not None)
+    weight(first)
+    check_loss(loss, first, weight, splits=split_batches, repeats=check_deterministic)
+    selected = select_parameters(model, parameters, loss, first)
+    check_autocast(next(iter(selected.values())))
+    return Problem(loss, passes, weight, selected, forward is None, split_batches)

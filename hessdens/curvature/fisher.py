@@ -1,0 +1,232 @@
+"""Fisher matrices as Gauss-Newton matrices of a quadratic loss made from gradients at the outputs.
+
+With u_i the gradient of prediction i's negative log-likelihood at the outputs z_i, taken as a constant, the loss
+mean_i (u_i·z_i)^2 / 2 has the Hessian mean_i u_i u_i^T in the outputs, so that its Gauss-Newton matrix is the mean of
+g_i g_i^T for the gradients g_i = J_i^T u_i in the parameters.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from hessdens.curvature.containers import batch_length, tensors_of
+from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.passes import RepeatedPasses
+from hessdens.curvature.problem import Problem
+
+Kind = Literal["exact", "monte-carlo", "empirical"]
+Likelihood = Literal["logits", "log-probabilities", "gaussian", "bernoulli"]
+LIKELIHOODS: dict[Any, Likelihood] = {
+    nn.CrossEntropyLoss: "logits",
+    F.cross_entropy: "logits",
+    nn.NLLLoss: "log-probabilities",
+    F.nll_loss: "log-probabilities",
+    nn.MSELoss: "gaussian",
+    F.mse_loss: "gaussian",
+    nn.BCEWithLogitsLoss: "bernoulli",
+    F.binary_cross_entropy_with_logits: "bernoulli",
+}
+CATEGORICAL = ("logits", "log-probabilities")
+
+
+def fisher_problem(problem: Problem, kind: str, num_samples: int, seed: int) -> Problem:
+    """Return the problem whose Gauss-Newton matrix is the Fisher matrix of ``problem``."""
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind must be one of {get_args(Kind)}; got {kind!r}.")
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1; got {num_samples}.")
+    loss = problem.loss
+    likelihood = _likelihood(loss.loss_fn)
+    if likelihood is None and kind != "empirical":
+        raise ValueError(
+            "The Fisher matrix needs a negative log-likelihood: nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss or "
+            "nn.BCEWithLogitsLoss, or their functions, without weights and label smoothing; got "
+            f"{_name(loss.loss_fn)}. Use ggn_operator, or kind='empirical'."
+        )
+    _check_outputs(loss, problem.passes.first_batch)
+    if kind == "monte-carlo":
+        assert likelihood is not None
+        sampled = _Sampled(likelihood, _ignored(loss.loss_fn), num_samples)
+        return _with_keys(problem, sampled, seed)
+    if kind == "empirical":
+        return replace(problem, loss=loss.with_loss(_Empirical(loss.loss_fn, likelihood)))
+    if likelihood == "log-probabilities":
+        return replace(problem, loss=loss.with_loss(_ExactOfLogProbabilities(_ignored(loss.loss_fn))))
+    return problem
+
+
+def _likelihood(loss_fn: Any) -> Likelihood | None:
+    """Return what ``loss_fn`` is the negative logarithm of, None if it is not known to be one."""
+    weighted = any(getattr(loss_fn, name, None) is not None for name in ("weight", "pos_weight"))
+    if weighted or float(getattr(loss_fn, "label_smoothing", 0)) > 0:
+        return None
+    return LIKELIHOODS.get(type(loss_fn)) or (LIKELIHOODS.get(loss_fn) if callable(loss_fn) else None)
+
+
+def _ignored(loss_fn: Any) -> int:
+    """Return the class that marks targets to leave out."""
+    return int(getattr(loss_fn, "ignore_index", -100))
+
+
+def _name(loss_fn: Any) -> str:
+    return str(getattr(loss_fn, "__name__", type(loss_fn).__name__))
+
+
+def _check_outputs(loss: LossModule, batch: Any) -> None:
+    with torch.no_grad():
+        outputs, _ = loss.outputs(batch, {})
+    if not isinstance(outputs, Tensor) or outputs.ndim == 0:
+        received = "a scalar" if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ValueError(
+            f"The Fisher matrix needs outputs that are one tensor with a row for each example; got {received}. Return "
+            "it from forward=."
+        )
+
+
+def _half_mean_square(u: Tensor, z: Tensor, dim: int | None, kept: Tensor | None = None) -> Tensor:
+    """Return half the mean of (u·z)^2 over the kept predictions, u·z summed over one dimension (None: no sum)."""
+    products = u * z if dim is None else (u * z).sum(dim=dim)
+    squares = products.square()
+    return squares.mean() / 2 if kept is None else (squares * kept).sum() / kept.expand_as(squares).sum() / 2
+
+
+class _Empirical:
+    """The quadratic loss from gradients with the given targets."""
+
+    def __init__(self, loss_fn: Callable[[Any, Any], Tensor], likelihood: Likelihood | None) -> None:
+        self._loss_fn, self._likelihood = loss_fn, likelihood
+
+    def __call__(self, z: Tensor, targets: Any) -> Tensor:
+        gradient: Tensor = torch.func.grad(self._loss_fn)(z.detach(), targets)
+        if self._likelihood in CATEGORICAL and not targets.is_floating_point():
+            kept = targets != _ignored(self._loss_fn)
+            return _half_mean_square(gradient * kept.sum(), z, dim=z.ndim - 1 if z.ndim == 1 else 1, kept=kept)
+        rows = z.flatten(start_dim=1) if z.ndim > 1 else z.unsqueeze(1)
+        return _half_mean_square(gradient.reshape(rows.shape) * len(z), rows, dim=1)
+
+
+class _ExactOfLogProbabilities:
+    """A loss whose Hessian is E[e_y e_y^T] = diag(p) in the log-probabilities, the gradient of -z_y being -e_y."""
+
+    def __init__(self, ignored: int) -> None:
+        self._ignored = ignored
+
+    def __call__(self, z: Tensor, targets: Tensor) -> Tensor:
+        kept = targets != self._ignored
+        squares = (z.detach().exp() * z.square()).sum(dim=1)
+        return (squares * kept).sum() / kept.sum() / 2
+
+
+class _Sampled:
+    """The quadratic loss from gradients with labels drawn from what the model predicts."""
+
+    def __init__(self, likelihood: Likelihood, ignored: int, num_samples: int) -> None:
+        self._likelihood, self._ignored, self._num_samples = likelihood, ignored, num_samples
+
+    def __call__(self, z: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
+        labels, keys = targets
+        if self._likelihood not in CATEGORICAL:
+            scores = self._score(z.detach(), uniforms(keys, self._num_samples, z.shape))
+            return _half_mean_square(scores, z, dim=None)
+        last = z.movedim(1, -1)
+        kept = None if labels.is_floating_point() else labels != self._ignored
+        scores = self._class_score(last.detach(), uniforms(keys, self._num_samples, last.shape[:-1]))
+        return _half_mean_square(scores, last, dim=-1, kept=kept)
+
+    def _class_score(self, logs: Tensor, uniform: Tensor) -> Tensor:
+        """Return the gradients at the outputs, samples first and classes last, of a class drawn for each prediction."""
+        p = logs.softmax(dim=-1)
+        cumulative = p.cumsum(dim=-1)
+        drawn = (cumulative < uniform.to(p.dtype).unsqueeze(-1) * cumulative[..., -1:]).sum(dim=-1)
+        chosen = F.one_hot(drawn.clamp_max(p.shape[-1] - 1), p.shape[-1]).to(p.dtype)
+        return p - chosen if self._likelihood == "logits" else -chosen
+
+    def _score(self, z: Tensor, uniform: Tensor) -> Tensor:
+        """Return the derivative at each output, samples first, for a drawn target."""
+        if self._likelihood == "bernoulli":
+            p = z.sigmoid()
+            return p - (uniform < p).to(z.dtype)
+        # The derivative of (z - y)^2 with z - y = erfinv(2 uniform - 1), normal of variance 1/2.
+        return 2 * torch.erfinv(2 * uniform - 1).to(z.dtype)
+
+
+@dataclass(frozen=True)
+class _KeyedPasses:
+    """Batches with a key for each example."""
+
+    passes: RepeatedPasses
+    is_pair: bool
+    seed: int
+
+    @property
+    def num_batches(self) -> int:
+        return self.passes.num_batches
+
+    @property
+    def first_batch(self) -> Any:
+        return self._keyed(0, self.passes.first_batch)
+
+    def __iter__(self) -> Iterator[Any]:
+        for index, batch in enumerate(self.passes):
+            yield self._keyed(index, batch)
+
+    def _keyed(self, index: int, batch: Any) -> Any:
+        tensors = tensors_of(batch)
+        start = _mixed(torch.tensor([self.seed]) * 2 + 1) + index
+        keys = _mixed(_mixed(start) + torch.arange(batch_length(batch))).to(tensors[0].device)
+        return (batch[0], (batch[1], keys)) if self.is_pair else (batch, keys)
+
+
+def _with_keys(problem: Problem, sampled: _Sampled, seed: int) -> Problem:
+    """Return the problem with a key for each example, from which its labels are drawn."""
+    if problem.is_pair:
+        loss = problem.loss.with_loss(sampled)
+
+        def weight(batch: Any) -> float:
+            return problem.weight((batch[0], batch[1][0]))
+    else:
+
+        def forward(model: nn.Module, keyed: Any) -> Any:
+            batch, keys = keyed
+            outputs, targets = problem.loss.forward(batch)
+            return outputs, (targets, keys)
+
+        loss = problem.loss.with_loss(sampled, forward)
+
+        def weight(batch: Any) -> float:
+            return problem.weight(batch[0])
+
+    passes: Any = _KeyedPasses(problem.passes, problem.is_pair, seed)
+    return replace(problem, loss=loss, passes=passes, weight=weight)
+
+
+def uniforms(keys: Tensor, num_samples: int, shape: torch.Size) -> Tensor:
+    """Return uniform numbers in (0, 1) for each prediction, the same on every device and in every block.
+
+    ``keys`` has one entry for each example; predictions of an example are next to one another in ``shape``. The result
+    has the shape (num_samples, *shape).
+    """
+    count = shape.numel()
+    if count % len(keys):
+        raise ValueError(f"Outputs must have as many rows for each example; got {tuple(shape)} for {len(keys)}.")
+    samples = torch.arange(num_samples, device=keys.device)
+    places = torch.arange(count // len(keys), device=keys.device)
+    bits = _mixed(_mixed(keys + samples.unsqueeze(1)).unsqueeze(2) + places)
+    return (((bits >> 12) & ((1 << 52) - 1)).double() + 0.5).div(1 << 52).reshape(num_samples, *shape)
+
+
+def _mixed(x: Tensor) -> Tensor:
+    """Return well-mixed 64-bit integers: the finaliser of splitmix64 (Steele, Lea & Flood 2014)."""
+    x = x + -7046029254386353131
+    x = (x ^ _shifted(x, 30)) * -4658895280553007687
+    x = (x ^ _shifted(x, 27)) * -7723592293110705685
+    return x ^ _shifted(x, 31)
+
+
+def _shifted(x: Tensor, by: int) -> Tensor:
+    """Return x >> by without copies of the sign."""
+    return (x >> by) & ((1 << (64 - by)) - 1)

@@ -1,0 +1,78 @@
+"""How much memory a computation needs at its peak, measured in the small and extrapolated."""
+
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from hessdens.curvature.containers import tensors_of
+
+
+def peak_memory(function: Callable[[], Any]) -> int:
+    """Return the most bytes of tensors made by ``function`` that lived at one time, on any device."""
+    meter = _Meter()
+    with meter:
+        function()
+    return meter.peak
+
+
+class _Meter(TorchDispatchMode):
+    """Adds up the storages that operations make, and takes off those that are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = self.peak = 0
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        tensors = tensors_of((args, kwargs))
+        if any(tensor._is_zerotensor() for tensor in tensors):
+            # Forward derivatives have zeros that are not stored; below a dispatch mode, torch crashes on reading them.
+            args, kwargs = tree_map_only(Tensor, _stored, (args, kwargs))
+            tensors = tensors_of((args, kwargs))
+        given = {id(tensor.untyped_storage()) for tensor in tensors}
+        result = func(*args, **kwargs)
+        for tensor in tensors_of(result):
+            storage = tensor.untyped_storage()
+            if id(storage) not in given and storage not in self._known:
+                self._known.add(storage)
+                self.live += storage.nbytes()
+                weakref.finalize(storage, self._freed, storage.nbytes())
+        self.peak = max(self.peak, self.live)
+        return result
+
+    def _freed(self, size: int) -> None:
+        self.live -= size
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    return torch.zeros_like(tensor) if tensor._is_zerotensor() else tensor
+
+
+class MemoryModel:
+    """Peak memory of a block of b examples and p probes, from a few small blocks.
+
+    It is c0 + c1 p + c2 b + c3 b p; with a single number of probes measured, proportional to p, which is never less.
+    """
+
+    def __init__(self, measure: Callable[[int, int], int], examples: tuple[int, ...], probes: tuple[int, ...]) -> None:
+        pairs = list(itertools.product(examples, probes))
+        peaks = np.array([measure(b, p) for b, p in pairs], dtype=np.float64)
+        example_powers = range(len(examples))
+        probe_powers = range(len(probes)) if len(probes) > 1 else (1,)
+        self._powers = list(itertools.product(example_powers, probe_powers))
+        self._coefficients = np.linalg.solve(np.array([self._terms(b, p) for b, p in pairs]), peaks)
+
+    def __call__(self, examples: int, probes: int) -> int:
+        """Return the predicted peak in bytes."""
+        return int(max(0.0, float(np.array(self._terms(examples, probes)) @ self._coefficients)))
+
+    def _terms(self, examples: int, probes: int) -> list[float]:
+        return [float(examples) ** i * float(probes) ** j for i, j in self._powers]

@@ -1,0 +1,108 @@
+"""Passes over the data: repeated, and checked to see the same batches."""
+
+import contextlib
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hessdens.linalg.fingerprint import Fingerprint, fingerprint
+
+# Passes over the same data have checksums that are equal to rounding; the number of threads may change it.
+ROUNDING = 1e-11
+
+
+class RepeatedPasses:
+    """Iterate over ``data`` any number of times, and refuse a pass that differs from the first.
+
+    The first batch is looked at twice at once, from two random states; all are compared from the second pass on. That
+    costs one read of the data a pass. The global random state of torch (which a ``DataLoader`` advances) is the same
+    after a pass as before.
+    """
+
+    def __init__(self, data: Iterable[Any], *, check: bool) -> None:
+        _check_iterable(data)
+        self._data, self._check = data, check
+        self._fingerprints: list[Fingerprint] | None = None
+        found = self._first(seed=0)
+        if not found:
+            raise ValueError("data must hold at least one batch; got none.")
+        self.first_batch = found[0]
+        if check:
+            again = self._first(seed=1)
+            if not again:
+                raise TypeError(_used_up(type(data).__name__))
+            if not _equal(fingerprint(self.first_batch), fingerprint(again[0])):
+                raise ValueError(_difference(0))
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches in a pass; 1 as long as it is not known."""
+        if self._fingerprints is not None:
+            return len(self._fingerprints)
+        return len(self._data) if isinstance(self._data, Sized) else 1
+
+    def __iter__(self) -> Iterator[Any]:
+        with _same_random_state():
+            found: list[Fingerprint] = []
+            expected = self._fingerprints
+            for index, batch in enumerate(self._data):
+                if self._check:
+                    found.append(fingerprint(batch))
+                    if expected is not None and (index >= len(expected) or not _equal(found[-1], expected[index])):
+                        raise ValueError(_difference(index))
+                yield batch
+            if expected is not None and len(found) < len(expected):
+                raise ValueError(
+                    f"data must give the same batches in every pass; the first had {len(expected)}, this one "
+                    f"{len(found)}. Pass list(data)."
+                )
+            if self._check:
+                self._fingerprints = found
+
+    def _first(self, seed: int) -> list[Any]:
+        """Return the first batch, if any, of a pass that starts from a chosen random state."""
+        with _same_random_state():
+            torch.default_generator.manual_seed(seed)
+            return list(itertools.islice(self._data, 1))
+
+
+def _equal(first: Fingerprint, second: Fingerprint) -> bool:
+    """Compare fingerprints; NaN equals NaN, since it is the loss that will be refused then."""
+    return len(first) == len(second) and all(
+        kind == other and (math.isclose(x, y, rel_tol=ROUNDING) or (math.isnan(x) and math.isnan(y)))
+        for (kind, x), (other, y) in zip(first, second, strict=True)
+    )
+
+
+def _difference(index: int) -> str:
+    return (
+        f"data must give the same batches in every pass; batch {index} differs from the first pass. "
+        "Switch off shuffling and random augmentation, or pass list(data). check_deterministic=False skips this check."
+    )
+
+
+def _check_iterable(data: Any) -> None:
+    if isinstance(data, Iterator):
+        raise TypeError(_used_up(type(data).__name__))
+    if not isinstance(data, Iterable) or isinstance(data, Tensor | Mapping):
+        raise TypeError(
+            f"data must be an iterable of batches; got {type(data).__name__}. Pass [batch] for a single batch, or a "
+            "DataLoader of a data set."
+        )
+
+
+def _used_up(kind: str) -> str:
+    return (
+        f"data must be re-iterable, because each product is one pass; got {kind}, which is used up after the first. "
+        "Pass list(data) or a DataLoader."
+    )
+
+
+def _same_random_state() -> contextlib.AbstractContextManager[None]:
+    """Restore torch's global random state afterwards, on the CPU and, where it is in use, on CUDA."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    return torch.random.fork_rng(devices)

@@ -1,0 +1,141 @@
+"""The convex dual of maximum entropy with moments of known accuracy, its integrals and its minimum."""
+
+import math
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from hessdens._types import FloatArray
+
+ABSCISSAE, WEIGHTS = np.polynomial.legendre.leggauss(16)
+# Panels are halved until the mass of each is right to this.
+PANEL_TOLERANCE = 1e-12
+MOST_PANELS = 1024
+# Moments count as met from here on; the least standard deviation that a moment is given, and the factor to it.
+MATCHED = 1e-9
+LEAST_DEVIATION = 1e-6
+STEP = 10**0.5
+MOST_ITERATIONS = 100
+MOST_REFINEMENTS = 20
+SHORTEST = 1e-10
+
+
+def panel_nodes(edges: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the angles of the rules between edges, shape (..., panels, 16), and logs of their weights in x."""
+    half = np.diff(edges)[..., None] / 2
+    angles = edges[..., :-1, None] + half * (ABSCISSAE + 1)
+    with np.errstate(divide="ignore"):
+        logs = np.log(half * WEIGHTS * np.sin(angles))
+    return angles, logs
+
+
+def series(angles: FloatArray, multipliers: FloatArray) -> FloatArray:
+    """Return Σ_k multipliers_k cos(k angle), in the shape of ``angles``."""
+    return np.cos(angles[..., None] * np.arange(1, len(multipliers) + 1)) @ multipliers
+
+
+def log_sum(exponents: FloatArray) -> float:
+    """Return log Σ exp(exponents)."""
+    highest = float(exponents.max())
+    return highest + math.log(float(np.exp(exponents - highest).sum()))
+
+
+def minimise(values: FloatArray, errors: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return multipliers, panels that resolve their density, and the standard deviations that moments were given."""
+    edges = np.linspace(0.0, math.pi, 2 * len(values) + 1)
+    multipliers, deviations = np.zeros(len(values)), np.maximum(errors, 1.0)
+    least = max(LEAST_DEVIATION, float(errors.min()))
+    level = 1.0
+    while True:
+        level = max(level / STEP, least)
+        trial = np.maximum(errors, level)
+        found = _solve_at(values, trial, multipliers, edges)
+        if found is None:
+            return multipliers, edges, deviations
+        multipliers, edges = found
+        deviations = trial
+        if level == least or np.abs(deviations**2 * multipliers).max() <= MATCHED:
+            return multipliers, edges, deviations
+
+
+def _solve_at(
+    values: FloatArray, deviations: FloatArray, multipliers: FloatArray, edges: FloatArray
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return the minimum of the dual and panels that resolve it, or None where Newton's method does not converge."""
+    for _ in range(MOST_REFINEMENTS):
+        found, converged = _newton(values, deviations, multipliers, edges)
+        finer = _refined(found, edges)
+        if len(finer) == len(edges):
+            return (found, edges) if converged else None
+        # A minimum between whose nodes mass was hidden is none: start again from the last true point, on finer panels.
+        edges = _refined(multipliers, finer)
+        before, after = (_Dual(values, deviations, edges).value(point)[0] for point in (multipliers, found))
+        if after < before:
+            multipliers = found
+    return None
+
+
+class _Dual:
+    """The function to be minimised, on fixed panels."""
+
+    def __init__(self, values: FloatArray, deviations: FloatArray, edges: FloatArray) -> None:
+        angles, logs = panel_nodes(edges)
+        self._values, self._deviations = values, deviations
+        self._logs, self.basis = logs.reshape(-1), basis_at(angles, len(values))
+
+    def value(self, multipliers: FloatArray) -> tuple[float, FloatArray]:
+        """Return the dual and the masses of the nodes."""
+        exponents = self._logs + self.basis @ multipliers
+        log_partition = log_sum(exponents)
+        penalty = 0.5 * float(np.sum((self._deviations * multipliers) ** 2))
+        value = log_partition - float(multipliers @ self._values) + penalty
+        return value, np.exp(exponents - log_partition)
+
+
+def _newton(
+    values: FloatArray, deviations: FloatArray, multipliers: FloatArray, edges: FloatArray
+) -> tuple[FloatArray, bool]:
+    """Return the minimum of the dual on fixed panels, and whether it was reached."""
+    dual = _Dual(values, deviations, edges)
+    value, masses = dual.value(multipliers)
+    for _ in range(MOST_ITERATIONS):
+        means = masses @ dual.basis
+        gradient = means - values + deviations**2 * multipliers
+        if np.abs(gradient).max() <= MATCHED:
+            return multipliers, True
+        rows = np.vstack([np.sqrt(masses)[:, None] * (dual.basis - means), np.diag(deviations)])
+        factor = np.linalg.qr(rows, mode="r")
+        step = -solve_triangular(factor, solve_triangular(factor, gradient, trans="T"))
+        slope = float(gradient @ step)
+        length = 1.0
+        while True:
+            trial = multipliers + length * step
+            trial_value, masses = dual.value(trial)
+            if trial_value <= value + 0.1 * length * slope + 1e-12 * abs(value):
+                break
+            length /= 2
+            if length < SHORTEST:
+                return multipliers, False
+        multipliers, value = trial, trial_value
+    return multipliers, False
+
+
+def _refined(multipliers: FloatArray, edges: FloatArray) -> FloatArray:
+    """Halve panels until the mass of each is right to PANEL_TOLERANCE of the whole."""
+    while len(edges) <= MOST_PANELS:
+        middle = (edges[1:] + edges[:-1]) / 2
+        angles, logs = panel_nodes(edges)
+        half_angles, half_logs = panel_nodes(np.stack([edges[:-1], middle, edges[1:]], axis=-1))
+        once, twice = logs + series(angles, multipliers), half_logs + series(half_angles, multipliers)
+        highest = max(float(once.max()), float(twice.max()))
+        whole, parts = np.exp(once - highest).sum(axis=-1), np.exp(twice - highest).sum(axis=(-1, -2))
+        bad = np.abs(whole - parts) > PANEL_TOLERANCE * parts.sum()
+        if not bad.any():
+            break
+        edges = np.sort(np.concatenate([edges, middle[bad]]))
+    return edges
+
+
+def basis_at(angles: FloatArray, count: int) -> FloatArray:
+    """Return T_1..T_count at all angles, shape (angles, count)."""
+    return np.cos(np.outer(angles.reshape(-1), np.arange(1, count + 1)))

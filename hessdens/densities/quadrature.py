@@ -1,0 +1,183 @@
+"""Gauss quadratures, and cumulative distribution functions between their points."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hessdens._types import FloatArray
+from hessdens.results.storage import readonly
+
+
+class QuadratureCdf:
+    """Mass at or below x of a measure that a quadrature stands for.
+
+    For the measure whose quadrature it is, half of a point's weight lies on either side of it, to within the other half
+    (Chebyshev, Markov, Stieltjes). Between points the function is interpolated: tails geometrically, since they fall by
+    orders of magnitude from point to point, what is between them linearly. Atoms are steps.
+
+    Parameters
+    ----------
+    abscissae
+        Shape (n,), ascending.
+    weights
+        Shape (n,) or (L, n): one measure, or many with the same points.
+    atoms
+        Shape (n,), bool.
+    """
+
+    def __init__(self, abscissae: FloatArray, weights: FloatArray, atoms: NDArray[np.bool_]) -> None:
+        sums = np.cumsum(weights, axis=-1)
+        self._abscissae, self._total = abscissae, sums[..., -1:] if len(abscissae) else np.zeros((*sums.shape[:-1], 1))
+        middle = sums - weights / 2
+        self._below = np.where(atoms, sums - weights, middle)
+        self._above = np.where(atoms, sums, middle)
+
+    def __call__(self, x: FloatArray, side: str = "right") -> FloatArray:
+        """Return the mass at or below x ("right"), or below x ("left"); shape (len(x),) or (L, len(x))."""
+        n = len(self._abscissae)
+        if n == 0:
+            return np.zeros((*self._total.shape[:-1], len(x)))
+        after = np.searchsorted(self._abscissae, x, side="right" if side == "right" else "left")
+        inner = np.clip(after, 1, max(n - 1, 1))
+        left, right = inner - 1, np.minimum(inner, n - 1)
+        share = _share(self._abscissae[left], x, self._abscissae[right])
+        values = _between(self._above[..., left], self._below[..., right], share, self._total)
+        # At a point itself: the step of an atom.
+        values = np.where(
+            (after > 0) & (x == self._abscissae[np.maximum(after - 1, 0)]), self._above[..., after - 1], values
+        )
+        return np.where(after == 0, 0.0, np.where(after == n, self._total, values))
+
+
+def mass_beyond(abscissae: FloatArray, weights: FloatArray, radii: FloatArray, x: FloatArray) -> FloatArray:
+    """Return the mass that may lie on the other side of x than its point, by Chebyshev's inequality.
+
+    ``radii`` are root mean square distances from the points of what these stand for.
+    """
+    distances = np.abs(x[:, None] - abscissae)
+    shares = np.where(distances > radii, radii / np.where(distances > 0, distances, 1.0), radii > 0)
+    return shares**2 @ weights
+
+
+def mass_between(abscissae: FloatArray, weights: FloatArray, x: FloatArray, width: int = 1) -> FloatArray:
+    """Return the mass of the interval between neighbouring points in which each x lies: what interpolation shares out.
+
+    Half of the weight of either point. Beyond the outermost points, where the function is 0 or all, there is no such
+    bound: a block of ``width`` points may stand for what is as far out as it is long.
+    """
+    count = len(abscissae)
+    if count == 0:
+        return np.zeros(len(x))
+    near = min(width, count - 1)
+    low, high = 2 * abscissae[0] - abscissae[near], 2 * abscissae[-1] - abscissae[-1 - near]
+    after = np.searchsorted(abscissae, x, side="right")
+    halves = np.concatenate([[0.0], weights / 2, [0.0]])
+    result = np.where((after > 0) & (after < count), halves[after] + halves[after + 1], 0.0)
+    result = np.where((after == 0) & (x >= low), weights[:width].sum(), result)
+    return np.where((after == count) & (x <= high), weights[-width:].sum(), result)
+
+
+def _between(first: FloatArray, second: FloatArray, share: FloatArray, total: FloatArray) -> FloatArray:
+    """Interpolate between two values of a distribution function with so much mass in all."""
+    linear = first + (second - first) * share
+    lower = _geometric(first, second, share)
+    upper = total - _geometric(total - first, total - second, share)
+    return np.where(second <= total / 2, lower, np.where(first >= total / 2, upper, linear))
+
+
+def _share(first: FloatArray, x: FloatArray, second: FloatArray) -> FloatArray:
+    """Return where x lies between two points, from 0 to 1: on a logarithmic scale where these have the same sign."""
+    same = first * second > 0
+    ends = [
+        np.where(same, np.log(np.abs(np.where(same, v, 1.0))), v) for v in (first, np.clip(x, first, second), second)
+    ]
+    width = ends[2] - ends[0]
+    return np.clip((ends[1] - ends[0]) / np.where(width != 0, width, 1.0), 0.0, 1.0)
+
+
+def _geometric(first: FloatArray, second: FloatArray, share: FloatArray) -> FloatArray:
+    """Return first^(1 - share) second^share; linear where one of them is 0."""
+    positive = (first > 0) & (second > 0)
+    logs = [np.log(np.where(positive, values, 1.0)) for values in (first, second)]
+    return np.where(positive, np.exp(logs[0] * (1 - share) + logs[1] * share), first + (second - first) * share)
+
+
+@dataclass(frozen=True, eq=False)
+class Quadrature:
+    """Eigenvalues that are found and, for all others, points and weights.
+
+    Parameters
+    ----------
+    eigenvalues, residuals
+        Shape (E,), ascending: eigenvalues that are found, each of weight 1/N, and the lengths of their residuals, which
+        bound their errors.
+    abscissae
+        Shape (n,), ascending: Ritz values that stand for the other N - E eigenvalues.
+    weights
+        Shape (P, n): their weights as each probe sees them. Rows sum to (N - E) / N.
+    atoms
+        Shape (n,), bool: abscissae that are eigenvalues of unknown multiplicity.
+    radii
+        Shape (n,): lengths of residuals of atoms, at most about which is the root mean square distance of what they
+        stand for; of others 0.
+    size
+        N.
+    interlaces
+        Whether these are the Ritz values of one compression of A. Then there are at least as many eigenvalues on either
+        side of any point as Ritz values (Cauchy).
+    """
+
+    eigenvalues: FloatArray
+    residuals: FloatArray
+    abscissae: FloatArray
+    weights: FloatArray
+    atoms: NDArray[np.bool_]
+    radii: FloatArray
+    size: int
+    interlaces: bool
+
+    def __post_init__(self) -> None:
+        for name in ("eigenvalues", "residuals", "abscissae", "weights", "radii"):
+            object.__setattr__(self, name, readonly(getattr(self, name)))
+        object.__setattr__(self, "atoms", readonly(self.atoms, dtype=bool))
+
+    def ritz_values(self) -> FloatArray:
+        """Return eigenvalues and abscissae, ascending."""
+        return np.sort(np.concatenate([self.eigenvalues, self.abscissae]))
+
+    def cdf(self, x: FloatArray, weights: FloatArray) -> FloatArray:
+        """Return the mass at or below x for other weights, of shape (n,) or (L, n); shape (len(x),) or (L, len(x))."""
+        found = np.searchsorted(self.eigenvalues, x, side="right") / self.size
+        values = found + QuadratureCdf(self.abscissae, weights, self.atoms)(x)
+        return np.clip(values, *self.counts(x) / self.size)
+
+    def counts(self, x: FloatArray) -> NDArray[np.intp]:
+        """Return the fewest and the most eigenvalues that can be at or below x (Cauchy), shape (2, len(x))."""
+        ritz = self.ritz_values() if self.interlaces else np.empty(0)
+        left = np.searchsorted(ritz, x, side="right")
+        fewest = np.where(x == np.inf, self.size, left)
+        most = np.where(x == -np.inf, 0, self.size - len(ritz) + left)
+        return np.stack([fewest, most])
+
+    def mass_bounds(self, edges: FloatArray) -> FloatArray:
+        """Return the least and the most mass in each bin, by Cauchy and the eigenvalues found, shape (2, n - 1)."""
+        fewest, most = self.counts(edges)
+        low, high = self.eigenvalues - self.residuals, self.eigenvalues + self.residuals
+        found = np.sum((low[:, None] > edges[:-1]) & (high[:, None] <= edges[1:]), axis=0)
+        return np.stack([np.maximum(fewest[1:] - most[:-1], found), most[1:] - fewest[:-1]]) / self.size
+
+    def inside(self, half: float, weights: FloatArray) -> FloatArray:
+        """Return the mass in (-half, half) for other weights, of shape (n,) or (L, n); shape (1,) or (L, 1)."""
+        found = np.count_nonzero(np.abs(self.eigenvalues) < half) / self.size
+        cdf = QuadratureCdf(self.abscissae, weights, self.atoms)
+        others = cdf(np.array([half]), "left") - cdf(np.array([-half]))
+        outside = np.count_nonzero(np.abs(self.ritz_values()) >= half) if self.interlaces else 0
+        return np.clip(found + others, 0.0, 1 - outside / self.size)
+
+    def unresolved(self, x: FloatArray) -> FloatArray:
+        """Return the mass near each x that may lie on either side of it; shape of x."""
+        weights = self.weights.mean(axis=0)
+        between = mass_between(self.abscissae, np.where(self.atoms, 0.0, weights), x, len(self.weights))
+        beyond = mass_beyond(self.abscissae, np.where(self.atoms, weights, 0.0), self.radii, x)
+        return between + 2 * beyond  # twice, since the step of an atom is at one end of what is possible

@@ -1,0 +1,120 @@
+"""What a Krylov space says of a spectrum: eigenvalues that it has found, and quadrature for all others."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import block_diag, eigh_tridiagonal
+from scipy.special import chdtri
+
+from hessdens._types import FloatArray
+from hessdens.densities.quadrature import Quadrature
+
+# A Ritz value whose residual is below this share of its distance to the next is an eigenvalue: its error is at most a
+# tenth of that distance (Kato and Temple: residual² / distance).
+CONVERGED = 0.3
+# Ritz values of one eigenvalue differ by some errors of products.
+SAME = 10.0
+# Probability that the weight of eigenvalues that are counted right is taken for too much.
+UNLIKELY = 1e-10
+
+
+def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size: int, rounding: float) -> Quadrature:
+    """Return the quadrature of a block Krylov space.
+
+    Parameters
+    ----------
+    matrix
+        A in the basis of all blocks, of which the first ``num_known`` vectors have been multiplied.
+    start
+        The start vectors in the basis of the first block, shape (P, width of that block).
+    size
+        N.
+    rounding
+        Error of products, in units of eigenvalues.
+    """
+    ritz, vectors = np.linalg.eigh(matrix[:num_known, :num_known])
+    residuals = np.linalg.norm(matrix[num_known:, :num_known] @ vectors, axis=0) + rounding
+    weights = (start @ vectors[: start.shape[1]]) ** 2
+    apart = [group for group in _groups(ritz, residuals) if _is_apart(ritz, residuals, group, rounding)]
+    found = [group for group in apart if _is_counted(weights[:, group], len(group))]
+    atoms = [group for group in apart if not _is_counted(weights[:, group], len(group))]
+    num_found = sum(len(group) for group in found)
+    if num_found < size and num_found == len(ritz):  # nothing is left to stand for the others
+        found, atoms, num_found = [], found, 0
+    taken = np.concatenate([*found, *atoms, np.empty(0, np.intp)]).astype(np.intp)
+    others = [np.array([j]) for j in np.setdiff1d(np.arange(len(ritz)), taken)]
+    nodes = sorted([*others, *atoms], key=lambda group: float(ritz[group[0]]))
+    sums = [weights[:, group].sum(axis=1) for group in nodes]
+    is_atom = np.array([any(group is atom for atom in atoms) for group in nodes], dtype=bool)
+    radii = np.array([residuals[group].max() for group in nodes])
+    alone = np.sort(np.concatenate([*found, np.empty(0, np.intp)]).astype(np.intp))
+    return Quadrature(
+        ritz[alone],
+        residuals[alone],
+        np.array([ritz[group].mean() for group in nodes]),
+        _normalised(np.stack(sums, axis=1) if sums else np.zeros((len(start), 0)), 1 - num_found / size),
+        is_atom,
+        np.where(is_atom, radii, 0.0),
+        size,
+        True,
+    )
+
+
+def _groups(ritz: FloatArray, residuals: FloatArray) -> list[NDArray[np.intp]]:
+    """Return Ritz values that are eigenvalues of their own, one by one, and runs of those that are not told apart."""
+    groups: list[list[int]] = []
+    gaps = np.diff(ritz, prepend=-np.inf, append=np.inf)
+    single = residuals < CONVERGED * np.minimum(gaps[:-1], gaps[1:])
+    for j in range(len(ritz)):
+        if j and not single[j] and not single[j - 1] and ritz[j] - ritz[j - 1] <= residuals[j] + residuals[j - 1]:
+            groups[-1].append(j)
+        else:
+            groups.append([j])
+    return [np.array(group) for group in groups]
+
+
+def _is_apart(ritz: FloatArray, residuals: FloatArray, group: NDArray[np.intp], rounding: float) -> bool:
+    """Return whether these Ritz values stand for one eigenvalue, or several as close as rounding, far from others.
+
+    Then they are within residual² / distance of it (Kato and Temple). A band of eigenvalues is as far from others, but
+    wider than that.
+    """
+    first, last = int(group[0]), int(group[-1])
+    below = ritz[first] - ritz[first - 1] if first > 0 else np.inf
+    above = ritz[last + 1] - ritz[last] if last + 1 < len(ritz) else np.inf
+    distance, residual = min(below, above), float(residuals[group].max())
+    if not residual < CONVERGED * distance:
+        return False
+    return bool(ritz[last] - ritz[first] <= 2 * residual**2 / distance + SAME * rounding)
+
+
+def _is_counted(weights: FloatArray, num_ritz: int) -> bool:
+    """Return whether so many Ritz values apart from others are so many eigenvalues.
+
+    An eigenvalue shows in as many Ritz values as it has multiplicity, or as there are start vectors, if these are
+    fewer. Eigenvalues too close to be told apart may show in fewer still, but have too much weight for that.
+    """
+    num_probes = len(weights)
+    return num_ritz < num_probes and bool(weights.sum() < chdtri(num_ritz * num_probes, UNLIKELY))
+
+
+def _normalised(weights: FloatArray, total: float) -> FloatArray:
+    """Return the rows scaled to sum to ``total``; where a row has nothing, as the mean of the others."""
+    sums = weights.sum(axis=1, keepdims=True)
+    mean = weights.sum(axis=0) / max(float(weights.sum()), np.finfo(np.float64).tiny)
+    return total * np.where(sums > 0, weights / np.where(sums > 0, sums, 1.0), mean)
+
+
+def _tridiagonal_quadrature(diagonal: FloatArray, beside: FloatArray, size: int) -> Quadrature:
+    """Return the quadrature of the Jacobi matrices in the columns, one of each probe."""
+    abscissae, weights = [], []
+    for probe in range(diagonal.shape[1]):
+        ends = np.flatnonzero(beside[:, probe] == 0)
+        last = int(ends[0]) + 1 if len(ends) else len(diagonal)
+        ritz, vectors = eigh_tridiagonal(diagonal[:last, probe], beside[: last - 1, probe])
+        abscissae.append(ritz)
+        weights.append(vectors[0] ** 2)
+    points, table = np.concatenate(abscissae), block_diag(*weights)
+    order = np.argsort(points, kind="stable")
+    nothing, no_atoms = np.empty(0), np.zeros(len(points), dtype=bool)
+    radii = np.zeros(len(points))
+    return Quadrature(nothing, nothing, points[order], table[:, order], no_atoms, radii, size, interlaces=False)

@@ -1,0 +1,109 @@
+"""Exact eigenvalues, answering the same questions as every estimated density."""
+
+import os
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hessdens._checks import check_interval, half_window
+from hessdens._types import FloatArray
+from hessdens.results.storage import load_npz, readonly, save_npz, take
+
+# Kernels are evaluated for this many (point, eigenvalue) pairs at a time: 32 MB.
+PAIRS_PER_CHUNK = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """All eigenvalues of an operator; each has weight 1/N in the density.
+
+    Parameters
+    ----------
+    eigenvalues
+        Shape (N,), finite; kept in ascending order.
+    """
+
+    eigenvalues: FloatArray
+
+    def __post_init__(self) -> None:
+        eigenvalues = np.sort(np.asarray(self.eigenvalues, dtype=np.float64))
+        if eigenvalues.ndim != 1 or len(eigenvalues) == 0 or not np.isfinite(eigenvalues).all():
+            raise ValueError(
+                f"eigenvalues must be a non-empty finite array of shape (N,); got shape {eigenvalues.shape}, "
+                f"{np.count_nonzero(~np.isfinite(eigenvalues))} of them not finite."
+            )
+        object.__setattr__(self, "eigenvalues", readonly(eigenvalues))
+
+    @property
+    def size(self) -> int:
+        """N, the number of eigenvalues."""
+        return len(self.eigenvalues)
+
+    def moments(self, order: int) -> FloatArray:
+        """Return m_1..m_order, m_k = mean of the eigenvalues to the power k."""
+        if order < 1:
+            raise ValueError(f"order must be at least 1; got {order}.")
+        powers = self.eigenvalues[:, None] ** np.arange(1, order + 1)
+        return powers.mean(axis=0)
+
+    def cdf(self, x: ArrayLike) -> FloatArray:
+        """Return the fraction of eigenvalues <= x."""
+        points = np.asarray(x, dtype=np.float64)
+        fractions = np.searchsorted(self.eigenvalues, points, side="right") / self.size
+        return np.where(np.isnan(points), np.nan, fractions)
+
+    def pdf(self, x: ArrayLike, *, bandwidth: float | None = None) -> FloatArray:
+        """Return the density smoothed by a Gaussian of standard deviation ``bandwidth``.
+
+        Default bandwidth: a hundredth of the standard deviation of the eigenvalues.
+        """
+        if bandwidth is None:
+            spread = float(self.eigenvalues.std())
+            bandwidth = spread / 100 if spread > 0 else 1e-3 * max(abs(float(self.eigenvalues[0])), 1e-3)
+        if not bandwidth > 0:
+            raise ValueError(f"bandwidth must be positive; got {bandwidth}.")
+        points = np.asarray(x, dtype=np.float64)
+        rows = max(1, PAIRS_PER_CHUNK // self.size)
+        flat = points.reshape(-1)
+        density = np.empty_like(flat)
+        for start in range(0, len(flat), rows):
+            z = (flat[start : start + rows, None] - self.eigenvalues) / bandwidth
+            density[start : start + rows] = np.exp(-0.5 * z**2).mean(axis=1)
+        density /= bandwidth * np.sqrt(2 * np.pi)
+        return density.reshape(points.shape)
+
+    def mass(self, low: float, high: float) -> float:
+        """Return the fraction of eigenvalues in (low, high]."""
+        check_interval(low, high)
+        return float(self.cdf(high) - self.cdf(low))
+
+    def fraction_degenerate(self, window: float = 0.2) -> float:
+        """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
+        return float(np.mean(np.abs(self.eigenvalues) < half_window(window)))
+
+    def fraction_negative(self, window: float = 0.2) -> float:
+        """Return the fraction of eigenvalues to the left of the window: λ <= -window / 2."""
+        return float(np.mean(self.eigenvalues <= -half_window(window)))
+
+    def nodes(self) -> FloatArray:
+        """Return points between which the cdf is smooth (here, constant): the eigenvalues."""
+        return self.eigenvalues
+
+    def __str__(self) -> str:
+        low, high = self.eigenvalues[[0, -1]]
+        return (
+            f"Spectrum of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: "
+            f"{self.fraction_degenerate():.4%} degenerate, {self.fraction_negative():.4%} negative (window 0.2)"
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file, atomically and without pickle."""
+        save_npz(path, "Spectrum", {"eigenvalues": self.eigenvalues})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; ValueError if the file holds something else."""
+        arrays = take(load_npz(path, "Spectrum"), {"eigenvalues": "N finite"}, path)
+        return cls(arrays["eigenvalues"])

@@ -1,0 +1,94 @@
+"""Examples shared out: each process multiplies with the matrix of its own part of the data."""
+
+from functools import partial
+
+from torch import Tensor
+
+from hessdens.curvature.operator import CurvatureOperator
+from hessdens.distributed.agreement import check_different, check_table, facts_of
+from hessdens.distributed.exchange import multiplied
+from hessdens.distributed.group import Group, Ranks
+from hessdens.distributed.teams import Replicas
+from hessdens.linalg.operator import Operator
+
+# What depends on the part of the data.
+OF_THE_PART = ("data", "batches")
+
+
+def share_examples(operator: CurvatureOperator, *, group: Ranks = None, allow_equal_data: bool = False) -> Operator:
+    """Return the matrix of the mean loss over the data of all processes, from that of each.
+
+    Every process makes an operator of the same model and its own part of the data; every estimator then takes what
+    this function returns, on all processes alike, and gives the same result on each.
+
+    Parameters
+    ----------
+    operator
+        From `hessian_operator`, `ggn_operator` or `fisher_operator`, on the part of the data that this process has.
+        Parts may be uneven: each counts with its number of examples, or what ``num_examples=`` says.
+    group
+        The processes, a process group or one dimension of a device mesh. Default: all.
+    allow_equal_data
+        Whether two processes may have the same data. It is mostly a mistake, whose result would look right.
+
+    Returns
+    -------
+    Operator
+        The sum over processes of each one's product times its share of the examples.
+
+    Raises
+    ------
+    RankError
+        On every process: if models, loss or libraries differ between processes (parameters and buffers by a checksum),
+        or data do not, naming the processes; in a product, if vectors or parameters differ, or a process fails or does
+        not answer within the timeout.
+    TypeError
+        If the operator does not know its number of examples.
+
+    Notes
+    -----
+    Sent in a product: `examples_traffic`. Products are summed in the operator's dtype. Cost when made: one read of
+    parameters and data.
+    """
+    ranks = Group(group, "share_examples")
+    if not isinstance(operator, CurvatureOperator):
+        raise TypeError(
+            "share_examples needs an operator that knows its number of examples, as hessian_operator makes; got "
+            f"{type(operator).__name__}. Share first, and then add or scale: share_examples(H) + c * I."
+        )
+    table = ranks.together(partial(facts_of, operator))
+    fixed = [{name: value for name, value in facts.items() if name not in OF_THE_PART} for facts in table]
+    check_table(ranks, fixed, "the same model and loss")
+    if not allow_equal_data:
+        check_different(ranks, [facts["data"] for facts in table])
+    return SharedExamples(operator, ranks)
+
+
+class SharedExamples(Operator):
+    """The weighted mean of the operators of a group of processes."""
+
+    def __init__(self, operator: CurvatureOperator, group: Group) -> None:
+        self._operator, self._group = operator, group
+        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+        self.team = Replicas((group,), operator.device)
+
+    @property
+    def parameter_sizes(self) -> dict[str, int]:
+        """Number of entries of each selected parameter."""
+        return self._operator.parameter_sizes
+
+    def state_checksum(self) -> float:
+        """Return that of the model, which is the same on all processes."""
+        return self._operator.state_checksum()
+
+    def origin(self) -> dict[str, str | int | float]:
+        """Return what the processes have in common: nothing that depends on how the data are divided."""
+        return {name: value for name, value in self._operator.origin().items() if name not in OF_THE_PART}
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        def multiply() -> tuple[Tensor, float]:
+            return self._operator.matmat(V), self._operator.total_weight
+
+        product, weights = multiplied(self._group, self._operator, V, multiply)
+        share = float(weights[self._group.rank] / weights.sum())
+        return self._group.sum(product.T * share).T

@@ -1,0 +1,90 @@
+"""Probes shared out: each process multiplies some of the vectors with the whole matrix."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hessdens.distributed.agreement import check_table, facts_of
+from hessdens.distributed.exchange import multiplied
+from hessdens.distributed.group import Group, Ranks
+from hessdens.distributed.teams import Replicas
+from hessdens.linalg.adapt import as_operator
+from hessdens.linalg.identity import run_identity
+from hessdens.linalg.operator import Operator
+
+
+def share_probes(A: Any, *, group: Ranks = None) -> Operator:
+    """Return an operator whose products with several vectors are divided among processes, and exchanged.
+
+    Parameters
+    ----------
+    A
+        The same operator on all processes, with all data; or what `share_examples` returns, for processes in a grid:
+        ``share_probes(share_examples(H, group=mesh["examples"]), group=mesh["probes"])``.
+    group
+        The processes, a process group or one dimension of a device mesh. Default: all.
+
+    Returns
+    -------
+    Operator
+        A product with P vectors costs each process ceil(P / ranks) products. With fewer vectors than processes some
+        have nothing to do, and with a single vector all but one: give estimators a ``block_size`` or ``num_probes``
+        that is a multiple of the number of processes.
+
+    Raises
+    ------
+    RankError
+        On every process: if operators differ between processes, naming them (parameters, buffers and data by a
+        checksum; an operator that does not know them by a product); in a product as in `share_examples`.
+
+    Notes
+    -----
+    Sent in a product: `probes_traffic`. Cost when made: one read of parameters and data, or one product.
+    """
+    ranks = Group(group, "share_probes")
+    operator = as_operator(A)
+    if operator.team.shards:
+        raise ValueError("share_probes needs whole vectors; those of this operator are sharded over processes.")
+
+    def facts() -> dict[str, Any]:
+        found = facts_of(operator)
+        return found if "parameters" in found else dict(run_identity(operator))
+
+    check_table(ranks, ranks.together(facts), "the same operator")
+    return SharedProbes(operator, ranks)
+
+
+class SharedProbes(Operator):
+    """An operator of which each process of a group multiplies its share of the columns."""
+
+    def __init__(self, operator: Operator, group: Group) -> None:
+        self._operator, self._group = operator, group
+        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+        inner = operator.team.groups if isinstance(operator.team, Replicas) else ()
+        self.team = Replicas((group, *inner), operator.device)
+
+    @property
+    def parameter_sizes(self) -> dict[str, int]:
+        """Number of entries of each selected parameter."""
+        return self._operator.parameter_sizes
+
+    def state_checksum(self) -> float:
+        """Return that of the operator, which is the same on all processes."""
+        return self._operator.state_checksum()
+
+    def origin(self) -> dict[str, str | int | float]:
+        """Return what the operator was made of."""
+        return self._operator.origin()
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        width = -(-V.shape[1] // self._group.num_ranks)
+        mine = V[:, self._group.rank * width : (self._group.rank + 1) * width]
+
+        def multiply() -> tuple[Tensor, float]:
+            return self._operator.matmat(mine) if mine.shape[1] else mine, 1.0
+
+        product, _ = multiplied(self._group, self._operator, V, multiply)
+        rows = V.new_zeros(width, len(V))
+        rows[: product.shape[1]] = product.T
+        return torch.cat(self._group.gather(rows))[: V.shape[1]].T

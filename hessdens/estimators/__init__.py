@@ -1,0 +1,17 @@
+"""From an operator to a result."""
+
+from hessdens.estimators.chebyshev import chebyshev_moments
+from hessdens.estimators.data_noise import data_noise
+from hessdens.estimators.exact import exact_spectrum
+from hessdens.estimators.lanczos import lanczos_density
+from hessdens.estimators.layers import layer_moments
+from hessdens.estimators.moments import spectral_moments
+
+__all__ = [
+    "chebyshev_moments",
+    "data_noise",
+    "exact_spectrum",
+    "lanczos_density",
+    "layer_moments",
+    "spectral_moments",
+]

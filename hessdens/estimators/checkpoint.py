@@ -1,0 +1,121 @@
+"""Work that is kept on disk, block by block, so that a run that was killed goes on, and a finished one extends."""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hessdens.linalg.identity import Identity, differences, digest
+from hessdens.linalg.operator import Operator
+from hessdens.linalg.team import ALONE, Team
+from hessdens.results.storage import load_npz, save_npz
+
+FORMAT = 2
+HEADER = "run.json"
+
+
+class Checkpoint:
+    """A folder with one file for each finished block, and a header that says whose blocks these are.
+
+    Parameters
+    ----------
+    path
+        The folder; made if it does not exist.
+    identity
+        What must be the same for blocks to be used again: method, seed, model, data, version.
+    team
+        The processes that share the work: one reads and writes for all, or where vectors are sharded, each its own.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds something else, or blocks of a run with another identity; the message says what differs.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], identity: Identity, team: Team = ALONE) -> None:
+        self._folder, self._team = Path(path) / team.folder(), team
+        team.shared(lambda: self._open(identity))
+
+    def _open(self, identity: Identity) -> None:
+        """Make the folder and its header, or compare the header that is there."""
+        header = self._folder / HEADER
+        if self._folder.exists() and not self._folder.is_dir():
+            raise ValueError(f"checkpoint must be a folder; got the file {self._folder}. Give another name.")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        wanted = {"format": FORMAT, **identity}
+        if header.exists():
+            _check_same(_read(header), wanted, self._folder)
+            return
+        others = [entry.name for entry in self._folder.iterdir() if not entry.name.endswith(".tmp")]
+        if others:
+            raise ValueError(
+                f"checkpoint must be a new or empty folder, or one of an earlier run; {self._folder} has no {HEADER} "
+                f"but {others[0]!r}. Give another folder."
+            )
+        temporary = self._folder / f".{HEADER}.{secrets.token_hex(8)}.tmp"
+        temporary.write_text(json.dumps(wanted, indent=1) + "\n")
+        os.replace(temporary, header)
+
+    def load(self, key: str) -> dict[str, Any] | None:
+        """Return the arrays of a block that is finished, or None; ValueError if its file is damaged."""
+        return self._team.shared(lambda: self._read(key))
+
+    def _read(self, key: str) -> dict[str, Any] | None:
+        path = self._path(key)
+        if not path.exists():
+            return None
+        try:
+            return load_npz(path, f"checkpoint {key}")
+        except ValueError as error:
+            raise ValueError(f"{error} Delete that file to compute the block again.") from error
+
+    def save(self, key: str, arrays: Mapping[str, Any]) -> None:
+        """Keep a finished block: whole or not at all."""
+        self._team.shared(lambda: save_npz(self._path(key), f"checkpoint {key}", arrays))
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.npz"
+
+
+class Recorded(Operator):
+    """An operator whose products are kept in a checkpoint: one that was made before is read, not made again."""
+
+    def __init__(self, operator: Operator, checkpoint: Checkpoint) -> None:
+        self._operator, self._checkpoint = operator, checkpoint
+        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+        self.team = operator.team
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        key = f"product-{digest(V.T.contiguous().cpu().numpy())}"
+        found = self._checkpoint.load(key)
+        if found is not None:
+            return torch.tensor(found["products"], device=self.device).T
+        # Laid out in memory as those that are read: what follows is then the same to the last bit, and so found again.
+        products = self._operator.matmat(V).T.contiguous()
+        if self.team.least(int(torch.isfinite(products).all())):
+            self._checkpoint.save(key, {"products": products.cpu().numpy()})
+        return products.T
+
+
+def _read(header: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(header.read_text())
+    except (OSError, ValueError) as error:
+        content = error
+    if not isinstance(content, dict):
+        raise ValueError(f"The header of a checkpoint must be a JSON object; {header} is damaged. Give another folder.")
+    return content
+
+
+def _check_same(found: Mapping[str, Any], wanted: Identity, folder: Path) -> None:
+    parted = differences(found, wanted)
+    if parted:
+        raise ValueError(
+            f"checkpoint must be of the same run; in {folder} {'; '.join(parted)}. Give another folder, or make "
+            "the run the same."
+        )

@@ -1,0 +1,149 @@
+"""Errors of moments that come from the data: how much they would change with other mini-batches of the same kind."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+from tqdm import tqdm
+
+from hessdens._types import FloatArray
+from hessdens.errors import NonFiniteError
+from hessdens.linalg.adapt import as_operator
+from hessdens.linalg.inner_products import column_dots
+from hessdens.linalg.operator import Operator
+from hessdens.linalg.power_walk import check_range, half
+from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
+from hessdens.results.data_noise import DataNoise
+
+
+def data_noise(
+    operators: Sequence[Any],
+    num_moments: int = 4,
+    *,
+    weights: ArrayLike | None = None,
+    num_probes: int = 32,
+    seed: int = 0,
+    distribution: Distribution = "gaussian",
+    block_size: int = 8,
+    progress: bool = False,
+) -> DataNoise:
+    """Tell the noise of the data in moments from that of the probes.
+
+    Parameters
+    ----------
+    operators
+        A_1..A_G, G >= 2: operators of independent mini-batches, each the mean over its own examples, such as
+        ``[hessian_operator(model, loss, [batch]) for batch in batches]``.
+    num_moments
+        K.
+    weights
+        Shape (G,), positive, such as numbers of examples; they are divided by their sum. Default: all equal.
+    num_probes
+        P >= 2.
+    seed, distribution
+        Of the probes, which are those of `spectral_moments`.
+    block_size
+        Probes in one multi-vector product; memory is (G + 3) N block_size numbers beside the operators' own.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    DataNoise
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or operators differ in size, dtype or device.
+    NonFiniteError
+        If a product is not finite.
+
+    Notes
+    -----
+    Cost: P ceil(K/2) products with each A_g: as many passes over the data as Skilling's moments of their mean A take.
+
+    The infinitesimal jackknife: dm_k / dw_g = (k/N) tr A^{k-1} (A_g - A), the influence of batch g. With v_j = A^j r it
+    is estimated by (k/N) v_i·A_g v_j, i + j = k - 1, from the very products that make v_{j+1}. The variance of m_k is
+    G/(G-1) Σ_g w_g² influence_g². Squares of noisy influences would be too large, so products of different probes are
+    taken, of which no part is noise on average. Moments of order two and more have a bias of second order besides,
+    since the noise of A adds to its eigenvalues; it falls as 1/G and is not in the errors. Source: Efron, The
+    jackknife, the bootstrap and other resampling plans (1982), chapter 6.
+    """
+    if num_moments < 1:
+        raise ValueError(f"num_moments must be at least 1; got {num_moments}.")
+    if block_size < 1:
+        raise ValueError(f"block_size must be at least 1; got {block_size}.")
+    check_probe_arguments(num_probes, seed, distribution)
+    members = [as_operator(operator) for operator in operators]
+    shares = _checked_shares(members, weights)
+    leader, count = members[0], len(members)
+    samples = np.empty((num_probes, num_moments))
+    influences = np.empty((num_probes, count, num_moments))
+    with tqdm(total=num_probes * half(num_moments) * count, unit="product", disable=not progress) as bar:
+        for start in range(0, num_probes, block_size):
+            stop = min(start + block_size, num_probes)
+            probes = operator_probes(leader, seed, start, stop, distribution)
+            samples[start:stop], influences[start:stop] = _block(members, shares, probes, num_moments, start, bar)
+    check_range(samples)
+    influences -= np.tensordot(influences, shares, axes=(1, 0))[:, None, :]
+    # Products of different probes: the square of the sum without the squares of each.
+    pairs = influences.sum(axis=0) ** 2 - np.sum(influences**2, axis=0)
+    squares = pairs / (num_probes * (num_probes - 1))
+    variance = count / (count - 1) * shares**2 @ squares
+    return DataNoise(
+        samples.mean(axis=0),
+        samples.std(axis=0, ddof=1) / np.sqrt(num_probes),
+        np.sqrt(np.maximum(variance, 0.0)),
+        leader.size,
+        count,
+        num_probes,
+        num_probes * half(num_moments) * count,
+    )
+
+
+def _checked_shares(operators: list[Operator], weights: ArrayLike | None) -> FloatArray:
+    """Return weights that sum to 1, shape (G,)."""
+    if len(operators) < 2:
+        raise ValueError(f"operators must be at least 2, of a batch each; got {len(operators)}.")
+    for index, operator in enumerate(operators):
+        for name in ("size", "dtype", "device"):
+            first, other = getattr(operators[0], name), getattr(operator, name)
+            if first != other:
+                raise ValueError(f"operators must have the same {name}; got {first} and, at position {index}, {other}.")
+    shares = np.ones(len(operators)) if weights is None else np.array(weights, dtype=np.float64)
+    if shares.shape != (len(operators),):
+        raise ValueError(f"weights must have shape ({len(operators)},), one an operator; got {shares.shape}.")
+    if not (np.isfinite(shares).all() and (shares > 0).all()):
+        raise ValueError(f"weights must be positive and finite; got {shares.tolist()}.")
+    return shares / shares.sum()
+
+
+def _block(
+    operators: list[Operator], shares: FloatArray, probes: Tensor, num_moments: int, first_probe: int, bar: Any
+) -> tuple[FloatArray, FloatArray]:
+    """Return moment estimates of each column of ``probes``, (P, K), and influences of each operator, (P, G, K)."""
+    influences = np.empty((probes.shape[1], len(operators), num_moments))
+    vectors, leader = probes, operators[0]
+    for step in range(1, half(num_moments) + 1):
+        products, total = [], torch.zeros_like(probes)
+        for index, (operator, share) in enumerate(zip(operators, shares, strict=True)):
+            products.append(operator.matmat(vectors))
+            if not torch.isfinite(products[-1]).all():
+                bad = first_probe + int(torch.nonzero(~torch.isfinite(products[-1]).all(dim=0))[0])
+                raise NonFiniteError(
+                    f"Products must be finite; product {step} of probe {bad} with operator {index} is not (overflow or "
+                    "NaN)."
+                )
+            total.add_(products[-1], alpha=float(share))
+            bar.update(probes.shape[1])
+        for side, order in ((vectors, 2 * step - 1), (total, 2 * step)):
+            if order <= num_moments:
+                dots = torch.stack([column_dots(side, product, leader.team) for product in products], dim=1)
+                influences[:, :, order - 1] = order * dots.cpu().numpy() / leader.size
+        vectors = total
+    # Summed over batches, an influence is k times the moment.
+    samples: FloatArray = np.tensordot(influences, shares, axes=(1, 0)) / np.arange(1, num_moments + 1)
+    return samples, influences

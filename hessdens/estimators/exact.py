@@ -1,0 +1,108 @@
+"""The exact spectrum of a small operator: dense matrix from products, then eigenvalues in float64."""
+
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hessdens.densities.spectrum import Spectrum
+from hessdens.errors import NonFiniteError
+from hessdens.linalg.adapt import as_operator
+from hessdens.linalg.memory import readable_bytes
+from hessdens.linalg.operator import Operator
+
+# Peak of the eigenvalue solver in units of the N x N float64 matrix: the matrix and the solver's copy, and on CUDA as
+# much workspace again.
+MATRICES_AT_PEAK = {"cpu": 2.1, "cuda": 3.1}
+
+
+def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, progress: bool = False) -> Spectrum:
+    """Return all eigenvalues of ``A``, from its dense matrix.
+
+    Parameters
+    ----------
+    A
+        An operator of hessdens or anything that `as_operator` takes.
+    max_size
+        The largest N that is accepted, against calls that would take days.
+    block_size
+        Columns of the identity in one multi-vector product.
+    progress
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    Spectrum
+
+    Raises
+    ------
+    ValueError
+        If N is above ``max_size``, or a product is not finite.
+    MemoryError
+        If the matrix and the solver's workspace do not fit into the free memory; the message says how much they need.
+
+    Notes
+    -----
+    Cost: N products, then about 4/3 N^3 floating-point operations; memory: about 2.1 N^2 float64 numbers. The matrix is
+    symmetrised, (H + H^T) / 2, and solved in float64 on the operator's device.
+    """
+    operator = as_operator(A)
+    if block_size < 1:
+        raise ValueError(f"block_size must be at least 1; got {block_size}.")
+    if operator.team.shards:
+        raise ValueError(
+            "exact_spectrum needs whole vectors; those of this operator are sharded over processes. Use "
+            "lanczos_density."
+        )
+    _check_size(operator, max_size)
+    matrix = dense_matrix(operator, block_size=block_size, progress=progress)
+    if not torch.isfinite(matrix).all():
+        raise NonFiniteError("The operator must have finite entries; its matrix holds values that are not.")
+    return Spectrum(torch.linalg.eigvalsh(matrix).cpu().numpy())
+
+
+def dense_matrix(operator: Operator, *, block_size: int = 64, progress: bool = False) -> Tensor:
+    """Return (A + A^T) / 2 as an (N, N) float64 tensor on the operator's device. Cost: N products."""
+    size = operator.size
+    matrix = torch.empty(size, size, dtype=torch.float64, device=operator.device)
+    with tqdm(total=size, unit="column", disable=not progress) as bar:
+        for start in range(0, size, block_size):
+            stop = min(start + block_size, size)
+            unit = torch.zeros(size, stop - start, dtype=operator.dtype, device=operator.device)
+            unit[torch.arange(start, stop), torch.arange(stop - start)] = 1
+            matrix[start:stop] = operator.matmat(unit).T
+            bar.update(stop - start)
+    _symmetrise(matrix)
+    return matrix
+
+
+def _symmetrise(matrix: Tensor, tile: int = 2048) -> None:
+    """Replace a matrix by its symmetric part, tile by tile, without a second matrix."""
+    size = len(matrix)
+    for i in range(0, size, tile):
+        for j in range(i, size, tile):
+            upper, lower = matrix[i : i + tile, j : j + tile], matrix[j : j + tile, i : i + tile]
+            mean = (upper + lower.T) / 2
+            upper.copy_(mean)
+            lower.copy_(mean.T)
+
+
+def _check_size(operator: Operator, max_size: int) -> None:
+    """Raise unless the matrix and the solver's workspace fit."""
+    kind = operator.device.type
+    needed = MATRICES_AT_PEAK.get(kind, MATRICES_AT_PEAK["cpu"]) * 8 * operator.size**2
+    amount = f"about {readable_bytes(needed)}"
+    if operator.size > max_size:
+        raise ValueError(
+            f"exact_spectrum takes operators of size max_size={max_size:,} at most; got {operator.size:,}, which needs "
+            f"{amount} of memory. Use spectral_moments, or raise max_size."
+        )
+    free = torch.cuda.mem_get_info(operator.device)[0] if kind == "cuda" else psutil.virtual_memory().available
+    free = operator.team.least(free)
+    if needed > free:
+        raise MemoryError(
+            f"exact_spectrum needs {amount} for {operator.size:,} eigenvalues; {readable_bytes(free)} are free. "
+            "Use spectral_moments, or a machine with more memory."
+        )

@@ -1,1 +1,0 @@
-"""Callbacks for training frameworks, each imported by name, since it needs that framework."""

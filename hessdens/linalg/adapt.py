@@ -1,0 +1,132 @@
+"""Matrices and functions of other libraries as operators."""
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+import torch
+from scipy.sparse.linalg import LinearOperator
+from torch import Tensor
+
+from hessdens.linalg.operator import FunctionOperator, Operator
+
+# Products are compared by x·Ay = y·Ax. Rounding leaves a defect of a few eps |x| |Ay| / sqrt(N) in well-behaved
+# products and up to sqrt(N) times that in the worst case; 10,000 eps lies above both for N up to 10^8.
+SYMMETRY_TOLERANCE_IN_EPS = 1e4
+
+
+def as_operator(
+    A: Any,
+    *,
+    size: int | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    check_symmetric: bool = True,
+) -> Operator:
+    """Return ``A`` as an `Operator`.
+
+    Parameters
+    ----------
+    A
+        One of: an `Operator` (returned as it is); a square torch tensor, NumPy array or SciPy-sparse matrix; a SciPy
+        ``LinearOperator``; any object with ``shape``, a torch ``dtype``, ``device`` and ``@`` on tensors of shape (N,
+        P), such as the operators of curvlinops; a callable that maps a tensor V of shape (N, P) to A V (give
+        ``size``).
+    size
+        N, for a callable only.
+    dtype, device
+        Of the vectors. Default: those of ``A``; float64 on the CPU where it has none.
+    check_symmetric
+        Verify x·Ay = y·Ax for two fixed random vectors (cost: two products, not counted in any result). Switch it off
+        where the products are known to be symmetric but are noisy.
+
+    Raises
+    ------
+    ValueError
+        If ``A`` is not square, is not symmetric, holds values that are not finite, or ``size`` is missing or not that
+        of ``A``; if ``A`` is an `Operator` of another ``dtype`` or ``device``.
+    TypeError
+        If ``A`` is none of the above, or is complex or integer where floating point is needed.
+    """
+    place = None if device is None else torch.device(device)
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1; got {size}.")
+    operator = A if isinstance(A, Operator) else _convert(A, size, dtype, place)
+    if size is not None and size != operator.size:
+        raise ValueError(f"size is for callables, and must be right for others; got {size} for {operator!r}.")
+    if isinstance(A, Operator):
+        if (dtype or A.dtype) != A.dtype or (place or A.device) != A.device:
+            raise ValueError(f"An operator keeps its dtype and device; got dtype={dtype}, device={device} for {A!r}.")
+        return A
+    if not operator.dtype.is_floating_point:
+        raise TypeError(f"An operator must be real floating point; got {operator.dtype}. Pass dtype=torch.float64.")
+    if check_symmetric:
+        _check_symmetric(operator)
+    return operator
+
+
+def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.device | None) -> Operator:
+    """Choose the adapter for the kind of ``A``."""
+    if isinstance(A, np.ndarray):
+        if A.dtype.kind not in "biufc":
+            raise TypeError(f"An operator must be real floating point; got a NumPy array of {A.dtype}.")
+        # A copy, since torch takes neither read-only memory nor another byte order; long doubles become doubles.
+        A = torch.from_numpy(
+            A.astype(np.float64 if A.dtype.itemsize > 8 and A.dtype.kind == "f" else A.dtype.newbyteorder("="))
+        )
+    if isinstance(A, Tensor):
+        _check_square(A.shape)
+        matrix = A.detach().to(device=device, dtype=dtype)
+        return FunctionOperator(matrix.__matmul__, size=len(matrix), dtype=matrix.dtype, device=matrix.device)
+    if scipy.sparse.issparse(A) or isinstance(A, LinearOperator):
+        return _from_scipy(A, dtype, device)
+    if hasattr(A, "shape") and hasattr(A, "__matmul__") and isinstance(getattr(A, "dtype", None), torch.dtype):
+        _check_square(A.shape)
+        own = torch.device(getattr(A, "device", "cpu"))
+        return FunctionOperator(
+            lambda V: A @ V.to(own, A.dtype), size=int(A.shape[0]), dtype=dtype or A.dtype, device=device or own
+        )
+    if callable(A):
+        if size is None:
+            raise ValueError("A callable needs its size; got size=None. Pass size=N.")
+        return FunctionOperator(A, size=size, dtype=dtype or torch.float64, device=device or torch.device("cpu"))
+    raise TypeError(
+        "A must be an operator, a torch, NumPy or SciPy-sparse matrix, a SciPy LinearOperator, an object with shape, "
+        f"torch dtype, device and @, or a callable with size=; got {type(A).__name__}."
+    )
+
+
+def _from_scipy(A: Any, dtype: torch.dtype | None, device: torch.device | None) -> Operator:
+    """Adapt a SciPy-sparse matrix or ``LinearOperator``, whose products run in NumPy on the CPU."""
+    _check_square(A.shape)
+    numpy_dtype = np.dtype(A.dtype or np.float64)
+    own = torch.from_numpy(np.empty(0, numpy_dtype)).dtype
+
+    def product(V: Tensor) -> Tensor:
+        return torch.from_numpy(np.asarray(A @ V.cpu().numpy()))
+
+    return FunctionOperator(product, size=A.shape[0], dtype=dtype or own, device=device or torch.device("cpu"))
+
+
+def _check_square(shape: Any) -> None:
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] == 0:
+        raise ValueError(f"An operator must be square and not empty; got shape {tuple(shape)}.")
+
+
+def _check_symmetric(operator: Operator) -> None:
+    """Raise ValueError unless x·Ay = y·Ax to rounding for two fixed random vectors."""
+    generator = torch.Generator().manual_seed(0)
+    xy = torch.randn(operator.size, 2, dtype=torch.float64, generator=generator).to(operator.device, operator.dtype)
+    product = operator.matmat(xy).double()
+    if not torch.isfinite(product).all():
+        raise ValueError("An operator must have finite entries; its product with a random vector is not finite.")
+    cross = xy.double().T @ product
+    defect = float((cross[0, 1] - cross[1, 0]).abs())
+    scale = float(xy.double().norm(dim=0).max() * product.norm(dim=0).max()) / operator.size**0.5
+    tolerance = SYMMETRY_TOLERANCE_IN_EPS * torch.finfo(operator.dtype).eps
+    if defect > tolerance * scale:
+        raise ValueError(
+            f"An operator must be symmetric; got x·Ay and y·Ax that differ by {defect:.2e} (relative "
+            f"{defect / scale:.1e}, tolerance {tolerance:.1e}). Pass (A + A.T) / 2, or check_symmetric=False to "
+            "as_operator if the products are noisy."
+        )

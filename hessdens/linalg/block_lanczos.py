@@ -1,0 +1,143 @@
+"""Block Lanczos with full reorthogonalisation: an orthonormal Krylov basis and the operator's coefficients in it."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessdens._types import FloatArray
+from hessdens.errors import NonFiniteError
+from hessdens.linalg.inner_products import row_lengths, thin_qr
+from hessdens.linalg.operator import Operator
+from hessdens.linalg.team import Team
+
+# Products have errors of some eps; what is shorter than ten of them is nothing new.
+ROUNDING = 10.0
+
+
+class BlockLanczos:
+    """Krylov space of some start vectors, grown by one multi-vector product a step.
+
+    After s steps there are blocks V_0..V_s of orthonormal rows, and A V_0..A V_{s-1} lie in their span. Blocks have the
+    width of the start, less where vectors become dependent; the last one is empty once the space is invariant.
+
+    Parameters
+    ----------
+    operator
+        A, symmetric, of size N.
+    start
+        Shape (b, N): start vectors as rows, or the entries of them that this process holds.
+    max_steps
+        Memory is kept for the blocks of so many steps: (max_steps + 1) b N numbers.
+
+    Attributes
+    ----------
+    start_coordinates
+        Shape (b, width of V_0): the start vectors in the rows of V_0.
+    """
+
+    def __init__(self, operator: Operator, start: Tensor, max_steps: int) -> None:
+        self._operator = operator
+        rows = min((max_steps + 1) * len(start), operator.size)
+        self._basis = start.new_empty(rows, operator.num_rows)
+        self._team = operator.team
+        self._coefficients = np.zeros((rows, rows))
+        self._scale = 0.0
+        self._offsets = [0]
+        block, self.start_coordinates = self._orthonormal(start.clone(), 0.0)
+        self._append(block)
+
+    @property
+    def num_steps(self) -> int:
+        """Multi-vector products made so far."""
+        return len(self._offsets) - 2
+
+    @property
+    def num_products(self) -> int:
+        """Products with single vectors made so far."""
+        return self._offsets[-2]
+
+    @property
+    def is_invariant(self) -> bool:
+        """Whether the space is mapped to itself, so that further steps add nothing."""
+        return self._offsets[-1] == self._offsets[-2]
+
+    def num_rows(self, num_blocks: int) -> int:
+        """Return the number of basis vectors in the first blocks."""
+        return self._offsets[num_blocks]
+
+    def basis(self, num_blocks: int) -> Tensor:
+        """Return the first blocks, shape (rows, N)."""
+        return self._basis[: self._offsets[num_blocks]]
+
+    @property
+    def rounding(self) -> float:
+        """ROUNDING times eps times the length of the longest product."""
+        return ROUNDING * torch.finfo(self._basis.dtype).eps * self._scale
+
+    def symmetry_defect(self) -> float:
+        """Return the largest difference v·Aw - w·Av between basis vectors, over the longest product."""
+        last = self._offsets[-2]
+        known = self._coefficients[:last, :last]
+        return float(np.abs(known - known.T).max(initial=0.0)) / max(self._scale, np.finfo(np.float64).tiny)
+
+    def orthogonality_defect(self) -> float:
+        """Return the largest inner product of a vector of the last block that is not empty with another."""
+        num_blocks = len(self._offsets) - 1 - self.is_invariant
+        first, end = self._offsets[num_blocks - 1 : num_blocks + 1]
+        products = self._team.sum(self._basis[first:end] @ self._basis[:end].T).double().cpu().numpy()
+        return float(np.abs(products - np.eye(end)[first:end]).max(initial=0.0))
+
+    def matrix(self) -> FloatArray:
+        """Return A in the basis of all blocks, symmetric; zero where it is not known, in the last block."""
+        last, end = self._offsets[-2], self._offsets[-1]
+        matrix = np.zeros((end, end))
+        known = self._coefficients[:last, :end]
+        matrix[:last, :last] = (known[:, :last] + known[:, :last].T) / 2
+        matrix[:last, last:] = known[:, last:]
+        matrix[last:, :last] = known[:, last:].T
+        return matrix
+
+    def step(self) -> None:
+        """Multiply the last block, and add what is new in the products as another one."""
+        first, end = self._offsets[-2:]
+        products = self._operator.matmat(self._basis[first:end].T).T.clone()
+        lengths = row_lengths(products, self._team).cpu().numpy()
+        if not np.isfinite(lengths).all():
+            bad = int(np.nonzero(~np.isfinite(lengths))[0][0])
+            raise NonFiniteError(
+                f"Products must be finite; that of vector {bad} in Lanczos step {self.num_steps + 1} is not (overflow "
+                "or NaN)."
+            )
+        self._scale = max(self._scale, float(lengths.max()))
+        basis = self._basis[:end]
+        # W = C_1 Q + W_1, W_1 = M V, V = C_2 Q + R V': orthogonal to the basis twice, the second time at length one.
+        along = _remove(products, basis, self._team)
+        block, factors = self._orthonormal(products, self.rounding)
+        if len(block):
+            along += factors @ _remove(block, basis, self._team)
+            block, rest = self._orthonormal(block, 0.0)
+            factors = factors @ rest
+        self._coefficients[first:end, :end] = along
+        self._coefficients[first:end, end : end + len(block)] = factors
+        self._append(block)
+
+    def _append(self, block: Tensor) -> None:
+        end = self._offsets[-1]
+        self._basis[end : end + len(block)] = block
+        self._offsets.append(end + len(block))
+
+    def _orthonormal(self, rows: Tensor, tolerance: float) -> tuple[Tensor, FloatArray]:
+        """Return orthonormal rows V and factors M with rows = M V, without directions as short as ``tolerance``."""
+        q, r = thin_qr(rows.T, self._team)
+        left, lengths, right = np.linalg.svd(r.double().cpu().numpy().T, full_matrices=False)
+        room = len(self._basis) - self._offsets[-1]
+        rank = min(int(np.count_nonzero(lengths > tolerance)), room)
+        kept = torch.from_numpy(right[:rank]).to(q)
+        return kept @ q.T, left[:, :rank] * lengths[:rank]
+
+
+def _remove(rows: Tensor, basis: Tensor, team: Team) -> FloatArray:
+    """Subtract from each of ``rows`` its part in the span of ``basis``, and return the coefficients of that part."""
+    along = team.sum(rows @ basis.T)
+    rows.addmm_(along, basis, alpha=-1)
+    return along.double().cpu().numpy()

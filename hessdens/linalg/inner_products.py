@@ -1,0 +1,57 @@
+"""Inner products of tall blocks of vectors, summed in float64, over all processes that hold a part of the vectors."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from hessdens.linalg.team import ALONE, Team
+
+# Rows of a block that are converted to float64 at a time: 65,536 rows of 8 probes are 4 MB, which stays in the cache.
+ROWS_PER_CHUNK = 65_536
+
+
+def column_dots(V: Tensor, W: Tensor, team: Team = ALONE) -> Tensor:
+    """Return the inner products of corresponding columns of V and W, shape (P,), summed in float64."""
+    total = torch.zeros(V.shape[1], dtype=torch.float64, device=V.device)
+    for start in range(0, len(V), ROWS_PER_CHUNK):
+        rows = slice(start, start + ROWS_PER_CHUNK)
+        total += (V[rows].double() * W[rows].double()).sum(dim=0)
+    return team.sum(total)
+
+
+def row_lengths(rows: Tensor, team: Team = ALONE) -> Tensor:
+    """Return the length of each row, in float64."""
+    lengths = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+    return team.sum(lengths.square()).sqrt() if team.shards else lengths
+
+
+def asymmetry(V: Tensor, products: Tensor, team: Team = ALONE) -> float:
+    """Return the largest difference between v·Aw and w·Av of the columns, over the root mean square of A v.
+
+    ``products`` is A V. NaN for a single column. Cost: N P² operations in the precision of V.
+    """
+    if V.shape[1] < 2:
+        return math.nan
+    gram = team.sum((V.T @ products).double())
+    length = torch.linalg.vector_norm(products, dtype=torch.float64)
+    length = team.sum(length.square()).sqrt() if team.shards else length
+    scale = length / V.shape[1] ** 0.5
+    return float((gram - gram.T).abs().max() / scale.clamp_min(torch.finfo(torch.float64).tiny))
+
+
+def thin_qr(V: Tensor, team: Team = ALONE) -> tuple[Tensor, Tensor]:
+    """Return Q with orthonormal columns, its rows where those of V lie, and R, shape (b, b) or smaller, with V = Q R.
+
+    Over several processes: a factorisation of each part, and one of their factors R. Source: J. Demmel, L. Grigori, M.
+    Hoemmen, J. Langou, Communication-optimal parallel and sequential QR and LU factorizations (2012).
+    """
+    q, r = torch.linalg.qr(V)
+    if not team.shards:
+        return q, r
+    width = V.shape[1]
+    missing = width - r.shape[0]  # of a part with fewer rows than columns
+    parts, position = team.gather(pad(r, (0, 0, 0, missing)).contiguous())
+    upper, factor = torch.linalg.qr(torch.cat(parts))
+    return pad(q, (0, missing)) @ upper[position * width : (position + 1) * width], factor

@@ -1,0 +1,164 @@
+"""Symmetric linear operators, known by their products only."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import LinearOperator
+from torch import Tensor
+
+from hessdens.linalg.team import ALONE, Team
+
+
+class Operator(ABC):
+    """A symmetric linear map of R^N that is known by its products only.
+
+    Attributes
+    ----------
+    size
+        N.
+    dtype, device
+        Of the vectors that it takes and returns.
+    team
+        The processes that share its work, and the entries of a vector that each holds: by default this one, all.
+    """
+
+    size: int
+    dtype: torch.dtype
+    device: torch.device
+    team: Team = ALONE
+
+    @abstractmethod
+    def _matmat(self, V: Tensor) -> Tensor:
+        """Return A V for a checked V of shape (N, P)."""
+
+    @property
+    def num_rows(self) -> int:
+        """Number of entries of a vector that this process holds: N, but for models that are sharded."""
+        return sum(part.stop - part.start for part in self.team.rows(self.size))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, N)."""
+        return (self.size, self.size)
+
+    def matmat(self, V: Tensor) -> Tensor:
+        """Return A V, shape (N, P), for V of shape (N, P). Cost: P products."""
+        if V.ndim != 2 or V.shape[0] != self.num_rows:
+            raise ValueError(f"V must have shape ({self.num_rows}, P); got {tuple(V.shape)}.")
+        if V.dtype != self.dtype or V.device != self.device:
+            raise ValueError(
+                f"V must be {self.dtype} on {self.device}, as the operator is; got {V.dtype} on {V.device}. "
+                "Convert it with V.to(operator.device, operator.dtype)."
+            )
+        return self._matmat(V)
+
+    def matvec(self, v: Tensor) -> Tensor:
+        """Return A v, shape (N,), for v of shape (N,). Cost: one product."""
+        if v.ndim != 1:
+            raise ValueError(f"v must have shape ({self.num_rows},); got {tuple(v.shape)}.")
+        return self.matmat(v[:, None])[:, 0]
+
+    def __matmul__(self, V: Tensor) -> Tensor:
+        return self.matvec(V) if V.ndim == 1 else self.matmat(V)
+
+    def identity(self) -> "Operator":
+        """Return the identity of this operator's size, dtype and device: ``H + 5e-4 * H.identity()``. Cost: none."""
+        return _like(self, torch.clone)
+
+    def origin(self) -> dict[str, str | int | float]:
+        """Return what this operator was made of, by name, as far as it knows: a checkpoint compares it."""
+        return {}
+
+    def state_checksum(self) -> float:
+        """Return a checksum of what products depend on and may change, such as parameters: processes compare it."""
+        return 0.0
+
+    def __add__(self, other: "Operator") -> "Operator":
+        return _sum(self, other, 1.0) if isinstance(other, Operator) else _not_an_operator(other)
+
+    def __sub__(self, other: "Operator") -> "Operator":
+        return _sum(self, other, -1.0) if isinstance(other, Operator) else _not_an_operator(other)
+
+    def __mul__(self, factor: float) -> "Operator":
+        if not isinstance(factor, int | float | np.number) or isinstance(factor, bool) or not np.isfinite(factor):
+            raise TypeError(f"An operator is multiplied by a finite number; got {factor!r}. Use @ for vectors.")
+        scale = float(factor)
+        return _like(self, lambda V: scale * self.matmat(V))
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Operator":
+        return -1.0 * self
+
+    def to_scipy(self) -> LinearOperator:
+        """Return the operator as a SciPy ``LinearOperator`` on NumPy arrays (eigsh, cg, ... take it)."""
+
+        def matmat(V: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            tensor = torch.as_tensor(np.ascontiguousarray(V)).to(self.device, self.dtype)
+            return self.matmat(tensor).cpu().numpy()
+
+        def matvec(v: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            return matmat(v.reshape(-1, 1))[:, 0]
+
+        if self.team.shards:
+            raise TypeError("SciPy takes whole vectors; those of this operator are sharded over processes.")
+        if self.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"SciPy takes float32 and float64 only; the operator is {self.dtype}.")
+        numpy_dtype = torch.empty(0, dtype=self.dtype).numpy().dtype
+        return LinearOperator(
+            self.shape, matvec=matvec, rmatvec=matvec, matmat=matmat, rmatmat=matmat, dtype=numpy_dtype
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(size={self.size}, dtype={self.dtype}, device={self.device})"
+
+
+class FunctionOperator(Operator):
+    """An operator given by a function of a matrix of columns: ``function(V)`` returns A V, both of shape (N, P)."""
+
+    def __init__(
+        self,
+        function: Callable[[Tensor], Tensor],
+        *,
+        size: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        team: Team = ALONE,
+    ) -> None:
+        self.size, self.dtype, self.device, self.team = size, dtype, device, team
+        self._function = function
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        product = self._function(V)
+        if not isinstance(product, Tensor) or product.shape != V.shape:
+            received = tuple(product.shape) if isinstance(product, Tensor) else type(product).__name__
+            raise ValueError(f"The function must return a tensor of V's shape {tuple(V.shape)}; got {received}.")
+        return product.to(device=self.device, dtype=self.dtype)
+
+
+def _sum(first: Operator, second: Operator, factor: float) -> Operator:
+    """Return ``first + factor * second``."""
+    mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
+    if mine != others:
+        raise ValueError(f"Operators in a sum must have one size, dtype and device; got {mine} and {others}.")
+    if first.team.shards != second.team.shards:
+        raise ValueError("Operators in a sum must both be sharded over processes, or neither; got one of each.")
+    team = second.team if first.team is ALONE else first.team
+    return _like(first, lambda V: torch.add(first.matmat(V), second.matmat(V), alpha=factor), team)
+
+
+def _like(operator: Operator, function: Callable[[Tensor], Tensor], team: Team | None = None) -> Operator:
+    """Return a function as an operator on the vectors of another."""
+    return FunctionOperator(
+        function, size=operator.size, dtype=operator.dtype, device=operator.device, team=team or operator.team
+    )
+
+
+def _not_an_operator(other: object) -> Operator:
+    raise TypeError(
+        f"Only operators add to an operator; got {type(other).__name__}. Wrap a matrix with as_operator; for a shift "
+        "by c add c * operator.identity()."
+    )

@@ -1,0 +1,88 @@
+"""Random probe vectors: probe i of a seed is the same whatever the block, the device or the order of calls."""
+
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessdens.linalg.operator import Operator
+from hessdens.linalg.team import ALONE, Team
+
+Distribution = Literal["gaussian", "rademacher"]
+# Entries that are drawn at a time: 8 MB. A multiple of 8, so that draws of ±1 from bytes go on where they ended.
+CHUNK = 2**20
+
+
+def operator_probes(operator: Operator, seed: int, start: int, stop: int, distribution: Distribution) -> Tensor:
+    """Return the `probe_block` of an operator's size, dtype and device: of each process its own rows."""
+    operator.team.check_same({"seed": seed, "first probe": start, "last probe": stop - 1, "distribution": distribution})
+    return probe_block(
+        seed,
+        start,
+        stop,
+        operator.size,
+        distribution=distribution,
+        dtype=operator.dtype,
+        device=operator.device,
+        team=operator.team,
+    )
+
+
+def probe_block(
+    seed: int,
+    start: int,
+    stop: int,
+    size: int,
+    *,
+    distribution: Distribution,
+    dtype: torch.dtype,
+    device: torch.device,
+    team: Team = ALONE,
+) -> Tensor:
+    """Return probes ``start`` to ``stop - 1`` of ``seed`` as columns, shape (size, stop - start), each in one piece.
+
+    Each probe has a random stream of its own, `numpy.random.SeedSequence(seed, spawn_key=(i,))`, drawn in float64 on
+    the CPU and then cast, so 200 probes extend 100, and the CPU and a GPU see the same ones. A process that holds a
+    shard draws all entries, chunk by chunk, and keeps its own.
+    """
+    rows = team.rows(size)
+    block = torch.empty(stop - start, sum(part.stop - part.start for part in rows), dtype=dtype, device=device)
+    draw = np.empty(min(size, CHUNK))
+    for row, index in zip(block, range(start, stop), strict=True):
+        generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
+        end, pieces = 0, _pieces(rows)
+        place, drawn = next(pieces, (slice(0, 0), slice(size, size)))
+        while end < size:
+            begin, end = end, min(end + CHUNK, size)
+            chunk = draw[: end - begin]
+            if distribution == "gaussian":
+                generator.standard_normal(out=chunk)
+            else:
+                chunk[:] = 2.0 * generator.integers(0, 2, len(chunk), dtype=np.int8) - 1.0
+            while drawn.stop <= end and drawn.start < size:
+                row[place] = torch.from_numpy(chunk[drawn.start - begin : drawn.stop - begin])
+                place, drawn = next(pieces, (slice(0, 0), slice(size, size)))
+    return block.T
+
+
+def _pieces(rows: list[slice]) -> Iterator[tuple[slice, slice]]:
+    """Yield places in the entries held and in the whole vector, cut where a chunk ends."""
+    held = 0
+    for part in rows:
+        begin = part.start
+        while begin < part.stop:
+            end = min(part.stop, (begin // CHUNK + 1) * CHUNK)
+            yield slice(held, held + end - begin), slice(begin, end)
+            held, begin = held + end - begin, end
+
+
+def check_probe_arguments(num_probes: int, seed: int, distribution: str) -> None:
+    """Raise ValueError unless the arguments describe at least two probes of a known distribution."""
+    if num_probes < 2:
+        raise ValueError(f"num_probes must be at least 2, for a standard error; got {num_probes}.")
+    if seed < 0:
+        raise ValueError(f"seed must be a non-negative integer; got {seed}.")
+    if distribution not in get_args(Distribution):
+        raise ValueError(f"distribution must be one of {get_args(Distribution)}; got {distribution!r}.")

@@ -1,0 +1,67 @@
+"""Results of any kind from their files."""
+
+import os
+from typing import Any
+
+from hessdens.densities.compare import Comparison
+from hessdens.densities.kernel_polynomial import KernelPolynomialDensity
+from hessdens.densities.lanczos import LanczosDensity
+from hessdens.densities.maximum_entropy import MaximumEntropyDensity
+from hessdens.densities.spectrum import Spectrum
+from hessdens.mixture.fit import MixtureFit
+from hessdens.mixture.model import SkewNormalMixture
+from hessdens.mixture.uncertainty import FitUncertainty
+from hessdens.monitor.history import SpectrumHistory
+from hessdens.results.chebyshev import ChebyshevMoments
+from hessdens.results.data_noise import DataNoise
+from hessdens.results.moments import Moments
+from hessdens.results.storage import read_npz
+
+Result = (
+    ChebyshevMoments
+    | Comparison
+    | DataNoise
+    | FitUncertainty
+    | KernelPolynomialDensity
+    | LanczosDensity
+    | MaximumEntropyDensity
+    | MixtureFit
+    | Moments
+    | SkewNormalMixture
+    | Spectrum
+    | SpectrumHistory
+)
+CLASSES: dict[str, Any] = {kind.__name__: kind for kind in Result.__args__}
+
+
+def load_result(path: str | os.PathLike[str]) -> Result:
+    """Return the result in a file, of whichever kind its ``save`` wrote there.
+
+    Parameters
+    ----------
+    path
+        An ``.npz`` file. Nothing in it is unpickled or run.
+
+    Returns
+    -------
+    Moments, LanczosDensity, Spectrum, MixtureFit, ...
+        What was saved; ``type(result).__name__`` is its kind.
+
+    Raises
+    ------
+    ValueError
+        If the file is no result, a newer version wrote it, or it is truncated, altered or made to fill the memory: the
+        message names the file and what is wrong.
+    OSError
+        If the file cannot be read.
+    """
+    kind, _ = read_npz(path)
+    if kind not in CLASSES:
+        raise ValueError(f"{path} must hold a result of hessdens: {', '.join(CLASSES)}; it holds {kind!r}.")
+    try:
+        result: Result = CLASSES[kind].load(path)
+    except ValueError as error:
+        # The checks of the classes themselves do not know the file.
+        message = str(error) if str(path) in str(error) else f"{path} holds a damaged {kind}: {error}"
+        raise ValueError(message) from error
+    return result

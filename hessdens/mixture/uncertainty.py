@@ -1,0 +1,299 @@
+"""How sure a fitted mixture is: errors of its moments carried through the fit, and points that fit nearly as well."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
+
+from hessdens._checks import check_level, half_window
+from hessdens._types import FloatArray
+from hessdens.densities.base import percent
+from hessdens.mixture.fit import AXIS_NAMES, FIT_LAYOUT, POOR_OBJECTIVE, MixtureFit, fit_mixture
+from hessdens.mixture.grid import Grid
+from hessdens.mixture.model import mixture_cdf
+from hessdens.results.intervals import skewed_quantiles
+from hessdens.results.moments import Moments
+from hessdens.results.storage import load_npz, readonly, save_npz, take
+
+# Points of a grid that are kept as near-ties.
+MOST_TIES = 100_000
+# Fewer draws than this share with a density behind them say that the moments contradict each other.
+LEAST_FEASIBLE = 0.05
+# Of the scaled Hankel matrix: moments of a few point masses have eigenvalue 0 but for rounding.
+ROUNDING = 1e-9
+# Probabilities nearer to 0 or 1 than this are not drawn.
+FURTHEST = 1e-9
+LAYOUT = {
+    **{f"fit_{name}": description for name, description in FIT_LAYOUT.items()},
+    "draws": "D 4 finite",
+    "objectives": "D finite",
+    "on_edge": "D flag",
+    "num_discarded": "count",
+    "ties": "T 4 finite",
+    "near": "finite",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Mixtures:
+    """Mixtures with one narrow scale, and the range of what they answer.
+
+    Parameters
+    ----------
+    parameters
+        Weight, location, scale and shape of each, shape (n, 4).
+    narrow_scale
+        σ of all.
+    """
+
+    parameters: FloatArray
+    narrow_scale: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", readonly(self.parameters))
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def cdf(self, x: ArrayLike) -> FloatArray:
+        """Return the mass of each at or below x, shape (n, *shape of x)."""
+        points = np.asarray(x, dtype=np.float64)
+        weight, location, scale, shape = self.parameters.T.reshape(4, -1, *[1] * points.ndim)
+        return mixture_cdf(weight, location, scale, shape, self.narrow_scale, points)
+
+    def fraction_degenerate(self, window: float = 0.2) -> FloatArray:
+        """Return the mass of each inside the window, shape (n,), to within some 1e-16."""
+        half = half_window(window)
+        return self.cdf(half) - self.cdf(-half)
+
+    def fraction_negative(self, window: float = 0.2) -> FloatArray:
+        """Return the mass of each left of the window, shape (n,)."""
+        return self.cdf(-half_window(window))
+
+
+@dataclass(frozen=True, eq=False)
+class FitUncertainty:
+    """A fitted mixture with intervals: fits of moments drawn within their errors.
+
+    Parameters
+    ----------
+    fit
+        The fit of the moments themselves.
+    draws
+        Fits of moments that are as likely, given the errors.
+    objectives
+        Of ``draws``, shape (D,).
+    on_edge
+        Which of ``draws`` are on an edge of the grid, shape (D,).
+    num_discarded
+        Drawn moments that no density has, left out.
+    ties
+        Points of the grid, the best included, whose objective is within ``near`` of the best; up to 100,000.
+    near
+        A difference of objectives: a sum of relative errors of four moments.
+    """
+
+    fit: MixtureFit
+    draws: Mixtures
+    objectives: FloatArray
+    on_edge: NDArray[np.bool_]
+    num_discarded: int
+    ties: Mixtures
+    near: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "objectives", readonly(self.objectives))
+        object.__setattr__(self, "on_edge", readonly(self.on_edge, dtype=np.bool_))
+
+    @property
+    def share_on_edge(self) -> float:
+        """Share of draws whose fit is on an edge of the grid."""
+        return float(self.on_edge.mean())
+
+    @property
+    def share_poor(self) -> float:
+        """Share of draws whose fit is poor, with an objective above 0.2."""
+        return float(np.mean(self.objectives > POOR_OBJECTIVE))
+
+    def parameters_interval(self, level: float = 0.95) -> FloatArray:
+        """Return confidence intervals of weight, location, scale and shape, shape (2, 4)."""
+        return _interval(self.draws.parameters, level)
+
+    def degenerate_interval(self, window: float = 0.2, level: float = 0.95) -> FloatArray:
+        """Return a confidence interval of the degenerate fraction of the mixture, shape (2,)."""
+        return _interval(self.draws.fraction_degenerate(window), level)
+
+    def negative_interval(self, window: float = 0.2, level: float = 0.95) -> FloatArray:
+        """Return a confidence interval of the negative fraction of the mixture, shape (2,)."""
+        return _interval(self.draws.fraction_negative(window), level)
+
+    def cdf_interval(self, x: ArrayLike, level: float = 0.95) -> FloatArray:
+        """Return pointwise confidence intervals of the mixture's cdf, shape (2, ...) with the shape of ``x``."""
+        return _interval(self.draws.cdf(x), level)
+
+    def __str__(self) -> str:
+        lines = [str(self.fit)]
+        mixture = self.fit.mixture
+        for name, value, draws, ties in (
+            ("degenerate", mixture.fraction_degenerate(), self.degenerate_interval(), self.ties.fraction_degenerate()),
+            ("negative", mixture.fraction_negative(), self.negative_interval(), self.ties.fraction_negative()),
+        ):
+            low, high = (percent(float(end)) for end in draws)
+            lines.append(
+                f"  {name} {percent(value)}, 95% interval {low} to {high}; near-ties {percent(float(ties.min()))} to "
+                f"{percent(float(ties.max()))}"
+            )
+        for name, value, interval, ties in zip(
+            AXIS_NAMES,
+            (mixture.weight, mixture.location, mixture.scale, mixture.shape),
+            self.parameters_interval().T,
+            self.ties.parameters.T,
+            strict=True,
+        ):
+            lines.append(
+                f"  {name} {value:.4g}, 95% interval {interval[0]:.4g} to {interval[1]:.4g}; near-ties "
+                f"{ties.min():.4g} to {ties.max():.4g}"
+            )
+        at_least = "at least " if len(self.ties) == MOST_TIES else ""
+        lines.append(
+            f"  {at_least}{len(self.ties):,} points of the grid within {self.near:g} of the best objective; "
+            f"{len(self.draws):,} draws, {self.num_discarded:,} discarded, {self.share_on_edge:.0%} on an edge of the "
+            f"grid, {self.share_poor:.0%} poor"
+        )
+        return "\n".join(lines)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file, atomically and without pickle."""
+        arrays: dict[str, Any] = {
+            "draws": self.draws.parameters,
+            "objectives": self.objectives,
+            "on_edge": self.on_edge,
+            "num_discarded": self.num_discarded,
+            "ties": self.ties.parameters,
+            "near": self.near,
+        }
+        save_npz(path, "FitUncertainty", {**arrays, **_prefixed(self.fit.to_arrays())})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; ValueError if the file holds something else."""
+        arrays = take(load_npz(path, "FitUncertainty"), LAYOUT, path)
+        fit = MixtureFit.from_arrays({name[4:]: array for name, array in arrays.items() if name.startswith("fit_")})
+        narrow_scale = fit.mixture.narrow_scale
+        return cls(
+            fit,
+            Mixtures(arrays["draws"], narrow_scale),
+            arrays["objectives"],
+            arrays["on_edge"],
+            int(arrays["num_discarded"]),
+            Mixtures(arrays["ties"], narrow_scale),
+            float(arrays["near"]),
+        )
+
+
+def fit_uncertainty(
+    moments: Moments, *, grid: Grid | None = None, num_draws: int = 1000, seed: int = 0, near: float = 0.01
+) -> FitUncertainty:
+    """Fit the mixture, and say how sure its parameters and fractions are.
+
+    Parameters
+    ----------
+    moments
+        Four or more, with samples of at least two probes.
+    grid
+        Where to look; `Grid.paper` if not given.
+    num_draws
+        D: drawn moments, each fitted on the whole grid.
+    seed
+        Of the draws.
+    near
+        Points of the grid whose objective exceeds the best by no more are near-ties.
+
+    Returns
+    -------
+    FitUncertainty
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, `fit_mixture` refuses the moments, or nearly all draws have no density behind
+        them: the moments contradict each other.
+
+    Notes
+    -----
+    Cost: D + 1 fits of 1 to 3 ms on `Grid.paper`, in as many threads as Numba is set to use, and some 0.1 s for
+    near-ties. Drawn moments have the correlations of the samples (a Gaussian copula) and the quantiles of
+    `Moments.interval`, so their own intervals are those of the moments; draws that are no density's (a Hankel matrix
+    that is not positive semidefinite) are left out. Intervals are between percentiles of the fits. They are about the
+    mixture that fits the exact moments, and not about the spectrum, which need not be such a mixture; steps of the grid
+    and a flat objective are shown by near-ties.
+    """
+    if not isinstance(moments, Moments):
+        raise TypeError(f"moments must be Moments, which have samples; got {type(moments).__name__}.")
+    if num_draws < 20:
+        raise ValueError(f"num_draws must be at least 20; got {num_draws}.")
+    if not (np.isfinite(near) and near >= 0):
+        raise ValueError(f"near must be at least 0 and finite; got {near}.")
+    if moments.num_probes < 2:
+        raise ValueError(f"moments must have samples of at least 2 probes; got {moments.num_probes}.")
+    grid = Grid.paper() if grid is None else grid
+    fit = fit_mixture(moments, grid=grid)
+    drawn = _draw(moments, num_draws, np.random.default_rng(seed))
+    feasible = drawn[_have_a_density(drawn)]
+    if len(feasible) < LEAST_FEASIBLE * num_draws:
+        raise ValueError(
+            f"moments must be those of a density to within their errors; of {num_draws} draws only {len(feasible)} "
+            "have one. Use more probes, or look at Moments.hankel_eigenvalue."
+        )
+    fits = fit_mixture(feasible, grid=grid)
+    from hessdens.mixture.grid_search import points_within
+
+    flat = points_within(moments.values[:4], fit.objective + near, grid, MOST_TIES)
+    axes = (grid.weights, grid.locations, grid.scales, grid.shapes)
+    ties = np.stack([axis[i] for axis, i in zip(axes, np.unravel_index(flat, grid.shape), strict=True)], axis=1)
+    found = [(f.mixture.weight, f.mixture.location, f.mixture.scale, f.mixture.shape) for f in fits]
+    return FitUncertainty(
+        fit,
+        Mixtures(np.array(found), grid.narrow_scale),
+        np.array([f.objective for f in fits]),
+        np.array([bool(f.on_edge) for f in fits]),
+        num_draws - len(feasible),
+        Mixtures(ties, grid.narrow_scale),
+        near,
+    )
+
+
+def _draw(moments: Moments, num_draws: int, generator: np.random.Generator) -> FloatArray:
+    """Return moments that may be the true ones, shape (D, 4)."""
+    values, errors, samples = moments.values[:4], moments.standard_errors[:4], moments.samples[:, :4]
+    deviations = (samples - samples.mean(axis=0)) / np.sqrt(len(samples) * (len(samples) - 1))
+    # Columns have the standard errors as their lengths; what rounding adds to these is independent.
+    scale = np.where(errors > 0, errors, 1.0)
+    scaled = np.concatenate([deviations, np.diag(np.sqrt(np.maximum(errors**2 - np.sum(deviations**2, axis=0), 0)))])
+    scaled = scaled / scale
+    normal = generator.standard_normal((num_draws, len(scaled))) @ scaled
+    return skewed_quantiles(values, errors, samples, np.clip(ndtr(normal), FURTHEST, 1 - FURTHEST))
+
+
+def _have_a_density(moments: FloatArray) -> NDArray[np.bool_]:
+    """Return for each row m_1..m_4 whether the Hankel matrix of 1, m_1, ... is positive semidefinite."""
+    full = np.concatenate([np.ones((len(moments), 1)), moments], axis=1)
+    positive = (moments[:, 1] > 0) & (moments[:, 3] > 0)
+    hankel = full[:, np.add.outer(np.arange(3), np.arange(3))]
+    diagonal = np.abs(np.diagonal(hankel, axis1=1, axis2=2))
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    least = np.linalg.eigvalsh(hankel * scale[:, :, None] * scale[:, None, :])[:, 0]
+    return positive & (least > -ROUNDING)
+
+
+def _interval(draws: FloatArray, level: float) -> FloatArray:
+    check_level(level)
+    return np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+
+
+def _prefixed(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"fit_{name}": array for name, array in arrays.items()}

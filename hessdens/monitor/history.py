@@ -1,0 +1,202 @@
+"""What a monitor has seen of a training run: one record a measurement, in a file that a killed run goes on with."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hessdens._types import FloatArray
+from hessdens.densities.base import percent
+from hessdens.densities.difference import NUM_MOMENTS, DensityDifference, density_difference
+from hessdens.densities.lanczos import LanczosDensity
+from hessdens.results.storage import load_npz, pack, save_npz, take, unpack
+
+KIND = "SpectrumHistory"
+# Records that a printed history shows at most: the first and the last among them.
+PRINTED = 12
+NUMBERS = ("step", "loss", "training_seconds", "measuring_seconds", "failure")
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrumRecord:
+    """One measurement.
+
+    Parameters
+    ----------
+    step
+        Training steps made before it.
+    loss
+        Mean loss of the fixed data; NaN or infinite where training has diverged.
+    density
+        The spectral density; None where products were not finite.
+    failure
+        Why there is no density; else empty.
+    training_seconds, measuring_seconds
+        Time of the run until then: in training; and in all measurements, this one included.
+    """
+
+    step: int
+    loss: float
+    density: LanczosDensity | None
+    failure: str
+    training_seconds: float
+    measuring_seconds: float
+
+    def numbers(self, window: float = 0.2, level: float = 0.95) -> dict[str, float]:
+        """Return what a logger is given, by name: values, ends of intervals (``_low``, ``_high``), edges, times."""
+        names = [*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative"]
+        values, ends, edges = (np.full(shape, np.nan) for shape in ((len(names),), (2, len(names)), (2,)))
+        density = self.density
+        if density is not None:
+            fractions = [density.fraction_degenerate(window), density.fraction_negative(window)]
+            values = np.concatenate([density.moments(NUM_MOMENTS), fractions])
+            intervals = [density.degenerate_interval(window, level), density.negative_interval(window, level)]
+            ends = np.concatenate([density.moments_interval(NUM_MOMENTS, level), np.transpose(intervals)], axis=1)
+            edges = density.nodes()[[0, -1]]
+        found = {"loss": self.loss}
+        for index, name in enumerate(names):
+            found |= {name: values[index], f"{name}_low": ends[0, index], f"{name}_high": ends[1, index]}
+        found |= {"smallest": edges[0], "largest": edges[1]}
+        found |= {"training_seconds": self.training_seconds, "measuring_seconds": self.measuring_seconds}
+        return {name: float(value) for name, value in found.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrumHistory:
+    """The records of a training run, each made with the same probes and data.
+
+    ``history[i]`` is a record by its place, ``history.at(step)`` by its step. Arrays have the records as their last
+    axis, and NaN where a record has no density.
+
+    Parameters
+    ----------
+    identity
+        Of what the records are: model, loss, parameters, data, probes.
+    records
+        By ascending step.
+    """
+
+    identity: Mapping[str, str | int | float]
+    records: tuple[SpectrumRecord, ...] = ()
+
+    def __post_init__(self) -> None:
+        if np.any(np.diff([record.step for record in self.records]) <= 0):
+            raise ValueError(f"records must have ascending steps; got {[record.step for record in self.records]}.")
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[SpectrumRecord]:
+        return iter(self.records)
+
+    def __getitem__(self, index: int) -> SpectrumRecord:
+        return self.records[index]
+
+    def at(self, step: int) -> SpectrumRecord:
+        """Return the record of a step; ValueError, naming the nearest, if there is none."""
+        for record in self.records:
+            if record.step == step:
+                return record
+        nearest = sorted(self.steps.tolist(), key=lambda other: abs(other - step))[:3]
+        raise ValueError(f"step must be one of the {len(self)} that were recorded; got {step}. Near: {nearest}.")
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """Training steps, shape (n,)."""
+        return np.array([record.step for record in self.records], dtype=np.int64)
+
+    def values(self, name: str, *, window: float = 0.2, level: float = 0.95) -> FloatArray:
+        """Return a number of every record, shape (n,), by its name in `SpectrumRecord.numbers`."""
+        rows = [record.numbers(window, level) for record in self.records]
+        if rows and name not in rows[0]:
+            raise ValueError(f"name must be one of {', '.join(rows[0])}; got {name!r}.")
+        return np.array([row[name] for row in rows])
+
+    def interval(self, name: str, *, window: float = 0.2, level: float = 0.95) -> FloatArray:
+        """Return the interval of a moment or fraction in every record, shape (2, n)."""
+        return np.stack([self.values(f"{name}_{end}", window=window, level=level) for end in ("low", "high")])
+
+    def difference(self, first: int, second: int, *, window: float = 0.2) -> DensityDifference:
+        """Return the changes from step ``first`` to step ``second``, with errors that know of the same probes.
+
+        Raises
+        ------
+        ValueError
+            If there is no record of a step, or it has no density.
+        """
+        densities = []
+        for step in (first, second):
+            record = self.at(step)
+            if record.density is None:
+                raise ValueError(f"Both records must have a density; that of step {step} has none: {record.failure}")
+            densities.append(record.density)
+        return density_difference(*densities, window=window, title=f"from step {first:,} to step {second:,}")
+
+    def until(self, step: int) -> Self:
+        """Return the history without the records after a step."""
+        return replace(self, records=tuple(record for record in self.records if record.step <= step))
+
+    def __str__(self) -> str:
+        if not self.records:
+            return "History without records"
+        failed = sum(record.density is None for record in self.records)
+        last = self.records[-1]
+        lines = [
+            f"History of {self.identity.get('size', 0):,} eigenvalues of {self.identity.get('model', 'a model')}: "
+            f"{len(self)} records from step {self[0].step:,} to step {last.step:,}"
+            f"{f', {failed} without a density' if failed else ''}",
+            f"  training {last.training_seconds:.3g} s, measuring {last.measuring_seconds:.3g} s"
+            f"{_share(last.measuring_seconds, last.training_seconds)}",
+            f"{'step':>10} {'loss':>10} {'degenerate':>11} {'negative':>9} {'smallest':>10} {'largest':>10} "
+            f"{'m_1':>10} {'m_2':>10}",
+        ]
+        places = np.unique(np.linspace(0, len(self) - 1, min(PRINTED, len(self))).round().astype(int))
+        return "\n".join([*lines, *(_row(self.records[place]) for place in places)])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file, atomically and without pickle."""
+        rows = [
+            {name: getattr(record, name) for name in NUMBERS}
+            | ({} if record.density is None else record.density.to_arrays())
+            for record in self.records
+        ]
+        save_npz(path, KIND, {"identity": json.dumps(dict(self.identity)), "num_records": len(rows), **pack(rows)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; ValueError if the file holds something else."""
+        arrays = load_npz(path, KIND)
+        take(arrays, {"identity": "text", "num_records": "count"}, path)
+        identity, num_records = str(arrays.pop("identity")), int(arrays.pop("num_records"))
+        try:
+            if num_records > len(arrays.get("step.rows", ())):
+                raise ValueError(f"{num_records} records must have a step each.")
+            rows = unpack(arrays, num_records)
+            return cls(dict(json.loads(identity)), tuple(_record(row, path) for row in rows))
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"{path} is damaged, or no history: {error}") from error
+
+
+def _record(row: dict[str, Any], path: str | os.PathLike[str]) -> SpectrumRecord:
+    step, loss, training, measuring, failure = (row.pop(name).item() for name in NUMBERS)
+    density = LanczosDensity.from_arrays(row, path) if row else None
+    return SpectrumRecord(step, loss, density, failure, training, measuring)
+
+
+def _row(record: SpectrumRecord) -> str:
+    if record.density is None:
+        return f"{record.step:>10,} {record.loss:>10.4g}  {record.failure}"
+    numbers = record.numbers()
+    return (
+        f"{record.step:>10,} {record.loss:>10.4g} {percent(numbers['degenerate']):>11} "
+        f"{percent(numbers['negative']):>9} {numbers['smallest']:>10.3g} {numbers['largest']:>10.3g} "
+        f"{numbers['m_1']:>10.3e} {numbers['m_2']:>10.3e}"
+    )
+
+
+def _share(measuring: float, training: float) -> str:
+    return f" ({measuring / training:.1%} of it)" if training > 0 else ""

@@ -1,0 +1,334 @@
+"""The spectrum of a network in training: measured again and again with the same probes and data, within a budget."""
+
+import contextlib
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from hessdens._checks import half_window
+from hessdens.curvature.factories import Forward, hessian_operator
+from hessdens.curvature.operator import CurvatureOperator
+from hessdens.curvature.parameters import Selection
+from hessdens.curvature.plan import Plan
+from hessdens.errors import NonFiniteError
+from hessdens.estimators.lanczos import lanczos_density
+from hessdens.linalg.identity import differences
+from hessdens.monitor.history import SpectrumHistory, SpectrumRecord
+from hessdens.monitor.loggers import Logger
+from hessdens.monitor.overhead import OverheadBudget
+
+# Two probes and four steps, which know four moments.
+FEWEST_PRODUCTS = 8
+# Of an operator's origin, what training changes.
+CHANGES = ("parameters", "buffers")
+
+
+class MonitorOptions(TypedDict, total=False):
+    """Keyword arguments of `SpectrumMonitor` but for model, loss, data and start: those that callbacks hand on."""
+
+    forward: Forward | None
+    parameters: Selection
+    num_examples: Callable[[Any], float] | None
+    split_batches: bool
+    plan: Plan | None
+    memory_limit: int | None
+    max_products: int
+    num_probes: int | None
+    low_memory: bool
+    seed: int
+    every: int | None
+    overhead: float | None
+    window: float
+    loggers: Sequence[Logger]
+    history: str | os.PathLike[str] | None
+    clock: Callable[[], float]
+
+
+class SpectrumMonitor:
+    """Measure the Hessian's spectrum during training, within a share of its time.
+
+    Call `step` after each training step, or the monitor itself with the number of steps made: it decides whether to
+    measure. The first measurement is made at once, of the model as it is. Each takes the same probes and data, so that
+    most of the error of a change from one step to another cancels (`SpectrumHistory.difference`). Training goes on to
+    the last bit as it would without: mode, gradients, buffers, random state and optimizer do not change.
+
+    Parameters
+    ----------
+    model
+        The network in training, on one device. It is measured in evaluation mode, as the parts of it that were in
+        training mode when a measurement began are again afterwards.
+    loss_fn, data, forward, parameters, num_examples, split_batches, plan, memory_limit
+        As `hessian_operator` takes them. ``data`` stay the same for the whole run: take a fixed part of the training
+        examples. A measurement takes about as long as 3 ``max_products`` gradients of them.
+    max_products, num_probes, low_memory, seed
+        As `lanczos_density` takes them: at least 8 products.
+    every
+        Measure after multiples of so many steps only. Default: after any.
+    overhead
+        Measure only if the time of all measurements then is this share of the time of training or less, even if the
+        next takes twice as long as the longest so far. The first is paid for by the time until the second. None: no
+        limit; ``every`` is needed.
+    window
+        Size of the window around 0 that counts as degenerate, for the loggers.
+    loggers
+        Called as ``logger(step, numbers)`` after each measurement, numbers by name (`SpectrumRecord.numbers`). One that
+        raises is warned of once; training goes on.
+    history
+        File in which all records are kept, written anew after each. If it exists it must be of the same model, loss,
+        data and probes, and goes on; its records after ``start`` are dropped.
+    start
+        Training steps made already, where training goes on from a checkpoint.
+    clock
+        Returns seconds from any start.
+
+    Attributes
+    ----------
+    history
+        The `SpectrumHistory` so far.
+    stopped
+        Why the monitor measures no more, after an error that it has warned of; else empty.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or the file holds another history, or one with later steps where ``start`` is 0;
+        and whatever `hessian_operator` and the first measurement raise. Later errors stop the monitor, not training.
+
+    Notes
+    -----
+    Where products are not finite there is a record without a density, and the monitor goes on. A model whose parameters
+    are replaced by others of another shape has no spectrum to compare: the monitor warns and stops. It keeps to the
+    parameters that were trainable when it was made, whatever is frozen or unfrozen later, and says so once.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: Callable[[Any, Any], Tensor],
+        data: Iterable[Any],
+        *,
+        forward: Forward | None = None,
+        parameters: Selection = None,
+        num_examples: Callable[[Any], float] | None = None,
+        split_batches: bool = True,
+        plan: Plan | None = None,
+        memory_limit: int | None = None,
+        max_products: int = 50,
+        num_probes: int | None = None,
+        low_memory: bool = False,
+        seed: int = 0,
+        every: int | None = None,
+        overhead: float | None = 0.05,
+        window: float = 0.2,
+        loggers: Sequence[Logger] = (),
+        history: str | os.PathLike[str] | None = None,
+        start: int = 0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        _check(max_products, every, overhead, loggers, start)
+        half_window(window)
+        self._budget = OverheadBudget(overhead, clock)
+        self._every, self._window, self._loggers = every, window, tuple(loggers)
+        self._num_steps_made, self.stopped = start, ""
+        self._model, self._path = model, None if history is None else Path(history)
+        self._warned: set[object] = set()
+        with self._budget.measuring():
+            with evaluation_mode(model):
+                self._operator = hessian_operator(
+                    model,
+                    loss_fn,
+                    data,
+                    forward=forward,
+                    parameters=parameters,
+                    num_examples=num_examples,
+                    split_batches=split_batches,
+                    plan=plan,
+                    memory_limit=memory_limit,
+                )
+                identity = _identity(self._operator)
+            self._density = partial(
+                lanczos_density,
+                self._operator,
+                max_products=max_products,
+                num_probes=num_probes,
+                low_memory=low_memory,
+                seed=seed,
+            )
+            identity |= {"max_products": max_products, "num_probes": num_probes or "default"}
+            identity |= {"low_memory": low_memory, "seed": seed}
+            self.history = _found(self._path, identity, start)
+        self._trainable = _trainable(model)
+        if self.history:
+            self._budget.go_on_from(*_times(self.history))
+        else:
+            self.measure()
+
+    @property
+    def overhead(self) -> float:
+        """Time of all measurements so far as a share of that of training so far; infinite before any."""
+        trained = self._budget.trained()
+        return self._budget.spent() / trained if trained > 0 else float("inf")
+
+    def step(self) -> SpectrumRecord | None:
+        """Count one more training step, and return a record if it was measured."""
+        return self(self._num_steps_made + 1)
+
+    def __call__(self, step: int) -> SpectrumRecord | None:
+        """Say how many training steps have been made, and return a record if the spectrum was measured.
+
+        ValueError if ``step`` is less than before.
+        """
+        if step < self._num_steps_made:
+            raise ValueError(
+                f"step must not go back; got {step} after {self._num_steps_made}. Make a new monitor with start={step} "
+                "to go on from there."
+            )
+        self._num_steps_made = step
+        is_due = self._every is None or step % self._every == 0
+        if self.stopped or self._is_measured() or not is_due or not self._budget.allows_another():
+            return None
+        return self.measure()
+
+    def measure(self) -> SpectrumRecord | None:
+        """Measure now, whatever the budget, which pays for it later; never twice at one step.
+
+        None, with a warning, if that fails and is not the first measurement.
+        """
+        if self._is_measured():
+            return self.history[-1]
+        if self._operator.device.type == "cuda":
+            torch.cuda.synchronize(self._operator.device)  # what is still to do is training
+        with self._budget.measuring():
+            try:
+                record = self._record()
+                numbers = record.numbers(self._window)
+            except Exception as error:  # whatever it is, it must not end the training that is watched
+                if not self.history:
+                    raise
+                self.stopped = f"{type(error).__name__}: {error}"
+                self._warn_once("stopped", f"The monitor stops at step {self._num_steps_made}. {self.stopped}")
+                return None
+            self.history = SpectrumHistory(self.history.identity, (*self.history.records, record))
+            self._write(record.step, numbers)
+        return record
+
+    def _is_measured(self) -> bool:
+        return bool(self.history) and self.history[-1].step == self._num_steps_made
+
+    def _record(self) -> SpectrumRecord:
+        self._look_at_what_is_trained()
+        density, failure = None, ""
+        with evaluation_mode(self._model):
+            try:
+                density = self._density()
+            except NonFiniteError as error:
+                failure = str(error)
+            loss = self._operator.loss()
+        training, measuring = self._budget.training, self._budget.spent()
+        return SpectrumRecord(self._num_steps_made, loss, density, failure, training, measuring)
+
+    def _look_at_what_is_trained(self) -> None:
+        changed = sorted(name for name, flag in _trainable(self._model) if (name, not flag) in self._trainable)
+        if changed:
+            self._warn_once(
+                "trainable",
+                f"Parameters were frozen or unfrozen since the monitor was made ({', '.join(changed[:3])}"
+                f"{', ...' if len(changed) > 3 else ''}). It goes on with those it began with, so that records "
+                "can be compared.",
+            )
+
+    def _write(self, step: int, numbers: dict[str, float]) -> None:
+        """Save the history and call the loggers; what fails is warned of once, and tried again next time."""
+        if self._path is not None:
+            try:
+                self.history.save(self._path)
+            except OSError as error:
+                self._warn_once("history", f"The history could not be saved to {self._path}: {error}")
+        for index, logger in enumerate(self._loggers):
+            try:
+                logger(step, numbers)
+            except Exception as error:  # a full disk, a lost network: no reason to end training
+                name = getattr(logger, "__qualname__", type(logger).__name__)
+                self._warn_once(index, f"Logger {index} ({name}) failed: {type(error).__name__}: {error}")
+
+    def _warn_once(self, key: object, message: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            warnings.warn(message, stacklevel=2)
+
+
+def _check(max_products: int, every: int | None, overhead: float | None, loggers: Sequence[Logger], start: int) -> None:
+    if max_products < FEWEST_PRODUCTS:
+        raise ValueError(f"max_products must be at least {FEWEST_PRODUCTS}; got {max_products}.")
+    if every is None and overhead is None:
+        raise ValueError("every or overhead must be given; got None for both, which would measure at every step.")
+    if every is not None and every < 1:
+        raise ValueError(f"every must be at least 1; got {every}.")
+    if overhead is not None and not 0 < overhead < float("inf"):
+        raise ValueError(f"overhead must be positive and finite, a share of training time; got {overhead}.")
+    if start < 0:
+        raise ValueError(f"start must be at least 0; got {start}.")
+    for logger in loggers:
+        if not callable(logger):
+            raise TypeError(f"Loggers must be callable as logger(step, numbers); got {type(logger).__name__}.")
+
+
+def _identity(operator: CurvatureOperator) -> dict[str, str | int | float]:
+    """Return what the records of one history have in common."""
+    origin = {name: value for name, value in operator.origin().items() if name not in CHANGES}
+    return {**origin, "size": operator.size, "dtype": str(operator.dtype)}
+
+
+def _found(path: Path | None, identity: dict[str, str | int | float], start: int) -> SpectrumHistory:
+    """Return the history in a file until ``start``, or an empty one."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if path is None or not path.exists():
+        return SpectrumHistory(identity)
+    history = SpectrumHistory.load(path)
+    parted = differences(history.identity, identity)
+    if parted:
+        raise ValueError(
+            f"history must be of the same model, loss, data and probes; in {path} {'; '.join(parted)}. Give another "
+            "file, or make the run the same."
+        )
+    if start == 0 and history and history[-1].step > 0:
+        raise ValueError(
+            f"A training run that starts anew needs a new history; {path} has records up to step {history[-1].step}. "
+            "Give another file or remove that one; or, where training goes on from a checkpoint, pass start= its step."
+        )
+    return history.until(start)
+
+
+def _times(history: SpectrumHistory) -> tuple[float, float, float]:
+    """Return the seconds of training, of measuring, and of the longest measurement."""
+    spent = [0.0, *(record.measuring_seconds for record in history)]
+    return history[-1].training_seconds, spent[-1], max(after - before for before, after in pairwise(spent))
+
+
+def _trainable(model: nn.Module) -> set[tuple[str, bool]]:
+    return {(name, parameter.requires_grad) for name, parameter in model.named_parameters()}
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put every module in evaluation mode, and back as each was.
+
+    The flag alone is set: ``model.eval()`` may be overridden, and do more (some adapters merge their weights).
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        for module, _ in modes:
+            module.training = False
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

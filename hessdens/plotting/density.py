@@ -1,0 +1,162 @@
+"""Log-density plots that show the bulk around 0 and single outliers at once."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hessdens._checks import check_level, half_window
+from hessdens._types import FloatArray
+from hessdens.densities.base import Density, density_of
+from hessdens.densities.lanczos import LanczosDensity
+from hessdens.densities.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Where less than this mass is left on a side, a density is not drawn.
+TAIL_MASS = 1e-12
+NUM_BINS = 120
+# What a logarithmic axis takes for zero.
+ALMOST_ZERO = 1e-300
+
+
+def plot_density(
+    estimate: Density,
+    *,
+    exact: Spectrum | None = None,
+    ax: "Axes | None" = None,
+    label: str | None = None,
+    color: Any = None,
+    window: float = 0.2,
+    level: float | None = 0.95,
+) -> "Axes":
+    """Draw a spectral density on a logarithmic scale, over eigenvalues on an inverse hyperbolic sine scale.
+
+    A `LanczosDensity` has a band: the confidence interval of the density in each bin, down to the lower edge of the
+    axes where it may be zero. Its ticks at the bottom are the eigenvalues found one by one.
+
+    Parameters
+    ----------
+    estimate
+        A density: a `Spectrum` or `LanczosDensity`, which have single eigenvalues (a histogram), a `MixtureFit`, which
+        stands for its mixture, or any other (a line).
+    exact
+        Exact eigenvalues, drawn as a histogram behind the estimate and as a rug below it.
+    ax
+        Axes to draw on. Default: new ones. Nothing is shown or saved; that is the caller's to do.
+    label, color
+        Of the estimate.
+    window
+        Size of the window around 0 that counts as degenerate: shaded. The axis is linear well inside it.
+    level
+        Confidence level of the band, pointwise; None: no band.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError
+        If ``estimate`` is no density, or ``exact`` no `Spectrum`.
+    ValueError
+        If ``window`` is not positive and finite, or ``level`` not between 0 and 1.
+    """
+    density = density_of(estimate, "estimate")
+    if exact is not None and not isinstance(exact, Spectrum):
+        raise TypeError(f"exact must be a Spectrum; got {type(exact).__name__}. Pass Spectrum(eigenvalues).")
+    if not half_window(window) > 0:
+        raise ValueError(f"window must be positive, since it sets the scale of the axis; got {window}.")
+    if level is not None:
+        check_level(level)
+    if ax is None:
+        import matplotlib.pyplot as plt  # here, because it takes 0.3 s to import
+
+        _, ax = plt.subplots(layout="constrained")
+    linear_width = window / 20
+    ax.axvspan(-window / 2, window / 2, color="0.93", zorder=0)
+    if exact is not None:
+        edges = _bins(exact, linear_width)
+        _draw_histogram(ax, exact, edges, label=f"exact ({exact.size:,} eigenvalues)", color="0.6", fill=True)
+        _draw_rug(ax, exact.eigenvalues, 0.02, "0.25")
+    if isinstance(density, Spectrum | LanczosDensity):
+        edges = _bins(density if exact is None else exact, linear_width)
+        color = _draw_histogram(ax, density, edges, label=label, color=color, fill=False)
+    else:
+        x = _curve_points(density, linear_width)
+        values = density.pdf(x)
+        ax.plot(x, np.where(values > 0, values, np.nan), label=label, color=color)
+    ax.set_yscale("log")
+    ax.set_xscale("asinh", linear_width=linear_width)
+    _place_ticks(ax, linear_width)
+    ax.set_xlabel(f"eigenvalue of the Hessian (shaded: window {window:g})")
+    name = "spectral density"
+    if isinstance(density, LanczosDensity):
+        _draw_rug(ax, density.eigenvalues_found, 0.05, color)
+        if level is not None:
+            _draw_band(ax, density, edges, level, color)
+            name = f"spectral density (band: {100 * level:g}%)"
+    if name.startswith(ax.get_ylabel()):  # none yet, or that of a density without a band
+        ax.set_ylabel(name)
+    _limit_y(ax, exact if exact is not None else density, linear_width)
+    if exact is not None or label is not None:
+        ax.legend(frameon=False)
+    return ax
+
+
+def _draw_histogram(
+    ax: "Axes", density: Spectrum | LanczosDensity, edges: FloatArray, *, label: str | None, color: Any, fill: bool
+) -> Any:
+    """Draw the mean density in each bin, and return the color."""
+    values = np.maximum(np.diff(density.cdf(edges)), 0.0) / np.diff(edges)
+    given = {} if color is None else {"color": color}  # the next one of the axes; None itself is black
+    return ax.stairs(values, edges, label=label, fill=fill, baseline=ALMOST_ZERO, **given).get_edgecolor()
+
+
+def _draw_band(ax: "Axes", density: LanczosDensity, edges: FloatArray, level: float, color: Any) -> None:
+    low, high = density.mass_interval(edges, level) / np.diff(edges)
+    ax.stairs(high, edges, baseline=np.maximum(low, ALMOST_ZERO), color=color, fill=True, alpha=0.2, zorder=0.5)
+
+
+def _draw_rug(ax: "Axes", eigenvalues: FloatArray, height: float, color: Any) -> None:
+    """Draw a tick for each eigenvalue, at a share of the height of the axes."""
+    ax.plot(eigenvalues, np.full(len(eigenvalues), height), "|", color=color, ms=7, transform=ax.get_xaxis_transform())
+
+
+def _bins(density: Density, linear_width: float) -> FloatArray:
+    """Return the edges of bins of equal width on the axis."""
+    low, high = np.arcsinh(density.nodes()[[0, -1]] / linear_width)
+    margin = max(0.02 * (high - low), 0.05)
+    return linear_width * np.sinh(np.linspace(low - margin, high + margin, NUM_BINS + 1))
+
+
+def _curve_points(density: Density, linear_width: float) -> FloatArray:
+    """Return points that are dense on the axis and near the nodes, as far as there is mass."""
+    nodes = density.nodes()
+    cdf = density.cdf(nodes)
+    inside = nodes[(cdf > TAIL_MASS) & (cdf < 1 - TAIL_MASS)]
+    low, high = np.arcsinh((inside if len(inside) else nodes)[[0, -1]] / linear_width)
+    even = linear_width * np.sinh(np.linspace(low, high, 2000))
+    return np.union1d(even, inside)
+
+
+def _place_ticks(ax: "Axes", linear_width: float) -> None:
+    """Put ticks at 0 and at powers of ten outside the linear part; matplotlib's own overlap around 0."""
+    reach = max(abs(limit) for limit in ax.get_xlim())
+    first = round(np.log10(10 * linear_width))
+    powers = 10.0 ** np.arange(first, max(np.log10(reach), first) + 1)
+    low, high = ax.get_xlim()
+    ticks = np.concatenate([-powers[::-1], [0.0], powers])
+    ax.set_xticks(ticks[(ticks >= low) & (ticks <= high)])
+    ax.set_xticks([], minor=True)
+
+
+def _limit_y(ax: "Axes", reference: Density, linear_width: float) -> None:
+    """Show all that is drawn, from below the density of one eigenvalue, or 15 decades below the peak."""
+    drawn = [np.asarray(line.get_ydata())[1:] for line in ax.lines if line.get_transform() == ax.transData]
+    drawn += [patch.get_data()[0] for patch in ax.patches if hasattr(patch, "get_data")]
+    top = 5 * max(float(np.nanmax(values)) for values in drawn if len(values))
+    bottom = top * 1e-15
+    if isinstance(reference, Spectrum | LanczosDensity):
+        bottom = 0.1 / (reference.size * np.diff(_bins(reference, linear_width)).max())
+    ax.set_ylim(bottom, top)

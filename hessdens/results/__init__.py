@@ -1,0 +1,14 @@
+"""What an estimate is: numbers with their errors, and files."""
+
+from hessdens.results.certificates import Certificates
+from hessdens.results.chebyshev import ChebyshevMoments, chebyshev_from_quadrature
+from hessdens.results.data_noise import DataNoise
+from hessdens.results.moments import Moments
+
+__all__ = [
+    "Certificates",
+    "ChebyshevMoments",
+    "DataNoise",
+    "Moments",
+    "chebyshev_from_quadrature",
+]

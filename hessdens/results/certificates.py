@@ -1,0 +1,101 @@
+"""Measured defects of what should be exact, beside what a result has cost."""
+
+import math
+import platform
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from hessdens._version import __version__
+
+# A defect may be this many times the precision of products (eps times the square root of what is summed).
+TOLERANCE = 1e3
+DEFECTS = {
+    "symmetry": "the operator's products are not symmetric",
+    "orthogonality": "the Krylov basis is not orthogonal",
+    "weights": "the weights of the quadrature do not sum to 1",
+    "trace": "quadrature and direct products disagree on the trace",
+    "frobenius": "quadrature and direct products disagree on the Frobenius norm",
+}
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Relative defects, each 0 but for rounding or NaN where there is nothing to tell, and what the result has cost.
+
+    Parameters
+    ----------
+    threshold
+        What rounding explains: above it, `warnings` tells.
+    num_products
+        Products spent.
+    seconds
+        Wall time, the products included.
+    versions
+        Of hessdens, torch, NumPy and Python.
+    symmetry
+        Largest difference between v·Aw and w·Av of the probes or the Krylov basis, over the size of such products.
+    orthogonality
+        Largest inner product between vectors of the last block of the basis and others.
+    weights
+        Distance of the sum of all weights from 1.
+    trace, frobenius
+        Difference between quadrature and direct inner products of the first products with the probes, r·Ar and Ar·Ar,
+        relative to the largest.
+    """
+
+    threshold: float
+    num_products: int
+    seconds: float
+    versions: str
+    symmetry: float = math.nan
+    orthogonality: float = math.nan
+    weights: float = math.nan
+    trace: float = math.nan
+    frobenius: float = math.nan
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return a line for each defect above the threshold."""
+        return tuple(
+            f"{meaning} ({name} {getattr(self, name):.1e}, threshold {self.threshold:.1e})"
+            for name, meaning in DEFECTS.items()
+            if getattr(self, name) > self.threshold
+        )
+
+    def __str__(self) -> str:
+        known = {name: getattr(self, name) for name in DEFECTS if not math.isnan(getattr(self, name))}
+        defects = ", ".join(f"{name} {value:.0e}" for name, value in known.items()) or "none can be told"
+        lines = [
+            f"  defects: {defects} (threshold {self.threshold:.0e})",
+            f"  {self.num_products:,} products, {self.seconds:.3g} s, {self.versions}",
+        ]
+        return "\n".join([*lines, *(f"  WARNING: {warning}." for warning in self.warnings())])
+
+    def to_arrays(self) -> dict[str, Any]:
+        """Return what `from_arrays` reads, for a file."""
+        return {f"certificates_{name}": value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Any]) -> Self:
+        """Take what `to_arrays` gave out of ``arrays``."""
+        values = {name: arrays.pop(f"certificates_{name}").item() for name in cls.__dataclass_fields__}
+        return cls(**values)
+
+
+# For `hessdens.storage.take`: all or none of these are in a file.
+CERTIFICATES = {
+    f"certificates_{name}": {"num_products": "count", "versions": "text"}.get(name, "number")
+    for name in Certificates.__dataclass_fields__
+}
+
+
+def versions(**libraries: str) -> str:
+    """Return a line with the versions of hessdens, ``libraries``, NumPy and Python."""
+    known = {
+        "hessdens": __version__,
+        **libraries,
+        "NumPy": np.__version__,
+        "Python": platform.python_version(),
+    }
+    return ", ".join(f"{name} {version}" for name, version in known.items())

@@ -1,0 +1,251 @@
+"""Chebyshev moments of a spectral density: what power moments are for low orders, without their rounding for high."""
+
+import os
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.polynomial import chebyshev, polynomial
+from numpy.typing import ArrayLike
+from scipy.linalg import toeplitz
+
+from hessdens._types import FloatArray
+from hessdens.results.certificates import CERTIFICATES, Certificates
+from hessdens.results.moments import Moments
+from hessdens.results.storage import load_npz, readonly, save_npz, take
+from hessdens.results.support import Interval, centre_and_half_width, checked_interval, standardised, widened
+
+LAYOUT = {
+    "values": "K finite",
+    "standard_errors": "K finite",
+    "samples": "P K finite",
+    "interval": "2 finite",
+    "size": "size",
+    "num_products": "count",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ChebyshevMoments:
+    """Estimated Chebyshev moments μ_1..μ_K of a spectral density, μ_k = (1/N) tr T_k((A - c) / h).
+
+    Parameters
+    ----------
+    values
+        Estimates, shape (K,), in [-1, 1]: the means of `samples` over probes. μ_0 is 1.
+    standard_errors
+        Standard errors of `values`, shape (K,).
+    samples
+        One estimate a probe, shape (P, K).
+    interval
+        (c - h, c + h), which holds all eigenvalues.
+    size
+        N, the number of eigenvalues.
+    num_products
+        Products with the operator that were spent.
+    certificates
+        Measured defects of what should be exact; None for moments that no estimator of hessdens has made.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, or the interval is empty or not finite.
+    """
+
+    values: FloatArray
+    standard_errors: FloatArray
+    samples: FloatArray
+    interval: Interval
+    size: int
+    num_products: int
+    certificates: Certificates | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("values", "standard_errors", "samples"):
+            object.__setattr__(self, name, readonly(getattr(self, name)))
+        expected = (self.samples.shape[-1],) if self.samples.ndim else ()
+        if self.samples.ndim != 2 or self.values.shape != expected or self.standard_errors.shape != expected:
+            raise ValueError(
+                "samples must have shape (P, K) and values and standard_errors shape (K,); got "
+                f"{self.samples.shape}, {self.values.shape} and {self.standard_errors.shape}."
+            )
+        object.__setattr__(self, "interval", checked_interval(self.interval))
+
+    @classmethod
+    def from_samples(cls, samples: Any, *, interval: Interval, size: int, num_products: int) -> Self:
+        """Return mean and standard error over the first axis of ``samples``, shape (P, K) with P >= 2."""
+        samples = np.asarray(samples, dtype=np.float64)
+        if samples.ndim != 2 or samples.shape[0] < 2:
+            raise ValueError(f"samples must have shape (P, K) with at least 2 probes; got shape {samples.shape}.")
+        errors = samples.std(axis=0, ddof=1) / np.sqrt(samples.shape[0])
+        return cls(samples.mean(axis=0), errors, samples, interval, size, num_products)
+
+    @property
+    def num_probes(self) -> int:
+        """P, the number of random vectors."""
+        return len(self.samples)
+
+    @property
+    def centre(self) -> float:
+        """c, the centre of the interval."""
+        return centre_and_half_width(self.interval)[0]
+
+    @property
+    def half_width(self) -> float:
+        """h, half the length of the interval."""
+        return centre_and_half_width(self.interval)[1]
+
+    def power_moments(self, order: int) -> Moments:
+        """Return m_1..m_order with their standard errors, for order <= K.
+
+        λ^k = (c + h x)^k is expanded in T_0..T_k. Rounding is some 1e-16 of (abs(c) + h)^k, which is more than m_k
+        itself where nearly all eigenvalues are tiny beside the interval.
+        """
+        if not 1 <= order <= len(self.values):
+            raise ValueError(f"order must be from 1 to {len(self.values)}, the moments that there are; got {order}.")
+        line = [self.centre, self.half_width]
+        expansion = np.zeros((order, order + 1))
+        for k in range(1, order + 1):
+            expansion[k - 1, : k + 1] = chebyshev.chebpow(line, k, maxpower=None)
+        constant, expansion = expansion[:, 0], expansion[:, 1:]
+        samples = constant + self.samples[:, :order] @ expansion.T
+        errors = _propagated(expansion, self.samples[:, :order], self.standard_errors[:order])
+        values = constant + expansion @ self.values[:order]
+        return Moments(values, errors, samples, self.size, self.num_products)
+
+    def toeplitz_eigenvalue(self) -> float:
+        """Return the smallest eigenvalue of the Toeplitz matrix of 1, μ_1, μ_2, ...; cost: O(K^3).
+
+        Numbers are the Chebyshev moments of a density on the interval only if the matrix with entries μ_{abs(i-j)} is
+        positive semidefinite, so a clearly negative value says that the interval does not hold all eigenvalues, or that
+        the estimates contradict each other.
+        """
+        return float(np.linalg.eigvalsh(toeplitz(np.concatenate([[1.0], self.values])))[0])
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        title = (
+            f"Chebyshev moments of {self.size:,} eigenvalues in [{low:.4g}, {high:.4g}] from {self.num_probes} probes, "
+            f"{self.num_products} products"
+        )
+        pairs = list(enumerate(zip(self.values, self.standard_errors, strict=True), start=1))
+        lines = [f"  μ_{k} = {value: .4e} ± {error:.1e}" for k, (value, error) in pairs]
+        if len(lines) > 8:
+            lines = [*lines[:4], "  ...", lines[-1]]
+        return "\n".join([title, *lines, *([] if self.certificates is None else [str(self.certificates)])])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file, atomically and without pickle."""
+        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "certificates"}
+        more = {} if self.certificates is None else self.certificates.to_arrays()
+        save_npz(path, "ChebyshevMoments", arrays | more)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; ValueError if the file holds something else."""
+        arrays = load_npz(path, "ChebyshevMoments")
+        certified = "certificates_threshold" in arrays
+        arrays = take(arrays, LAYOUT | (CERTIFICATES if certified else {}), path)
+        low, high = arrays["interval"]
+        return cls(
+            arrays["values"],
+            arrays["standard_errors"],
+            arrays["samples"],
+            (float(low), float(high)),
+            int(arrays["size"]),
+            int(arrays["num_products"]),
+            Certificates.from_arrays(arrays) if certified else None,
+        )
+
+
+def chebyshev_from_quadrature(
+    nodes: ArrayLike,
+    weights: ArrayLike,
+    num_moments: int = 64,
+    *,
+    interval: Interval | None = None,
+    size: int | None = None,
+    num_products: int = 0,
+) -> ChebyshevMoments:
+    """Return the Chebyshev moments of quadratures: μ_k = Σ_i w_i T_k((x_i - c) / h).
+
+    Parameters
+    ----------
+    nodes, weights
+        Shape (n,) for one measure, such as a spectrum with weights 1/N, whose standard errors are 0; or shape (P, n),
+        one a probe. Weights sum to 1 along the last axis.
+    num_moments
+        K. Those of a Gauss quadrature of n nodes are those of what it stands for up to K = 2n - 1.
+    interval
+        Default: that of the nodes, and a hundredth beyond either end.
+    size
+        N of the operator. Default: n.
+    num_products
+        Products that the nodes have cost.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, values are not finite, weights do not sum to 1, or a node is outside the interval.
+    """
+    nodes, weights = np.asarray(nodes, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    if nodes.shape != weights.shape or nodes.ndim not in (1, 2) or nodes.size == 0:
+        raise ValueError(f"nodes and weights must both have shape (n,) or (P, n); got {nodes.shape}, {weights.shape}.")
+    if not (np.isfinite(nodes).all() and np.isfinite(weights).all()):
+        raise ValueError("nodes and weights must be finite; got NaN or infinity.")
+    if np.abs(weights.sum(axis=-1) - 1).max() > 1e-6:
+        raise ValueError(f"weights must sum to 1 along the last axis; got sums {weights.sum(axis=-1)}.")
+    if num_moments < 1:
+        raise ValueError(f"num_moments must be at least 1; got {num_moments}.")
+    low, high = float(nodes.min()), float(nodes.max())
+    interval = widened(low, high) if interval is None else checked_interval(interval)
+    if not (interval[0] <= low and high <= interval[1]):
+        raise ValueError(
+            f"interval must hold all nodes, which reach from {low} to {high}; got {interval}. Pass a wider one."
+        )
+    angles = np.arccos(standardised(nodes, interval))
+    orders = np.arange(1, num_moments + 1)
+    samples = np.stack([np.sum(weights * np.cos(k * angles), axis=-1) for k in orders], axis=-1)
+    size = nodes.shape[-1] if size is None else size
+    if nodes.ndim == 2 and len(nodes) > 1:
+        return ChebyshevMoments.from_samples(samples, interval=interval, size=size, num_products=num_products)
+    samples = samples.reshape(1, num_moments)
+    return ChebyshevMoments(samples[0], np.zeros(num_moments), samples, interval, size, num_products)
+
+
+def chebyshev_from_power(moments: Moments, interval: Interval) -> ChebyshevMoments:
+    """Return μ_1..μ_K of power moments m_1..m_K: T_k((λ - c) / h) is expanded in powers of λ.
+
+    Rounding grows as (2 (abs(c) + h) / h)^K: for 12 moments or fewer. Standard errors are those of the samples, with
+    that rounding and what the standard errors of ``moments`` have beyond their samples in addition.
+    """
+    centre, half_width = centre_and_half_width(checked_interval(interval))
+    order = len(moments.values)
+    scale = max(abs(centre), half_width)
+    line = [-centre / half_width, scale / half_width]  # x as a function of λ / scale
+    expansion = np.zeros((order, order + 1))
+    for k in range(1, order + 1):
+        total = np.zeros(1)
+        for coefficient in chebyshev.cheb2poly(np.eye(k + 1)[k])[::-1]:
+            total = polynomial.polyadd(polynomial.polymul(total, line), [coefficient])
+        expansion[k - 1, : k + 1] = total[: k + 1]
+    powers = scale ** np.arange(1.0, order + 1)
+    constant, expansion = expansion[:, 0], expansion[:, 1:]
+    samples = moments.samples / powers
+    rounding = np.finfo(np.float64).eps * np.abs(moments.values)
+    errors = _propagated(expansion, samples, np.hypot(moments.standard_errors, rounding) / powers)
+    values = constant + expansion @ (moments.values / powers)
+    return ChebyshevMoments(
+        values, errors, constant + samples @ expansion.T, interval, moments.size, moments.num_products
+    )
+
+
+def _propagated(matrix: FloatArray, samples: FloatArray, standard_errors: FloatArray) -> FloatArray:
+    """Return the standard errors of ``matrix`` times the mean of samples; all beyond their spread is independent."""
+    spread = np.zeros(len(standard_errors))
+    errors = np.zeros(len(matrix))
+    if len(samples) > 1:
+        spread = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
+        errors = (samples @ matrix.T).std(axis=0, ddof=1) / np.sqrt(len(samples))
+    beyond = np.maximum(standard_errors**2 - spread**2, 0.0)
+    return np.sqrt(errors**2 + matrix**2 @ beyond)

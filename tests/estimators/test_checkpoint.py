@@ -1,0 +1,210 @@
+"""Runs that are killed go on and end with the same numbers; checkpoints of other runs are told apart."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from runs import EIGENVALUES, KILLS, RUNS, Counted
+from torch import nn
+
+from hessdens import NonFiniteError, Plan, as_operator, hessian_operator, lanczos_density, spectral_moments
+from hessdens.estimators import chebyshev_moments
+
+
+def numbers(result):
+    """Return everything that a result consists of but for the time that it took."""
+    if hasattr(result, "samples"):
+        return [result.values, result.standard_errors, result.samples]
+    return [
+        getattr(q, name)
+        for q in (result.quadrature, *result.earlier)
+        for name in ("eigenvalues", "weights", "abscissae")
+    ]
+
+
+def assert_equal(first, second):
+    for one, other in zip(numbers(first), numbers(second), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_killed_runs_end_with_the_same_numbers(run, tmp_path):
+    command = [sys.executable, Path(__file__).parents[1] / "runs.py", run, tmp_path]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    kills, folder = output.rstrip().split(" ", 1)
+    assert int(kills) == KILLS
+    assert_equal(RUNS[run](Counted().operator, folder), RUNS[run](Counted().operator, None))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_finished_runs_are_not_repeated(run, tmp_path):
+    counted = Counted()
+    first = RUNS[run](counted.operator, tmp_path / "kept")
+    assert counted.products > 50
+    counted.products = 0
+    second = RUNS[run](counted.operator, tmp_path / "kept")
+    assert counted.products == 1  # it looks whether the operator is the same
+    assert_equal(first, second)
+
+
+def test_more_probes_extend_fewer(tmp_path):
+    counted = Counted()
+    options = {"method": "skilling", "checkpoint": tmp_path}
+    spectral_moments(counted.operator, num_probes=16, **options)
+    counted.products = 0
+    more = spectral_moments(counted.operator, num_probes=24, **options)
+    assert counted.products == 8 * 2 + 1
+    assert_equal(more, spectral_moments(Counted().operator, method="skilling", num_probes=24))
+
+
+def test_more_moments_extend_fewer(tmp_path):
+    counted = Counted(1e30 * EIGENVALUES)  # vectors are scaled on the way
+    options = {"method": "skilling", "num_probes": 16}
+    spectral_moments(counted.operator, 3, checkpoint=tmp_path, **options)
+    for num_moments, products in ((4, 0), (7, 16 * 2), (2, 0), (8, 0)):
+        counted.products = 0
+        found = spectral_moments(counted.operator, num_moments, checkpoint=tmp_path, **options)
+        assert counted.products == products + 1
+        assert_equal(found, spectral_moments(Counted(1e30 * EIGENVALUES).operator, num_moments, **options))
+        assert found.certificates.symmetry < found.certificates.threshold
+
+
+def test_more_chebyshev_moments_extend_fewer(tmp_path):
+    counted = Counted()
+    chebyshev_moments(counted.operator, 5, num_probes=8, checkpoint=tmp_path)
+    for num_moments, products in ((6, 0), (9, 8 * 2), (1, 0)):
+        counted.products = 0
+        found = chebyshev_moments(counted.operator, num_moments, num_probes=8, checkpoint=tmp_path)
+        assert counted.products == products + 1
+        assert_equal(found, chebyshev_moments(Counted().operator, num_moments, num_probes=8))
+    with pytest.raises(ValueError, match=r"interval is 'found' there and '\(-1.0, 40.0\)' here"):
+        chebyshev_moments(counted.operator, interval=(-1, 40), checkpoint=tmp_path)
+
+
+def test_more_steps_extend_fewer(tmp_path):
+    counted = Counted()
+    lanczos_density(counted.operator, num_probes=4, num_steps=5, checkpoint=tmp_path)
+    counted.products = 0
+    more = lanczos_density(counted.operator, num_probes=4, num_steps=9, checkpoint=tmp_path)
+    assert counted.products == 4 * 4 + 1
+    assert_equal(more, lanczos_density(Counted().operator, num_probes=4, num_steps=9))
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)).double()
+    data = [(torch.randn(6, 5, dtype=torch.float64), torch.randint(3, (6,))) for _ in range(3)]
+    return model, data
+
+
+PLAN = Plan("feedforward", 6, 8)
+
+
+def moments_of(model, data, folder, *, loss=None, **options):
+    operator = hessian_operator(model, loss or nn.CrossEntropyLoss(), data, plan=PLAN)
+    return spectral_moments(operator, num_probes=6, checkpoint=folder, **options)
+
+
+def test_models_resume(tmp_path):
+    model, data = network()
+    first = moments_of(model, data, tmp_path)
+    assert_equal(moments_of(model, data, tmp_path), first)
+    assert_equal(moments_of(model, data, None), first)
+
+
+def test_what_differs_is_named(tmp_path):
+    model, data = network()
+    moments_of(model, data, tmp_path)
+    other_data = [*data[:2], (data[2][0] + 1e-3, data[2][1])]
+    cases = [
+        ("seed is 0 there and 1 here", lambda: moments_of(model, data, tmp_path, seed=1)),
+        (
+            "method is 'deflated' there and 'skilling' here",
+            lambda: moments_of(model, data, tmp_path, method="skilling"),
+        ),
+        (
+            "loss is 'CrossEntropyLoss' there and 'MSELoss' here",
+            lambda: moments_of(*squared(), tmp_path, loss=nn.MSELoss()),
+        ),
+        (r"data is [-\d.]+ there and [-\d.]+ here", lambda: moments_of(model, other_data, tmp_path)),
+        ("batches is 3 there and 2 here", lambda: moments_of(model, data[:2], tmp_path)),
+        (r"parameters is [-\d.]+ there", lambda: moments_of(network(1)[0], data, tmp_path)),
+        ("function is 'spectral_moments' there", lambda: lanczos_density(Counted().operator, checkpoint=tmp_path)),
+    ]
+    for message, run in cases:
+        with pytest.raises(ValueError, match=rf"checkpoint must be of the same run; in .*{message}"):
+            run()
+
+
+def squared():
+    model, data = network()
+    return model, [(inputs, torch.zeros(6, 3, dtype=torch.float64)) for inputs, _ in data]
+
+
+def test_another_operator_is_recognised_by_a_product(tmp_path):
+    lanczos_density(Counted().operator, num_steps=4, checkpoint=tmp_path)
+    other = Counted(EIGENVALUES * 1.001).operator
+    with pytest.raises(ValueError, match=r"a product is .* there"):
+        lanczos_density(other, num_steps=4, checkpoint=tmp_path)
+
+
+def test_another_version_is_refused(tmp_path):
+    lanczos_density(Counted().operator, num_steps=4, checkpoint=tmp_path)
+    header = tmp_path / "run.json"
+    header.write_text(re.sub(r'("hessdens version": )"[^"]*"', r'\1"0.0.1"', header.read_text()))
+    with pytest.raises(ValueError, match=r"hessdens version is '0.0.1' there and '0.1.0' here"):
+        lanczos_density(Counted().operator, num_steps=4, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no archive at all"])
+def test_damaged_blocks_are_named(tmp_path, content):
+    lanczos_density(Counted().operator, num_steps=4, checkpoint=tmp_path)
+    block = next(tmp_path.glob("product-*.npz"))
+    block.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{block.name}.* Delete that file to compute the block again"):
+        lanczos_density(Counted().operator, num_steps=4, checkpoint=tmp_path)
+
+
+def test_foreign_and_damaged_folders(tmp_path):
+    operator = Counted().operator
+    (tmp_path / "photo.png").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"has no run.json but 'photo.png'. Give another folder"):
+        lanczos_density(operator, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="checkpoint must be a folder; got the file"):
+        lanczos_density(operator, checkpoint=tmp_path / "photo.png")
+    (tmp_path / "photo.png").unlink()
+    for content in ("{", "[1]"):
+        (tmp_path / "run.json").write_text(content)
+        with pytest.raises(ValueError, match=r"must be a JSON object; .*run.json is damaged"):
+            lanczos_density(operator, checkpoint=tmp_path)
+    assert (tmp_path / "run.json").read_text() == "[1]"
+
+
+def test_products_that_are_not_finite_are_not_kept(tmp_path):
+    calls = []
+
+    def multiply(V):
+        calls.append(V.shape[1])
+        return V * (float("nan") if calls.count(2) == bad else 2.0 + torch.arange(9.0, dtype=torch.float64)[:, None])
+
+    bad = -1
+    operator = as_operator(multiply, size=9, dtype=torch.float64)
+    bad = calls.count(2) + 2
+    with pytest.raises(NonFiniteError, match="step 2 is not"):
+        lanczos_density(operator, num_probes=2, num_steps=4, checkpoint=tmp_path)
+    kept = [np.load(path)["products"] for path in tmp_path.glob("product-*.npz")]
+    assert len(kept) == 1
+    assert np.isfinite(kept).all()
+    bad = -1
+    again = lanczos_density(operator, num_probes=2, num_steps=4, checkpoint=tmp_path)
+    assert_equal(again, lanczos_density(operator, num_probes=2, num_steps=4))
+
+
+def test_operators_that_give_nan_are_refused(tmp_path):
+    operator = as_operator(lambda V: V * (float("nan") if V.shape[1] == 1 else 1.0), size=4, dtype=torch.float64)
+    with pytest.raises(NonFiniteError, match="one with a random vector is not"):
+        lanczos_density(operator, checkpoint=tmp_path)

@@ -1,0 +1,228 @@
+"""Deflated moments: what is known exactly, what probes add, how products are shared out, and honest errors."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hessdens import as_operator, spectral_moments
+from hessdens.estimators.deflation import _known_part, _remaining_sizes
+from hessdens.linalg.block_lanczos import BlockLanczos
+from hessdens.testing import assert_moments_agree, symmetric_matrices
+
+RNG = np.random.default_rng(0)
+OUTLIERS = np.concatenate([0.01 * RNG.standard_normal(480), np.geomspace(0.3, 30, 20)])
+FLAT = np.cos(np.pi * RNG.random(500))
+MILD_OUTLIERS = np.concatenate([np.linspace(-0.5, 0.5, 390), np.arange(1.0, 11.0)])
+
+
+def exact(eigenvalues, order):
+    return np.array([np.mean(eigenvalues**k) for k in range(1, order + 1)])
+
+
+def space_of(matrix, width, steps):
+    start = torch.from_numpy(np.random.default_rng(1).standard_normal((width, len(matrix))))
+    space = BlockLanczos(as_operator(torch.from_numpy(matrix)), start, steps)
+    for _ in range(steps):
+        space.step()
+    return space, start.numpy()
+
+
+@pytest.mark.parametrize("order", range(1, 8))
+def test_known_part_is_the_difference_of_traces(order):
+    half = (order + 1) // 2
+    q, _ = np.linalg.qr(RNG.standard_normal((60, 60)))
+    matrix = (q * RNG.standard_normal(60)) @ q.T
+    space, _ = space_of(matrix, 2, half + 3)
+    basis = space.basis(space.num_steps + 1 - half).numpy()
+    assert len(basis) == 8
+    rest = np.eye(60) - basis.T @ basis
+    deflated = rest @ matrix @ rest
+    expected = [
+        np.trace(np.linalg.matrix_power(matrix, k)) - np.trace(np.linalg.matrix_power(deflated, k))
+        for k in range(1, order + 1)
+    ]
+    np.testing.assert_allclose(_known_part(space.matrix(), len(basis), order)[0], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_remaining_size_is_that_of_each_start_vector_without_the_others():
+    q, _ = np.linalg.qr(RNG.standard_normal((50, 50)))
+    matrix = (q * np.linspace(-2, 3, 50)) @ q.T
+    space, start = space_of(matrix, 3, 5)
+    sizes = np.zeros(2)
+    for i in range(3):
+        blocks = [np.linalg.matrix_power(matrix, j) @ np.delete(start, i, axis=0).T for j in range(3)]
+        basis, _ = np.linalg.qr(np.hstack(blocks))
+        rest = np.eye(50) - basis @ basis.T
+        for k in (1, 2):
+            sizes[k - 1] += np.sum((np.linalg.matrix_power(rest @ matrix @ rest, k) @ rest @ start[i]) ** 2)
+    largest = np.abs(space.matrix()).max()  # sizes are those of the matrix over its largest entry
+    expected = np.mean(np.log(sizes / 3) - [2 * np.log(largest), 4 * np.log(largest)])
+    assert _remaining_sizes(space, 2, (3, 1))[0] == pytest.approx(expected, rel=1e-9)
+
+
+@settings(deadline=None, max_examples=50)
+@given(symmetric_matrices(), st.integers(1, 6), st.integers(0, 60), st.integers(0, 3))
+def test_moments_agree_with_exact_eigenvalues(case, order, extra, seed):
+    matrix, eigenvalues = case
+    budget = 4 * ((order + 1) // 2) + extra
+    moments = spectral_moments(matrix, order, max_products=budget, seed=seed)
+    assert moments.num_products <= budget
+    if moments.num_probes > 12 or moments.num_deflated == len(matrix):
+        assert_moments_agree(moments, eigenvalues, num_standard_errors=10)
+
+
+def test_estimates_are_unbiased_and_intervals_true():
+    """Means over seeds agree with the exact moments, and errors are in units of the reported standard errors."""
+    matrix = np.diag(OUTLIERS)
+    runs = [spectral_moments(matrix, 4, max_products=40, seed=seed) for seed in range(100)]
+    values, errors = (np.array([getattr(r, name) for r in runs]) for name in ("values", "standard_errors"))
+    z = (values - exact(OUTLIERS, 4)) / errors
+    assert all(run.num_deflated > 0 for run in runs)
+    spread = values.std(axis=0, ddof=1) / np.sqrt(len(runs))
+    np.testing.assert_array_less(np.abs(values.mean(axis=0) - exact(OUTLIERS, 4)), 4 * spread)
+    assert np.all(np.median(np.abs(z), axis=0) < 1.2)
+
+
+def rms_error(method, order):
+    matrix = np.diag(OUTLIERS)
+    runs = [spectral_moments(matrix, order, max_products=50, method=method, seed=seed).values for seed in range(20)]
+    return np.sqrt(np.mean((np.array(runs) - exact(OUTLIERS, order)) ** 2, axis=0))
+
+
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_far_better_than_skilling_beside_outliers(order):
+    """Also where a probe takes one product, after which a Krylov space has shown nothing yet."""
+    gains = np.array([5, 100, 1000, 10_000])[:order]
+    assert np.all(rms_error("skilling", order) > gains * rms_error("deflated", order))
+
+
+@pytest.mark.parametrize("budget", [8, 20, 50, 150])
+def test_flat_spectra_are_left_to_plain_probes(budget):
+    """Where there is nothing to deflate, no product is lost."""
+    matrix = np.diag(FLAT)
+    deflated, plain = (spectral_moments(matrix, 4, max_products=budget, method=m) for m in ("deflated", "skilling"))
+    assert deflated.num_deflated == 0
+    assert deflated.num_products == plain.num_products
+    np.testing.assert_allclose(deflated.samples, plain.samples, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "eigenvalues", [np.zeros(30), np.full(30, 2.5), np.array([3.0]), np.array([1.0, -4.0]), np.linspace(-1, 1, 8)]
+)
+def test_small_and_degenerate_matrices(eigenvalues):
+    moments = spectral_moments(np.diag(eigenvalues), 4, max_products=40)
+    assert moments.num_products <= 40
+    allowed = 6 * moments.standard_errors + 1e-12
+    assert np.all(np.abs(moments.values - exact(eigenvalues, 4)) <= allowed)
+    if len(eigenvalues) < 10:
+        assert moments.num_deflated == len(eigenvalues)
+        np.testing.assert_allclose(moments.values, exact(eigenvalues, 4), rtol=1e-12, atol=1e-14)
+
+
+def test_single_precision():
+    matrix = torch.diag(torch.from_numpy(OUTLIERS).float())
+    moments = spectral_moments(matrix, 4, max_products=60)
+    deviation = np.abs(moments.values - exact(OUTLIERS, 4))
+    assert np.all(deviation < 1e-3 * exact(OUTLIERS, 4))
+    assert np.all(deviation < 5 * moments.standard_errors), "rounding is part of the error"
+    sampling = moments.samples.std(axis=0, ddof=1) / np.sqrt(moments.num_probes)
+    assert np.all(moments.standard_errors > sampling)
+    assert moments.standard_errors[3] > 2 * sampling[3]
+
+
+@pytest.mark.parametrize("method", ["deflated", "skilling"])
+@pytest.mark.parametrize("spectrum", ["outliers", "flat"])
+def test_accuracy_asked_for_is_reached_without_bias(method, spectrum):
+    eigenvalues = {"outliers": MILD_OUTLIERS, "flat": FLAT}[spectrum]
+    with warnings.catch_warnings():  # a few pilots see too little
+        warnings.filterwarnings("ignore", "rtol=0.05 was not reached")
+        runs = [spectral_moments(np.diag(eigenvalues), 4, method=method, rtol=0.05, seed=seed) for seed in range(40)]
+    expected, scale = exact(eigenvalues, 4), exact(np.abs(eigenvalues), 4)
+    errors = (np.array([run.values for run in runs]) - expected) / scale
+    assert np.all(np.sqrt(np.mean(errors**2, axis=0)) < 0.07)
+    assert np.all(np.abs(errors.mean(axis=0)) < 4 * errors.std(axis=0, ddof=1) / np.sqrt(len(runs)) + 1e-12)
+    products = np.array([run.num_products for run in runs])
+    assert np.all(products < 10_000)
+    worst = np.array([np.max(run.standard_errors / scale) for run in runs])
+    assert np.median(worst) > 0.05 / 4, "far more products than asked for"
+
+
+@pytest.mark.parametrize("budget", [20, 21, 24])
+def test_smallest_limits_with_an_accuracy(budget):
+    with pytest.warns(UserWarning, match="was not reached"):
+        moments = spectral_moments(np.diag(FLAT), 4, rtol=1e-4, max_products=budget)
+    assert moments.num_products <= budget
+
+
+def test_more_accuracy_takes_more_products():
+    loose, tight = (spectral_moments(np.diag(FLAT), 4, rtol=rtol).num_products for rtol in (0.1, 0.02))
+    assert tight > 2 * loose
+
+
+@pytest.mark.parametrize("budget", [44, 45, 50])
+@pytest.mark.parametrize("method", ["deflated", "skilling"])
+def test_limit_that_stops_short_of_the_accuracy(budget, method):
+    with pytest.warns(
+        UserWarning, match=r"rtol=0.0001 was not reached: m_\d has a relative standard error of .* after "
+    ):
+        moments = spectral_moments(np.diag(FLAT), 4, method=method, rtol=1e-4, max_products=budget)
+    assert moments.num_products <= budget
+
+
+@pytest.mark.parametrize("eigenvalues", [np.zeros(300), np.full(300, -2.0)])
+def test_accuracy_of_degenerate_matrices(eigenvalues):
+    moments = spectral_moments(np.diag(eigenvalues), 4, rtol=0.05)
+    assert np.all(np.abs(moments.values - exact(eigenvalues, 4)) <= 5 * moments.standard_errors)
+
+
+def test_memory_limits_the_basis(monkeypatch):
+    monkeypatch.setattr("hessdens.estimators.deflation.free_memory", lambda device: 0)
+    moments = spectral_moments(np.diag(OUTLIERS), 4, max_products=50)
+    assert moments.num_deflated <= 3
+    assert moments.num_products == 50
+
+
+def test_progress_counts_products(capsys):
+    moments = spectral_moments(np.diag(OUTLIERS), 4, max_products=50, progress=True)
+    assert f"{moments.num_products}/50" in capsys.readouterr().err
+
+
+def test_summary_names_the_deflated_space():
+    moments = spectral_moments(np.diag(OUTLIERS), 4, max_products=50)
+    beside = f"{moments.num_probes} probes beside {moments.num_deflated} deflated dimensions"
+    assert f"{beside}, {moments.num_products} products" in str(moments)
+
+
+def test_moments_beyond_float64():
+    with pytest.raises(ValueError, match="within the range of float64; m_4 overflows"):
+        spectral_moments(1e80 * np.diag(OUTLIERS), 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_products": 7}, "max_products must be at least 8 for 4 moments by method='deflated'; got 7"),
+        (
+            {"max_products": 3, "method": "skilling"},
+            "max_products must be at least 4 for 4 moments by method='skilling'",
+        ),
+        ({"num_probes": 3}, "num_probes must be at least 4 for method='deflated'; got 3"),
+        ({"num_probes": 1, "method": "skilling"}, "num_probes must be at least 2 for method='skilling'; got 1"),
+        ({"num_probes": 8, "max_products": 8}, "may be given, not both; got 8 and 8. A probe takes 2 products"),
+        ({"rtol": 0.0}, "rtol must lie between 0 and 1; got 0.0"),
+        ({"rtol": 1.0}, "rtol must lie between 0 and 1; got 1.0"),
+        ({"rtol": 0.1, "num_probes": 9}, "num_probes or rtol may be given, not both; got 9 and 0.1"),
+        (
+            {"rtol": 0.1, "max_products": 19},
+            "max_products must be at least 20 for 4 moments by method='deflated' with rtol; got 19",
+        ),
+        ({"method": "xtrace"}, "method must be one of skilling, deflated; got 'xtrace'"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        spectral_moments(np.eye(20), **arguments)

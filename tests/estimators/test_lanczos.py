@@ -1,0 +1,391 @@
+"""Densities by Lanczos: exact where the space is, quadrature elsewhere, with intervals and certificates that hold."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hessdens import NonFiniteError, Spectrum, as_operator, compare, lanczos_density
+from hessdens.densities import Density, LanczosDensity
+from hessdens.densities.ritz import block_quadrature
+from hessdens.testing import rotated, symmetric_matrices
+
+RNG = np.random.default_rng(3)
+# Like a trained network's: a bulk, a tail to the right, some outliers.
+NETWORK = np.concatenate(
+    [0.01 * RNG.standard_normal(900), 0.1 * RNG.standard_exponential(80), np.geomspace(0.5, 20, 20)]
+)
+
+
+def diagonal(eigenvalues, dtype=torch.float64):
+    entries = torch.tensor(eigenvalues, dtype=dtype)[:, None]
+    return as_operator(lambda V: entries * V, size=len(eigenvalues), dtype=dtype)
+
+
+def quantities(density):
+    return np.array([density.fraction_degenerate(), density.fraction_negative(0.01), *density.cdf([-0.01, 0.005, 0.1])])
+
+
+@settings(max_examples=60)
+@given(symmetric_matrices(), st.integers(2, 4), st.booleans())
+def test_is_exact_once_the_space_is_all(case, num_probes, low_memory):
+    matrix, eigenvalues = case
+    if low_memory:  # one vector sees each eigenvalue once, with a weight that is random unless all are equal
+        matrix, eigenvalues = np.diag(np.full(len(matrix), 2.0)), np.full(len(matrix), 2.0)
+    density = lanczos_density(matrix, num_probes=num_probes, num_steps=len(matrix) + 1, low_memory=low_memory)
+    scale = max(1e-6, np.abs(eigenvalues).max())
+    comparison = compare(density, Spectrum(eigenvalues))
+    distinct = np.unique(np.round(eigenvalues / scale, 9), return_counts=True)[1]
+    if (distinct < num_probes).all() or len(distinct) == 1:
+        assert comparison.wasserstein <= 1e-8 * scale
+    np.testing.assert_allclose(
+        density.quadrature.weights.sum(axis=1) + len(density.quadrature.eigenvalues) / density.size, 1, rtol=1e-12
+    )
+    assert density.certificates.warnings() == ()
+    assert density.num_products <= num_probes * (len(matrix) + 1)
+
+
+@settings(max_examples=40)
+@given(symmetric_matrices(), st.integers(2, 4), st.integers(2, 6))
+def test_cdf_and_intervals_are_consistent(case, num_probes, num_steps):
+    matrix, eigenvalues = case
+    density = lanczos_density(matrix, num_probes=num_probes, num_steps=num_steps)
+    assert isinstance(density, Density)
+    scale = max(1e-6, np.abs(eigenvalues).max())
+    x = np.sort(np.concatenate([np.linspace(-1.1, 1.1, 23) * scale, density.nodes()]))
+    cdf, (low, high) = density.cdf(x), density.cdf_interval(x)
+    assert (np.diff(cdf) >= -1e-12).all()
+    assert cdf[0] == 0
+    assert cdf[-1] == pytest.approx(1, abs=1e-12)
+    assert ((low <= cdf + 1e-12) & (cdf <= high + 1e-12)).all()
+    slack = 1e-9 * scale  # rounding may carry an eigenvalue across x
+    ritz = density.nodes()
+    for point in x:
+        assert np.sum(eigenvalues <= point + slack) >= np.sum(ritz <= point - slack)
+    for window in (0.1 * scale, scale):
+        degenerate, negative = density.fraction_degenerate(window), density.fraction_negative(window)
+        assert density.degenerate_interval(window)[0] <= degenerate + 1e-12
+        assert degenerate <= density.degenerate_interval(window)[1] + 1e-12
+        assert density.negative_interval(window)[0] <= negative + 1e-12
+        assert degenerate + negative <= 1 + 1e-9
+    far = np.concatenate([eigenvalues, ritz, density.eigenvalues_found + density.eigenvalue_errors])
+    points = x[(np.abs(far - x[:, None]) > slack).all(axis=1)]
+    (fewest, most), truth = density.quadrature.counts(points), np.sum(eigenvalues <= points[:, None], axis=1)
+    assert ((fewest <= truth) & (truth <= most)).all()
+    assert density.quadrature.counts(np.array([-np.inf, np.inf])).tolist() == [[0, density.size]] * 2
+    least, largest = density.quadrature.mass_bounds(points) * density.size
+    assert ((least - 1e-9 <= np.diff(truth)) & (np.diff(truth) <= largest + 1e-9)).all()
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_moments_are_those_of_the_probes(low_memory):
+    # Gauss quadrature of s steps is exact for each probe up to degree 2s - 1, whatever was deflated only in the mean.
+    matrix = rotated(np.linspace(-1, 2, 60), RNG)
+    density = lanczos_density(matrix, num_probes=3, num_steps=5, low_memory=low_memory, seed=4)
+    from hessdens.linalg.probes import probe_block
+
+    probes = probe_block(4, 0, 3, 60, distribution="gaussian", dtype=torch.float64, device=torch.device("cpu")).numpy()
+    assert len(density.quadrature.eigenvalues) == 0
+    lengths = np.sum(probes**2, axis=0)
+    for k in range(1, 10):
+        samples = np.sum(probes * (np.linalg.matrix_power(matrix, k) @ probes), axis=0) / lengths
+        np.testing.assert_allclose(
+            density.quadrature.weights @ density.quadrature.abscissae**k, samples, rtol=1e-9, atol=1e-9
+        )
+
+
+def test_outliers_are_found_with_errors_below_their_residuals():
+    density = lanczos_density(diagonal(NETWORK), max_products=100)
+    found = density.eigenvalues_found
+    assert len(found) >= 20
+    nearest = np.min(np.abs(NETWORK[:, None] - found), axis=0)
+    assert (nearest <= density.eigenvalue_errors + 1e-12).all()
+    np.testing.assert_allclose(found[-15:], NETWORK[-15:], rtol=1e-6)
+    error = abs(density.fraction_degenerate() / np.mean(np.abs(NETWORK) < 0.1) - 1)
+    assert error < 0.01
+
+
+@pytest.mark.parametrize("outliers", [[], [5.0, 9.0]])
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+@pytest.mark.parametrize("num_steps", [6, 25])
+def test_a_band_of_eigenvalues_is_no_atom(outliers, shift, num_steps):
+    """Its Ritz values overlap by their residuals, as those of a multiple eigenvalue do, but spread as the band does."""
+    band = np.cos(np.pi * (np.arange(500) + 0.5) / 500)
+    eigenvalues = shift + np.sort(np.concatenate([band, outliers]))
+    density = lanczos_density(diagonal(eigenvalues), num_probes=4, num_steps=num_steps)
+    assert not density.quadrature.atoms.any()
+    np.testing.assert_allclose(density.moments(2), Spectrum(eigenvalues).moments(2), atol=0.12 * (1 + shift) ** 2)
+    x = shift + np.linspace(-1.5, 1.5, 9)
+    low, high = density.cdf_interval(x, level=0.999)
+    exact = Spectrum(eigenvalues).cdf(x)
+    assert np.all((low - 1e-9 <= exact) & (exact <= high + 1e-9))
+
+
+def test_multiple_eigenvalues_are_counted_where_the_block_is_wide_enough_and_estimated_elsewhere():
+    eigenvalues = np.concatenate([np.zeros(90), np.full(3, 5.0), np.full(7, 9.0)])
+    density = lanczos_density(diagonal(eigenvalues), num_probes=5, num_steps=10)
+    assert np.allclose(density.quadrature.eigenvalues, 5.0)
+    assert len(density.quadrature.eigenvalues) == 3
+    assert density.quadrature.atoms.all()
+    np.testing.assert_allclose(density.quadrature.abscissae, [0, 9], atol=1e-12)
+    assert density.mass(-1, 1) + density.mass(8, 10) == pytest.approx(0.97)
+    # Steps, nothing smeared; rounding differs from processor to processor.
+    assert density.cdf(1e-9) == pytest.approx(density.cdf(4.9), rel=1e-13)
+
+
+def test_intervals_cover():
+    # Sized to fail for intervals that are too short by a third: 200 seeds, at least 91%.
+    exact = quantities(Spectrum(NETWORK))
+    operator, held = diagonal(NETWORK), []
+    for seed in range(200):
+        density = lanczos_density(operator, max_products=60, seed=seed)
+        ends = np.column_stack(
+            [density.degenerate_interval(), density.negative_interval(0.01), density.cdf_interval([-0.01, 0.005, 0.1])]
+        )
+        held.append((ends[0] - 1e-12 <= exact) & (exact <= ends[1] + 1e-12))
+    assert (np.mean(held, axis=0) >= 0.91).all()
+
+
+@pytest.mark.parametrize("max_products", [8, 12, 20])
+def test_intervals_cover_where_few_steps_cannot_tell_a_band_from_an_eigenvalue(max_products):
+    """Its Ritz values then lie as close together as those of a multiple eigenvalue, far from all others."""
+    eigenvalues = 20 * NETWORK  # 34% within the window, 26% below it
+    exact = np.array([np.mean(np.abs(eigenvalues) < 0.1), np.mean(eigenvalues <= -0.1)])
+    operator, held = diagonal(eigenvalues), []
+    for seed in range(30):
+        density = lanczos_density(operator, max_products=max_products, seed=seed)
+        low, high = np.stack([density.degenerate_interval(), density.negative_interval()], axis=1)
+        held.append((low <= exact) & (exact <= high))
+    assert (np.mean(held, axis=0) >= 0.9).all()
+
+
+def test_intervals_of_bins_cover():
+    edges = np.array([-1.0, -0.01, -0.003, 0.0, 0.003, 0.01, 0.1, 2.0, 30.0])
+    exact = np.diff(Spectrum(NETWORK).cdf(edges))
+    operator, held = diagonal(NETWORK), []
+    for seed in range(200):
+        low, high = lanczos_density(operator, max_products=60, seed=seed).mass_interval(edges)
+        held.append((low - 1e-12 <= exact) & (exact <= high + 1e-12))
+    assert (np.mean(held, axis=0) >= 0.91).all()
+
+
+def test_interval_of_a_bin_is_that_of_the_window_and_ends_with_the_space():
+    density = lanczos_density(diagonal(NETWORK), max_products=60)
+    np.testing.assert_allclose(density.mass_interval([-0.005, 0.005])[:, 0], density.degenerate_interval(0.01))
+    whole = np.array([-2.0, -0.5, 0.3, 0.9])
+    known = lanczos_density(diagonal(whole), num_probes=2, num_steps=10)
+    ends = known.mass_interval([-3, -1, 0, 1])
+    np.testing.assert_allclose(ends, [[0.25, 0.25, 0.5]] * 2, atol=1e-9)
+    np.testing.assert_allclose(known.degenerate_interval(1.2), 0.5, atol=1e-9)
+    few = lanczos_density(diagonal(NETWORK), max_products=60)
+    top = few.eigenvalues_found[-1]
+    assert few.mass_interval([top - 0.1, top + 0.1])[0, 0] == pytest.approx(1 / few.size)
+
+
+def test_mass_of_an_atom_counts_until_it_has_converged():
+    eigenvalues = np.concatenate([np.full(70, -0.06), np.full(30, 0.14), np.geomspace(1, 50, 10)])
+    operator, x = diagonal(eigenvalues), np.array([-0.05, -0.03, -0.01])
+    exact = Spectrum(eigenvalues).cdf(x)
+    densities = [lanczos_density(operator, num_probes=2, num_steps=4, seed=seed) for seed in range(40)]
+    ends = [density.cdf_interval(x) for density in densities if density.quadrature.atoms.any()]
+    assert len(ends) > 10
+    assert all(((low <= exact) & (exact <= high)).all() for low, high in ends)
+    quadrature = lanczos_density(operator, num_probes=2, num_steps=30).quadrature
+    assert quadrature.atoms.sum() == 2
+    assert quadrature.unresolved(x).max() < 1e-9
+
+
+def test_radii_are_residuals_of_atoms():
+    matrix = np.array([[0.0, 0.3, 0.0], [0.3, 9.0, 0.2], [0.0, 0.2, 7.0]])  # of which two vectors have been multiplied
+    quadrature = block_quadrature(matrix, 2, np.eye(2), 50, 1e-15)
+    ritz, vectors = np.linalg.eigh(matrix[:2, :2])
+    np.testing.assert_allclose(quadrature.abscissae, ritz)
+    assert quadrature.atoms.all()
+    np.testing.assert_allclose(quadrature.radii, np.abs(matrix[2, :2] @ vectors), atol=1e-14)
+
+
+def test_wide_intervals_say_so():
+    operator = diagonal(20 * NETWORK)  # the edge of the window lies in the bulk
+    wide, narrow = (lanczos_density(operator, max_products=m) for m in (12, 300))
+    assert np.ptp(wide.degenerate_interval()) > 0.1 > np.ptp(narrow.degenerate_interval())
+    assert "\n  WIDE INTERVALS: take more products (max_products=).\n" in str(wide)
+    assert "WIDE" not in str(narrow)
+
+
+def test_moment_intervals_cover():
+    exact = Spectrum(NETWORK).moments(3)
+    operator, held = diagonal(NETWORK), []
+    for seed in range(200):
+        low, high = lanczos_density(operator, max_products=100, num_probes=6, seed=seed).moments_interval(3)
+        held.append((low <= exact) & (exact <= high))
+    coverage = np.mean(held, axis=0)
+    assert (coverage >= 0.9).all()
+    assert coverage[0] < 1
+
+
+def test_intervals_shrink_with_products():
+    operator = diagonal(NETWORK)
+    widths = [np.ptp(lanczos_density(operator, max_products=m).cdf_interval(0.05)) for m in (30, 300)]
+    assert widths[1] < widths[0] / 3
+
+
+def test_density_integrates_and_band_holds_it():
+    density = lanczos_density(diagonal(NETWORK), max_products=100)
+    x = np.linspace(-5, 25, 200_001)
+    pdf = density.pdf(x, bandwidth=0.01)
+    assert np.trapezoid(pdf, x) == pytest.approx(1, abs=1e-6)
+    low, high = density.pdf_interval(x[::1000], bandwidth=0.01)
+    assert ((low <= pdf[::1000] + 1e-15) & (pdf[::1000] <= high + 1e-15)).all()
+    # A bandwidth from the range of all eigenvalues would be 0.2, twenty times the bulk.
+    assert density.bandwidth() < 0.02
+    assert density.pdf(0.0) > 5
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_single_precision(low_memory):
+    products = 400 if low_memory else 60
+    double = lanczos_density(diagonal(NETWORK), max_products=products, low_memory=low_memory)
+    single = lanczos_density(diagonal(NETWORK, torch.float32), max_products=products, low_memory=low_memory)
+    assert single.certificates.warnings() == ()
+    which = [0, 4] if low_memory else slice(None)  # without orthogonality the bulk is not resolved
+    np.testing.assert_allclose(quantities(single)[which], quantities(double)[which], atol=0.02)
+    assert single.quadrature.weights.dtype == np.float64
+
+
+def test_breakdown_of_low_memory():
+    # Two distinct eigenvalues: every probe's recurrence ends after two steps.
+    density = lanczos_density(diagonal(np.repeat([1.0, 3.0], 10)), num_probes=3, num_steps=15, low_memory=True)
+    assert density.num_products == 6
+    np.testing.assert_allclose(density.quadrature.abscissae, [1, 1, 1, 3, 3, 3], rtol=1e-12)
+
+
+@pytest.mark.parametrize("eigenvalues", [[3.0], [0.0], [0.0] * 7, [2.0] * 9, [-1.0, 1.0]])
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_trivial_operators(eigenvalues, low_memory):
+    density = lanczos_density(diagonal(eigenvalues), num_steps=4, num_probes=3, low_memory=low_memory)
+    np.testing.assert_allclose(np.unique(np.round(density.nodes(), 12)), np.unique(eigenvalues))
+    assert density.cdf(5.0) == pytest.approx(1)
+    assert density.pdf(eigenvalues[0]) > 0
+    assert "degenerate" in str(density)
+
+
+def test_certificates_see_what_is_wrong():
+    matrix = torch.from_numpy(rotated(np.linspace(-1, 2, 50), RNG))
+    skew = torch.triu(0.01 * torch.ones(50, 50, dtype=torch.float64), 1)
+    for low_memory in (False, True):
+        wrong = as_operator(lambda V: (matrix + skew - skew.T) @ V, size=50, dtype=torch.float64, check_symmetric=False)
+        density = lanczos_density(wrong, num_steps=8, num_probes=3, low_memory=low_memory)
+        assert density.certificates.symmetry > 1e-3
+        assert "WARNING: the operator's products are not symmetric" in str(density)
+    calls = []
+
+    def drifting(V):
+        calls.append(None)
+        return (1 + 1e-3 * len(calls)) * matrix @ V
+
+    operator = as_operator(drifting, size=50, dtype=torch.float64, check_symmetric=False)
+    assert lanczos_density(operator, num_steps=8, num_probes=3).certificates.symmetry > 1e-6
+
+
+def test_is_the_same_for_the_same_seed_and_saved_whole(tmp_path):
+    density = lanczos_density(diagonal(NETWORK), max_products=60, seed=5)
+    again = lanczos_density(diagonal(NETWORK), max_products=60, seed=5)
+    other = lanczos_density(diagonal(NETWORK), max_products=60, seed=6)
+    np.testing.assert_array_equal(density.quadrature.weights, again.quadrature.weights)
+    assert not np.array_equal(density.quadrature.eigenvalues, other.quadrature.eigenvalues)
+    density.save(tmp_path / "density.npz")
+    loaded = LanczosDensity.load(tmp_path / "density.npz")
+    assert str(loaded) == str(density)
+    np.testing.assert_array_equal(loaded.cdf(NETWORK), density.cdf(NETWORK))
+    with pytest.raises(ValueError, match="read-only"):
+        loaded.quadrature.weights[0, 0] = 1
+    Spectrum([1.0]).save(tmp_path / "other.npz")
+    with pytest.raises(ValueError, match="must hold a saved LanczosDensity; it holds Spectrum"):
+        LanczosDensity.load(tmp_path / "other.npz")
+
+
+@pytest.mark.parametrize(
+    ("options", "spent", "probes"),
+    [
+        ({}, 100, 4),
+        ({"max_products": 200}, 198, 6),
+        ({"max_products": 4}, 4, 2),
+        ({"num_steps": 10}, 60, 6),
+        ({"num_probes": 3}, 90, 3),
+        ({"max_products": 40, "num_steps": 8}, 40, 5),
+        ({"max_products": 40, "num_probes": 7}, 35, 7),
+        ({"max_products": 40, "num_steps": 8, "num_probes": 4}, 32, 4),
+    ],
+)
+def test_budget(options, spent, probes):
+    count = 0
+
+    def multiply(V):
+        nonlocal count
+        count += V.shape[1]
+        return torch.from_numpy(NETWORK)[:, None] * V
+
+    density = lanczos_density(as_operator(multiply, size=len(NETWORK), dtype=torch.float64), **options)
+    checks = 2  # products with which as_operator looks at a callable
+    assert density.num_products == spent
+    assert count - spent <= checks
+    assert density.num_probes == probes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_steps": 1}, "num_steps must be at least 2; got 1"),
+        ({"num_probes": 1}, "num_probes must be at least 2; got 1"),
+        ({"max_products": 3}, "max_products must be at least 4 for 2 steps of 2 probes; got 3"),
+        ({"max_products": 11, "num_steps": 4, "num_probes": 3}, "at least 12 for 4 steps of 3 probes; got 11"),
+        ({"max_products": -5}, "max_products must be at least 4"),
+        ({"seed": -1}, "seed must be a non-negative integer"),
+        ({"distribution": "cauchy"}, "distribution must be one of"),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        lanczos_density(diagonal([1.0, 2.0]), **options)
+
+
+def test_bad_questions():
+    density = lanczos_density(diagonal(NETWORK), max_products=10)
+    with pytest.raises(ValueError, match="level must lie between 0 and 1; got 1"):
+        density.cdf_interval(0.0, level=1)
+    with pytest.raises(ValueError, match="bandwidth must be positive; got 0"):
+        density.pdf(0.0, bandwidth=0)
+    with pytest.raises(ValueError, match="order must be at least 1; got 0"):
+        density.moments(0)
+    with pytest.raises(ValueError, match="low must not exceed high"):
+        density.mass(1, 0)
+    for edges in (0.0, [1.0], [0.0, -1.0], [0.0, np.nan]):
+        with pytest.raises(ValueError, match="edges must be at least 2 ascending numbers; got"):
+            density.mass_interval(edges)
+    assert np.isnan(density.cdf(np.nan))
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_products_that_are_not_finite_are_named(low_memory):
+    calls = []
+
+    def multiply(V):
+        W = torch.linspace(1, 2, 30, dtype=torch.float64)[:, None] * V
+        calls.append(V.shape[1])
+        if calls.count(4) == 3:
+            W[5, 2] = float("nan")
+        return W
+
+    operator = as_operator(multiply, size=30, dtype=torch.float64)
+    with pytest.raises(NonFiniteError, match=r"2 in Lanczos step 3 is not"):
+        lanczos_density(operator, num_steps=6, num_probes=4, low_memory=low_memory)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_agrees_on_cuda():
+    entries = torch.tensor(NETWORK, device="cuda")[:, None]
+    operator = as_operator(lambda V: entries * V, size=len(NETWORK), dtype=torch.float64, device="cuda")
+    there, here = lanczos_density(operator), lanczos_density(diagonal(NETWORK))
+    np.testing.assert_allclose(quantities(there), quantities(here), atol=1e-9)

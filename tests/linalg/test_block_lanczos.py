@@ -1,0 +1,85 @@
+"""Block Lanczos: orthonormal blocks, the operator's coefficients in them, and the end of the space."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hessdens import NonFiniteError, as_operator
+from hessdens.linalg.block_lanczos import BlockLanczos
+from hessdens.testing import symmetric_matrices
+
+
+def start_rows(width, size, dtype=torch.float64, seed=0):
+    return torch.randn(width, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def grown(matrix, width, steps, dtype=torch.float64):
+    matrix = torch.as_tensor(matrix, dtype=dtype)
+    start = start_rows(width, len(matrix), dtype)
+    space = BlockLanczos(as_operator(matrix), start, steps)
+    while space.num_steps < steps and not space.is_invariant:
+        space.step()
+    return matrix, start, space
+
+
+@settings(deadline=None)
+@given(symmetric_matrices(), st.integers(1, 4), st.integers(1, 12))
+def test_coefficients_are_those_of_the_matrix(case, width, steps):
+    matrix, start, space = grown(case[0], width, steps)
+    basis, coefficients = space.basis(space.num_steps + 1), torch.from_numpy(space.matrix())
+    tolerance = 1e-12 * max(1e-300, float(torch.linalg.matrix_norm(matrix, 2)))
+    assert len(basis) <= min(len(matrix), (steps + 1) * width)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis), dtype=torch.float64), rtol=0, atol=1e-12)
+    known = space.num_products
+    torch.testing.assert_close(basis[:known] @ matrix, coefficients[:known] @ basis, rtol=0, atol=100 * tolerance)
+    assert torch.equal(coefficients, coefficients.T)
+    coordinates = torch.from_numpy(space.start_coordinates)
+    torch.testing.assert_close(coordinates @ basis[: space.num_rows(1)], start, rtol=1e-12, atol=1e-12)
+
+
+def test_space_ends_where_it_is_invariant():
+    eigenvalues = np.array([5.0, 5.0, 5.0, -1.0, -1.0, *[0.0] * 20])
+    _, _, space = grown(np.diag(eigenvalues), 2, 10)
+    assert space.is_invariant
+    assert space.num_steps == 3, "two vectors see each of the three eigenvalues twice"
+    np.testing.assert_allclose(np.linalg.eigvalsh(space.matrix()), [-1, -1, 0, 0, 5, 5], atol=1e-12)
+
+
+@pytest.mark.parametrize("matrix", [np.zeros((4, 4)), 3.0 * np.eye(4), np.array([[2.0]])])
+def test_space_of_one_step(matrix):
+    _, _, space = grown(matrix, min(2, len(matrix)), 5)
+    assert space.is_invariant
+    assert space.num_steps == 1
+
+
+def test_space_is_never_larger_than_the_matrix():
+    _, _, space = grown(np.diag(np.arange(7.0)), 3, 20)
+    assert space.is_invariant
+    assert space.num_rows(space.num_steps) == 7
+    np.testing.assert_allclose(np.linalg.eigvalsh(space.matrix()), np.arange(7.0), atol=1e-12)
+
+
+def test_dependent_start_vectors():
+    start = start_rows(2, 9)
+    space = BlockLanczos(as_operator(torch.diag(torch.arange(9.0, dtype=torch.float64))), torch.cat([start, start]), 1)
+    assert space.num_rows(1) in (2, 3, 4)
+    torch.testing.assert_close(
+        torch.from_numpy(space.start_coordinates) @ space.basis(1), torch.cat([start, start]), rtol=0, atol=1e-12
+    )
+
+
+def test_orthogonality_in_single_precision_beside_large_outliers():
+    eigenvalues = np.concatenate([[1e5, -3e4, 1e4], np.linspace(-1, 1, 200)])
+    _, _, space = grown(np.diag(eigenvalues), 3, 20, torch.float32)
+    basis = space.basis(space.num_steps + 1).double()
+    defect = basis @ basis.T - torch.eye(len(basis), dtype=torch.float64)
+    assert float(defect.abs().max()) < 1e-5
+
+
+def test_products_that_are_not_finite():
+    operator = as_operator(lambda V: V * torch.inf, size=3, check_symmetric=False)
+    space = BlockLanczos(operator, start_rows(2, 3, operator.dtype), 3)
+    with pytest.raises(NonFiniteError, match="that of vector 0 in Lanczos step 1 is not"):
+        space.step()

@@ -1,0 +1,71 @@
+"""The commands of docs/command_line.md print what the page says, but for last digits.
+
+``python tests/test_command_line_docs.py`` writes the page anew with what they print.
+"""
+
+import contextlib
+import io
+import os
+import re
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from hessdens.cli import main
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/command_line.md"
+CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
+# What differs from machine to machine: time and versions.
+COST = re.compile(r'^  \d+ products, .* s, hessdens .*$|^ +"(seconds|versions|hessdens)": .*$', re.MULTILINE)
+
+
+def renewed(page, folder):
+    """Return the page with what its commands print in ``folder`` now, one after the other."""
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    Path(folder, "digits.py").write_text(code)
+
+    def block(match):
+        commands = [line for line in match[1].splitlines() if line.startswith("$ ")]
+        return "```console\n" + "".join(f"{line}\n{printed(line)}" for line in commands) + "```"
+
+    with contextlib.chdir(folder):
+        try:
+            return CONSOLE.sub(block, page)
+        finally:
+            sys.modules.pop("digits", None)
+            sys.path[:] = [path for path in sys.path if path != os.getcwd()]
+
+
+def printed(line):
+    program, *arguments = shlex.split(line.removeprefix("$ "))
+    assert program == "hessdens"
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        main(arguments)
+    return output.getvalue()
+
+
+def test_commands_print_what_the_page_says(tmp_path):
+    page = PAGE.read_text()
+    found, expected = (
+        "\n".join(COST.sub("", block) for block in CONSOLE.findall(text)) for text in (renewed(page, tmp_path), page)
+    )
+    assert words(found) == words(expected)
+    np.testing.assert_allclose(numbers(found), numbers(expected), rtol=0.05, atol=0.05)
+    assert (tmp_path / "density.png").stat().st_size > 1000
+
+
+def words(text):
+    return [word for word in re.split(r"[^A-Za-z_]+", text) if len(word) > 1]
+
+
+def numbers(text):
+    return [float(number.replace(",", "")) for number in re.findall(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]\d+)?", text)]
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        PAGE.write_text(renewed(PAGE.read_text(), temporary))

@@ -1,0 +1,60 @@
+"""Intervals for means of skewed samples: limits in closed form, order, and coverage."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hessdens.results.intervals import skewed_interval, skewed_quantiles
+
+
+def statistics(samples):
+    samples = np.asarray(samples, dtype=float)
+    return samples.mean(axis=0), samples.std(axis=0, ddof=1) / np.sqrt(len(samples)), samples
+
+
+@pytest.mark.parametrize("num_samples", [2, 4, 30])
+def test_symmetric_samples_have_students_interval(num_samples):
+    samples = np.tile([[-1.0, 3.0], [1.0, 7.0]], (num_samples // 2, 1))
+    mean, error, _ = statistics(samples)
+    expected = stats.t.interval(0.9, num_samples - 1, loc=mean, scale=error)
+    np.testing.assert_allclose(skewed_interval(mean, error, samples, 0.9), expected, rtol=1e-3)
+
+
+def test_skewed_samples_have_the_interval_of_a_chi_squared_variable():
+    """Of 9 samples with the most skewness that counts, the mean is taken to have 9 degrees of freedom."""
+    samples = np.array([0.0] * 8 + [1.0])[:, None]
+    mean, error, _ = statistics(samples)
+    for sign in (1, -1):
+        low, high = skewed_interval(sign * mean, error, sign * samples, 0.95)
+        ends = np.sqrt(9 / 2) * (9 / stats.chi2.ppf([0.975, 0.025], 9) - 1) * error
+        widening = stats.t.ppf(0.975, 8) / stats.norm.ppf(0.975)
+        np.testing.assert_allclose(sorted([low[0], high[0]]), sorted(sign * (mean + widening * ends)))
+
+
+@pytest.mark.parametrize("num_samples", [2, 3, 8])
+def test_quantiles_ascend(num_samples):
+    mean, error, samples = statistics(np.random.default_rng(0).chisquare(1, (num_samples, 3)))
+    probabilities = np.concatenate([[1e-9], np.linspace(0.001, 0.999, 999), [1 - 1e-9]])[:, None]
+    quantiles = skewed_quantiles(mean, error, samples, probabilities)
+    assert quantiles.shape == (1001, 3)
+    assert np.all(np.diff(quantiles, axis=0) > 0)
+
+
+@pytest.mark.parametrize(("num_samples", "least"), [(8, 0.87), (25, 0.92)])
+def test_intervals_cover_the_mean_of_squares_better_than_students(num_samples, least):
+    """A single eigenvalue, the hardest case: few samples do not show how skewed they are."""
+    rng = np.random.default_rng(1)
+    held, held_by_student = [], []
+    for _ in range(2000):
+        mean, error, samples = statistics(rng.standard_normal((num_samples, 1)) ** 2)
+        low, high = skewed_interval(mean, error, samples, 0.95)
+        held.append(low[0] <= 1 <= high[0])
+        low, high = stats.t.interval(0.95, num_samples - 1, loc=mean, scale=error)
+        held_by_student.append(low[0] <= 1 <= high[0])
+    assert least <= np.mean(held) <= 0.98
+    assert np.mean(held) > np.mean(held_by_student) + 0.01
+
+
+def test_level_is_checked():
+    with pytest.raises(ValueError, match="level must lie between 0 and 1; got 1"):
+        skewed_interval(*statistics(np.ones((3, 1))), 1)

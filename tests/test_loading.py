@@ -1,0 +1,239 @@
+"""Results of every kind from files, and files that are damaged, foreign or hostile."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hessdens import Spectrum, compare, fit_mixture, lanczos_density, load_result, spectral_moments
+from hessdens.densities import Density, kernel_polynomial, maximum_entropy
+from hessdens.estimators import chebyshev_moments, data_noise
+from hessdens.loading import CLASSES
+from hessdens.mixture import Grid, fit_uncertainty
+from hessdens.monitor import SpectrumHistory
+from hessdens.monitor.history import SpectrumRecord
+from hessdens.results import Moments
+from hessdens.results.storage import FORMAT, save_npz
+from hessdens.summary import summary
+
+MATRIX = np.diag(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 40), [3.0, 2.0, -1.0]]))
+GRID = Grid(np.array([1e-4, 1e-3]), np.array([0.0, 1.0]), np.array([0.1, 1.0]), np.array([0.0, 5.0]))
+
+
+def make_results():
+    moments, chebyshev = spectral_moments(MATRIX, max_products=60), chebyshev_moments(MATRIX, 8)
+    exact = Spectrum(np.diag(MATRIX))
+    uncertain = Moments.from_samples(
+        np.random.default_rng(0).normal([0.0, 1.0, 0.0, 3.0], 0.01, (9, 4)), size=9, num_products=9
+    )
+    density = lanczos_density(MATRIX, max_products=30)
+    records = [SpectrumRecord(step, 0.5, density, "", 1.0, 0.1) for step in (0, 10)]
+    failed = SpectrumRecord(20, float("nan"), None, "not finite", 2.0, 0.2)
+    results = [
+        exact,
+        moments,
+        chebyshev,
+        density,
+        lanczos_density(MATRIX, max_products=30, low_memory=True),
+        kernel_polynomial(chebyshev),
+        maximum_entropy(chebyshev),
+        fit_mixture(moments, grid=GRID),
+        fit_mixture(moments, grid=GRID).mixture,
+        fit_uncertainty(uncertain, grid=GRID, num_draws=20),
+        compare(moments, exact),
+        compare(kernel_polynomial(chebyshev), exact),
+        data_noise([MATRIX, 2 * MATRIX], num_probes=4),
+        SpectrumHistory({"size": len(MATRIX), "model": "matrix"}, (*records, failed)),
+    ]
+    return {f"{type(result).__name__}-{index}": result for index, result in enumerate(results)}
+
+
+RESULTS = make_results()
+
+
+def arrays_of(path):
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+def test_every_kind_that_can_be_saved_is_tried():
+    assert {type(result).__name__ for result in RESULTS.values()} == set(CLASSES)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_round_trip(name, tmp_path):
+    result = RESULTS[name]
+    result.save(tmp_path / "r.npz")
+    loaded = load_result(tmp_path / "r.npz")
+    assert type(loaded) is type(result)
+    assert str(loaded) == str(result)
+    loaded.save(tmp_path / "again.npz")
+    first, again = arrays_of(tmp_path / "r.npz"), arrays_of(tmp_path / "again.npz")
+    assert first.keys() == again.keys()
+    for key, array in first.items():
+        np.testing.assert_array_equal(again[key], array)
+        assert again[key].dtype == array.dtype
+
+
+@pytest.mark.parametrize("name", [name for name in RESULTS if "History" not in name])  # packed: see its own tests
+def test_each_array_missing_or_of_another_shape_or_kind_is_named(name, tmp_path):
+    RESULTS[name].save(tmp_path / "r.npz")
+    arrays = {key: array for key, array in arrays_of(tmp_path / "r.npz").items() if not key.startswith("hessdens_")}
+    kind = name.split("-")[0]
+    path = tmp_path / "bad.npz"
+    for key, array in arrays.items():
+        save_npz(path, kind, {k: a for k, a in arrays.items() if k != key})
+        if key not in ("num_deflated", "certificates_threshold"):
+            with pytest.raises(ValueError, match=rf"bad.npz must hold an array '{key}'; it is missing"):
+                load_result(path)
+        for bad in (np.array([array]), np.array(array, dtype=np.str_) if array.dtype.kind != "U" else np.array(1)):
+            save_npz(path, kind, arrays | {key: bad})
+            with pytest.raises(ValueError, match=r"in .*bad.npz must have shape .*: the file is damaged"):
+                load_result(path)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_summaries_are_json_and_say_what_methods_say(name):
+    result = RESULTS[name]
+    numbers = summary(result, window=0.5, level=0.9)
+    assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+    assert numbers["kind"] == type(result).__name__
+    density = getattr(getattr(result, "fit", result), "mixture", getattr(result, "fit", result))
+    if isinstance(density, Density):
+        fractions = numbers["fractions"]
+        assert fractions["degenerate"]["value"] == density.fraction_degenerate(0.5)
+        assert fractions["negative"]["value"] == density.fraction_negative(0.5)
+        assert [row["value"] for row in numbers["moments"]] == density.moments(4).tolist()
+        if hasattr(result, "degenerate_interval"):
+            ends = result.degenerate_interval(0.5, 0.9)
+            assert [fractions["degenerate"][end] for end in ("low", "high")] == ends.tolist()
+    if isinstance(result, SpectrumHistory):
+        assert [row["step"] for row in numbers["records"]] == [0, 10, 20]
+        assert [row["degenerate"] for row in numbers["records"][:2]] == result.values("degenerate", window=0.5)[
+            :2
+        ].tolist()
+        assert numbers["records"][2]["degenerate"] is None
+        assert numbers["records"][2]["failure"] == "not finite"
+    for name in ("size", "num_products", "num_probes", "objective"):
+        assert numbers.get(name) == getattr(result, name, getattr(getattr(result, "fit", None), name, None))
+
+
+NUMBERS = [np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308, -1e308, 5e-324]
+
+
+@settings(max_examples=80)
+@given(st.sampled_from(sorted(RESULTS)), st.data())
+def test_altered_values_are_refused_or_shown(tmp_path_factory, name, data):
+    """What a file holds beyond shapes may be nonsense, but it must not crash."""
+    folder = tmp_path_factory.mktemp("altered")
+    RESULTS[name].save(folder / "r.npz")
+    arrays = {key: array for key, array in arrays_of(folder / "r.npz").items() if not key.startswith("hessdens_")}
+    key = data.draw(st.sampled_from(sorted(arrays)))
+    array = np.array(arrays[key])
+    if array.dtype.kind == "U":
+        array = array.astype("U20")
+        array[...] = data.draw(st.sampled_from(["", "\x1b[2J", "nonsense"]))
+    elif array.size:
+        value = data.draw(st.sampled_from(NUMBERS if array.dtype.kind == "f" else [0, 1, -1, 2**62]))
+        array.reshape(-1)[data.draw(st.integers(0, array.size - 1))] = value
+    save_npz(folder / "r.npz", name.split("-")[0], arrays | {key: array})
+    with np.errstate(all="ignore"):
+        try:
+            result = load_result(folder / "r.npz")
+        except ValueError as error:
+            assert "r.npz" in str(error)  # noqa: PT017
+            return
+        try:
+            assert str(result)
+        except ValueError:
+            return
+
+
+def test_kinds_that_are_no_results(tmp_path):
+    save_npz(tmp_path / "block.npz", "checkpoint probes-0-8", {"samples": np.ones(3)})
+    with pytest.raises(ValueError, match=r"block.npz must hold a result of hessdens: .*; it holds 'checkpoint probes"):
+        load_result(tmp_path / "block.npz")
+    np.savez(tmp_path / "foreign.npz", a=1)
+    with pytest.raises(ValueError, match=r"foreign.npz must hold a saved result; it holds no hessdens result"):
+        load_result(tmp_path / "foreign.npz")
+    with pytest.raises(FileNotFoundError, match=r"nowhere.npz"):
+        load_result(tmp_path / "nowhere.npz")
+
+
+def test_values_that_a_class_refuses_are_told_with_the_file(tmp_path):
+    save_npz(tmp_path / "r.npz", "Spectrum", {"eigenvalues": np.empty(0)})
+    with pytest.raises(ValueError, match=r"r.npz holds a damaged Spectrum: eigenvalues must be a non-empty"):
+        load_result(tmp_path / "r.npz")
+
+
+def test_other_versions(tmp_path):
+    path = tmp_path / "r.npz"
+    Spectrum([1.0]).save(path)
+    arrays = arrays_of(path)
+    np.savez(path, **{**arrays, "hessdens_format": FORMAT + 1, "hessdens_new": 3})
+    with pytest.raises(ValueError, match=rf"has format {FORMAT + 1}, written by a newer hessdens; this one reads up"):
+        load_result(path)
+    for name in ("hessdens_format", "hessdens_names", "hessdens_kind"):
+        np.savez(path, **{**arrays, name: np.array([[1.5]])})
+        with pytest.raises(ValueError, match=rf"{name}.* must have shape .*: the file is damaged"):
+            load_result(path)
+        np.savez(path, **{key: array for key, array in arrays.items() if key != name})
+        with pytest.raises(ValueError, match=r"r.npz must (hold|be)|must be a whole .npz file"):
+            load_result(path)
+
+
+def npy(header, content=b""):
+    text = header.encode().ljust(118 - 1) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + content
+
+
+FLOATS = "{'descr': '<f8', 'fortran_order': False, 'shape': %s}"
+HOSTILE = {
+    "more than it holds": npy(FLOATS % "(1000000000000,)", b"\0" * 8),
+    "overflow": npy(FLOATS % "(10000000000000000000000000000000,)", b"\0" * 8),
+    "negative": npy(FLOATS % "(-1,)", b"\0" * 8),
+    "pickled": npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b"cos\nsystem\n(S'true'\ntR."),
+    "no header": b"eigenvalues",
+    "deep": npy("(" * 100 + "1"),
+    "code": npy("__import__('os').system('true')"),
+    "too little": npy(FLOATS % "(3,)", b"\0" * 8),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_hostile_headers(name, method, tmp_path):
+    path = tmp_path / "r.npz"
+    Spectrum([1.0]).save(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for member, content in {**members, "eigenvalues.npy": HOSTILE[name]}.items():
+            archive.writestr(member, content)
+    with pytest.raises(ValueError, match=r"must be a whole .npz file without pickled objects; got .*r.npz"):
+        load_result(path)
+
+
+def test_a_file_that_unpacks_to_more_than_memory_is_refused_unopened(tmp_path):
+    """Eight members that share the bytes of one, 300 MB of zeros each, in a file of 300 kB."""
+    path, size = tmp_path / "bomb.npz", 300_000_000
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        with archive.open("a.npy", "w", force_zip64=True) as member:
+            member.write(npy(FLOATS % f"({size // 8},)"))
+            for _ in range(size // 1_000_000):
+                member.write(bytes(1_000_000))
+        shared = archive.infolist()[0]
+        archive.filelist += [shared] * 7
+        archive._didModify = True
+    assert len(packed.getvalue()) < 500_000
+    path.write_bytes(packed.getvalue())
+    with pytest.raises(
+        ValueError, match=r"must be a whole .npz file without pickled objects; got .*bomb.npz"
+    ) as caught:
+        load_result(path)
+    assert "bytes unpack to 2400001024" in str(caught.value.__cause__)
