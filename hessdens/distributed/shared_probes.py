@@ -67,7 +67,7 @@ class SharedProbes(Operator):
     @property
     def parameter_sizes(self) -> dict[str, int]:
         """Number of entries of each selected parameter."""
-        return self._operator.parameter_sizes
+        return self._operator.parameter_sizes  # type: ignore[attr-defined]
 
     def state_checksum(self) -> float:
         """Return that of the operator, which is the same on all processes."""

@@ -32,7 +32,7 @@ class _CrossEntropy:
         kept = targets != self._ignored
         weights = (kept.to(z.dtype) / kept.sum()).unsqueeze(1)
         classes = targets.where(kept, 0).unsqueeze(1)
-        return _Value.apply(z, classes, weights)
+        return _Value.apply(z, classes, weights)  # type: ignore[no-untyped-call]
 
 
 def _is_usual(z: Any, targets: Any) -> bool:
