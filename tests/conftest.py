@@ -1,8 +1,11 @@
 """Shared set-up: Hypothesis profiles, and how many processes and threads run the tests."""
 
 import os
+from pathlib import Path
 
 CORES = os.cpu_count() or 1
+# What tests share is not searched for tests, nor for examples in docstrings.
+collect_ignore = [path for path in Path(__file__).parent.rglob("*.py") if not path.name.startswith("test_")]
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # before torch is imported, and for processes of the tests
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, str(max(1, CORES // int(workers))))
