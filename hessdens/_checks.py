@@ -2,6 +2,17 @@
 
 import math
 
+# Eigenvalues at most half of this from 0 count as degenerate, unless asked otherwise; the window of the paper.
+PAPER_WINDOW = 0.2
+# Of confidence intervals, unless asked otherwise.
+LEVEL = 0.95
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Raise ValueError, naming the argument, unless ``value`` is at least ``least``."""
+    if not value >= least:
+        raise ValueError(f"{name} must be at least {least}; got {value}.")
+
 
 def half_window(window: float) -> float:
     """Return half the window around 0; ValueError if it is negative or not finite."""

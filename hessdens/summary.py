@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens.densities.base import Density
 from hessdens.densities.compare import Comparison
 from hessdens.loading import Result
@@ -41,7 +42,7 @@ SINGLE = (
 )
 
 
-def summary(result: Result, *, window: float = 0.2, level: float = 0.95) -> Numbers:
+def summary(result: Result, *, window: float = PAPER_WINDOW, level: float = LEVEL) -> Numbers:
     """Return what ``result`` says: lists, dictionaries, text and numbers; None in place of NaN and infinity.
 
     Parameters

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._version import __version__
 from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError, tell
 from hessdens.cli.factory import operator_from
@@ -81,7 +82,7 @@ def show(arguments: argparse.Namespace) -> int:
         if len(arguments.files) > 1:
             print(f"{path}:")
         print(_printable(str(result)))
-        if (arguments.window, arguments.level) != (0.2, 0.95) and "fractions" in numbers:
+        if (arguments.window, arguments.level) != (PAPER_WINDOW, LEVEL) and "fractions" in numbers:
             fractions = numbers["fractions"]
             intervals = [(part["low"], part["high"]) for part in fractions.values() if _has_interval(part)]
             print(f"  {_fractions(fractions)}", *wide_hint(intervals), sep="\n")

@@ -4,6 +4,7 @@ import argparse
 import textwrap
 from typing import Any, get_args
 
+from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._version import __version__
 from hessdens.cli import commands
 from hessdens.linalg.probes import Distribution
@@ -214,12 +215,18 @@ def _add_output(command: Any, name: str) -> None:
 
 def _add_window(command: Any) -> None:
     command.add_argument(
-        "--window", type=float, default=0.2, metavar="W", help="size of the window around 0; default 0.2"
+        "--window",
+        type=float,
+        default=PAPER_WINDOW,
+        metavar="W",
+        help=f"size of the window around 0; default {PAPER_WINDOW:g}",
     )
 
 
 def _add_level(command: Any) -> None:
-    command.add_argument("--level", type=float, default=0.95, metavar="P", help="level of intervals; default 0.95")
+    command.add_argument(
+        "--level", type=float, default=LEVEL, metavar="P", help=f"level of intervals; default {LEVEL:g}"
+    )
 
 
 def _add_json(command: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hessdens._checks import PAPER_WINDOW
 from hessdens._types import FloatArray
 from hessdens.results.moments import Moments
 
@@ -29,10 +30,10 @@ class Density(Protocol):
     def mass(self, low: float, high: float) -> float:
         """Return the mass in (low, high]."""
 
-    def fraction_degenerate(self, window: float = 0.2) -> float:
+    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the mass in a window of this size around 0."""
 
-    def fraction_negative(self, window: float = 0.2) -> float:
+    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
         """Return the mass to the left of the window."""
 
 

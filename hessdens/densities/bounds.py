@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import toeplitz
 
-from hessdens._checks import half_window
+from hessdens._checks import PAPER_WINDOW, half_window
 from hessdens._types import FloatArray
 from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.moments import Moments
@@ -100,7 +100,7 @@ def cdf_bounds(source: Any, x: ArrayLike) -> Bounds:
     return lower.reshape(points.shape), upper.reshape(points.shape)
 
 
-def degenerate_bounds(source: Any, window: float = 0.2) -> tuple[float, float]:
+def degenerate_bounds(source: Any, window: float = PAPER_WINDOW) -> tuple[float, float]:
     """Return bounds on the mass inside a window of this size around 0, abs(λ) < window / 2.
 
     They hold where those of `cdf_bounds` hold, see there for each source. Each end of the window is taken by itself, so
@@ -111,7 +111,7 @@ def degenerate_bounds(source: Any, window: float = 0.2) -> tuple[float, float]:
     return max(0.0, float(lower[1] - upper[0])), min(1.0, float(upper[1] - lower[0]))
 
 
-def negative_bounds(source: Any, window: float = 0.2) -> tuple[float, float]:
+def negative_bounds(source: Any, window: float = PAPER_WINDOW) -> tuple[float, float]:
     """Return bounds on the mass to the left of the window, λ <= -window / 2.
 
     They hold where those of `cdf_bounds` hold, see there for each source.

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from hessdens._checks import PAPER_WINDOW
 from hessdens._types import FloatArray
 from hessdens.densities.base import Density, density_of
 from hessdens.results.moments import Moments
@@ -90,7 +91,9 @@ class Comparison:
         return cls(**values)
 
 
-def compare(estimate: Moments | Density, exact: Density, *, num_moments: int = 4, window: float = 0.2) -> Comparison:
+def compare(
+    estimate: Moments | Density, exact: Density, *, num_moments: int = 4, window: float = PAPER_WINDOW
+) -> Comparison:
     """Compare an estimate with exact eigenvalues.
 
     Parameters

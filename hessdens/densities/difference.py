@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from hessdens._checks import check_level, half_window
+from hessdens._checks import LEVEL, PAPER_WINDOW, check_level, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.lanczos import SUBSPACE, LanczosDensity
 from hessdens.densities.quadrature import Quadrature
@@ -56,7 +56,7 @@ class DensityDifference:
             result: FloatArray = self.unpaired_errors / self.standard_errors
         return result
 
-    def interval(self, level: float = 0.95) -> FloatArray:
+    def interval(self, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the changes, shape (2, 6): lower ends, upper ends."""
         check_level(level)
         tail = (1 + level) / 2
@@ -97,7 +97,11 @@ class _Statistics:
 
 
 def density_difference(
-    first: LanczosDensity, second: LanczosDensity, *, window: float = 0.2, title: str = "from the first to the second"
+    first: LanczosDensity,
+    second: LanczosDensity,
+    *,
+    window: float = PAPER_WINDOW,
+    title: str = "from the first to the second",
 ) -> DensityDifference:
     """Return the change from ``first`` to ``second``, two densities that `lanczos_density` made from the same probes.
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import check_interval, half_window
+from hessdens._checks import PAPER_WINDOW, check_interval, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.base import percent
 from hessdens.results.chebyshev import ChebyshevMoments
@@ -92,12 +92,12 @@ class KernelPolynomialDensity:
         check_interval(low, high)
         return float(self.cdf(high) - self.cdf(low))
 
-    def fraction_degenerate(self, window: float = 0.2) -> float:
+    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the mass inside a window of this size around 0: abs(λ) < window / 2."""
         half = half_window(window)
         return self.mass(-half, half)
 
-    def fraction_negative(self, window: float = 0.2) -> float:
+    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
         """Return the mass to the left of the window: λ <= -window / 2."""
         return float(self.cdf(-half_window(window)))
 
@@ -112,10 +112,10 @@ class KernelPolynomialDensity:
         return (
             f"Kernel polynomial density of {len(self.coefficients)} Chebyshev moments ({self.kernel}) in [{low:.4g}, "
             f"{high:.4g}], resolution {self.resolution:.2g}: {percent(self.fraction_degenerate())} degenerate, "
-            f"{percent(self.fraction_negative())} negative (window 0.2)"
+            f"{percent(self.fraction_negative())} negative (window {PAPER_WINDOW:g})"
             + (
                 "\n  COARSE: the resolution is above half the window, so these fractions say little."
-                if self.resolution > 0.1
+                if self.resolution > PAPER_WINDOW / 2
                 else ""
             )
         )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
-from hessdens._checks import check_interval, check_level, half_window
+from hessdens._checks import LEVEL, PAPER_WINDOW, check_interval, check_level, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.base import percent
 from hessdens.densities.quadrature import Quadrature
@@ -92,7 +92,7 @@ class LanczosDensity:
         found = np.sum(self.quadrature.eigenvalues[:, None] ** powers, axis=0) / self.size
         return self.quadrature.weights @ self.quadrature.abscissae[:, None] ** powers + found
 
-    def moments_interval(self, order: int, level: float = 0.95) -> FloatArray:
+    def moments_interval(self, order: int, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the moments, shape (2, order)."""
         samples = self.moment_samples(order)
         errors = SUBSPACE * samples.std(axis=0, ddof=1) / np.sqrt(self.num_probes)
@@ -108,7 +108,7 @@ class LanczosDensity:
         values = self.quadrature.cdf(flat, self._mean_weights())
         return np.where(np.isnan(flat), np.nan, values).reshape(points.shape)
 
-    def cdf_interval(self, x: ArrayLike, level: float = 0.95) -> FloatArray:
+    def cdf_interval(self, x: ArrayLike, level: float = LEVEL) -> FloatArray:
         """Return pointwise confidence intervals of the cdf: lower and upper ends, each of the shape of x.
 
         They hold the noise of the probes (jackknife) and the finite resolution (the change over the last three steps,
@@ -131,7 +131,7 @@ class LanczosDensity:
         points = np.asarray(x, dtype=np.float64)
         return self._pdf_samples(points.reshape(-1), bandwidth).mean(axis=0).reshape(points.shape)
 
-    def pdf_interval(self, x: ArrayLike, *, bandwidth: float | None = None, level: float = 0.95) -> FloatArray:
+    def pdf_interval(self, x: ArrayLike, *, bandwidth: float | None = None, level: float = LEVEL) -> FloatArray:
         """Return pointwise confidence intervals of the smoothed density, lower and upper ends: noise of probes."""
         points = np.asarray(x, dtype=np.float64)
         samples = self._pdf_samples(points.reshape(-1), bandwidth)
@@ -155,7 +155,7 @@ class LanczosDensity:
         check_interval(low, high)
         return float(self.cdf(high) - self.cdf(low))
 
-    def mass_interval(self, edges: ArrayLike, level: float = 0.95) -> FloatArray:
+    def mass_interval(self, edges: ArrayLike, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the mass in each bin, for n ascending edges: lower and upper ends, (2, n - 1).
 
         They hold the noise of the probes and the finite resolution, as those of `cdf_interval`, and are never below the
@@ -174,15 +174,15 @@ class LanczosDensity:
         )
         return np.clip(ends, *self.quadrature.mass_bounds(points))
 
-    def fraction_degenerate(self, window: float = 0.2) -> float:
+    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
         return float(self.quadrature.inside(half_window(window), self._mean_weights())[0])
 
-    def fraction_negative(self, window: float = 0.2) -> float:
+    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues to the left of the window: λ <= -window / 2."""
         return float(self.cdf(-half_window(window)))
 
-    def degenerate_interval(self, window: float = 0.2, level: float = 0.95) -> FloatArray:
+    def degenerate_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the degenerate fraction, shape (2,): noise of probes and finite resolution.
 
         It ends where Ritz values make more or less impossible (Cauchy).
@@ -193,7 +193,7 @@ class LanczosDensity:
         (fewest,), (most,) = self.quadrature.mass_bounds(np.array([-half, np.nextafter(half, 0.0)]))
         return np.clip(ends, fewest, most)
 
-    def negative_interval(self, window: float = 0.2, level: float = 0.95) -> FloatArray:
+    def negative_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the negative fraction, shape (2,), as `cdf_interval` does."""
         return self.cdf_interval(-half_window(window), level)
 
@@ -213,7 +213,7 @@ class LanczosDensity:
         return "\n".join(
             [
                 f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
-                f"{negative} negative (window 0.2, 95% intervals)",
+                f"{negative} negative (window {PAPER_WINDOW:g}, {LEVEL:.0%} intervals)",
                 *wide_hint(intervals),
                 f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
                 f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",

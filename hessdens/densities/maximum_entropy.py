@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import check_interval, half_window
+from hessdens._checks import PAPER_WINDOW, check_interval, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.base import percent
 from hessdens.densities.bounds import eigenvalue_interval
@@ -114,12 +114,12 @@ class MaximumEntropyDensity:
         check_interval(low, high)
         return float(self.cdf(high) - self.cdf(low))
 
-    def fraction_degenerate(self, window: float = 0.2) -> float:
+    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the mass inside a window of this size around 0: abs(λ) < window / 2."""
         half = half_window(window)
         return self.mass(-half, half)
 
-    def fraction_negative(self, window: float = 0.2) -> float:
+    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
         """Return the mass to the left of the window: λ <= -window / 2."""
         return float(self.cdf(-half_window(window)))
 
@@ -136,7 +136,7 @@ class MaximumEntropyDensity:
         lines = [
             f"Maximum entropy density of {len(self.multipliers)} moments in [{low:.4g}, {high:.4g}]: "
             f"{percent(self.fraction_degenerate())} degenerate, {percent(self.fraction_negative())} negative (window "
-            "0.2)",
+            f"{PAPER_WINDOW:g})",
             f"  Chebyshev moments within {np.abs(self.residuals).max():.1e} of those given",
         ]
         noisy = self.standard_errors > LEAST_DEVIATION

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import check_interval, half_window
+from hessdens._checks import PAPER_WINDOW, check_interval, half_window
 from hessdens._types import FloatArray
 from hessdens.results.storage import load_npz, readonly, save_npz, take
 
@@ -79,11 +79,11 @@ class Spectrum:
         check_interval(low, high)
         return float(self.cdf(high) - self.cdf(low))
 
-    def fraction_degenerate(self, window: float = 0.2) -> float:
+    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
         return float(np.mean(np.abs(self.eigenvalues) < half_window(window)))
 
-    def fraction_negative(self, window: float = 0.2) -> float:
+    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues to the left of the window: λ <= -window / 2."""
         return float(np.mean(self.eigenvalues <= -half_window(window)))
 
@@ -95,7 +95,8 @@ class Spectrum:
         low, high = self.eigenvalues[[0, -1]]
         return (
             f"Spectrum of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: "
-            f"{self.fraction_degenerate():.4%} degenerate, {self.fraction_negative():.4%} negative (window 0.2)"
+            f"{self.fraction_degenerate():.4%} degenerate, {self.fraction_negative():.4%} negative "
+            f"(window {PAPER_WINDOW:g})"
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

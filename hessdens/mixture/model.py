@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, owens_t
 
-from hessdens._checks import check_interval, half_window
+from hessdens._checks import PAPER_WINDOW, check_interval, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.base import percent
 from hessdens.results.storage import load_npz, save_npz, take
@@ -93,12 +93,12 @@ class SkewNormalMixture:
         bulk = abs(np.diff(ndtr(-narrow if narrow[0] > 0 else narrow))[0])
         return float(self.weight * tail + (1 - self.weight) * bulk)
 
-    def fraction_degenerate(self, window: float = 0.2) -> float:
+    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the mass inside a window of this size around 0 (note 4): abs(λ) < window / 2."""
         half = half_window(window)
         return self.mass(-half, half)
 
-    def fraction_negative(self, window: float = 0.2) -> float:
+    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
         """Return the mass to the left of the window (note 4): λ <= -window / 2. The error is some 1e-16 of `weight`."""
         return float(self.cdf(-half_window(window)))
 
@@ -130,7 +130,7 @@ class SkewNormalMixture:
             f"{self.weight:.4g} SkewNormal(location {self.location:.4g}, scale {self.scale:.4g}, "
             f"shape {self.shape:.4g}) + {1 - self.weight:.10g} Normal(0, {self.narrow_scale:.4g}²): "
             f"{percent(self.fraction_degenerate())} degenerate, {percent(self.fraction_negative())} negative "
-            "(window 0.2)"
+            f"(window {PAPER_WINDOW:g})"
         )
 
     def _standardised(self, x: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from hessdens._checks import check_level, half_window
+from hessdens._checks import LEVEL, PAPER_WINDOW, check_level, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.base import percent
 from hessdens.mixture.fit import AXIS_NAMES, FIT_LAYOUT, POOR_OBJECTIVE, MixtureFit, fit_mixture
@@ -65,12 +65,12 @@ class Mixtures:
         weight, location, scale, shape = self.parameters.T.reshape(4, -1, *[1] * points.ndim)
         return mixture_cdf(weight, location, scale, shape, self.narrow_scale, points)
 
-    def fraction_degenerate(self, window: float = 0.2) -> FloatArray:
+    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> FloatArray:
         """Return the mass of each inside the window, shape (n,), to within some 1e-16."""
         half = half_window(window)
         return self.cdf(half) - self.cdf(-half)
 
-    def fraction_negative(self, window: float = 0.2) -> FloatArray:
+    def fraction_negative(self, window: float = PAPER_WINDOW) -> FloatArray:
         """Return the mass of each left of the window, shape (n,)."""
         return self.cdf(-half_window(window))
 
@@ -119,19 +119,19 @@ class FitUncertainty:
         """Share of draws whose fit is poor, with an objective above 0.2."""
         return float(np.mean(self.objectives > POOR_OBJECTIVE))
 
-    def parameters_interval(self, level: float = 0.95) -> FloatArray:
+    def parameters_interval(self, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of weight, location, scale and shape, shape (2, 4)."""
         return _interval(self.draws.parameters, level)
 
-    def degenerate_interval(self, window: float = 0.2, level: float = 0.95) -> FloatArray:
+    def degenerate_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the degenerate fraction of the mixture, shape (2,)."""
         return _interval(self.draws.fraction_degenerate(window), level)
 
-    def negative_interval(self, window: float = 0.2, level: float = 0.95) -> FloatArray:
+    def negative_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the negative fraction of the mixture, shape (2,)."""
         return _interval(self.draws.fraction_negative(window), level)
 
-    def cdf_interval(self, x: ArrayLike, level: float = 0.95) -> FloatArray:
+    def cdf_interval(self, x: ArrayLike, level: float = LEVEL) -> FloatArray:
         """Return pointwise confidence intervals of the mixture's cdf, shape (2, ...) with the shape of ``x``."""
         return _interval(self.draws.cdf(x), level)
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._types import FloatArray
 from hessdens.densities.base import percent
 from hessdens.densities.difference import NUM_MOMENTS, DensityDifference, density_difference
@@ -46,7 +47,7 @@ class SpectrumRecord:
     training_seconds: float
     measuring_seconds: float
 
-    def numbers(self, window: float = 0.2, level: float = 0.95) -> dict[str, float]:
+    def numbers(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> dict[str, float]:
         """Return what a logger is given, by name: values, ends of intervals (``_low``, ``_high``), edges, times."""
         names = [*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative"]
         values, ends, edges = (np.full(shape, np.nan) for shape in ((len(names),), (2, len(names)), (2,)))
@@ -109,18 +110,18 @@ class SpectrumHistory:
         """Training steps, shape (n,)."""
         return np.array([record.step for record in self.records], dtype=np.int64)
 
-    def values(self, name: str, *, window: float = 0.2, level: float = 0.95) -> FloatArray:
+    def values(self, name: str, *, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a number of every record, shape (n,), by its name in `SpectrumRecord.numbers`."""
         rows = [record.numbers(window, level) for record in self.records]
         if rows and name not in rows[0]:
             raise ValueError(f"name must be one of {', '.join(rows[0])}; got {name!r}.")
         return np.array([row[name] for row in rows])
 
-    def interval(self, name: str, *, window: float = 0.2, level: float = 0.95) -> FloatArray:
+    def interval(self, name: str, *, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return the interval of a moment or fraction in every record, shape (2, n)."""
         return np.stack([self.values(f"{name}_{end}", window=window, level=level) for end in ("low", "high")])
 
-    def difference(self, first: int, second: int, *, window: float = 0.2) -> DensityDifference:
+    def difference(self, first: int, second: int, *, window: float = PAPER_WINDOW) -> DensityDifference:
         """Return the changes from step ``first`` to step ``second``, with errors that know of the same probes.
 
         Raises

@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor, nn
 
-from hessdens._checks import half_window
+from hessdens._checks import PAPER_WINDOW, half_window
 from hessdens.curvature.factories import Forward, hessian_operator
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.parameters import Selection
@@ -127,7 +127,7 @@ class SpectrumMonitor:
         seed: int = 0,
         every: int | None = None,
         overhead: float | None = 0.05,
-        window: float = 0.2,
+        window: float = PAPER_WINDOW,
         loggers: Sequence[Logger] = (),
         history: str | os.PathLike[str] | None = None,
         start: int = 0,

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessdens._checks import check_level, half_window
+from hessdens._checks import LEVEL, PAPER_WINDOW, check_level, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.base import Density, density_of
 from hessdens.densities.lanczos import LanczosDensity
@@ -27,8 +27,8 @@ def plot_density(
     ax: "Axes | None" = None,
     label: str | None = None,
     color: Any = None,
-    window: float = 0.2,
-    level: float | None = 0.95,
+    window: float = PAPER_WINDOW,
+    level: float | None = LEVEL,
 ) -> "Axes":
     """Draw a spectral density on a logarithmic scale, over eigenvalues on an inverse hyperbolic sine scale.
 

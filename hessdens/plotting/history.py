@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens._checks import half_window
+from hessdens._checks import PAPER_WINDOW, half_window
 from hessdens._types import FloatArray
 from hessdens.monitor.history import SpectrumHistory, SpectrumRecord
 
@@ -22,7 +22,7 @@ SIZE = (7, 8)  # inches
 
 
 def plot_history(
-    history: SpectrumHistory, *, axes: "Sequence[Axes] | None" = None, window: float = 0.2
+    history: SpectrumHistory, *, axes: "Sequence[Axes] | None" = None, window: float = PAPER_WINDOW
 ) -> "tuple[Axes, Axes, Axes]":
     """Draw how a spectrum has changed in training, in three panels over the training step.
 

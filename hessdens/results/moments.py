@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from hessdens._checks import LEVEL
 from hessdens._types import FloatArray
 from hessdens.results.certificates import CERTIFICATES, Certificates
 from hessdens.results.intervals import skewed_interval
@@ -78,7 +79,7 @@ class Moments:
         """Number of probes P."""
         return int(self.samples.shape[0])
 
-    def interval(self, level: float = 0.95) -> FloatArray:
+    def interval(self, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the moments, shape (2, K): lower ends, upper ends.
 
         A sample is a quadratic form in a random vector, and a few eigenvalues may carry it: it is then skewed, as a

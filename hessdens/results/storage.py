@@ -6,9 +6,10 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -27,27 +28,34 @@ KINDS = {
 }
 
 
-def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any]) -> None:
-    """Write ``arrays`` to ``path`` as one ``.npz`` file, whole or not at all.
+@contextmanager
+def replacing(path: str | os.PathLike[str], *, text: bool = False) -> Iterator[IO[Any]]:
+    """Give a file to write to, which takes the place of ``path`` when the block ends: whole or not at all.
 
-    The file is written beside its destination and renamed, so that a killed process leaves either the old file or the
-    new.
+    It is written beside its destination and renamed, so that a killed process leaves either the old file or the new.
     """
     destination = Path(path)
-    if not destination.parent.is_dir():
-        raise FileNotFoundError(f"The folder of {destination} does not exist. Make it first.")
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("xb") as file:
-            tags: dict[str, Any] = {"hessdens_kind": kind, "hessdens_format": FORMAT}
-            tags["hessdens_names"] = np.array(sorted(arrays), dtype=np.str_)
-            np.savez_compressed(file, **arrays, **tags)
+        with temporary.open("x", encoding="utf-8", newline="") if text else temporary.open("xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, destination)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any]) -> None:
+    """Write ``arrays`` to ``path`` as one ``.npz`` file, whole or not at all."""
+    destination = Path(path)
+    if not destination.parent.is_dir():
+        raise FileNotFoundError(f"The folder of {destination} does not exist. Make it first.")
+    tags: dict[str, Any] = {"hessdens_kind": kind, "hessdens_format": FORMAT}
+    tags["hessdens_names"] = np.array(sorted(arrays), dtype=np.str_)
+    with replacing(destination) as file:
+        np.savez_compressed(file, **arrays, **tags)
 
 
 def load_npz(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:

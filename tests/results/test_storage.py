@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hessdens import Spectrum
 from hessdens.results import Moments
-from hessdens.results.storage import pack, save_npz, unpack
+from hessdens.results.storage import pack, replacing, save_npz, unpack
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
@@ -112,3 +112,15 @@ def test_impossible_packed_rows_are_refused(change):
     packed.pop("a.shapes")
     with pytest.raises(ValueError, match="Packed arrays must be whole; 'a' is not"):
         unpack(packed, 2)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "rows.csv"
+    with replacing(path, text=True) as file:
+        file.write("λ\r\n")
+        assert not path.exists()
+    assert path.read_bytes() == "λ\r\n".encode()
+    with pytest.raises(TypeError, match="bytes-like"), replacing(path) as file:
+        file.writelines([b"half a ", None])
+    assert path.read_bytes() == "λ\r\n".encode()
+    assert os.listdir(tmp_path) == ["rows.csv"]
