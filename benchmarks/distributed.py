@@ -38,6 +38,7 @@ from torch.distributed.fsdp import fully_shard
 from wire import bytes_on_the_wire
 
 from hessdens import Plan, distributed, hessian_operator, lanczos_density, spectral_moments
+from hessdens.distributed.traffic import examples_traffic, probes_traffic, sharded_traffic
 
 RESULTS = Path(__file__).resolve().parent / "results" / "distributed.json"
 TIMEOUT = 30.0
@@ -90,11 +91,11 @@ def traffic() -> dict[str, Any]:
     probes = distributed.share_probes(hessian_operator(model, LOSS, batches))
     V = torch.ones(examples.size, 8)
     found = {
-        "examples": (distributed.examples_traffic(len(V), 8, ranks).bytes_sent, sent(lambda: examples.matmat(V))),
-        "probes": (distributed.probes_traffic(len(V), 8, ranks).bytes_sent, sent(lambda: probes.matmat(V))),
+        "examples": (examples_traffic(len(V), 8, ranks).bytes_sent, sent(lambda: examples.matmat(V))),
+        "probes": (probes_traffic(len(V), 8, ranks).bytes_sent, sent(lambda: probes.matmat(V))),
     }
     sharded: Any = distributed.sharded_operator(shard(model), LOSS, part)
-    plan = distributed.sharded_traffic(sharded.shards, 1, ranks, num_batches=sharded.num_steps)
+    plan = sharded_traffic(sharded.shards, 1, ranks, num_batches=sharded.num_steps)
     V = torch.ones(sharded.num_rows, 1)
     # Gloo makes an all-reduce of a reduce-scatter: twice its bytes.
     kinds = {"reduce-scatter": "all-reduce"}

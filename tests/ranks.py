@@ -1,4 +1,4 @@
-"""Checks that several processes make together, run as ``python ranks.py CHECK NUM_RANKS FOLDER``.
+"""Checks that several processes make together, run as ``python ranks.py CHECK NUM_RANKS FOLDER`` by `launch`.
 
 The processes are forked from one that has imported everything, and each writes what it found to ``rank-R.json``.
 """
@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 import traceback
@@ -25,17 +26,46 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hessdens import Plan, as_operator, distributed, exact_spectrum, hessian_operator, lanczos_density, spectral_moments
+from hessdens.distributed.traffic import examples_traffic, probes_traffic, sharded_traffic
 from hessdens.estimators import chebyshev_moments, layer_moments
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from wire import bytes_on_the_wire
 
+RANKS = 4
 F64 = torch.float64
 LENGTHS = (5, 3, 4, 6, 2, 5, 4)
 LOSS = nn.functional.cross_entropy
 # Without a plan, blocks are timed, which takes longer than these products.
 PLAN = Plan("feedforward", 6, 8)
+
+
+def launch(check, folder, **environment):
+    """Run a check on all processes, and return how that ended."""
+    for old in folder.glob("rank-*.json"):
+        old.unlink()
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", __file__, check, str(RANKS), folder],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def found_by_ranks(folder):
+    """Return what each process of a launch found, None of those that have died."""
+    paths = [folder / f"rank-{rank}.json" for rank in range(RANKS)]
+    return [json.loads(path.read_text()) if path.exists() else None for path in paths]
+
+
+def assert_close(found, expected, rtol):
+    """Compare relative to the largest entry of each answer."""
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        scale = np.abs(value).max()
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=rtol * scale, err_msg=name)
 
 
 def network(seed=0):
@@ -276,17 +306,17 @@ def check_traffic():
     V = torch.ones(examples.size, 6, dtype=F64)
     found = {
         "examples": [
-            planned(distributed.examples_traffic(len(V), 6, ranks, dtype=F64)),
+            planned(examples_traffic(len(V), 6, ranks, dtype=F64)),
             watched(lambda: examples.matmat(V)),
         ],
         "probes": [
-            planned(distributed.probes_traffic(len(V), 6, ranks, dtype=F64)),
+            planned(probes_traffic(len(V), 6, ranks, dtype=F64)),
             watched(lambda: probes.matmat(V)),
         ],
     }
     operator = distributed.sharded_operator(sharded(model), LOSS, part)
     steps, V = operator.num_steps, torch.ones(operator.num_rows, 2, dtype=F64)
-    plan = distributed.sharded_traffic(operator.shards, 2, ranks, num_batches=steps, dtype=F64)
+    plan = sharded_traffic(operator.shards, 2, ranks, num_batches=steps, dtype=F64)
     return {**found, "sharded": [planned(plan), watched(lambda: operator.matmat(V))]}
 
 
