@@ -24,17 +24,17 @@ from torch import Tensor, nn
 
 from hessdens import hessian_operator, lanczos_density, spectral_moments
 from hessdens.linalg import Operator
+from hessdens.linalg.operator import Wrapped
 
 RESULTS = Path(__file__).resolve().parent / "results" / "overhead.json"
 PRODUCTS, REFERENCE, EXAMPLES = 50, 2000, 2000
 
 
-class Timed(Operator):
+class Timed(Wrapped):
     """An operator that adds up the time of its products."""
 
     def __init__(self, operator: Operator) -> None:
-        self._operator = operator
-        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+        super().__init__(operator)
         self.seconds = 0.0
 
     def _matmat(self, V: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from hessdens.distributed.agreement import check_different, check_table, facts_o
 from hessdens.distributed.exchange import multiplied
 from hessdens.distributed.group import Group, Ranks
 from hessdens.distributed.teams import Replicas
-from hessdens.linalg.operator import Operator
+from hessdens.linalg.operator import Operator, Wrapped
 
 # What depends on the part of the data.
 OF_THE_PART = ("data", "batches")
@@ -64,26 +64,19 @@ def share_examples(operator: CurvatureOperator, *, group: Ranks = None, allow_eq
     return SharedExamples(operator, ranks)
 
 
-class SharedExamples(Operator):
+class SharedExamples(Wrapped):
     """The weighted mean of the operators of a group of processes."""
 
+    _operator: CurvatureOperator
+
     def __init__(self, operator: CurvatureOperator, group: Group) -> None:
-        self._operator, self._group = operator, group
-        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+        super().__init__(operator)
         self.team = Replicas((group,), operator.device)
-
-    @property
-    def parameter_sizes(self) -> dict[str, int]:
-        """Number of entries of each selected parameter."""
-        return self._operator.parameter_sizes
-
-    def state_checksum(self) -> float:
-        """Return that of the model, which is the same on all processes."""
-        return self._operator.state_checksum()
+        self._group = group
 
     def origin(self) -> dict[str, str | int | float]:
         """Return what the processes have in common: nothing that depends on how the data are divided."""
-        return {name: value for name, value in self._operator.origin().items() if name not in OF_THE_PART}
+        return {name: value for name, value in super().origin().items() if name not in OF_THE_PART}
 
     def _matmat(self, V: Tensor) -> Tensor:
         def multiply() -> tuple[Tensor, float]:

@@ -11,7 +11,7 @@ from hessdens.distributed.group import Group, Ranks
 from hessdens.distributed.teams import Replicas
 from hessdens.linalg.adapt import as_operator
 from hessdens.linalg.identity import run_identity
-from hessdens.linalg.operator import Operator
+from hessdens.linalg.operator import Operator, Wrapped
 
 
 def share_probes(A: Any, *, group: Ranks = None) -> Operator:
@@ -55,27 +55,14 @@ def share_probes(A: Any, *, group: Ranks = None) -> Operator:
     return SharedProbes(operator, ranks)
 
 
-class SharedProbes(Operator):
+class SharedProbes(Wrapped):
     """An operator of which each process of a group multiplies its share of the columns."""
 
     def __init__(self, operator: Operator, group: Group) -> None:
-        self._operator, self._group = operator, group
-        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
+        super().__init__(operator)
+        self._group = group
         inner = operator.team.groups if isinstance(operator.team, Replicas) else ()
         self.team = Replicas((group, *inner), operator.device)
-
-    @property
-    def parameter_sizes(self) -> dict[str, int]:
-        """Number of entries of each selected parameter."""
-        return self._operator.parameter_sizes  # type: ignore[attr-defined]
-
-    def state_checksum(self) -> float:
-        """Return that of the operator, which is the same on all processes."""
-        return self._operator.state_checksum()
-
-    def origin(self) -> dict[str, str | int | float]:
-        """Return what the operator was made of."""
-        return self._operator.origin()
 
     def _matmat(self, V: Tensor) -> Tensor:
         width = -(-V.shape[1] // self._group.num_ranks)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hessdens.linalg.identity import Identity, differences, digest
-from hessdens.linalg.operator import Operator
+from hessdens.linalg.operator import Operator, Wrapped
 from hessdens.linalg.team import ALONE, Team
 from hessdens.results.storage import load_npz, save_npz
 
@@ -82,13 +82,12 @@ class Checkpoint:
         return self._folder / f"{key}.npz"
 
 
-class Recorded(Operator):
+class Recorded(Wrapped):
     """An operator whose products are kept in a checkpoint: one that was made before is read, not made again."""
 
     def __init__(self, operator: Operator, checkpoint: Checkpoint) -> None:
-        self._operator, self._checkpoint = operator, checkpoint
-        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
-        self.team = operator.team
+        super().__init__(operator)
+        self._checkpoint = checkpoint
 
     def _matmat(self, V: Tensor) -> Tensor:
         key = f"product-{digest(V.T.contiguous().cpu().numpy())}"

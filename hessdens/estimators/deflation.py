@@ -17,7 +17,7 @@ from torch import Tensor
 from hessdens._types import FloatArray
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.memory import free_memory
-from hessdens.linalg.operator import Operator
+from hessdens.linalg.operator import Operator, Wrapped
 from hessdens.linalg.power_walk import half
 from hessdens.linalg.probes import Distribution, operator_probes
 from hessdens.linalg.team import ALONE, Team
@@ -75,13 +75,12 @@ def not_deflated(operator: Operator, num_moments: int) -> Deflation:
     return Deflation(basis, nothing, nothing, np.empty((0, num_moments)), 0, 0)
 
 
-class Deflated(Operator):
+class Deflated(Wrapped):
     """(1 - Q Q^T) A, for vectors that are orthogonal to Q."""
 
     def __init__(self, operator: Operator, basis: Tensor) -> None:
-        self._operator, self._basis = operator, basis
-        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
-        self.team = operator.team
+        super().__init__(operator)
+        self._basis = basis
 
     def _matmat(self, V: Tensor) -> Tensor:
         return without(self._operator.matmat(V), self._basis, self.team)

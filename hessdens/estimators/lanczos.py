@@ -20,7 +20,7 @@ from hessdens.linalg.adapt import as_operator
 from hessdens.linalg.block_lanczos import ROUNDING, BlockLanczos
 from hessdens.linalg.identity import run_identity
 from hessdens.linalg.inner_products import column_dots
-from hessdens.linalg.operator import Operator
+from hessdens.linalg.operator import Operator, Wrapped
 from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
 from hessdens.results.certificates import TOLERANCE, Certificates, versions
 
@@ -104,7 +104,7 @@ def lanczos_density(
             low_memory=low_memory,
         )
         operator = Recorded(operator, Checkpoint(checkpoint, identity, operator.team))
-    operator = _Witness(operator)
+    operator = _FirstProduct(operator)
     probes = operator_probes(operator, seed, 0, num_probes, distribution)
     with tqdm(total=num_steps * num_probes, unit="product", disable=not progress) as bar:
         run = (_three_terms if low_memory else _block)(operator, probes, num_steps, bar)
@@ -146,13 +146,11 @@ def _sizes(num_steps: int | None, num_probes: int | None, max_products: int | No
     return num_steps, num_probes
 
 
-class _Witness(Operator):
+class _FirstProduct(Wrapped):
     """An operator that keeps the sums of r·Ar and Ar·Ar over the columns of the first product."""
 
     def __init__(self, operator: Operator) -> None:
-        self._operator = operator
-        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
-        self.team = operator.team
+        super().__init__(operator)
         self.trace = self.square = float("nan")
 
     def _matmat(self, V: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hessdens.curvature.parameters import Selection, matching
-from hessdens.linalg.operator import Operator
+from hessdens.linalg.adapt import as_operator
+from hessdens.linalg.operator import Operator, Wrapped
 from hessdens.linalg.power_walk import Walk
 from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
 from hessdens.results.moments import Moments
@@ -18,7 +19,7 @@ Block = list[slice]
 
 
 def layer_moments(
-    operator: Operator,
+    A: Any,
     num_moments: int = 4,
     *,
     layers: Mapping[str, Selection] | None = None,
@@ -37,8 +38,8 @@ def layer_moments(
 
     Parameters
     ----------
-    operator
-        From `hessian_operator`, `ggn_operator` or `fisher_operator`.
+    A
+        From `hessian_operator`, `ggn_operator` or `fisher_operator`; or such an operator shifted or scaled.
     num_moments, num_probes, seed, distribution, progress
         As in `spectral_moments`, for each layer. Probe i of a layer is the layer's part of probe i.
     layers
@@ -57,16 +58,17 @@ def layer_moments(
     ValueError
         If an argument is out of range, or a layer names no parameter of the operator.
     TypeError
-        If ``operator`` does not know its parameters.
+        If ``A`` does not know its parameters.
 
     Notes
     -----
     Cost: P ceil(K/2) products a layer, in as many passes over the data as vectors make blocks.
     """
-    if not hasattr(operator, "parameter_sizes"):
+    operator = as_operator(A)
+    if not operator.parameter_sizes:
         raise TypeError(
             "layer_moments needs an operator that knows its parameters, from hessian_operator or its like; got "
-            f"{type(operator).__name__}."
+            f"{type(A).__name__}."
         )
     if num_moments < 1:
         raise ValueError(f"num_moments must be at least 1; got {num_moments}.")
@@ -81,7 +83,7 @@ def layer_moments(
             chunk = columns[start : start + block_size]
             first, last = chunk[0][0], chunk[-1][0]
             probes = operator_probes(operator, seed, first, last + 1, distribution)
-            masked = _MaskedOperator(operator, [blocks[name] for _, name in chunk])
+            masked = _Masked(operator, [blocks[name] for _, name in chunk])
             vectors = masked.restricted(probes[:, [i - first for i, _ in chunk]])
             found = Walk(vectors, first, masked).moments(masked, num_moments)
             for (i, name), sample in zip(chunk, found, strict=True):
@@ -94,13 +96,12 @@ def layer_moments(
     }
 
 
-class _MaskedOperator(Operator):
+class _Masked(Wrapped):
     """Column i of a product is that with the diagonal block ``blocks[i]``, zero outside."""
 
     def __init__(self, operator: Operator, blocks: list[Block]) -> None:
-        self.size, self.dtype, self.device = operator.size, operator.dtype, operator.device
-        self.team = operator.team
-        self._operator, self._blocks = operator, blocks
+        super().__init__(operator)
+        self._blocks = blocks
 
     def restricted(self, V: Tensor) -> Tensor:
         """Return V with each column set to zero outside its block."""
@@ -114,9 +115,9 @@ class _MaskedOperator(Operator):
         return self.restricted(self._operator.matmat(V))
 
 
-def _blocks(operator: Any, layers: Mapping[str, Selection] | None) -> dict[str, Block]:
+def _blocks(operator: Operator, layers: Mapping[str, Selection] | None) -> dict[str, Block]:
     """Return the places in a vector that belong to each layer."""
-    sizes: dict[str, Any] = operator.parameter_sizes
+    sizes = operator.parameter_sizes
     if layers is None:
         modules = dict.fromkeys(name.rpartition(".")[0] for name in sizes)
         layers = {module: [name for name in sizes if name.rpartition(".")[0] == module] for module in modules}

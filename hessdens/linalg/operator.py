@@ -66,7 +66,12 @@ class Operator(ABC):
 
     def identity(self) -> "Operator":
         """Return the identity of this operator's size, dtype and device: ``H + 5e-4 * H.identity()``. Cost: none."""
-        return _like(self, torch.clone)
+        return FunctionOperator(torch.clone, size=self.size, dtype=self.dtype, device=self.device, team=self.team)
+
+    @property
+    def parameter_sizes(self) -> dict[str, int]:
+        """Number of entries of a vector that belong to each parameter of a model; empty where there is none."""
+        return {}
 
     def origin(self) -> dict[str, str | int | float]:
         """Return what this operator was made of, by name, as far as it knows: a checkpoint compares it."""
@@ -77,16 +82,15 @@ class Operator(ABC):
         return 0.0
 
     def __add__(self, other: "Operator") -> "Operator":
-        return _sum(self, other, 1.0) if isinstance(other, Operator) else _not_an_operator(other)
+        return _Sum(self, other, 1.0) if isinstance(other, Operator) else _not_an_operator(other)
 
     def __sub__(self, other: "Operator") -> "Operator":
-        return _sum(self, other, -1.0) if isinstance(other, Operator) else _not_an_operator(other)
+        return _Sum(self, other, -1.0) if isinstance(other, Operator) else _not_an_operator(other)
 
     def __mul__(self, factor: float) -> "Operator":
         if not isinstance(factor, int | float | np.number) or isinstance(factor, bool) or not np.isfinite(factor):
             raise TypeError(f"An operator is multiplied by a finite number; got {factor!r}. Use @ for vectors.")
-        scale = float(factor)
-        return _like(self, lambda V: scale * self.matmat(V))
+        return _Scaled(self, float(factor))
 
     __rmul__ = __mul__
 
@@ -128,7 +132,10 @@ class FunctionOperator(Operator):
         device: torch.device,
         team: Team = ALONE,
     ) -> None:
-        self.size, self.dtype, self.device, self.team = size, dtype, device, team
+        self.size = size
+        self.dtype = dtype
+        self.device = device
+        self.team = team
         self._function = function
 
     def _matmat(self, V: Tensor) -> Tensor:
@@ -139,22 +146,82 @@ class FunctionOperator(Operator):
         return product.to(device=self.device, dtype=self.dtype)
 
 
-def _sum(first: Operator, second: Operator, factor: float) -> Operator:
-    """Return ``first + factor * second``."""
-    mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
-    if mine != others:
-        raise ValueError(f"Operators in a sum must have one size, dtype and device; got {mine} and {others}.")
-    if first.team.shards != second.team.shards:
-        raise ValueError("Operators in a sum must both be sharded over processes, or neither; got one of each.")
-    team = second.team if first.team is ALONE else first.team
-    return _like(first, lambda V: torch.add(first.matmat(V), second.matmat(V), alpha=factor), team)
+class Wrapped(Operator):
+    """An operator around another one, on the same vectors; a subclass says what its products are."""
+
+    def __init__(self, operator: Operator) -> None:
+        self.size = operator.size
+        self.dtype = operator.dtype
+        self.device = operator.device
+        self.team = operator.team
+        self._operator = operator
+
+    @property
+    def parameter_sizes(self) -> dict[str, int]:
+        """Those of the operator inside."""
+        return self._operator.parameter_sizes
+
+    def origin(self) -> dict[str, str | int | float]:
+        """Return what the operator inside was made of."""
+        return self._operator.origin()
+
+    def state_checksum(self) -> float:
+        """Return that of the operator inside."""
+        return self._operator.state_checksum()
 
 
-def _like(operator: Operator, function: Callable[[Tensor], Tensor], team: Team | None = None) -> Operator:
-    """Return a function as an operator on the vectors of another."""
-    return FunctionOperator(
-        function, size=operator.size, dtype=operator.dtype, device=operator.device, team=team or operator.team
-    )
+class _Scaled(Wrapped):
+    """An operator times a number."""
+
+    def __init__(self, operator: Operator, factor: float) -> None:
+        super().__init__(operator)
+        self._factor = factor
+
+    def origin(self) -> dict[str, str | int | float]:
+        return _joined(super().origin(), {"factor": self._factor})
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        return self._factor * self._operator.matmat(V)
+
+
+class _Sum(Wrapped):
+    """``first + sign * second``."""
+
+    def __init__(self, first: Operator, second: Operator, sign: float) -> None:
+        super().__init__(first)
+        mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
+        if mine != others:
+            raise ValueError(f"Operators in a sum must have one size, dtype and device; got {mine} and {others}.")
+        if first.team.shards != second.team.shards:
+            raise ValueError("Operators in a sum must both be sharded over processes, or neither; got one of each.")
+        if first.team is ALONE:
+            self.team = second.team
+        self._second = second
+        self._sign = sign
+
+    @property
+    def parameter_sizes(self) -> dict[str, int]:
+        return super().parameter_sizes or self._second.parameter_sizes
+
+    def origin(self) -> dict[str, str | int | float]:
+        return _joined(super().origin(), self._second.origin(), {"sign": self._sign})
+
+    def state_checksum(self) -> float:
+        return super().state_checksum() + self._second.state_checksum()
+
+    def _matmat(self, V: Tensor) -> Tensor:
+        return torch.add(self._operator.matmat(V), self._second.matmat(V), alpha=self._sign)
+
+
+def _joined(*origins: dict[str, str | int | float]) -> dict[str, str | int | float]:
+    """Return all entries of some origins; a name that several of them use gets a prefix."""
+    joined: dict[str, str | int | float] = {}
+    for origin in origins:
+        for name, value in origin.items():
+            while name in joined:
+                name = f"other {name}"
+            joined[name] = value
+    return joined
 
 
 def _not_an_operator(other: object) -> Operator:

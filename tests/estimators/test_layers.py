@@ -1,5 +1,6 @@
 """Moments of layers: against the exact eigenvalues of each diagonal block."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -60,3 +61,10 @@ def test_bad_input():
         layer_moments(operator, layers={"none": lambda name, size: False})
     with pytest.raises(ValueError, match="at least one layer; got none"):
         layer_moments(operator, layers={})
+
+
+def test_shifted_operators_keep_their_layers():
+    operator = hessian_operator(network(), F.cross_entropy, DATA)
+    shifted = layer_moments(operator + 0.5 * operator.identity(), 1, num_probes=8, distribution="rademacher")
+    for name, moments in layer_moments(operator, 1, num_probes=8, distribution="rademacher").items():
+        np.testing.assert_allclose(shifted[name].values, moments.values + 0.5, rtol=1e-12)

@@ -1,127 +1,47 @@
-"""`as_operator`: every kind of matrix gives the same products; bad ones are refused."""
+"""Operators: sums, scalings, shifts, SciPy; an operator around another has all that the other knows of itself."""
 
 import numpy as np
 import pytest
-import scipy.sparse
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from torch import nn
 
-from hessdens import as_operator
-from hessdens.linalg import Operator
+from hessdens import as_operator, hessian_operator
+from hessdens.linalg.operator import Wrapped
+from hessdens.linalg.team import Team
 from hessdens.testing import rotated, symmetric_matrices
 
 MATRIX = rotated(np.linspace(-2, 5, 12), np.random.default_rng(0))
+GENERATOR = torch.Generator().manual_seed(0)
 
 
-class ForeignOperator:
-    """The surface of the operators of curvlinops: shape, dtype, device and @ on tensors."""
-
-    shape, dtype, device = (12, 12), torch.float64, torch.device("cpu")
-
-    def __matmul__(self, V):
-        return torch.from_numpy(MATRIX) @ V
+class Tripled(Wrapped):
+    def _matmat(self, V):
+        return 3 * self._operator.matmat(V)
 
 
-KINDS = {
-    "torch": lambda: torch.from_numpy(MATRIX),
-    "numpy": lambda: MATRIX,
-    "sparse": lambda: scipy.sparse.csr_array(MATRIX),
-    "scipy operator": lambda: aslinearoperator(MATRIX),
-    "scipy operator without dtype": lambda: LinearOperator((12, 12), matvec=lambda v: MATRIX @ v),
-    "foreign operator": ForeignOperator,
-}
+def test_wrapped_operators_hand_on_all_but_products():
+    inner = as_operator(MATRIX, dtype=torch.float32)
+    inner.team = Team()
+    inner.origin = lambda: {"model": "MLP"}
+    inner.state_checksum = lambda: 2.5
+    operator = Tripled(inner)
+    assert (operator.size, operator.dtype, operator.device) == (12, torch.float32, inner.device)
+    assert operator.team is inner.team
+    assert (operator.origin(), operator.state_checksum(), operator.parameter_sizes) == ({"model": "MLP"}, 2.5, {})
+    assert repr(operator) == "Tripled(size=12, dtype=torch.float32, device=cpu)"
+    torch.testing.assert_close(operator @ torch.ones(12), 3 * (inner @ torch.ones(12)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_products_of_every_kind(kind):
-    operator = as_operator(KINDS[kind]())
-    V = torch.randn(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    expected = torch.from_numpy(MATRIX) @ V
-    assert isinstance(operator, Operator)
-    assert (operator.size, operator.shape, operator.dtype) == (12, (12, 12), torch.float64)
-    torch.testing.assert_close(operator @ V, expected)
-    torch.testing.assert_close(operator @ V[:, 0], expected[:, 0])
-    assert as_operator(operator) is operator
-
-
-def test_callable_with_size_and_dtype():
-    operator = as_operator(lambda V: 2 * V, size=4, dtype=torch.float32)
-    assert operator.dtype == torch.float32
-    torch.testing.assert_close(operator @ torch.ones(4), 2 * torch.ones(4))
-
-
-def test_dtype_may_be_chosen():
-    for A in (MATRIX, torch.from_numpy(MATRIX), scipy.sparse.csr_array(MATRIX), ForeignOperator()):
-        operator = as_operator(A, dtype=torch.float32)
-        product = operator @ torch.ones(12)
-        assert product.dtype == torch.float32
-        np.testing.assert_allclose(product.numpy(), MATRIX.sum(axis=1), rtol=1e-5)
-
-
-def test_integer_sparse_matrix_with_a_dtype():
-    operator = as_operator(scipy.sparse.csr_array(np.diag([1, 2, 3])), dtype=torch.float64)
-    torch.testing.assert_close(operator @ torch.ones(3, dtype=torch.float64), torch.tensor([1.0, 2, 3]).double())
-
-
-@given(symmetric_matrices(), st.integers(1, 3))
-def test_round_trip_to_scipy(case, columns):
-    matrix, _ = case
-    V = np.random.default_rng(0).standard_normal((len(matrix), columns))
-    back = as_operator(matrix).to_scipy()
-    scale = 1e-12 * (1 + np.abs(matrix).max())
-    np.testing.assert_allclose(back @ V, matrix @ V, atol=scale * len(matrix))
-    np.testing.assert_allclose(back.T @ V[:, 0], matrix @ V[:, 0], atol=scale * len(matrix))
-
-
-def test_repr_names_size_and_device():
-    assert repr(as_operator(MATRIX)) == "FunctionOperator(size=12, dtype=torch.float64, device=cpu)"
-
-
-@given(symmetric_matrices())
-def test_symmetric_matrices_pass_in_both_precisions(case):
-    matrix, _ = case
-    as_operator(matrix)
-    as_operator(matrix.astype(np.float32))
-
-
-@pytest.mark.parametrize("size", [2, 100])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_asymmetric_matrix(size, dtype):
-    matrix = rotated(np.linspace(1, 2, size), np.random.default_rng(0)).astype(dtype)
-    matrix[0, 1] += 0.5
-    with pytest.raises(ValueError, match=r"must be symmetric; got .* Pass \(A \+ A.T\) / 2"):
-        as_operator(matrix)
-    as_operator(matrix, check_symmetric=False)
-
-
-@pytest.mark.parametrize("A", [np.ones((2, 3)), scipy.sparse.csr_array(np.ones((2, 3))), np.ones(3), np.ones((0, 0))])
-def test_not_square(A):
-    with pytest.raises(ValueError, match=r"must be square and not empty; got shape \("):
-        as_operator(A)
-
-
-def test_entries_that_are_not_finite():
-    with pytest.raises(ValueError, match="must have finite entries"):
-        as_operator(np.diag([1.0, np.nan]))
-
-
-def test_unknown_kinds():
-    with pytest.raises(ValueError, match="A callable needs its size; got size=None"):
-        as_operator(lambda V: V)
-    with pytest.raises(TypeError, match=r"A must be an operator, .*; got str"):
-        as_operator("matrix")
-    with pytest.raises(TypeError, match=r"must be real floating point; got torch.int64"):
-        as_operator(np.eye(3, dtype=np.int64))
-    with pytest.raises(TypeError, match=r"must be real floating point; got torch.complex128"):
-        as_operator(np.eye(3) * 1j)
-
-
-@pytest.mark.parametrize(("product", "received"), [(lambda V: V[:2], r"\(2, 2\)"), (lambda V: None, "NoneType")])
-def test_function_of_another_shape(product, received):
-    with pytest.raises(ValueError, match=rf"must return a tensor of V's shape \(3, 2\); got {received}"):
-        as_operator(product, size=3)
+def test_shifted_and_scaled_operators_know_what_they_were_made_of():
+    model = nn.Linear(2, 2)
+    H = hessian_operator(model, nn.CrossEntropyLoss(), [(torch.ones(3, 2), torch.tensor([0, 1, 1]))])
+    shifted = 2 * H + 0.5 * H.identity()
+    assert shifted.parameter_sizes == (0.5 * H.identity() + H).parameter_sizes == {"weight": 4, "bias": 2}
+    assert shifted.state_checksum() == H.state_checksum() != 0
+    assert shifted.origin() == {**H.origin(), "factor": 2.0, "other factor": 0.5, "sign": 1.0}
+    assert (H - 0.5 * H.identity()).origin() != (H + 0.5 * H.identity()).origin()
 
 
 def test_sums_scalings_and_shifts():
@@ -150,22 +70,21 @@ def test_operators_that_do_not_combine():
         float("nan") * A
 
 
-def test_arguments_that_contradict_the_operator():
-    with pytest.raises(ValueError, match="size must be at least 1; got 0"):
-        as_operator(lambda V: V, size=0)
-    with pytest.raises(ValueError, match=r"must be right for others; got 7 for FunctionOperator"):
-        as_operator(MATRIX, size=7)
-    with pytest.raises(ValueError, match=r"keeps its dtype and device; got dtype=torch.float32"):
-        as_operator(as_operator(MATRIX), dtype=torch.float32)
-    with pytest.raises(TypeError, match=r"SciPy takes float32 and float64 only; the operator is torch.bfloat16"):
-        as_operator(torch.eye(3, dtype=torch.bfloat16)).to_scipy()
-    with pytest.raises(TypeError, match=r"must be real floating point; got a NumPy array of object"):
-        as_operator(MATRIX.astype(object))
+@given(symmetric_matrices(), st.integers(1, 3))
+def test_round_trip_to_scipy(case, columns):
+    matrix, _ = case
+    V = np.random.default_rng(0).standard_normal((len(matrix), columns))
+    back = as_operator(matrix).to_scipy()
+    scale = 1e-12 * (1 + np.abs(matrix).max())
+    np.testing.assert_allclose(back @ V, matrix @ V, atol=scale * len(matrix))
+    np.testing.assert_allclose(back.T @ V[:, 0], matrix @ V[:, 0], atol=scale * len(matrix))
 
 
-@pytest.mark.parametrize("dtype", [">f8", "<f4", np.longdouble])
-def test_any_floating_point_numpy_array(dtype):
-    matrix = MATRIX.astype(dtype)
-    matrix.setflags(write=False)
-    product = as_operator(matrix) @ torch.ones(12, dtype=as_operator(matrix).dtype)
-    torch.testing.assert_close(product.double(), torch.from_numpy(MATRIX.sum(axis=1)), rtol=1e-4, atol=1e-5)
+def test_repr_names_size_and_device():
+    assert repr(as_operator(MATRIX)) == "FunctionOperator(size=12, dtype=torch.float64, device=cpu)"
+
+
+@pytest.mark.parametrize(("product", "received"), [(lambda V: V[:2], r"\(2, 2\)"), (lambda V: None, "NoneType")])
+def test_function_of_another_shape(product, received):
+    with pytest.raises(ValueError, match=rf"must return a tensor of V's shape \(3, 2\); got {received}"):
+        as_operator(product, size=3)

@@ -1,0 +1,124 @@
+"""`as_operator`: every kind of matrix gives the same products; bad ones are refused."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+from hypothesis import given
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+
+from hessdens import as_operator
+from hessdens.linalg import Operator
+from hessdens.testing import rotated, symmetric_matrices
+
+MATRIX = rotated(np.linspace(-2, 5, 12), np.random.default_rng(0))
+
+
+class ForeignOperator:
+    """The surface of the operators of curvlinops: shape, dtype, device and @ on tensors."""
+
+    shape, dtype, device = (12, 12), torch.float64, torch.device("cpu")
+
+    def __matmul__(self, V):
+        return torch.from_numpy(MATRIX) @ V
+
+
+KINDS = {
+    "torch": lambda: torch.from_numpy(MATRIX),
+    "numpy": lambda: MATRIX,
+    "sparse": lambda: scipy.sparse.csr_array(MATRIX),
+    "scipy operator": lambda: aslinearoperator(MATRIX),
+    "scipy operator without dtype": lambda: LinearOperator((12, 12), matvec=lambda v: MATRIX @ v),
+    "foreign operator": ForeignOperator,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_products_of_every_kind(kind):
+    operator = as_operator(KINDS[kind]())
+    V = torch.randn(12, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = torch.from_numpy(MATRIX) @ V
+    assert isinstance(operator, Operator)
+    assert (operator.size, operator.shape, operator.dtype) == (12, (12, 12), torch.float64)
+    torch.testing.assert_close(operator @ V, expected)
+    torch.testing.assert_close(operator @ V[:, 0], expected[:, 0])
+    assert as_operator(operator) is operator
+
+
+def test_callable_with_size_and_dtype():
+    operator = as_operator(lambda V: 2 * V, size=4, dtype=torch.float32)
+    assert operator.dtype == torch.float32
+    torch.testing.assert_close(operator @ torch.ones(4), 2 * torch.ones(4))
+
+
+def test_dtype_may_be_chosen():
+    for A in (MATRIX, torch.from_numpy(MATRIX), scipy.sparse.csr_array(MATRIX), ForeignOperator()):
+        operator = as_operator(A, dtype=torch.float32)
+        product = operator @ torch.ones(12)
+        assert product.dtype == torch.float32
+        np.testing.assert_allclose(product.numpy(), MATRIX.sum(axis=1), rtol=1e-5)
+
+
+def test_integer_sparse_matrix_with_a_dtype():
+    operator = as_operator(scipy.sparse.csr_array(np.diag([1, 2, 3])), dtype=torch.float64)
+    torch.testing.assert_close(operator @ torch.ones(3, dtype=torch.float64), torch.tensor([1.0, 2, 3]).double())
+
+
+@given(symmetric_matrices())
+def test_symmetric_matrices_pass_in_both_precisions(case):
+    matrix, _ = case
+    as_operator(matrix)
+    as_operator(matrix.astype(np.float32))
+
+
+@pytest.mark.parametrize("size", [2, 100])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_asymmetric_matrix(size, dtype):
+    matrix = rotated(np.linspace(1, 2, size), np.random.default_rng(0)).astype(dtype)
+    matrix[0, 1] += 0.5
+    with pytest.raises(ValueError, match=r"must be symmetric; got .* Pass \(A \+ A.T\) / 2"):
+        as_operator(matrix)
+    as_operator(matrix, check_symmetric=False)
+
+
+@pytest.mark.parametrize("A", [np.ones((2, 3)), scipy.sparse.csr_array(np.ones((2, 3))), np.ones(3), np.ones((0, 0))])
+def test_not_square(A):
+    with pytest.raises(ValueError, match=r"must be square and not empty; got shape \("):
+        as_operator(A)
+
+
+def test_entries_that_are_not_finite():
+    with pytest.raises(ValueError, match="must have finite entries"):
+        as_operator(np.diag([1.0, np.nan]))
+
+
+def test_unknown_kinds():
+    with pytest.raises(ValueError, match="A callable needs its size; got size=None"):
+        as_operator(lambda V: V)
+    with pytest.raises(TypeError, match=r"A must be an operator, .*; got str"):
+        as_operator("matrix")
+    with pytest.raises(TypeError, match=r"must be real floating point; got torch.int64"):
+        as_operator(np.eye(3, dtype=np.int64))
+    with pytest.raises(TypeError, match=r"must be real floating point; got torch.complex128"):
+        as_operator(np.eye(3) * 1j)
+
+
+def test_arguments_that_contradict_the_operator():
+    with pytest.raises(ValueError, match="size must be at least 1; got 0"):
+        as_operator(lambda V: V, size=0)
+    with pytest.raises(ValueError, match=r"must be right for others; got 7 for FunctionOperator"):
+        as_operator(MATRIX, size=7)
+    with pytest.raises(ValueError, match=r"keeps its dtype and device; got dtype=torch.float32"):
+        as_operator(as_operator(MATRIX), dtype=torch.float32)
+    with pytest.raises(TypeError, match=r"SciPy takes float32 and float64 only; the operator is torch.bfloat16"):
+        as_operator(torch.eye(3, dtype=torch.bfloat16)).to_scipy()
+    with pytest.raises(TypeError, match=r"must be real floating point; got a NumPy array of object"):
+        as_operator(MATRIX.astype(object))
+
+
+@pytest.mark.parametrize("dtype", [">f8", "<f4", np.longdouble])
+def test_any_floating_point_numpy_array(dtype):
+    matrix = MATRIX.astype(dtype)
+    matrix.setflags(write=False)
+    product = as_operator(matrix) @ torch.ones(12, dtype=as_operator(matrix).dtype)
+    torch.testing.assert_close(product.double(), torch.from_numpy(MATRIX.sum(axis=1)), rtol=1e-4, atol=1e-5)
