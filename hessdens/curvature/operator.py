@@ -24,7 +24,7 @@ from hessdens.curvature.settings import product_settings
 from hessdens.curvature.trials import is_differentiable_once_only, place_without_derivative
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import fingerprint, summed
-from hessdens.linalg.memory import free_memory
+from hessdens.linalg.memory import usual_bytes
 from hessdens.linalg.operator import Operator
 
 # Above this number of parameters, trials use one example and one probe.
@@ -291,7 +291,7 @@ class CurvatureOperator(Operator):
         planner = Planner(
             partial(self._trial, probes),
             partial(self._predict, length),
-            limit=free_memory(self.device) if self._memory_limit is None else self._memory_limit,
+            limit=usual_bytes(self.device) if self._memory_limit is None else self._memory_limit,
             device=self.device.type,
             given=self._given,
             max_examples=length,

@@ -2,17 +2,13 @@
 
 import contextlib
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hessdens.linalg.fingerprint import Fingerprint, fingerprint
-
-# Passes over the same data have checksums that are equal to rounding; the number of threads may change it.
-ROUNDING = 1e-11
+from hessdens.linalg.fingerprint import Fingerprint, fingerprint, is_same
 
 
 class RepeatedPasses:
@@ -35,7 +31,7 @@ class RepeatedPasses:
             again = self._first(seed=1)
             if not again:
                 raise TypeError(_used_up(type(data).__name__))
-            if not _equal(fingerprint(self.first_batch), fingerprint(again[0])):
+            if not is_same(fingerprint(self.first_batch), fingerprint(again[0])):
                 raise ValueError(_difference(0))
 
     @property
@@ -52,7 +48,7 @@ class RepeatedPasses:
             for index, batch in enumerate(self._data):
                 if self._check:
                     found.append(fingerprint(batch))
-                    if expected is not None and (index >= len(expected) or not _equal(found[-1], expected[index])):
+                    if expected is not None and (index >= len(expected) or not is_same(found[-1], expected[index])):
                         raise ValueError(_difference(index))
                 yield batch
             if expected is not None and len(found) < len(expected):
@@ -68,14 +64,6 @@ class RepeatedPasses:
         with _same_random_state():
             torch.default_generator.manual_seed(seed)
             return list(itertools.islice(self._data, 1))
-
-
-def _equal(first: Fingerprint, second: Fingerprint) -> bool:
-    """Compare fingerprints; NaN equals NaN, since it is the loss that will be refused then."""
-    return len(first) == len(second) and all(
-        kind == other and (math.isclose(x, y, rel_tol=ROUNDING) or (math.isnan(x) and math.isnan(y)))
-        for (kind, x), (other, y) in zip(first, second, strict=True)
-    )
 
 
 def _difference(index: int) -> str:

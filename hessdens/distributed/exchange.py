@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hessdens.distributed.agreement import check_table, checksum
+from hessdens.distributed.agreement import check_table
 from hessdens.distributed.group import Group
+from hessdens.linalg.fingerprint import checksum
 from hessdens.linalg.operator import Operator
 
 # Numbers that each process sends before every product: has it failed, how many vectors, two checksums, its weight.

@@ -5,10 +5,11 @@ from functools import partial
 from torch import Tensor
 
 from hessdens.curvature.operator import CurvatureOperator
-from hessdens.distributed.agreement import check_different, check_table, facts_of
+from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.exchange import multiplied
 from hessdens.distributed.group import Group, Ranks
 from hessdens.distributed.teams import Replicas
+from hessdens.linalg.identity import identity_of
 from hessdens.linalg.operator import Operator, Wrapped
 
 # What depends on the part of the data.
@@ -56,7 +57,7 @@ def share_examples(operator: CurvatureOperator, *, group: Ranks = None, allow_eq
             "share_examples needs an operator that knows its number of examples, as hessian_operator makes; got "
             f"{type(operator).__name__}. Share first, and then add or scale: share_examples(H) + c * I."
         )
-    table = ranks.together(partial(facts_of, operator))
+    table = ranks.together(partial(identity_of, operator))
     fixed = [{name: value for name, value in facts.items() if name not in OF_THE_PART} for facts in table]
     check_table(ranks, fixed, "the same model and loss")
     if not allow_equal_data:

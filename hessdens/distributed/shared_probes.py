@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessdens.distributed.agreement import check_table, facts_of
+from hessdens.distributed.agreement import check_table
 from hessdens.distributed.exchange import multiplied
 from hessdens.distributed.group import Group, Ranks
 from hessdens.distributed.teams import Replicas
 from hessdens.linalg.adapt import as_operator
-from hessdens.linalg.identity import run_identity
+from hessdens.linalg.identity import Identity, identity_of, run_identity
 from hessdens.linalg.operator import Operator, Wrapped
 
 
@@ -47,11 +47,11 @@ def share_probes(A: Any, *, group: Ranks = None) -> Operator:
     if operator.team.shards:
         raise ValueError("share_probes needs whole vectors; those of this operator are sharded over processes.")
 
-    def facts() -> dict[str, Any]:
-        found = facts_of(operator)
-        return found if "parameters" in found else dict(run_identity(operator))
+    def identity() -> Identity:
+        known = identity_of(operator)
+        return known if "parameters" in known else run_identity(operator)
 
-    check_table(ranks, ranks.together(facts), "the same operator")
+    check_table(ranks, ranks.together(identity), "the same operator")
     return SharedProbes(operator, ranks)
 
 

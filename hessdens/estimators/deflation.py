@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hessdens._types import FloatArray
 from hessdens.linalg.block_lanczos import BlockLanczos
-from hessdens.linalg.memory import free_memory
+from hessdens.linalg.memory import usual_bytes
 from hessdens.linalg.operator import Operator, Wrapped
 from hessdens.linalg.power_walk import half
 from hessdens.linalg.probes import Distribution, operator_probes
@@ -112,7 +112,7 @@ def deflate(
     width = min(max(2, wanted), operator.size)
     fewest = max(2, min(FEWEST_PROBES, max_products // (3 * least)))
     most_steps = (max_products - least * fewest) // width
-    in_memory = free_memory(operator.device) // (width * operator.num_rows * operator.dtype.itemsize) - 1
+    in_memory = usual_bytes(operator.device) // (width * operator.num_rows * operator.dtype.itemsize) - 1
     most_steps = max(least, min(most_steps, operator.team.least(in_memory), MOST_VECTORS // width))
     start = operator_probes(operator, seed, 0, width, distribution)
     space = BlockLanczos(operator, start.T, most_steps)

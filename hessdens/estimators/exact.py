@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -10,7 +9,7 @@ from tqdm import tqdm
 from hessdens.densities.spectrum import Spectrum
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.adapt import as_operator
-from hessdens.linalg.memory import readable_bytes
+from hessdens.linalg.memory import free_bytes, readable_bytes
 from hessdens.linalg.operator import Operator
 
 # Peak of the eigenvalue solver in units of the N x N float64 matrix: the matrix and the solver's copy, and on CUDA as
@@ -56,7 +55,7 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
             "exact_spectrum needs whole vectors; those of this operator are sharded over processes. Use "
             "lanczos_density."
         )
-    _check_size(operator, max_size)
+    check_size(operator, max_size)
     matrix = dense_matrix(operator, block_size=block_size, progress=progress)
     if not torch.isfinite(matrix).all():
         raise NonFiniteError("The operator must have finite entries; its matrix holds values that are not.")
@@ -89,18 +88,16 @@ def _symmetrise(matrix: Tensor, tile: int = 2048) -> None:
             lower.copy_(mean.T)
 
 
-def _check_size(operator: Operator, max_size: int) -> None:
+def check_size(operator: Operator, max_size: int) -> None:
     """Raise unless the matrix and the solver's workspace fit."""
-    kind = operator.device.type
-    needed = MATRICES_AT_PEAK.get(kind, MATRICES_AT_PEAK["cpu"]) * 8 * operator.size**2
+    needed = MATRICES_AT_PEAK.get(operator.device.type, MATRICES_AT_PEAK["cpu"]) * 8 * operator.size**2
     amount = f"about {readable_bytes(needed)}"
     if operator.size > max_size:
         raise ValueError(
             f"exact_spectrum takes operators of size max_size={max_size:,} at most; got {operator.size:,}, which needs "
             f"{amount} of memory. Use spectral_moments, or raise max_size."
         )
-    free = torch.cuda.mem_get_info(operator.device)[0] if kind == "cuda" else psutil.virtual_memory().available
-    free = operator.team.least(free)
+    free = operator.team.least(free_bytes(operator.device))
     if needed > free:
         raise MemoryError(
             f"exact_spectrum needs {amount} for {operator.size:,} eigenvalues; {readable_bytes(free)} are free. "

@@ -1,4 +1,4 @@
-"""What an operator is: facts that tell it from others."""
+"""What an operator is: facts that tell it from others, on other processes, in files and in earlier runs."""
 
 import hashlib
 import math
@@ -10,36 +10,32 @@ import torch
 
 from hessdens._version import __version__
 from hessdens.errors import NonFiniteError
+from hessdens.linalg.fingerprint import CHECKSUM_ROUNDING, equal_to_rounding
 from hessdens.linalg.inner_products import column_dots
 from hessdens.linalg.operator import Operator
 from hessdens.linalg.probes import operator_probes
 
-# Numbers that identify a run are sums over products or data, equal to rounding.
-ROUNDING = 1e-5
+Identity = dict[str, str | int | float]
+# Facts that are computed, and so depend on the order of sums more than checksums of given numbers do.
+PRODUCTS = ("a product", "vectors")
+PRODUCT_ROUNDING = 1e-5
 # The probe whose product identifies an operator: of a seed of its own, so that no estimate takes it.
 WITNESS_SEED = 2**63
-Identity = Mapping[str, str | int | float]
 
 
-def run_identity(operator: Operator, **settings: str | int) -> dict[str, str | int | float]:
-    """Return what identifies a run: its settings, versions, and the operator. Cost: one product, to recognise it."""
-    return {
-        **settings,
-        "hessdens version": __version__,
-        "torch version": torch.__version__,
-        "size": operator.size,
-        "dtype": str(operator.dtype),
-        **operator.origin(),
-        "a product": _witness(operator),
-    }
+def facts_of(operator: Operator) -> Identity:
+    """Return what an operator is, as far as it knows. Cost: one read of parameters and data."""
+    return {**operator.origin(), "size": operator.size, "dtype": str(operator.dtype)}
 
 
-def digest(*arrays: np.ndarray[Any, Any]) -> str:
-    """Return a hash of the content of arrays."""
-    state = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        state.update(np.ascontiguousarray(array).data)
-    return state.hexdigest()
+def identity_of(operator: Operator) -> Identity:
+    """Return what an operator is, and the versions of what computes its products."""
+    return {"hessdens version": __version__, "torch version": str(torch.__version__), **facts_of(operator)}
+
+
+def run_identity(operator: Operator, **settings: str | int) -> Identity:
+    """Return what identifies a run: its settings and its operator. Cost: also one product, to recognise it."""
+    return {**settings, **identity_of(operator), "a product": _witness(operator)}
 
 
 def _witness(operator: Operator) -> float:
@@ -51,16 +47,23 @@ def _witness(operator: Operator) -> float:
     return value
 
 
-def differences(found: Mapping[str, Any], wanted: Identity) -> list[str]:
-    """Return a phrase for each entry in which two identities differ by more than rounding."""
+def digest(*arrays: np.ndarray[Any, Any]) -> str:
+    """Return a hash of the content of arrays."""
+    state = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        state.update(np.ascontiguousarray(array).data)
+    return state.hexdigest()
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Return a phrase for each fact that is another one in a second identity."""
     return [
-        f"{name} is {found.get(name)!r} there and {wanted.get(name)!r} here"
-        for name in sorted({*found, *wanted})
-        if not _equal(found.get(name), wanted.get(name))
+        f"{name} is {there.get(name)!r} there and {here.get(name)!r} here"
+        for name in sorted({*there, *here})
+        if not is_same_fact(name, there.get(name), here.get(name))
     ]
 
 
-def _equal(first: Any, second: Any) -> bool:
-    if isinstance(first, float) and isinstance(second, float):
-        return math.isclose(first, second, rel_tol=ROUNDING)
-    return bool(first == second)
+def is_same_fact(name: str, first: Any, second: Any) -> bool:
+    """Return whether two values of a fact are equal, to the rounding of its kind."""
+    return equal_to_rounding(first, second, PRODUCT_ROUNDING if name in PRODUCTS else CHECKSUM_ROUNDING)

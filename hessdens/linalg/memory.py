@@ -3,17 +3,21 @@
 import psutil
 import torch
 
-SHARE_OF_FREE_MEMORY = 0.5
+# Of what is free, what a computation takes unasked.
+USUAL_SHARE = 0.5
 
 
-def free_memory(device: torch.device) -> int:
-    """Return the bytes that a product may use by default: half of what is free."""
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-        free -= torch.cuda.memory_allocated(device)
-    else:
-        free = psutil.virtual_memory().available
-    return int(SHARE_OF_FREE_MEMORY * free)
+def free_bytes(device: torch.device) -> int:
+    """Return the bytes that a computation may use, with those that torch's allocator holds in reserve on CUDA."""
+    if device.type != "cuda":
+        return int(psutil.virtual_memory().available)
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def usual_bytes(device: torch.device) -> int:
+    """Return the bytes that a computation uses where the user sets no limit: half of what is free."""
+    return int(USUAL_SHARE * free_bytes(device))
 
 
 def readable_bytes(count: float) -> str:

@@ -20,7 +20,7 @@ from hessdens.curvature.parameters import Selection
 from hessdens.curvature.plan import Plan
 from hessdens.errors import NonFiniteError
 from hessdens.estimators.lanczos import lanczos_density
-from hessdens.linalg.identity import differences
+from hessdens.linalg.identity import differences, facts_of
 from hessdens.monitor.history import SpectrumHistory, SpectrumRecord
 from hessdens.monitor.loggers import Logger
 from hessdens.monitor.overhead import OverheadBudget
@@ -283,8 +283,7 @@ def _check(max_products: int, every: int | None, overhead: float | None, loggers
 
 def _identity(operator: CurvatureOperator) -> dict[str, str | int | float]:
     """Return what the records of one history have in common."""
-    origin = {name: value for name, value in operator.origin().items() if name not in CHANGES}
-    return {**origin, "size": operator.size, "dtype": str(operator.dtype)}
+    return {name: value for name, value in facts_of(operator).items() if name not in CHANGES}
 
 
 def _found(path: Path | None, identity: dict[str, str | int | float], start: int) -> SpectrumHistory:

@@ -12,7 +12,6 @@ from torch.nn import functional as F  # noqa: N812
 from hessdens import Plan, ggn_operator, hessian_operator
 from hessdens.curvature.memory_model import MemoryModel, peak_memory
 from hessdens.curvature.planner import Planner
-from hessdens.linalg.memory import readable_bytes
 
 GIB = 2**30
 DATA = [(torch.ones(40, 6), torch.arange(40) % 3)] * 30
@@ -225,7 +224,3 @@ def test_memory_model_is_bilinear():
     truth = lambda b, p: 5 + 3 * p + 2 * b + 7 * b * p  # noqa: E731
     assert MemoryModel(truth, (1, 3), (2, 3))(100, 50) == truth(100, 50)
     assert MemoryModel(lambda b, p: 4 * b * p, (1, 3), (1,))(10, 20) == 800
-
-
-def test_bytes_in_the_unit_that_suits_them():
-    assert [readable_bytes(n) for n in (100, 2048, 3 * 2**20, 5 * 2**30)] == ["100 bytes", "2 KiB", "3 MiB", "5.0 GiB"]

@@ -180,7 +180,7 @@ def test_accuracy_of_degenerate_matrices(eigenvalues):
 
 
 def test_memory_limits_the_basis(monkeypatch):
-    monkeypatch.setattr("hessdens.estimators.deflation.free_memory", lambda device: 0)
+    monkeypatch.setattr("hessdens.estimators.deflation.usual_bytes", lambda device: 0)
     moments = spectral_moments(np.diag(OUTLIERS), 4, max_products=50)
     assert moments.num_deflated <= 3
     assert moments.num_products == 50
