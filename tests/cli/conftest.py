@@ -29,13 +29,13 @@ def run(tmp_path, monkeypatch, capsys):
 @pytest.fixture(scope="session")
 def kinds(tmp_path_factory):
     """A folder with a result of each kind that commands treat differently."""
-    folder = tmp_path_factory.mktemp("kinds")
-    exact = Spectrum(np.diagonal(matrix()))
+    folder, exact = tmp_path_factory.mktemp("kinds"), Spectrum(np.diagonal(matrix()))
+    diagonal = np.diag(exact.eigenvalues)
     exact.save(folder / "exact.npz")
-    lanczos_density(matrix(), max_products=30).save(folder / "density.npz")
-    moments = spectral_moments(matrix(), max_products=40)
+    lanczos_density(diagonal, max_products=30).save(folder / "density.npz")
+    moments = spectral_moments(diagonal, max_products=40)
     moments.save(folder / "moments.npz")
-    chebyshev_moments(matrix(), 8).save(folder / "chebyshev.npz")
+    chebyshev_moments(diagonal, 8).save(folder / "chebyshev.npz")
     compare(moments, exact).save(folder / "comparison.npz")
     density = load_result(folder / "density.npz")
     records = (SpectrumRecord(step, 1.0, density, "", 1.0, 0.1) for step in (0, 5))
