@@ -82,8 +82,8 @@ def summary(result: Result, *, window: float = PAPER_WINDOW, level: float = LEVE
         ]
     elif isinstance(density, Density):
         numbers |= _density(result, density, window, level)
-    if isinstance(interval := getattr(result, "interval", None), tuple):
-        numbers["interval"] = list(interval)
+    if (support := getattr(result, "support", None)) is not None:
+        numbers["support"] = list(support)
     if (certificates := getattr(result, "certificates", None)) is not None:
         numbers["seconds"], numbers["versions"] = certificates.seconds, certificates.versions
         numbers["warnings"] = list(certificates.warnings())

@@ -50,6 +50,7 @@ from hessdens.monitor import SpectrumHistory, csv_logger
 from hessdens.plotting import plot_history
 from hessdens.results import chebyshev_from_quadrature
 from hessdens.results.chebyshev import chebyshev_from_power
+from hessdens.results.support import Interval
 from hessdens.summary import summary
 
 # Of results, fields that differ from run to run; and the same in text.
@@ -210,10 +211,10 @@ def moments(folder: Path) -> Numbers:
     yield "chebyshev", chebyshev
     yield "chebyshev.toeplitz_eigenvalue", chebyshev.toeplitz_eigenvalue()
     for order in (8, 13):
-        options = {"interval": (-2.0, 9.0), "num_probes": 3, "checkpoint": folder / "chebyshev"}
+        options = {"support": (-2.0, 9.0), "num_probes": 3, "checkpoint": folder / "chebyshev"}
         yield f"chebyshev.checkpoint.{order}", chebyshev_moments(H, order, **options)
     yield "chebyshev.to_power", chebyshev.power_moments(6)
-    yield "chebyshev.from_power", chebyshev_from_power(deflated, chebyshev.interval)
+    yield "chebyshev.from_power", chebyshev_from_power(deflated, chebyshev.support)
     eigenvalues = exact_spectrum(H).eigenvalues
     yield "chebyshev.from_quadrature", chebyshev_from_quadrature(eigenvalues, np.full(H.size, 1 / H.size), 20)
 
@@ -325,7 +326,9 @@ def files_and_text(folder: Path) -> Numbers:
 
 def pieces(value: Any) -> Iterator[bytes]:
     """Yield the bytes of everything in ``value``, but for names of classes and fields, times and versions."""
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Interval):
+        yield from pieces(list(value))
+    elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
             if field.name not in VARYING:
                 yield from pieces(getattr(value, field.name))

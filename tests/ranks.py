@@ -93,7 +93,7 @@ def answers(operator):
         "rademacher": spectral_moments(operator, 2, distribution="rademacher", **plain).samples,
         "lanczos": [density.fraction_degenerate(), *density.moments(4), *density.cdf(np.linspace(-1, 2, 7))],
         "low memory": short.moments(4),
-        "chebyshev": chebyshev_moments(operator, 4, num_probes=2, interval=(-1, 2)).values,
+        "chebyshev": chebyshev_moments(operator, 4, num_probes=2, support=(-1, 2)).values,
     }
     if not operator.team.shards:
         found["gaussian"] = spectral_moments(operator, 2, **plain).samples

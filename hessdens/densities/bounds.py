@@ -11,6 +11,7 @@ from hessdens._checks import PAPER_WINDOW, half_window
 from hessdens._types import FloatArray
 from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.moments import Moments
+from hessdens.results.support import Interval
 
 Bounds = tuple[FloatArray, FloatArray]
 EPS = float(np.finfo(np.float64).eps)
@@ -120,7 +121,7 @@ def negative_bounds(source: Any, window: float = PAPER_WINDOW) -> tuple[float, f
     return float(lower), float(upper)
 
 
-def eigenvalue_interval(source: Any, size: int) -> tuple[float, float]:
+def eigenvalue_support(source: Any, size: int) -> Interval:
     """Return an interval that holds all eigenvalues of an operator of this size that has the moments of ``source``.
 
     An eigenvalue has a mass of at least 1/N, and no density with these moments has a mass of more than 1 / Σ_j p_j(x)^2
@@ -128,7 +129,7 @@ def eigenvalue_interval(source: Any, size: int) -> tuple[float, float]:
     """
     jacobi = jacobi_matrix(source)
     if len(jacobi.diagonal) == 0:
-        raise ValueError("An interval needs two moments that some density has; got fewer. Pass interval=(low, high).")
+        raise ValueError("The support needs two moments that some density has; got fewer. Pass support=(low, high).")
     matrix = np.diag(jacobi.diagonal) + np.diag(jacobi.off_diagonal[:-1], 1) + np.diag(jacobi.off_diagonal[:-1], -1)
     zeros = np.linalg.eigvalsh(matrix)
     ends = []
@@ -142,7 +143,7 @@ def eigenvalue_interval(source: Any, size: int) -> tuple[float, float]:
             is_inside = largest_mass(jacobi, zero + side * middle) * size >= 1
             inside, step = (middle, step) if is_inside else (inside, middle)
         ends.append(float(zero + side * (step + SLACK * jacobi.scale)))
-    return ends[0], ends[1]
+    return Interval.of(ends)
 
 
 def jacobi_matrix(source: Any) -> Jacobi:
@@ -178,8 +179,8 @@ def _from_chebyshev(moments: ChebyshevMoments) -> Jacobi:
     gram = (toeplitz(values[: degree + 1]) + values[np.add.outer(orders, orders)]) / 2
     steps = np.where(np.arange(degree) == 0, 1.0, 0.5)  # x T_0 = T_1, x T_j = (T_{j+1} + T_{j-1}) / 2
     diagonal, off_diagonal = _recurrence(gram, steps, np.sqrt(np.arange(1.0, degree + 2)))
-    scale = moments.half_width
-    return Jacobi(moments.centre + scale * diagonal, scale * off_diagonal, scale + abs(moments.centre))
+    scale = moments.support.half_width
+    return Jacobi(moments.support.centre + scale * diagonal, scale * off_diagonal, scale + abs(moments.support.centre))
 
 
 def _recurrence(gram: FloatArray, steps: FloatArray, sizes: FloatArray) -> Bounds:

@@ -13,7 +13,7 @@ from hessdens._types import FloatArray
 from hessdens.densities.base import percent
 from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.storage import load_npz, readonly, save_npz, take
-from hessdens.results.support import Interval, centre_and_half_width, checked_interval, standardised
+from hessdens.results.support import Interval
 
 Kernel = Literal["jackson", "dirichlet"]
 NODES_PER_MOMENT = 4
@@ -23,20 +23,20 @@ PAIRS_PER_CHUNK = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class KernelPolynomialDensity:
-    r"""The density [1 + 2 Σ_k c_k T_k(x)] / (π h sqrt(1 - x^2)), x = (λ - c) / h; nothing outside the interval.
+    r"""The density [1 + 2 Σ_k c_k T_k(x)] / (π h sqrt(1 - x^2)), x = (λ - c) / h; nothing outside the support.
 
     Parameters
     ----------
     coefficients
         c_1..c_K, shape (K,): Chebyshev moments times the kernel's factors.
-    interval
+    support
         (c - h, c + h).
     kernel
         "jackson", a positive kernel, or "dirichlet", the plain truncated series.
     """
 
     coefficients: FloatArray
-    interval: Interval
+    support: Interval
     kernel: Kernel = "jackson"
 
     def __post_init__(self) -> None:
@@ -45,12 +45,12 @@ class KernelPolynomialDensity:
             raise ValueError(f"coefficients must be finite, of shape (K,), K at least 1; got {coefficients}.")
         _check_kernel(self.kernel)
         object.__setattr__(self, "coefficients", readonly(coefficients))
-        object.__setattr__(self, "interval", checked_interval(self.interval))
+        object.__setattr__(self, "support", Interval.of(self.support))
 
     @property
     def resolution(self) -> float:
-        """π h / K, the standard deviation of the Jackson kernel in the middle of the interval (less near its ends)."""
-        return math.pi * centre_and_half_width(self.interval)[1] / len(self.coefficients)
+        """π h / K, the standard deviation of the Jackson kernel in the middle of the support (less near its ends)."""
+        return math.pi * self.support.half_width / len(self.coefficients)
 
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order of this density, by a Gauss-Chebyshev quadrature that is exact for them."""
@@ -59,8 +59,7 @@ class KernelPolynomialDensity:
         count = (len(self.coefficients) + order) // 2 + 1
         angles = (np.arange(count) + 0.5) * math.pi / count
         weights = (1 + 2 * self._sum(angles, np.cos, self.coefficients)) / count
-        centre, half_width = centre_and_half_width(self.interval)
-        points = centre + half_width * np.cos(angles)
+        points = self.support.centre + self.support.half_width * np.cos(angles)
         return np.array([float(weights @ points**k) for k in range(1, order + 1)])
 
     def cdf(self, x: ArrayLike) -> FloatArray:
@@ -69,22 +68,21 @@ class KernelPolynomialDensity:
         Clipped to [0, 1], which changes more than rounding only where the density becomes negative.
         """
         points = np.asarray(x, dtype=np.float64)
-        angles = np.arccos(standardised(points, self.interval))
+        angles = np.arccos(self.support.standardised(points))
         orders = np.arange(1, len(self.coefficients) + 1)
         series = self._sum(angles, np.sin, self.coefficients / orders)
         masses = np.clip(1 - angles / math.pi - 2 / math.pi * series, 0.0, 1.0)
-        low, high = self.interval
+        low, high = self.support
         return np.where(points <= low, 0.0, np.where(points >= high, 1.0, masses))
 
     def pdf(self, x: ArrayLike) -> FloatArray:
         """Return the density at ``x``, in the shape of ``x``, per unit of the eigenvalues."""
         points = np.asarray(x, dtype=np.float64)
-        half_width = centre_and_half_width(self.interval)[1]
-        angles = np.arccos(standardised(points, self.interval))
+        angles = np.arccos(self.support.standardised(points))
         series = 1 + 2 * self._sum(angles, np.cos, self.coefficients)
         with np.errstate(divide="ignore", invalid="ignore"):
-            density = series / (math.pi * half_width * np.sin(angles))
-        low, high = self.interval
+            density = series / (math.pi * self.support.half_width * np.sin(angles))
+        low, high = self.support
         return np.where((points < low) | (points > high), 0.0, density)
 
     def mass(self, low: float, high: float) -> float:
@@ -104,14 +102,12 @@ class KernelPolynomialDensity:
     def nodes(self) -> FloatArray:
         """Return ascending points between which the cdf is smooth: 4 for each moment, denser towards the ends."""
         angles = np.linspace(math.pi, 0.0, NODES_PER_MOMENT * (len(self.coefficients) + 1) + 1)
-        centre, half_width = centre_and_half_width(self.interval)
-        return np.clip(centre + half_width * np.cos(angles), *self.interval)
+        return np.clip(self.support.centre + self.support.half_width * np.cos(angles), *self.support)
 
     def __str__(self) -> str:
-        low, high = self.interval
         return (
-            f"Kernel polynomial density of {len(self.coefficients)} Chebyshev moments ({self.kernel}) in [{low:.4g}, "
-            f"{high:.4g}], resolution {self.resolution:.2g}: {percent(self.fraction_degenerate())} degenerate, "
+            f"Kernel polynomial density of {len(self.coefficients)} Chebyshev moments ({self.kernel}) in "
+            f"{self.support}, resolution {self.resolution:.2g}: {percent(self.fraction_degenerate())} degenerate, "
             f"{percent(self.fraction_negative())} negative (window {PAPER_WINDOW:g})"
             + (
                 "\n  COARSE: the resolution is above half the window, so these fractions say little."
@@ -122,15 +118,15 @@ class KernelPolynomialDensity:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to an ``.npz`` file, atomically and without pickle."""
-        save_npz(path, "KernelPolynomialDensity", {name: getattr(self, name) for name in self.__dataclass_fields__})
+        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        save_npz(path, "KernelPolynomialDensity", arrays | {"support": list(self.support)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
-        layout = {"coefficients": "K finite", "interval": "2 finite", "kernel": "text"}
+        layout = {"coefficients": "K finite", "support": "2 finite", "kernel": "text"}
         arrays: dict[str, Any] = take(load_npz(path, "KernelPolynomialDensity"), layout, path)
-        low, high = arrays["interval"]
-        return cls(arrays["coefficients"], (float(low), float(high)), arrays["kernel"].item())
+        return cls(arrays["coefficients"], Interval.of(arrays["support"]), arrays["kernel"].item())
 
     def _sum(self, angles: FloatArray, function: np.ufunc, coefficients: FloatArray) -> FloatArray:
         """Return Σ_k coefficients_k function(k angle), in the shape of ``angles``."""
@@ -178,7 +174,7 @@ def kernel_polynomial(moments: ChebyshevMoments, *, kernel: Kernel = "jackson") 
         )
     _check_kernel(kernel)
     factors = jackson_factors(len(moments.values)) if kernel == "jackson" else 1.0
-    return KernelPolynomialDensity(moments.values * factors, moments.interval, kernel)
+    return KernelPolynomialDensity(moments.values * factors, moments.support, kernel)
 
 
 def jackson_factors(num_moments: int) -> FloatArray:

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 from hessdens._checks import PAPER_WINDOW, check_interval, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.base import percent
-from hessdens.densities.bounds import eigenvalue_interval
+from hessdens.densities.bounds import eigenvalue_support
 from hessdens.densities.entropy_dual import LEAST_DEVIATION, basis_at, log_sum, minimise, panel_nodes, series
 from hessdens.results.chebyshev import ChebyshevMoments, chebyshev_from_power
 from hessdens.results.moments import Moments
 from hessdens.results.storage import load_npz, readonly, save_npz, take
-from hessdens.results.support import Interval, centre_and_half_width, checked_interval, standardised
+from hessdens.results.support import Interval
 
 # Residuals above so many standard errors are more than noise; where moments are exact, residuals above this.
 INCONSISTENT = 3.0
@@ -26,7 +26,7 @@ CONVERSION = 1e-8
 LAYOUT = {
     **dict.fromkeys(("multipliers", "residuals", "standard_errors", "deviations"), "K finite"),
     "edges": "E finite",
-    "interval": "2 finite",
+    "support": "2 finite",
 }
 
 
@@ -41,7 +41,7 @@ class MaximumEntropyDensity:
     edges
         Ascending angles from 0 to π, shape (panels + 1,), between which 16-point Gauss-Legendre rules integrate the
         density; x is the cosine.
-    interval
+    support
         (c - h, c + h).
     residuals
         Chebyshev moments of this density minus those it was made for, shape (K,).
@@ -54,7 +54,7 @@ class MaximumEntropyDensity:
 
     multipliers: FloatArray
     edges: FloatArray
-    interval: Interval
+    support: Interval
     residuals: FloatArray
     standard_errors: FloatArray
     deviations: FloatArray
@@ -62,7 +62,7 @@ class MaximumEntropyDensity:
     def __post_init__(self) -> None:
         for name in ("multipliers", "edges", "residuals", "standard_errors", "deviations"):
             object.__setattr__(self, name, readonly(getattr(self, name)))
-        object.__setattr__(self, "interval", checked_interval(self.interval))
+        object.__setattr__(self, "support", Interval.of(self.support))
         if self.edges.ndim != 1 or len(self.edges) < 2 or not (np.diff(self.edges) > 0).all():
             raise ValueError(f"edges must ascend, shape (panels + 1,); got {self.edges}.")
 
@@ -81,8 +81,7 @@ class MaximumEntropyDensity:
         if order < 1:
             raise ValueError(f"order must be at least 1; got {order}.")
         _, angles, masses, _ = self._panels
-        centre, half_width = centre_and_half_width(self.interval)
-        points = centre + half_width * np.cos(angles)
+        points = self.support.centre + self.support.half_width * np.cos(angles)
         return np.array([float(np.sum(masses * points**k)) for k in range(1, order + 1)])
 
     def cdf(self, x: ArrayLike) -> FloatArray:
@@ -92,21 +91,21 @@ class MaximumEntropyDensity:
         """
         points = np.asarray(x, dtype=np.float64)
         log_partition, _, _, from_left = self._panels
-        start = np.arccos(standardised(np.where(np.isnan(points), 0.0, points), self.interval)).reshape(-1)
+        start = np.arccos(self.support.standardised(np.where(np.isnan(points), 0.0, points))).reshape(-1)
         panel = np.clip(np.searchsorted(self.edges, start), 1, len(self.edges) - 1)
         angles, logs = panel_nodes(np.stack([start, self.edges[panel]], axis=-1))
         part = np.exp(logs + series(angles, self.multipliers) - log_partition).sum(axis=-1).reshape(-1)
         result = np.clip(from_left[panel] + part, 0.0, 1.0).reshape(points.shape)
-        low, high = self.interval
+        low, high = self.support
         result = np.where(points >= high, 1.0, np.where(points <= low, 0.0, result))
         return np.where(np.isnan(points), np.nan, result)
 
     def pdf(self, x: ArrayLike) -> FloatArray:
         """Return the density at ``x``, in the shape of ``x``, per unit of the eigenvalues."""
         points = np.asarray(x, dtype=np.float64)
-        low, high = self.interval
-        exponents = series(np.arccos(standardised(points, self.interval)), self.multipliers) - self._panels[0]
-        density = np.exp(exponents) / centre_and_half_width(self.interval)[1]
+        low, high = self.support
+        exponents = series(np.arccos(self.support.standardised(points)), self.multipliers) - self._panels[0]
+        density = np.exp(exponents) / self.support.half_width
         return np.where((points < low) | (points > high), 0.0, density)
 
     def mass(self, low: float, high: float) -> float:
@@ -127,14 +126,12 @@ class MaximumEntropyDensity:
         """Return ascending points between which the cdf is smooth: four a panel."""
         steps = np.linspace(0.0, 1.0, 4, endpoint=False)
         angles = (self.edges[:-1, None] + np.diff(self.edges)[:, None] * steps).reshape(-1)
-        centre, half_width = centre_and_half_width(self.interval)
-        inside = np.clip(centre + half_width * np.cos(angles), *self.interval)
-        return np.unique(np.concatenate([inside, self.interval]))
+        inside = np.clip(self.support.centre + self.support.half_width * np.cos(angles), *self.support)
+        return np.unique([*inside, *self.support])
 
     def __str__(self) -> str:
-        low, high = self.interval
         lines = [
-            f"Maximum entropy density of {len(self.multipliers)} moments in [{low:.4g}, {high:.4g}]: "
+            f"Maximum entropy density of {len(self.multipliers)} moments in {self.support}: "
             f"{percent(self.fraction_degenerate())} degenerate, {percent(self.fraction_negative())} negative (window "
             f"{PAPER_WINDOW:g})",
             f"  Chebyshev moments within {np.abs(self.residuals).max():.1e} of those given",
@@ -152,18 +149,21 @@ class MaximumEntropyDensity:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to an ``.npz`` file, atomically and without pickle."""
-        save_npz(path, "MaximumEntropyDensity", {name: getattr(self, name) for name in self.__dataclass_fields__})
+        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        save_npz(path, "MaximumEntropyDensity", arrays | {"support": list(self.support)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; ValueError if the file holds something else."""
         arrays = take(load_npz(path, "MaximumEntropyDensity"), LAYOUT, path)
-        low, high = arrays.pop("interval")
-        return cls(interval=(float(low), float(high)), **arrays)
+        return cls(support=Interval.of(arrays.pop("support")), **arrays)
 
 
 def maximum_entropy(
-    moments: ChebyshevMoments | Moments, *, interval: Interval | None = None, num_moments: int | None = None
+    moments: ChebyshevMoments | Moments,
+    *,
+    support: Interval | tuple[float, float] | None = None,
+    num_moments: int | None = None,
 ) -> MaximumEntropyDensity:
     r"""Return the density of maximum entropy with the given moments, each within its standard error.
 
@@ -174,10 +174,10 @@ def maximum_entropy(
     ----------
     moments
         `ChebyshevMoments`, 12 to 30 of them being usual, or power `Moments`, 12 at most.
-    interval
+    support
         For power moments: where the density may be. Default: where the moments allow an eigenvalue, whose mass is 1/N
-        (`hessdens.bounds.eigenvalue_interval`), which holds for exact moments; wider where it is so short beside its
-        distance from 0 that rounding would spoil the conversion.
+        (`eigenvalue_support`), which holds for exact moments; wider where it is so short relative to its distance
+        from 0 that rounding would spoil the conversion.
     num_moments
         Use so many of them. Default: all.
 
@@ -191,7 +191,7 @@ def maximum_entropy(
     TypeError
         If ``moments`` are neither.
     ValueError
-        If there are not so many moments, they are not finite, an interval is given for Chebyshev moments, or power
+        If there are not so many moments, they are not finite, a support is given for Chebyshev moments, or power
         moments allow none.
 
     Notes
@@ -207,8 +207,8 @@ def maximum_entropy(
     Papanicolaou, Maximum entropy in the problem of moments (1984); K. Bandyopadhyay et al. (2005) for the basis.
     """
     if isinstance(moments, ChebyshevMoments):
-        if interval is not None:
-            raise ValueError(f"interval is for power moments; got {interval}, and the moments' own {moments.interval}.")
+        if support is not None:
+            raise ValueError(f"support is for power moments; got {support}, and the moments' own {moments.support}.")
     elif not isinstance(moments, Moments):
         raise TypeError(f"moments must be ChebyshevMoments or Moments; got {type(moments).__name__}.")
     count = len(moments.values) if num_moments is None else num_moments
@@ -217,15 +217,15 @@ def maximum_entropy(
     if not (np.isfinite(moments.values).all() and np.isfinite(moments.standard_errors).all()):
         raise ValueError(f"Moments must be finite; got {moments.values} ± {moments.standard_errors}.")
     if isinstance(moments, Moments):
-        if interval is None:
-            low, high = eigenvalue_interval(moments, moments.size)
+        if support is None:
+            low, high = eigenvalue_support(moments, moments.size)
             least = abs(low + high) * CONVERSION ** (1 / len(moments.values))
             missing = max(0.0, least - (high - low) / 2)
-            interval = low - missing, high + missing
-        moments = chebyshev_from_power(moments, interval)
+            support = low - missing, high + missing
+        moments = chebyshev_from_power(moments, support)
     values, errors = moments.values[:count], moments.standard_errors[:count]
     multipliers, edges, deviations = minimise(values, errors)
     angles, logs = panel_nodes(edges)
     masses = np.exp(logs + series(angles, multipliers) - log_sum(logs + series(angles, multipliers)))
     residuals = masses.reshape(-1) @ basis_at(angles, count) - values
-    return MaximumEntropyDensity(multipliers, edges, moments.interval, residuals, errors, deviations)
+    return MaximumEntropyDensity(multipliers, edges, moments.support, residuals, errors, deviations)

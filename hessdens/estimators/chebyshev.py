@@ -18,7 +18,7 @@ from hessdens.linalg.operator import Operator
 from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
 from hessdens.results.certificates import TOLERANCE, Certificates, versions
 from hessdens.results.chebyshev import ChebyshevMoments
-from hessdens.results.support import Interval, checked_interval, widened
+from hessdens.results.support import Interval
 
 DEFAULT_PROBES = 8
 # For the interval: at most so many products, fewer once both ends are known to this fraction of its length.
@@ -32,7 +32,7 @@ def chebyshev_moments(
     A: Any,
     num_moments: int = 64,
     *,
-    interval: Interval | None = None,
+    support: Interval | tuple[float, float] | None = None,
     num_probes: int | None = None,
     max_products: int | None = None,
     seed: int = 0,
@@ -53,12 +53,12 @@ def chebyshev_moments(
         An operator of hessdens or anything that `as_operator` takes.
     num_moments
         K, the number of moments. A density made of them resolves π h / K.
-    interval
+    support
         (c - h, c + h), which must hold all eigenvalues. Default: found by at most 30 steps of Lanczos.
     num_probes
         P, at least 2. Default: 8, or as many as ``max_products`` pays.
     max_products
-        Instead of ``num_probes``: products that may be spent, those for the interval included.
+        Instead of ``num_probes``: products that may be spent, those for the support included.
     seed
         Probe i depends on (seed, i) alone and is that of `spectral_moments`, scaled to length 1.
     distribution
@@ -75,21 +75,21 @@ def chebyshev_moments(
     Returns
     -------
     ChebyshevMoments
-        Values and standard errors, shape (K,), samples, shape (P, K), and the interval.
+        Values and standard errors, shape (K,), samples, shape (P, K), and the support.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, or an eigenvalue that matters lies outside the interval.
+        If an argument is out of range, or an eigenvalue that matters lies outside the support.
     NonFiniteError
         If a product is not finite.
 
     Notes
     -----
-    Cost: P ceil(K/2) products, and up to min(30, N) for the interval. Gaussian probes are uniform on the sphere once
+    Cost: P ceil(K/2) products, and up to min(30, N) for the support. Gaussian probes are uniform on the sphere once
     scaled, so the ratio is unbiased; without the scaling, the noise of abs(r)^2 would be in every moment. Inner
-    products are summed in float64. An eigenvalue outside the interval is seen by growing vectors or by moments that no
-    density on the interval has (`ChebyshevMoments.toeplitz_eigenvalue`). Source: A. Weiße et al., The kernel
+    products are summed in float64. An eigenvalue outside the support is seen by growing vectors or by moments that no
+    density on the support has (`ChebyshevMoments.toeplitz_eigenvalue`). Source: A. Weiße et al., The kernel
     polynomial method, Reviews of Modern Physics 78 (2006).
     """
     if num_moments < 1:
@@ -99,26 +99,26 @@ def chebyshev_moments(
     if num_probes is not None and max_products is not None:
         raise ValueError(f"num_probes or max_products may be given, not both; got {num_probes} and {max_products}.")
     check_probe_arguments(2 if num_probes is None else num_probes, seed, distribution)
-    if interval is not None:
-        interval = checked_interval(interval)
+    given = None if support is None else Interval.of(support)
     start = time.perf_counter()
     operator = as_operator(A)
     cost = (num_moments + 1) // 2
-    most_steps = 0 if interval is not None else min(MOST_STEPS, operator.size)
+    most_steps = 0 if given is not None else min(MOST_STEPS, operator.size)
     least = 2 * cost + most_steps
     if max_products is not None and max_products < least:
         raise ValueError(
             f"max_products must be at least {least} for {num_moments} moments of 2 probes"
-            f"{' and the interval' if most_steps else ''}; got {max_products}."
+            f"{' and the support' if most_steps else ''}; got {max_products}."
         )
-    found = interval is None
     kept: Checkpoint | None = None
     if checkpoint is not None:
-        settings = {"seed": seed, "distribution": distribution, "interval": "found" if found else repr(interval)}
+        settings = {
+            "seed": seed,
+            "distribution": distribution,
+            "support": "found" if given is None else repr(tuple(given)),
+        }
         kept = Checkpoint(checkpoint, run_identity(operator, function="chebyshev_moments", **settings), operator.team)
-    spent = 0
-    if interval is None:
-        interval, spent = _kept_interval(operator, seed, distribution, kept)
+    interval, spent = (given, 0) if given is not None else _kept_support(operator, seed, distribution, kept)
     if max_products is not None:
         num_probes = (max_products - spent) // cost
     elif num_probes is None:
@@ -139,17 +139,17 @@ def chebyshev_moments(
             try:
                 samples[first:last] = walk.moments(operator, num_moments)
             except OutsideError as error:
-                raise ValueError(_outside(interval, found, str(error))) from error
+                raise ValueError(_outside(interval, given is None, str(error))) from error
             if kept is not None and walk.num_steps > steps:
                 kept.save(key, walk.to_arrays())
             defect = float(np.fmax(defect, walk.asymmetry))
             bar.update((last - first) * cost)
     moments = ChebyshevMoments.from_samples(
-        samples, interval=interval, size=operator.size, num_products=spent + num_probes * cost
+        samples, support=interval, size=operator.size, num_products=spent + num_probes * cost
     )
     violation = -moments.toeplitz_eigenvalue() / (num_moments + 1)
     if violation > tolerance(operator):
-        raise ValueError(_outside(interval, found, f"no density on it has these moments, by {violation:.1e}"))
+        raise ValueError(_outside(interval, given is None, f"no density on it has these moments, by {violation:.1e}"))
     certificates = Certificates(
         symmetry=defect,
         threshold=TOLERANCE * torch.finfo(operator.dtype).eps,
@@ -160,21 +160,20 @@ def chebyshev_moments(
     return replace(moments, certificates=certificates)
 
 
-def _kept_interval(
+def _kept_support(
     operator: Operator, seed: int, distribution: Distribution, checkpoint: Checkpoint | None
 ) -> tuple[Interval, int]:
-    """Return what `spectral_interval` gives, from the checkpoint where it is there."""
+    """Return what `spectral_support` gives, from the checkpoint where it is there."""
     arrays = None if checkpoint is None else checkpoint.load("interval")
     if arrays is not None:
-        low, high = arrays["interval"]
-        return (float(low), float(high)), int(arrays["spent"])
-    interval, spent = spectral_interval(operator, seed=seed, distribution=distribution)
+        return Interval.of(arrays["interval"]), int(arrays["spent"])
+    interval, spent = spectral_support(operator, seed=seed, distribution=distribution)
     if checkpoint is not None:
-        checkpoint.save("interval", {"interval": interval, "spent": spent})
+        checkpoint.save("interval", {"interval": list(interval), "spent": spent})
     return interval, spent
 
 
-def spectral_interval(
+def spectral_support(
     operator: Operator, *, seed: int = 0, distribution: Distribution = "gaussian"
 ) -> tuple[Interval, int]:
     """Return an interval around the spectrum by Lanczos, and its cost: at most min(30, N) products.
@@ -196,7 +195,7 @@ def spectral_interval(
         low, high = float(ritz[0] - residuals[0]), float(ritz[-1] + residuals[1])
         if lanczos.is_invariant or residuals.max() <= END_TOLERANCE * (ritz[-1] - ritz[0]):
             break
-    return widened(low, high, tolerance(operator)), lanczos.num_products
+    return Interval.around(low, high, tolerance(operator)), lanczos.num_products
 
 
 def _outside(interval: Interval, found: bool, sign: str) -> str:
@@ -204,6 +203,6 @@ def _outside(interval: Interval, found: bool, sign: str) -> str:
     margin = 0.1 * (high - low)
     kind = " found by Lanczos" if found else ""
     return (
-        f"interval must hold all eigenvalues; got ({low:.6g}, {high:.6g}){kind}, and {sign}. Pass a wider interval, "
+        f"support must hold all eigenvalues; got ({low:.6g}, {high:.6g}){kind}, and {sign}. Pass a wider one, "
         f"such as ({low - margin:.6g}, {high + margin:.6g})."
     )

@@ -12,13 +12,13 @@ from hessdens.errors import NonFiniteError
 from hessdens.linalg.inner_products import asymmetry, column_dots
 from hessdens.linalg.operator import Operator
 from hessdens.linalg.team import Team
-from hessdens.results.support import Interval, centre_and_half_width
+from hessdens.results.support import Interval
 
 STATE = ("previous", "current", "lengths", "first")
 
 
 class OutsideError(ValueError):
-    """An eigenvalue is outside the interval; the message says how it shows."""
+    """An eigenvalue is outside the support; the message says how it shows."""
 
 
 class ChebyshevWalk:
@@ -28,7 +28,7 @@ class ChebyshevWalk:
     ----------
     probes
         r, shape (N, P).
-    interval
+    support
         (c - h, c + h).
     first_probe
         Number of the first, for error messages.
@@ -43,9 +43,9 @@ class ChebyshevWalk:
         Relative difference between v·Aw and w·Av of the probes; NaN for a single one.
     """
 
-    def __init__(self, probes: Tensor, interval: Interval, first_probe: int, team: Team) -> None:
+    def __init__(self, probes: Tensor, support: Interval, first_probe: int, team: Team) -> None:
         self._previous, self._current, self._first_probe = probes, probes, first_probe
-        self._centre, self._half_width = centre_and_half_width(interval)
+        self._support = support
         self._team = team
         self._lengths = column_dots(probes, probes, team)
         self._first = torch.zeros_like(self._lengths)  # r·t_1 / r·r
@@ -70,7 +70,7 @@ class ChebyshevWalk:
         if step == 1:
             self.asymmetry = asymmetry(self._current, products, self._team)
         factor = 1 if step == 1 else 2
-        following = products.sub(self._current, alpha=self._centre).mul_(factor / self._half_width)
+        following = products.sub(self._current, alpha=self._support.centre).mul_(factor / self._support.half_width)
         if step > 1:
             following -= self._previous
         self._previous, self._current = self._current, following
@@ -92,10 +92,10 @@ class ChebyshevWalk:
         return {"samples": self.samples, "asymmetry": self.asymmetry, **state}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any], interval: Interval, first_probe: int, operator: Operator) -> Self:
+    def from_arrays(cls, arrays: Mapping[str, Any], support: Interval, first_probe: int, operator: Operator) -> Self:
         """Return the walk that `to_arrays` was asked of."""
         device = operator.device
-        walk = cls(torch.from_numpy(arrays["current"]).to(device).T, interval, first_probe, operator.team)
+        walk = cls(torch.from_numpy(arrays["current"]).to(device).T, support, first_probe, operator.team)
         walk.samples, walk.asymmetry = arrays["samples"], float(arrays["asymmetry"])
         for name in STATE:
             setattr(walk, f"_{name}", torch.from_numpy(arrays[name]).to(device).movedim(0, -1))

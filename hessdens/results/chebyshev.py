@@ -1,6 +1,7 @@
 """Chebyshev moments of a spectral density: what power moments are for low orders, without their rounding for high."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,13 +14,13 @@ from hessdens._types import FloatArray
 from hessdens.results.certificates import CERTIFICATES, Certificates
 from hessdens.results.moments import Moments
 from hessdens.results.storage import load_npz, readonly, save_npz, take
-from hessdens.results.support import Interval, centre_and_half_width, checked_interval, standardised, widened
+from hessdens.results.support import Interval
 
 LAYOUT = {
     "values": "K finite",
     "standard_errors": "K finite",
     "samples": "P K finite",
-    "interval": "2 finite",
+    "support": "2 finite",
     "size": "size",
     "num_products": "count",
 }
@@ -37,7 +38,7 @@ class ChebyshevMoments:
         Standard errors of `values`, shape (K,).
     samples
         One estimate a probe, shape (P, K).
-    interval
+    support
         (c - h, c + h), which holds all eigenvalues.
     size
         N, the number of eigenvalues.
@@ -49,13 +50,13 @@ class ChebyshevMoments:
     Raises
     ------
     ValueError
-        If shapes do not agree, or the interval is empty or not finite.
+        If shapes do not agree, or the support is empty or not finite.
     """
 
     values: FloatArray
     standard_errors: FloatArray
     samples: FloatArray
-    interval: Interval
+    support: Interval
     size: int
     num_products: int
     certificates: Certificates | None = None
@@ -69,41 +70,31 @@ class ChebyshevMoments:
                 "samples must have shape (P, K) and values and standard_errors shape (K,); got "
                 f"{self.samples.shape}, {self.values.shape} and {self.standard_errors.shape}."
             )
-        object.__setattr__(self, "interval", checked_interval(self.interval))
+        object.__setattr__(self, "support", Interval.of(self.support))
 
     @classmethod
-    def from_samples(cls, samples: Any, *, interval: Interval, size: int, num_products: int) -> Self:
+    def from_samples(cls, samples: Any, *, support: Iterable[float], size: int, num_products: int) -> Self:
         """Return mean and standard error over the first axis of ``samples``, shape (P, K) with P >= 2."""
         samples = np.asarray(samples, dtype=np.float64)
         if samples.ndim != 2 or samples.shape[0] < 2:
             raise ValueError(f"samples must have shape (P, K) with at least 2 probes; got shape {samples.shape}.")
         errors = samples.std(axis=0, ddof=1) / np.sqrt(samples.shape[0])
-        return cls(samples.mean(axis=0), errors, samples, interval, size, num_products)
+        return cls(samples.mean(axis=0), errors, samples, Interval.of(support), size, num_products)
 
     @property
     def num_probes(self) -> int:
         """P, the number of random vectors."""
         return len(self.samples)
 
-    @property
-    def centre(self) -> float:
-        """c, the centre of the interval."""
-        return centre_and_half_width(self.interval)[0]
-
-    @property
-    def half_width(self) -> float:
-        """h, half the length of the interval."""
-        return centre_and_half_width(self.interval)[1]
-
     def power_moments(self, order: int) -> Moments:
         """Return m_1..m_order with their standard errors, for order <= K.
 
         λ^k = (c + h x)^k is expanded in T_0..T_k. Rounding is some 1e-16 of (abs(c) + h)^k, which is more than m_k
-        itself where nearly all eigenvalues are tiny beside the interval.
+        itself where nearly all eigenvalues are tiny beside the support.
         """
         if not 1 <= order <= len(self.values):
             raise ValueError(f"order must be from 1 to {len(self.values)}, the moments that there are; got {order}.")
-        line = [self.centre, self.half_width]
+        line = [self.support.centre, self.support.half_width]
         expansion = np.zeros((order, order + 1))
         for k in range(1, order + 1):
             expansion[k - 1, : k + 1] = chebyshev.chebpow(line, k, maxpower=None)
@@ -116,16 +107,15 @@ class ChebyshevMoments:
     def toeplitz_eigenvalue(self) -> float:
         """Return the smallest eigenvalue of the Toeplitz matrix of 1, μ_1, μ_2, ...; cost: O(K^3).
 
-        Numbers are the Chebyshev moments of a density on the interval only if the matrix with entries μ_{abs(i-j)} is
-        positive semidefinite, so a clearly negative value says that the interval does not hold all eigenvalues, or that
+        Numbers are the Chebyshev moments of a density on the support only if the matrix with entries μ_{abs(i-j)} is
+        positive semidefinite, so a clearly negative value says that the support does not hold all eigenvalues, or that
         the estimates contradict each other.
         """
         return float(np.linalg.eigvalsh(toeplitz(np.concatenate([[1.0], self.values])))[0])
 
     def __str__(self) -> str:
-        low, high = self.interval
         title = (
-            f"Chebyshev moments of {self.size:,} eigenvalues in [{low:.4g}, {high:.4g}] from {self.num_probes} probes, "
+            f"Chebyshev moments of {self.size:,} eigenvalues in {self.support} from {self.num_probes} probes, "
             f"{self.num_products} products"
         )
         pairs = list(enumerate(zip(self.values, self.standard_errors, strict=True), start=1))
@@ -137,6 +127,7 @@ class ChebyshevMoments:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to an ``.npz`` file, atomically and without pickle."""
         arrays = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "certificates"}
+        arrays["support"] = list(self.support)
         more = {} if self.certificates is None else self.certificates.to_arrays()
         save_npz(path, "ChebyshevMoments", arrays | more)
 
@@ -146,12 +137,11 @@ class ChebyshevMoments:
         arrays = load_npz(path, "ChebyshevMoments")
         certified = "certificates_threshold" in arrays
         arrays = take(arrays, LAYOUT | (CERTIFICATES if certified else {}), path)
-        low, high = arrays["interval"]
         return cls(
             arrays["values"],
             arrays["standard_errors"],
             arrays["samples"],
-            (float(low), float(high)),
+            Interval.of(arrays["support"]),
             int(arrays["size"]),
             int(arrays["num_products"]),
             Certificates.from_arrays(arrays) if certified else None,
@@ -163,7 +153,7 @@ def chebyshev_from_quadrature(
     weights: ArrayLike,
     num_moments: int = 64,
     *,
-    interval: Interval | None = None,
+    support: Interval | tuple[float, float] | None = None,
     size: int | None = None,
     num_products: int = 0,
 ) -> ChebyshevMoments:
@@ -176,7 +166,7 @@ def chebyshev_from_quadrature(
         one a probe. Weights sum to 1 along the last axis.
     num_moments
         K. Those of a Gauss quadrature of n nodes are those of what it stands for up to K = 2n - 1.
-    interval
+    support
         Default: that of the nodes, and a hundredth beyond either end.
     size
         N of the operator. Default: n.
@@ -186,7 +176,7 @@ def chebyshev_from_quadrature(
     Raises
     ------
     ValueError
-        If shapes do not agree, values are not finite, weights do not sum to 1, or a node is outside the interval.
+        If shapes do not agree, values are not finite, weights do not sum to 1, or a node is outside the support.
     """
     nodes, weights = np.asarray(nodes, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     if nodes.shape != weights.shape or nodes.ndim not in (1, 2) or nodes.size == 0:
@@ -198,28 +188,29 @@ def chebyshev_from_quadrature(
     if num_moments < 1:
         raise ValueError(f"num_moments must be at least 1; got {num_moments}.")
     low, high = float(nodes.min()), float(nodes.max())
-    interval = widened(low, high) if interval is None else checked_interval(interval)
-    if not (interval[0] <= low and high <= interval[1]):
+    interval = Interval.around(low, high) if support is None else Interval.of(support)
+    if not (interval.low <= low and high <= interval.high):
         raise ValueError(
-            f"interval must hold all nodes, which reach from {low} to {high}; got {interval}. Pass a wider one."
+            f"support must hold all nodes, which reach from {low} to {high}; got {interval}. Pass a wider one."
         )
-    angles = np.arccos(standardised(nodes, interval))
+    angles = np.arccos(interval.standardised(nodes))
     orders = np.arange(1, num_moments + 1)
     samples = np.stack([np.sum(weights * np.cos(k * angles), axis=-1) for k in orders], axis=-1)
     size = nodes.shape[-1] if size is None else size
     if nodes.ndim == 2 and len(nodes) > 1:
-        return ChebyshevMoments.from_samples(samples, interval=interval, size=size, num_products=num_products)
+        return ChebyshevMoments.from_samples(samples, support=interval, size=size, num_products=num_products)
     samples = samples.reshape(1, num_moments)
     return ChebyshevMoments(samples[0], np.zeros(num_moments), samples, interval, size, num_products)
 
 
-def chebyshev_from_power(moments: Moments, interval: Interval) -> ChebyshevMoments:
+def chebyshev_from_power(moments: Moments, support: Iterable[float]) -> ChebyshevMoments:
     """Return μ_1..μ_K of power moments m_1..m_K: T_k((λ - c) / h) is expanded in powers of λ.
 
     Rounding grows as (2 (abs(c) + h) / h)^K: for 12 moments or fewer. Standard errors are those of the samples, with
     that rounding and what the standard errors of ``moments`` have beyond their samples in addition.
     """
-    centre, half_width = centre_and_half_width(checked_interval(interval))
+    interval = Interval.of(support)
+    centre, half_width = interval.centre, interval.half_width
     order = len(moments.values)
     scale = max(abs(centre), half_width)
     line = [-centre / half_width, scale / half_width]  # x as a function of λ / scale

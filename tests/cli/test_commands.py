@@ -133,7 +133,7 @@ def test_show_as_json(run, saved):
     assert results["exact.npz"]["fractions"]["degenerate"] == {"value": EXACT.fraction_degenerate(0.5)}
     assert results["exact.npz"]["highest"] == 3.0
     assert results["comparison.npz"]["degenerate"] == {"value": None, "exact": EXACT.fraction_degenerate()}
-    assert results["chebyshev.npz"]["interval"] == list(load_result("chebyshev.npz").interval)
+    assert results["chebyshev.npz"]["support"] == list(load_result("chebyshev.npz").support)
 
 
 def test_text_from_a_file_cannot_steer_the_terminal(run, tmp_path):

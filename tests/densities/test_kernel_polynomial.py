@@ -15,9 +15,9 @@ from hessdens.results import ChebyshevMoments, Moments, chebyshev_from_quadratur
 from hessdens.testing import spectra
 
 
-def density_of(eigenvalues, order, kernel="jackson", interval=None):
+def density_of(eigenvalues, order, kernel="jackson", support=None):
     weights = np.full(len(eigenvalues), 1 / len(eigenvalues))
-    moments = chebyshev_from_quadrature(eigenvalues, weights, order, interval=interval)
+    moments = chebyshev_from_quadrature(eigenvalues, weights, order, support=support)
     return kernel_polynomial(moments, kernel=kernel)
 
 
@@ -31,7 +31,7 @@ def test_never_negative_for_moments_of_a_density(eigenvalues, order):
     peak = 1 / (x[-1] - x[0])
     assert density.pdf(x[1:-1]).min() > -1e-10 * peak
     assert np.all(np.diff(density.cdf(x)) > -1e-13)
-    assert density.cdf([*density.interval]).tolist() == [0, 1]
+    assert density.cdf([*density.support]).tolist() == [0, 1]
 
 
 def test_cdf_is_the_integral_of_the_pdf():
@@ -42,7 +42,7 @@ def test_cdf_is_the_integral_of_the_pdf():
 
 def test_moments_are_integrals_of_the_density():
     """E[X^k] = high^k - ∫ k x^(k-1) F(x) dx, by parts, since the density is singular at the ends."""
-    low, high = EXAMPLE.interval
+    low, high = EXAMPLE.support
     for k, moment in enumerate(EXAMPLE.moments(5), start=1):
         area, _ = quad(lambda x, k=k: k * x ** (k - 1) * float(EXAMPLE.cdf(x)), low, high, limit=400, epsabs=1e-11)
         assert moment == pytest.approx(high**k - area, abs=1e-6)
@@ -51,13 +51,13 @@ def test_moments_are_integrals_of_the_density():
 @given(spectra(), st.integers(1, 12))
 def test_the_plain_series_has_the_moments_themselves(eigenvalues, order):
     density = density_of(eigenvalues, order, "dirichlet")
-    size = np.abs(density.interval).max() ** np.arange(1, order + 1)
+    size = np.abs([*density.support]).max() ** np.arange(1, order + 1)
     np.testing.assert_allclose(density.moments(order) / size, Spectrum(eigenvalues).moments(order) / size, atol=1e-12)
 
 
 def test_resolution_is_the_width_of_the_kernel():
     """One eigenvalue in the middle is spread over π h / K."""
-    density = density_of(np.array([0.0]), 200, interval=(-3, 3))
+    density = density_of(np.array([0.0]), 200, support=(-3, 3))
     assert np.sqrt(density.moments(2)[1]) == pytest.approx(density.resolution, rel=0.02)
     assert density.resolution == pytest.approx(np.pi * 3 / 200)
 
@@ -99,7 +99,7 @@ def test_one_eigenvalue(eigenvalue):
 
 
 def test_summary_says_when_it_is_coarse():
-    coarse = density_of(np.array([0.0, 10.0]), 20, interval=(-1, 11))
+    coarse = density_of(np.array([0.0, 10.0]), 20, support=(-1, 11))
     assert str(coarse).startswith("Kernel polynomial density of 20 Chebyshev moments (jackson) in [-1, 11], resolution")
     assert "resolution 0.94: " in str(coarse)
     assert "COARSE: the resolution is above half the window" in str(coarse)
@@ -111,7 +111,7 @@ def test_files(tmp_path):
         density.save(tmp_path / "d.npz")
         loaded = KernelPolynomialDensity.load(tmp_path / "d.npz")
         np.testing.assert_array_equal(loaded.coefficients, density.coefficients)
-        assert (loaded.interval, loaded.kernel) == (density.interval, density.kernel)
+        assert (loaded.support, loaded.kernel) == (density.support, density.kernel)
     with pytest.raises(ValueError, match="read-only"):
         EXAMPLE.coefficients[0] = 0
 

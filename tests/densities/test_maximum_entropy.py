@@ -15,9 +15,9 @@ from hessdens.results import ChebyshevMoments, Moments, chebyshev_from_quadratur
 from hessdens.testing import spectra
 
 
-def chebyshev_of(eigenvalues, order, interval=None):
+def chebyshev_of(eigenvalues, order, support=None):
     weights = np.full(len(eigenvalues), 1 / len(eigenvalues))
-    return chebyshev_from_quadrature(eigenvalues, weights, order, interval=interval)
+    return chebyshev_from_quadrature(eigenvalues, weights, order, support=support)
 
 
 def power_moments(values, size=100, errors=None):
@@ -30,7 +30,7 @@ EXAMPLE = maximum_entropy(chebyshev_of(np.linspace(-1, 2, 50) ** 3, 6))
 
 
 def test_two_moments_on_a_wide_interval_give_a_gaussian():
-    density = maximum_entropy(power_moments([1.0, 1.25]), interval=(-6, 8))
+    density = maximum_entropy(power_moments([1.0, 1.25]), support=(-6, 8))
     x = np.linspace(-3, 4, 50)
     np.testing.assert_allclose(density.pdf(x), stats.norm(1, 0.5).pdf(x), atol=1e-6)
     np.testing.assert_allclose(density.cdf(x), stats.norm(1, 0.5).cdf(x), atol=1e-6)
@@ -40,13 +40,13 @@ def test_one_moment_gives_an_exponential():
     """On [0, 1] exp(a x) with the mean asked for."""
     rate = 3.0
     mean = 1 / (1 - np.exp(-rate)) - 1 / rate
-    density = maximum_entropy(power_moments([mean]), interval=(0, 1))
+    density = maximum_entropy(power_moments([mean]), support=(0, 1))
     x = np.linspace(0, 1, 9)
     np.testing.assert_allclose(density.pdf(x), rate * np.exp(rate * x) / np.expm1(rate), rtol=1e-6)
 
 
 def test_moments_of_the_uniform_give_the_uniform():
-    density = maximum_entropy(power_moments(1 / np.arange(2.0, 8.0)), interval=(0, 1))
+    density = maximum_entropy(power_moments(1 / np.arange(2.0, 8.0)), support=(0, 1))
     np.testing.assert_allclose(density.multipliers, 0, atol=1e-4)
     np.testing.assert_allclose(density.cdf([0.0, 0.25, 1.0]), [0, 0.25, 1], atol=1e-6)
 
@@ -64,7 +64,7 @@ def test_a_spike_of_a_thousandth_of_the_interval(order):
 def integrated_moments(density, order):
     """Chebyshev moments by a midpoint rule in the angle, finer than the density's panels by far, from its cdf."""
     edges = np.concatenate([[0.0], *(np.linspace(*ends, 101)[1:] for ends in itertools.pairwise(density.edges))])
-    low, high = density.interval
+    low, high = density.support
     masses = -np.diff(density.cdf((low + high) / 2 + (high - low) / 2 * np.cos(edges)))
     middles = (edges[1:] + edges[:-1]) / 2
     return np.cos(np.outer(np.arange(1, order + 1), middles)) @ masses
@@ -77,7 +77,7 @@ def test_exact_moments_are_met(eigenvalues, order):
     moments = chebyshev_of(eigenvalues, order)
     density = maximum_entropy(moments)
     assert np.abs(density.residuals).max() < 1e-5
-    size = np.abs(density.interval).max() ** np.arange(1, order + 1)
+    size = np.abs([*density.support]).max() ** np.arange(1, order + 1)
     first = min(order, 4)
     np.testing.assert_allclose(
         density.moments(first) / size[:first], Spectrum(eigenvalues).moments(first) / size[:first], atol=1e-4
@@ -108,7 +108,7 @@ def test_noisy_moments_are_met_within_their_errors():
     exact = chebyshev_of(np.random.default_rng(2).standard_normal(200), 12)
     errors = np.full(12, 0.02)
     noisy = exact.values + errors * np.random.default_rng(3).standard_normal(12)
-    density = maximum_entropy(ChebyshevMoments(noisy, errors, noisy[None], exact.interval, 200, 0))
+    density = maximum_entropy(ChebyshevMoments(noisy, errors, noisy[None], exact.support, 200, 0))
     assert np.abs(density.residuals / errors).max() < 2
     np.testing.assert_array_equal(density.deviations, errors)
     np.testing.assert_allclose(density.residuals, -(errors**2) * density.multipliers, atol=1e-8)
@@ -128,7 +128,7 @@ def test_contradictory_moments_are_said_to_be():
 def test_default_interval_of_power_moments_holds_all_eigenvalues():
     for order in (2, 4, 12):
         density = maximum_entropy(power_moments(Spectrum(SPIKE).moments(order), len(SPIKE)))
-        low, high = density.interval
+        low, high = density.support
         assert low <= SPIKE.min() < SPIKE.max() <= high
     assert density.fraction_degenerate() == pytest.approx(0.97, abs=0.01)
 
@@ -140,7 +140,7 @@ def test_operators_of_one_eigenvalue(matrix, order):
     for moments in (chebyshev_of(matrix, order), power_moments(Spectrum(matrix).moments(order), len(matrix))):
         density = maximum_entropy(moments)
         assert density.moments(1)[0] == pytest.approx(matrix[0], abs=1e-3 * abs(matrix[0]) + 1e-8)
-        width = 0.05 * max(abs(matrix[0]), density.interval[1] - density.interval[0])
+        width = 0.05 * max(abs(matrix[0]), density.support.high - density.support.low)
         assert density.mass(matrix[0] - width, matrix[0] + width) > 0.99
 
 
@@ -159,7 +159,7 @@ def test_outside_the_interval_and_shapes():
     np.testing.assert_array_equal(EXAMPLE.pdf([[-9.0, 9.0, np.nan]]), [[0, 0, np.nan]])
     np.testing.assert_array_equal(EXAMPLE.cdf([[-np.inf, -9.0, 9.0, np.inf, np.nan]]), [[0, 0, 1, 1, np.nan]])
     assert EXAMPLE.cdf(0.0).shape == EXAMPLE.pdf(0.0).shape == ()
-    assert EXAMPLE.cdf(np.array(EXAMPLE.interval)).tolist() == pytest.approx([0, 1], abs=1e-12)
+    assert EXAMPLE.cdf(np.array([*EXAMPLE.support])).tolist() == pytest.approx([0, 1], abs=1e-12)
 
 
 def test_files_and_summary(tmp_path):
@@ -178,12 +178,12 @@ def test_bad_arguments():
     with pytest.raises(TypeError, match="moments must be ChebyshevMoments or Moments; got list"):
         maximum_entropy([1.0, 2.0])
     with pytest.raises(ValueError, match=r"interval is for power moments; got \(0, 1\), and the moments' own"):
-        maximum_entropy(moments, interval=(0, 1))
+        maximum_entropy(moments, support=(0, 1))
     with pytest.raises(ValueError, match="num_moments must be from 1 to 6, those there are; got 7"):
         maximum_entropy(moments, num_moments=7)
     with pytest.raises(ValueError, match="Moments must be finite; got"):
         maximum_entropy(power_moments([1.0, np.nan]))
-    with pytest.raises(ValueError, match=r"two moments that some density has; got fewer\. Pass interval="):
+    with pytest.raises(ValueError, match=r"two moments that some density has; got fewer\. Pass support="):
         maximum_entropy(power_moments([2.0, 1.0]))
     with pytest.raises(ValueError, match="window must be finite and at least 0; got -1"):
         EXAMPLE.fraction_negative(-1)

@@ -9,7 +9,7 @@ from naive import chebyshev_samples
 
 from hessdens import as_operator
 from hessdens.estimators import chebyshev_moments
-from hessdens.estimators.chebyshev import spectral_interval
+from hessdens.estimators.chebyshev import spectral_support
 from hessdens.linalg.probes import probe_block
 from hessdens.results import ChebyshevMoments, chebyshev_from_quadrature
 from hessdens.testing import rotated, spectra, symmetric_matrices
@@ -17,29 +17,29 @@ from hessdens.testing import rotated, spectra, symmetric_matrices
 CPU = torch.device("cpu")
 
 
-def exact(eigenvalues, order, interval):
+def exact(eigenvalues, order, support):
     weights = np.full(len(eigenvalues), 1 / len(eigenvalues))
-    return chebyshev_from_quadrature(eigenvalues, weights, order, interval=interval).values
+    return chebyshev_from_quadrature(eigenvalues, weights, order, support=support).values
 
 
 @given(symmetric_matrices(), st.integers(1, 9), st.sampled_from(["gaussian", "rademacher"]))
 def test_samples_equal_dense_polynomials(case, num_moments, distribution):
     matrix, eigenvalues = case
-    interval = (eigenvalues[0] - 1.0, eigenvalues[-1] + 2.0)
+    support = (eigenvalues[0] - 1.0, eigenvalues[-1] + 2.0)
     moments = chebyshev_moments(
-        matrix, num_moments, interval=interval, num_probes=3, seed=5, distribution=distribution, block_size=2
+        matrix, num_moments, support=support, num_probes=3, seed=5, distribution=distribution, block_size=2
     )
     probes = probe_block(5, 0, 3, len(matrix), distribution=distribution, dtype=torch.float64, device=CPU).T.numpy()
-    np.testing.assert_allclose(moments.samples, chebyshev_samples(matrix, probes, num_moments, interval), atol=1e-11)
+    np.testing.assert_allclose(moments.samples, chebyshev_samples(matrix, probes, num_moments, support), atol=1e-11)
     assert moments.num_products == 3 * ((num_moments + 1) // 2)
-    assert moments.interval == interval
+    assert tuple(moments.support) == support
 
 
 @given(spectra())
 def test_interval_holds_all_eigenvalues(eigenvalues):
     """Lanczos ends with the invariant space, or close to it, for matrices as small as these."""
     matrix = rotated(eigenvalues, np.random.default_rng(0))
-    (low, high), spent = spectral_interval(as_operator(matrix))
+    (low, high), spent = spectral_support(as_operator(matrix))
     assert low < eigenvalues.min() <= eigenvalues.max() < high
     assert high - low <= 1.03 * np.ptp(eigenvalues) + 1e-6 * np.abs(eigenvalues).max() or np.ptp(eigenvalues) < 1e-6
     assert spent <= min(30, len(matrix))
@@ -49,7 +49,7 @@ def test_interval_ends_at_the_further_of_two_close_eigenvalues():
     """Lanczos first converges to one of them, which one depends on the start."""
     eigenvalues = np.concatenate([np.zeros(21), [-735.0, -721.0, 161.0, 500.0]])
     for seed in range(200):
-        (low, _), _ = spectral_interval(as_operator(rotated(eigenvalues, np.random.default_rng(seed))))
+        (low, _), _ = spectral_support(as_operator(rotated(eigenvalues, np.random.default_rng(seed))))
         assert low < -735
 
 
@@ -58,7 +58,7 @@ def test_interval_of_a_dense_spectrum_has_the_whole_margin(power):
     """After 30 steps the extreme Ritz values are short of the ends; the residual norms make up for that."""
     eigenvalues = np.random.default_rng(0).uniform(-1, 1, 2000) ** power
     column = torch.tensor(eigenvalues)[:, None]
-    (low, high), spent = spectral_interval(as_operator(lambda V: column * V, size=2000))
+    (low, high), spent = spectral_support(as_operator(lambda V: column * V, size=2000))
     margin = 0.01 * np.ptp(eigenvalues)
     assert low <= eigenvalues.min() - margin < eigenvalues.max() + margin <= high
     assert spent == 30
@@ -68,21 +68,21 @@ def test_interval_of_a_dense_spectrum_has_the_whole_margin(power):
 @given(spectra(min_size=2))
 def test_exact_moments_lie_within_the_errors(eigenvalues):
     moments = chebyshev_moments(rotated(eigenvalues, np.random.default_rng(1)), 12, num_probes=200)
-    deviation = np.abs(moments.values - exact(eigenvalues, 12, moments.interval))
+    deviation = np.abs(moments.values - exact(eigenvalues, 12, moments.support))
     assert np.all(deviation <= 6 * moments.standard_errors + 1e-6)
 
 
 @pytest.mark.parametrize("distribution", ["gaussian", "rademacher"])
 def test_mean_and_standard_error_over_200_seeds(distribution):
     eigenvalues = np.concatenate([np.linspace(-0.2, 0.2, 37), [3.0, 4.0, 9.0]])
-    matrix, interval = rotated(eigenvalues, np.random.default_rng(2)), (-1, 10)
+    matrix, support = rotated(eigenvalues, np.random.default_rng(2)), (-1, 10)
     runs = [
-        chebyshev_moments(matrix, 10, interval=interval, num_probes=16, seed=seed, distribution=distribution)
+        chebyshev_moments(matrix, 10, support=support, num_probes=16, seed=seed, distribution=distribution)
         for seed in range(200)
     ]
     values = np.array([run.values for run in runs])
     spread = values.std(axis=0, ddof=1)
-    bias = values.mean(axis=0) - exact(eigenvalues, 10, interval)
+    bias = values.mean(axis=0) - exact(eigenvalues, 10, support)
     # The ratio of a Rademacher probe is unbiased because its length is N; that of a Gaussian one by independence.
     assert np.all(np.abs(bias) < 4 * spread / np.sqrt(200))
     reported = np.sqrt(np.mean([run.standard_errors**2 for run in runs], axis=0))
@@ -100,8 +100,8 @@ def test_products_are_counted_and_kept():
     moments = chebyshev_moments(operator, 9, max_products=100)
     assert moments.num_products == sum(calls) <= 100
     assert moments.num_products > 95
-    with_interval = chebyshev_moments(operator, 9, interval=(-1, 2), max_products=100)
-    assert with_interval.num_probes == 20
+    with_support = chebyshev_moments(operator, 9, support=(-1, 2), max_products=100)
+    assert with_support.num_probes == 20
 
 
 def test_moments_of_one_probe_are_those_of_a_density():
@@ -115,34 +115,34 @@ def test_moments_of_one_probe_are_those_of_a_density():
 @pytest.mark.parametrize("matrix", [np.zeros((5, 5)), 3 * np.eye(4), [[-2.0]], 1e-30 * np.eye(2), 1e100 * np.eye(2)])
 def test_operators_of_one_eigenvalue(matrix):
     moments = chebyshev_moments(np.array(matrix), 8)
-    assert moments.interval[0] < matrix[0][0] < moments.interval[1]
-    np.testing.assert_allclose(moments.values, exact(np.diag(matrix), 8, moments.interval), atol=1e-9)
+    assert moments.support.low < matrix[0][0] < moments.support.high
+    np.testing.assert_allclose(moments.values, exact(np.diag(matrix), 8, moments.support), atol=1e-9)
 
 
 def test_single_precision():
     eigenvalues = np.linspace(-1, 3, 30)
     matrix = torch.tensor(rotated(eigenvalues, np.random.default_rng(1)), dtype=torch.float32)
-    single = chebyshev_moments(matrix, 40, interval=(-1.01, 3.01))
+    single = chebyshev_moments(matrix, 40, support=(-1.01, 3.01))
     np.testing.assert_allclose(
-        single.samples, chebyshev_moments(matrix.double(), 40, interval=(-1.01, 3.01)).samples, atol=2e-5
+        single.samples, chebyshev_moments(matrix.double(), 40, support=(-1.01, 3.01)).samples, atol=2e-5
     )
 
 
-@pytest.mark.parametrize("interval", [(-1.0, 2.0), (-1.0, 2.99), (-1.0, 2.999), (-0.999, 3.0)])
-def test_eigenvalues_outside_the_interval(interval):
+@pytest.mark.parametrize("support", [(-1.0, 2.0), (-1.0, 2.99), (-1.0, 2.999), (-0.999, 3.0)])
+def test_eigenvalues_outside_the_support(support):
     """Far ones make probes grow; near ones give moments that no density has."""
     matrix = rotated(np.linspace(-1, 3, 200), np.random.default_rng(0))
-    with pytest.raises(ValueError, match=r"interval must hold all eigenvalues; got .*\. Pass a wider interval"):
-        chebyshev_moments(matrix, 64, interval=interval)
+    with pytest.raises(ValueError, match=r"support must hold all eigenvalues; got .*\. Pass a wider one"):
+        chebyshev_moments(matrix, 64, support=support)
 
 
 def test_far_eigenvalues_are_told_from_overflow():
     with pytest.raises(ValueError, match=r"and T_1 makes a probe 8164 times as long"):
-        chebyshev_moments(np.diag([0.0, 1e4]), 400, interval=(-1, 1), seed=1)
+        chebyshev_moments(np.diag([0.0, 1e4]), 400, support=(-1, 1), seed=1)
 
 
 def test_progress_goes_to_standard_error(capsys):
-    chebyshev_moments(np.eye(3), 4, num_probes=4, interval=(0, 2), progress=True)
+    chebyshev_moments(np.eye(3), 4, num_probes=4, support=(0, 2), progress=True)
     captured = capsys.readouterr()
     assert "8/8" in captured.err
     assert captured.out == ""
@@ -151,7 +151,7 @@ def test_progress_goes_to_standard_error(capsys):
 def test_products_that_are_not_finite():
     bad = as_operator(lambda V: V * torch.nan, size=3, check_symmetric=False)
     with pytest.raises(ValueError, match="Products must be finite; product 1 of probe 0 is not"):
-        chebyshev_moments(bad, interval=(0, 1))
+        chebyshev_moments(bad, support=(0, 1))
     with pytest.raises(ValueError, match="Products must be finite; that of vector 0 in Lanczos step 1"):
         chebyshev_moments(bad)
 
@@ -165,9 +165,9 @@ def test_products_that_are_not_finite():
         ({"seed": -1}, "seed must be a non-negative integer; got -1"),
         ({"distribution": "uniform"}, "distribution must be one of .*; got 'uniform'"),
         ({"num_probes": 2, "max_products": 90}, "num_probes or max_products may be given, not both; got 2 and 90"),
-        ({"max_products": 66}, "at least 67 for 64 moments of 2 probes and the interval; got 66"),
-        ({"max_products": 63, "interval": (0, 2)}, "at least 64 for 64 moments of 2 probes; got 63"),
-        ({"interval": (2, 0)}, r"interval must be \(low, high\), finite, with low < high; got \(2.0, 0.0\)"),
+        ({"max_products": 66}, "at least 67 for 64 moments of 2 probes and the support; got 66"),
+        ({"max_products": 63, "support": (0, 2)}, "at least 64 for 64 moments of 2 probes; got 63"),
+        ({"support": (2, 0)}, r"support must be \(low, high\), finite, with low < high; got \(2.0, 0.0\)"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -181,7 +181,7 @@ def test_certificates_tell_products_that_are_not_symmetric(tmp_path):
     for skew, is_symmetric in ((0.0, True), (1e-2, False)):
         entries = torch.tensor(matrix + matrix.T + skew * (matrix - matrix.T))
         operator = as_operator(lambda V, E=entries: E @ V, size=40, dtype=torch.float64, check_symmetric=False)
-        moments = chebyshev_moments(operator, 6, interval=(-60, 60))
+        moments = chebyshev_moments(operator, 6, support=(-60, 60))
         assert bool(moments.certificates.warnings()) != is_symmetric
         assert ("WARNING" in str(moments)) != is_symmetric
         moments.save(tmp_path / "m.npz")

@@ -13,18 +13,19 @@ import hessdens
 from hessdens import Spectrum
 from hessdens.results import ChebyshevMoments, Moments, chebyshev_from_quadrature
 from hessdens.results.chebyshev import chebyshev_from_power
+from hessdens.results.support import Interval
 from hessdens.testing import spectra
 
 SAMPLES = np.array([[0.5, 0.1], [0.1, -0.3], [0.3, -0.1]])
 
 
 def example():
-    return ChebyshevMoments.from_samples(SAMPLES, interval=(-1, 3), size=10, num_products=3)
+    return ChebyshevMoments.from_samples(SAMPLES, support=(-1, 3), size=10, num_products=3)
 
 
-def exact(eigenvalues, order, interval=None):
+def exact(eigenvalues, order, support=None):
     weights = np.full(len(eigenvalues), 1 / len(eigenvalues))
-    return chebyshev_from_quadrature(eigenvalues, weights, order, interval=interval)
+    return chebyshev_from_quadrature(eigenvalues, weights, order, support=support)
 
 
 def test_mean_standard_error_and_interval():
@@ -32,40 +33,42 @@ def test_mean_standard_error_and_interval():
     np.testing.assert_allclose(result.values, [0.3, -0.1])
     np.testing.assert_allclose(result.standard_errors, [0.2 / np.sqrt(3), 0.2 / np.sqrt(3)])
     assert (result.num_probes, result.size, result.num_products) == (3, 10, 3)
-    assert (result.centre, result.half_width) == (1.0, 2.0)
+    assert (result.support.centre, result.support.half_width) == (1.0, 2.0)
 
 
 def test_immutable():
     with pytest.raises(ValueError, match="read-only"):
         example().values[0] = 1
     with pytest.raises(AttributeError):
-        example().interval = (0, 1)
+        example().support = (0, 1)
 
 
 @given(spectra(), st.integers(1, 8))
 def test_moments_of_a_spectrum_are_those_of_the_polynomials(eigenvalues, order):
     result = exact(eigenvalues, order)
-    x = (eigenvalues - result.centre) / result.half_width
+    x = (eigenvalues - result.support.centre) / result.support.half_width
     expected = [np.polynomial.chebyshev.chebval(x, np.eye(order + 1)[k]).mean() for k in range(1, order + 1)]
     np.testing.assert_allclose(result.values, expected, atol=1e-11)
-    assert result.interval[0] < eigenvalues.min() <= eigenvalues.max() < result.interval[1]
+    assert result.support.low < eigenvalues.min() <= eigenvalues.max() < result.support.high
 
 
 @given(spectra(), st.integers(1, 8))
 def test_power_moments_and_back(eigenvalues, order):
     result = exact(eigenvalues, order)
     power = result.power_moments(order)
-    size = (abs(result.centre) + result.half_width) ** np.arange(1, order + 1)
+    size = (abs(result.support.centre) + result.support.half_width) ** np.arange(1, order + 1)
     np.testing.assert_allclose(power.values / size, Spectrum(eigenvalues).moments(order) / size, atol=1e-13)
-    back = chebyshev_from_power(power, result.interval)
-    np.testing.assert_allclose(back.values, result.values, atol=1e-15 * (4 * size[0] / result.half_width) ** order)
+    back = chebyshev_from_power(power, result.support)
+    np.testing.assert_allclose(
+        back.values, result.values, atol=1e-15 * (4 * size[0] / result.support.half_width) ** order
+    )
 
 
 def test_conversions_carry_the_errors_of_samples():
     """Moments of different orders are correlated, so errors are those of converted samples."""
     samples = np.random.default_rng(0).uniform(-0.2, 0.2, (20, 3))
     samples[:, 2] = samples[:, 0]
-    moments = ChebyshevMoments.from_samples(samples, interval=(-2, 6), size=9, num_products=40)
+    moments = ChebyshevMoments.from_samples(samples, support=(-2, 6), size=9, num_products=40)
     power = moments.power_moments(3)
     np.testing.assert_allclose(power.values, power.samples.mean(axis=0))
     np.testing.assert_allclose(power.standard_errors, power.samples.std(axis=0, ddof=1) / np.sqrt(20))
@@ -85,8 +88,8 @@ def test_errors_beyond_the_samples_are_kept():
 
 def test_quadratures_of_several_probes():
     nodes, weights = np.array([[0.0, 1.0], [0.5, 2.0]]), np.array([[0.5, 0.5], [0.25, 0.75]])
-    both = chebyshev_from_quadrature(nodes, weights, 3, interval=(0, 2), size=7, num_products=4)
-    single = [chebyshev_from_quadrature(n, w, 3, interval=(0, 2)) for n, w in zip(nodes, weights, strict=True)]
+    both = chebyshev_from_quadrature(nodes, weights, 3, support=(0, 2), size=7, num_products=4)
+    single = [chebyshev_from_quadrature(n, w, 3, support=(0, 2)) for n, w in zip(nodes, weights, strict=True)]
     np.testing.assert_array_equal(both.samples, [one.values for one in single])
     np.testing.assert_array_equal(single[0].standard_errors, 0)
     assert (both.size, both.num_products, both.num_probes) == (7, 4, 2)
@@ -118,18 +121,18 @@ def test_files(tmp_path):
     for name in ChebyshevMoments.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(loaded, name), getattr(example(), name))
     assert isinstance(loaded.size, int)
-    assert isinstance(loaded.interval, tuple)
+    assert isinstance(loaded.support, Interval)
 
 
-@pytest.mark.parametrize("interval", [(1, 1), (2, 1), (0, np.inf), (np.nan, 1)])
-def test_bad_intervals(interval):
-    with pytest.raises(ValueError, match=r"interval must be \(low, high\), finite, with low < high; got"):
-        ChebyshevMoments.from_samples(SAMPLES, interval=interval, size=3, num_products=1)
+@pytest.mark.parametrize("support", [(1, 1), (2, 1), (0, np.inf), (np.nan, 1)])
+def test_bad_supports(support):
+    with pytest.raises(ValueError, match=r"support must be \(low, high\), finite, with low < high; got"):
+        ChebyshevMoments.from_samples(SAMPLES, support=support, size=3, num_products=1)
 
 
 def test_bad_moments():
     with pytest.raises(ValueError, match=r"at least 2 probes; got shape \(1, 4\)"):
-        ChebyshevMoments.from_samples(np.ones((1, 4)), interval=(0, 1), size=3, num_products=1)
+        ChebyshevMoments.from_samples(np.ones((1, 4)), support=(0, 1), size=3, num_products=1)
     with pytest.raises(ValueError, match=r"must have shape \(P, K\) .*; got \(2, 3\), \(2,\) and \(3,\)"):
         ChebyshevMoments(np.ones(2), np.ones(3), np.ones((2, 3)), (0, 1), 3, 1)
     with pytest.raises(ValueError, match="order must be from 1 to 2, the moments that there are; got 3"):
@@ -143,7 +146,7 @@ def test_bad_moments():
         ([0.0, np.nan], [0.5, 0.5], {}, "nodes and weights must be finite; got NaN or infinity"),
         ([0.0, 1.0], [0.5, 0.6], {}, "weights must sum to 1 along the last axis; got sums 1.1"),
         ([0.0, 1.0], [0.5, 0.5], {"num_moments": 0}, "num_moments must be at least 1; got 0"),
-        ([0.0, 1.0], [0.5, 0.5], {"interval": (0, 0.5)}, r"hold all nodes, which reach from 0.0 to 1.0; got \(0.0, 0"),
+        ([0.0, 1.0], [0.5, 0.5], {"support": (0, 0.5)}, r"hold all nodes, which reach from 0.0 to 1.0; got \[0, 0.5"),
     ],
 )
 def test_bad_quadratures(nodes, weights, arguments, message):
