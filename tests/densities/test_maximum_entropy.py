@@ -177,7 +177,7 @@ def test_bad_arguments():
     moments = chebyshev_of(np.arange(5.0), 6)
     with pytest.raises(TypeError, match="moments must be ChebyshevMoments or Moments; got list"):
         maximum_entropy([1.0, 2.0])
-    with pytest.raises(ValueError, match=r"interval is for power moments; got \(0, 1\), and the moments' own"):
+    with pytest.raises(ValueError, match=r"support is for power moments; got \(0, 1\), and the moments' own"):
         maximum_entropy(moments, support=(0, 1))
     with pytest.raises(ValueError, match="num_moments must be from 1 to 6, those there are; got 7"):
         maximum_entropy(moments, num_moments=7)
