@@ -1,6 +1,6 @@
 """The public names of the package and its wings, as ``public_api.txt`` has them: a change is never an accident.
 
-After a change that is meant: ``python tests/test_public_api.py`` writes the file anew.
+After a change that is meant: ``python tests/project/test_public_api.py`` writes the file anew.
 """
 
 import ast
