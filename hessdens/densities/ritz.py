@@ -104,13 +104,13 @@ def _normalised(weights: FloatArray, total: float) -> FloatArray:
     return total * np.where(sums > 0, weights / np.where(sums > 0, sums, 1.0), mean)
 
 
-def _tridiagonal_quadrature(diagonal: FloatArray, beside: FloatArray, size: int) -> Quadrature:
+def tridiagonal_quadrature(diagonal: FloatArray, off_diagonal: FloatArray, size: int) -> Quadrature:
     """Return the quadrature of the Jacobi matrices in the columns, one of each probe."""
     abscissae, weights = [], []
     for probe in range(diagonal.shape[1]):
-        ends = np.flatnonzero(beside[:, probe] == 0)
+        ends = np.flatnonzero(off_diagonal[:, probe] == 0)
         last = int(ends[0]) + 1 if len(ends) else len(diagonal)
-        ritz, vectors = eigh_tridiagonal(diagonal[:last, probe], beside[: last - 1, probe])
+        ritz, vectors = eigh_tridiagonal(diagonal[:last, probe], off_diagonal[: last - 1, probe])
         abscissae.append(ritz)
         weights.append(vectors[0] ** 2)
     points, table = np.concatenate(abscissae), block_diag(*weights)

@@ -10,9 +10,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hessdens._types import FloatArray
-from hessdens.errors import NonFiniteError
 from hessdens.linalg.adapt import as_operator
-from hessdens.linalg.inner_products import column_dots
+from hessdens.linalg.inner_products import column_dots, raise_if_not_finite
 from hessdens.linalg.operator import Operator
 from hessdens.linalg.power_walk import check_range, half
 from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
@@ -131,12 +130,7 @@ def _block(
         products, total = [], torch.zeros_like(probes)
         for index, (operator, share) in enumerate(zip(operators, shares, strict=True)):
             products.append(operator.matmat(vectors))
-            if not torch.isfinite(products[-1]).all():
-                bad = first_probe + int(torch.nonzero(~torch.isfinite(products[-1]).all(dim=0))[0])
-                raise NonFiniteError(
-                    f"Products must be finite; product {step} of probe {bad} with operator {index} is not (overflow or "
-                    "NaN)."
-                )
+            raise_if_not_finite(products[-1], f"product {step} of probe {{}} with operator {index}", first_probe)
             total.add_(products[-1], alpha=float(share))
             bar.update(probes.shape[1])
         for side, order in ((vectors, 2 * step - 1), (total, 2 * step)):

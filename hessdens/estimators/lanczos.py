@@ -1,6 +1,5 @@
 """Spectral densities by block Lanczos, and by the three-term recurrence where memory is short."""
 
-import math
 import os
 import time
 from dataclasses import dataclass
@@ -13,15 +12,15 @@ from tqdm import tqdm
 
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.quadrature import Quadrature
-from hessdens.densities.ritz import _tridiagonal_quadrature, block_quadrature
-from hessdens.errors import NonFiniteError
+from hessdens.densities.ritz import block_quadrature, tridiagonal_quadrature
 from hessdens.estimators.checkpoint import Checkpoint, Recorded
 from hessdens.linalg.adapt import as_operator
-from hessdens.linalg.block_lanczos import ROUNDING, BlockLanczos
+from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.identity import run_identity
 from hessdens.linalg.inner_products import column_dots
 from hessdens.linalg.operator import Operator, Wrapped
 from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
+from hessdens.linalg.three_terms import ThreeTermLanczos
 from hessdens.results.certificates import TOLERANCE, Certificates, versions
 
 TINY = np.finfo(np.float64).tiny
@@ -106,22 +105,28 @@ def lanczos_density(
         operator = Recorded(operator, Checkpoint(checkpoint, identity, operator.team))
     operator = _FirstProduct(operator)
     probes = operator_probes(operator, seed, 0, num_probes, distribution)
+    space = (ThreeTermLanczos if low_memory else BlockLanczos)(operator, probes.T, num_steps)
     with tqdm(total=num_steps * num_probes, unit="product", disable=not progress) as bar:
-        run = (_three_terms if low_memory else _block)(operator, probes, num_steps, bar)
-    found = run.quadratures[0]
-    total = len(found.eigenvalues) / operator.size + found.weights.sum(axis=1)
+        while space.num_steps < num_steps and not space.is_invariant:
+            space.step()
+            bar.update(space.num_products - bar.n)
+    reading = (
+        _three_terms(space, operator.size) if isinstance(space, ThreeTermLanczos) else _block(space, operator.size)
+    )
+    quadrature, *earlier = reading.quadratures
+    mass = len(quadrature.eigenvalues) / operator.size + quadrature.weights.sum(axis=1)
     certificates = Certificates(
-        symmetry=run.symmetry,
-        orthogonality=run.orthogonality,
-        weights=float(np.abs(total - 1).max()),
-        trace=abs(run.trace - operator.trace) / max(operator.square, TINY) ** 0.5,
-        frobenius=abs(run.square - operator.square) / max(operator.square, TINY),
+        symmetry=space.symmetry_defect(),
+        orthogonality=space.orthogonality_defect(),
+        weights=float(np.abs(mass - 1).max()),
+        trace=abs(reading.trace - operator.trace) / max(operator.square, TINY) ** 0.5,
+        frobenius=abs(reading.square - operator.square) / max(operator.square, TINY),
         threshold=TOLERANCE * torch.finfo(operator.dtype).eps,
-        num_products=run.num_products,
+        num_products=space.num_products,
         seconds=time.perf_counter() - start,
         versions=versions(torch=torch.__version__),
     )
-    return LanczosDensity(found, tuple(run.quadratures[1:]), run.num_steps, run.num_products, certificates)
+    return LanczosDensity(quadrature, tuple(earlier), space.num_steps, space.num_products, certificates)
 
 
 def _sizes(num_steps: int | None, num_probes: int | None, max_products: int | None) -> tuple[int, int]:
@@ -146,6 +151,15 @@ def _sizes(num_steps: int | None, num_probes: int | None, max_products: int | No
     return num_steps, num_probes
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What coefficients say: quadratures of the last steps, latest first, and by it r·Ar and Ar·Ar of all probes."""
+
+    quadratures: list[Quadrature]
+    trace: float
+    square: float
+
+
 class _FirstProduct(Wrapped):
     """An operator that keeps the sums of r·Ar and Ar·Ar over the columns of the first product."""
 
@@ -160,82 +174,26 @@ class _FirstProduct(Wrapped):
         return products
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What either recurrence gives: quadratures of the last steps, latest first, and what the witness saw by these."""
-
-    quadratures: list[Quadrature]
-    trace: float
-    square: float
-    symmetry: float
-    orthogonality: float
-    num_steps: int
-    num_products: int
-
-
-def _block(operator: Operator, probes: Tensor, num_steps: int, bar: Any) -> _Run:
-    space = BlockLanczos(operator, probes.T, num_steps)
-    while space.num_steps < num_steps and not space.is_invariant:
-        before = space.num_products
-        space.step()
-        bar.update(space.num_products - before)
+def _block(space: BlockLanczos, size: int) -> _Reading:
     matrix, start = space.matrix(), space.start_coordinates
     known = [space.num_rows(steps) for steps in _last_steps(space.num_steps)]
-    quadratures = [block_quadrature(matrix, rows, start, operator.size, space.rounding) for rows in known]
     ritz, vectors = np.linalg.eigh(matrix[: known[0], : known[0]])
     shares = np.sum(vectors[: start.shape[1]] ** 2, axis=0)
-    return _Run(
-        quadratures,
+    return _Reading(
+        [block_quadrature(matrix, rows, start, size, space.rounding) for rows in known],
         float(shares @ ritz),
         float(shares @ ritz**2),
-        space.symmetry_defect(),
-        space.orthogonality_defect(),
-        space.num_steps,
-        space.num_products,
     )
 
 
+def _three_terms(space: ThreeTermLanczos, size: int) -> _Reading:
+    # A recurrence that has ended early would only add zeros.
+    steps = _last_steps(len(space.diagonal))
+    quadratures = [tridiagonal_quadrature(space.diagonal[:s], space.off_diagonal[:s], size) for s in steps]
+    trace, square = (float((quadratures[0].weights @ quadratures[0].abscissae ** k).sum()) for k in (1, 2))
+    return _Reading(quadratures, trace, square)
+
+
 def _last_steps(num_steps: int) -> range:
-    """Return the numbers of steps whose quadratures are kept: the last and three before it."""
+    """Return the numbers of steps whose quadratures are wanted: the last and three before it."""
     return range(num_steps, max(0, num_steps - 1 - EARLIER), -1)
-
-
-def _three_terms(operator: Operator, probes: Tensor, num_steps: int, bar: Any) -> _Run:
-    """Run Lanczos from each probe by itself, all in one product, keeping the last two vectors of each."""
-    eps, team = torch.finfo(operator.dtype).eps, operator.team
-    diagonal, beside = np.zeros((num_steps, probes.shape[1])), np.zeros((num_steps, probes.shape[1]))
-    lengths = column_dots(probes, probes, team).sqrt()
-    vectors = probes / lengths.to(operator.dtype)
-    previous, scale, symmetry = torch.zeros_like(vectors), 0.0, 0.0
-    going = torch.ones(probes.shape[1], dtype=torch.bool, device=operator.device)
-    num_products = 0
-    for step in range(num_steps):
-        products = operator.matmat(vectors).clone()
-        num_products += int(going.sum())
-        bar.update(int(going.sum()))
-        squares = column_dots(products, products, team)
-        if not torch.isfinite(squares).all():
-            bad = int(torch.nonzero(~torch.isfinite(squares))[0])
-            raise NonFiniteError(
-                f"Products must be finite; that of probe {bad} in Lanczos step {step + 1} is not (overflow or NaN)."
-            )
-        scale = max(scale, float(squares.max().sqrt()))
-        back = column_dots(previous, products, team).cpu().numpy()
-        if step:
-            symmetry = max(symmetry, float(np.abs(back - beside[step - 1])[going.cpu().numpy()].max(initial=0.0)))
-        for _ in range(2):
-            along = column_dots(vectors, products, team)
-            diagonal[step] += along.cpu().numpy()
-            products -= along.to(operator.dtype) * vectors
-            products -= column_dots(previous, products, team).to(operator.dtype) * previous
-        norms = column_dots(products, products, team).sqrt()
-        going &= norms > ROUNDING * eps * scale
-        beside[step] = torch.where(going, norms, 0.0).cpu().numpy()
-        if not going.any():
-            break
-        previous, vectors = vectors, products / torch.where(going, norms, float("inf")).to(operator.dtype)
-    quadratures = [
-        _tridiagonal_quadrature(diagonal[:steps], beside[:steps], operator.size) for steps in _last_steps(num_steps)
-    ]
-    sums = [float((quadratures[0].weights @ quadratures[0].abscissae ** k).sum()) for k in (1, 2)]
-    return _Run(quadratures, sums[0], sums[1], symmetry / max(scale, TINY), math.nan, num_steps, num_products)

@@ -5,13 +5,12 @@ import torch
 from torch import Tensor
 
 from hessdens._types import FloatArray
-from hessdens.errors import NonFiniteError
-from hessdens.linalg.inner_products import row_lengths, thin_qr
+from hessdens.linalg.inner_products import raise_if_not_finite, row_lengths, thin_qr
 from hessdens.linalg.operator import Operator
 from hessdens.linalg.team import Team
 
-# Products have errors of some eps; what is shorter than ten of them is nothing new.
-ROUNDING = 10.0
+# Products have errors of about eps times their length. A remainder shorter than ten of these errors is no new vector.
+LENGTHS_OF_ROUNDING = 10.0
 
 
 class BlockLanczos:
@@ -71,8 +70,8 @@ class BlockLanczos:
 
     @property
     def rounding(self) -> float:
-        """ROUNDING times eps times the length of the longest product."""
-        return ROUNDING * torch.finfo(self._basis.dtype).eps * self._scale
+        """Length below which what is left of a product is rounding."""
+        return LENGTHS_OF_ROUNDING * torch.finfo(self._basis.dtype).eps * self._scale
 
     def symmetry_defect(self) -> float:
         """Return the largest difference v·Aw - w·Av between basis vectors, over the longest product."""
@@ -101,13 +100,8 @@ class BlockLanczos:
         """Multiply the last block, and add what is new in the products as another one."""
         first, end = self._offsets[-2:]
         products = self._operator.matmat(self._basis[first:end].T).T.clone()
-        lengths = row_lengths(products, self._team).cpu().numpy()
-        if not np.isfinite(lengths).all():
-            bad = int(np.nonzero(~np.isfinite(lengths))[0][0])
-            raise NonFiniteError(
-                f"Products must be finite; that of vector {bad} in Lanczos step {self.num_steps + 1} is not (overflow "
-                "or NaN)."
-            )
+        lengths = row_lengths(products, self._team)
+        raise_if_not_finite(lengths, f"that of vector {{}} in Lanczos step {self.num_steps + 1}")
         self._scale = max(self._scale, float(lengths.max()))
         basis = self._basis[:end]
         # W = C_1 Q + W_1, W_1 = M V, V = C_2 Q + R V': orthogonal to the basis twice, the second time at length one.
@@ -132,8 +126,8 @@ class BlockLanczos:
         left, lengths, right = np.linalg.svd(r.double().cpu().numpy().T, full_matrices=False)
         room = len(self._basis) - self._offsets[-1]
         rank = min(int(np.count_nonzero(lengths > tolerance)), room)
-        kept = torch.from_numpy(right[:rank]).to(q)
-        return kept @ q.T, left[:, :rank] * lengths[:rank]
+        directions = torch.from_numpy(right[:rank]).to(q)
+        return directions @ q.T, left[:, :rank] * lengths[:rank]
 
 
 def _remove(rows: Tensor, basis: Tensor, team: Team) -> FloatArray:

@@ -1,7 +1,6 @@
 """What an operator is: facts that tell it from others, on other processes, in files and in earlier runs."""
 
 import hashlib
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +8,8 @@ import numpy as np
 import torch
 
 from hessdens._version import __version__
-from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import CHECKSUM_ROUNDING, equal_to_rounding
-from hessdens.linalg.inner_products import column_dots
+from hessdens.linalg.inner_products import column_dots, raise_if_not_finite
 from hessdens.linalg.operator import Operator
 from hessdens.linalg.probes import operator_probes
 
@@ -41,10 +39,9 @@ def run_identity(operator: Operator, **settings: str | int) -> Identity:
 def _witness(operator: Operator) -> float:
     """Return r·Ar for a fixed vector, which tells operators apart that cannot say what they are."""
     probe = operator_probes(operator, WITNESS_SEED, 0, 1, "gaussian")
-    value = float(column_dots(probe, operator.matmat(probe), operator.team))
-    if not math.isfinite(value):
-        raise NonFiniteError("Products must be finite; one with a random vector is not (overflow or NaN).")
-    return value
+    value = column_dots(probe, operator.matmat(probe), operator.team)
+    raise_if_not_finite(value, "one with a random vector")
+    return float(value)
 
 
 def digest(*arrays: np.ndarray[Any, Any]) -> str:

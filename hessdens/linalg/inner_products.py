@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from hessdens.errors import NonFiniteError
 from hessdens.linalg.team import ALONE, Team
 
 # Rows of a block that are converted to float64 at a time: 65,536 rows of 8 probes are 4 MB, which stays in the cache.
@@ -25,6 +26,24 @@ def row_lengths(rows: Tensor, team: Team = ALONE) -> Tensor:
     """Return the length of each row, in float64."""
     lengths = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
     return team.sum(lengths.square()).sqrt() if team.shards else lengths
+
+
+def raise_if_not_finite(values: Tensor, what: str, first: int = 0) -> None:
+    """Raise NonFiniteError unless all values are finite.
+
+    Parameters
+    ----------
+    values
+        Shape (P,) or (N, P): of each product a number or all entries.
+    what
+        Which product that is, with ``{}`` in place of its number.
+    first
+        Number of the first product.
+    """
+    is_finite = torch.isfinite(values)
+    if not is_finite.all():
+        bad = int(torch.nonzero(~is_finite.reshape(-1, values.shape[-1]).all(dim=0))[0])
+        raise NonFiniteError(f"Products must be finite; {what.format(first + bad)} is not (overflow or NaN).")
 
 
 def asymmetry(V: Tensor, products: Tensor, team: Team = ALONE) -> float:

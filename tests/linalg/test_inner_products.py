@@ -1,0 +1,85 @@
+"""Inner products in float64 of blocks in any precision, what is not finite, and factorisations over processes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hessdens import NonFiniteError
+from hessdens.linalg import inner_products
+from hessdens.linalg.inner_products import asymmetry, column_dots, raise_if_not_finite, row_lengths, thin_qr
+from hessdens.linalg.team import Team
+
+GENERATOR = torch.Generator().manual_seed(0)
+V, W = (torch.randn(50, 3, generator=GENERATOR) for _ in range(2))
+
+
+class Half(Team):
+    """Two processes with half of the rows each, seen from one; the other's part is known here."""
+
+    shards = True
+
+    def __init__(self, other):
+        self.other = other
+
+    def sum(self, part):
+        return part + self.other
+
+
+@pytest.mark.parametrize("rows", [7, 50, 65_536])
+def test_dots_are_summed_in_double_precision(rows, monkeypatch):
+    monkeypatch.setattr(inner_products, "ROWS_PER_CHUNK", rows)
+    expected = (V.double() * W.double()).sum(dim=0)
+    torch.testing.assert_close(column_dots(V, W), expected, rtol=1e-14, atol=1e-14)
+    assert column_dots(V, W).dtype == torch.float64
+
+
+def test_sums_over_processes():
+    torch.testing.assert_close(column_dots(V[:20], W[:20], Half(column_dots(V[20:], W[20:]))), column_dots(V, W))
+    lengths = row_lengths(V.T[:, :20], Half(row_lengths(V.T[:, 20:]).square()))
+    torch.testing.assert_close(lengths, row_lengths(V.T))
+    torch.testing.assert_close(row_lengths(V.T), V.double().norm(dim=0))
+
+
+def test_asymmetry_is_relative_to_products():
+    matrix = torch.randn(50, 50, generator=GENERATOR)
+    symmetric = matrix + matrix.T
+    assert asymmetry(V, symmetric @ V) < 1e-5
+    gram = V.T @ matrix @ V
+    expected = float((gram - gram.T).abs().max()) / (float((matrix @ V).norm()) / math.sqrt(3))
+    assert asymmetry(V, matrix @ V) == pytest.approx(expected, rel=1e-4)
+    assert asymmetry(1e3 * V, 1e3 * (matrix @ V)) == pytest.approx(1e3 * expected, rel=1e-4)
+    assert math.isnan(asymmetry(V[:, :1], W[:, :1]))
+    assert asymmetry(V, torch.zeros_like(V)) == 0
+
+
+@pytest.mark.parametrize("values", [[1.0, math.inf, math.nan], [[1.0, 2.0, 3.0], [1.0, math.nan, 3.0]]])
+def test_the_first_product_that_is_not_finite_is_named(values):
+    with pytest.raises(NonFiniteError, match=r"^Products must be finite; product 7 of probe 11 is not \(overflow or"):
+        raise_if_not_finite(torch.tensor(values), "product 7 of probe {}", 10)
+    raise_if_not_finite(torch.zeros(2, 3), "product 7 of probe {}")
+
+
+def test_thin_qr_of_parts_is_one_of_the_whole():
+    """Each process factorises its part; the factors of all make the triangle."""
+    parts = [V[:2].double(), V[2:].double()]  # the first has fewer rows than columns
+
+    def padded(part):
+        return torch.nn.functional.pad(torch.linalg.qr(part)[1], (0, 0, 0, 3 - min(len(part), 3)))
+
+    class Gathering(Team):
+        shards = True
+
+        def __init__(self, position):
+            self.position = position
+
+        def gather(self, part):
+            gathered = [padded(part) for part in parts]
+            np.testing.assert_array_equal(part, gathered[self.position])
+            return gathered, self.position
+
+    factors = [thin_qr(part, Gathering(position)) for position, part in enumerate(parts)]
+    q, r = torch.cat([q for q, _ in factors]), factors[0][1]
+    torch.testing.assert_close(q @ r, V.double())
+    torch.testing.assert_close(q.T @ q, torch.eye(3, dtype=torch.float64))
