@@ -5,10 +5,12 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+import wings
+from wings import FOUNDATION, MODULES, imported, own_imports
 
-ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "hessdens"
-FOUNDATION = {"_checks", "_types", "_version", "errors"}
+import hessdens
+
+TESTS = Path(__file__).resolve().parents[1]
 # What each wing may import besides itself and the foundation: only what stands below it.
 MAY_IMPORT = {
     "foundation": set(),
@@ -32,45 +34,12 @@ WITHOUT_TORCH = ("results", "densities", "mixture")
 IN_FUNCTIONS = {"matplotlib", "hessdens.mixture.grid_search"}
 
 
-def modules():
-    """Return the source tree of each module but the package itself, by name without the package's."""
-    paths = (path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py")
-    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text()) for path in paths}
-
-
-MODULES = modules()
-
-
 def wing_of(module):
     """Return the wing that a module stands in."""
     if module.split(".")[0] in FOUNDATION:
         return "foundation"
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[:2] == ["curvature", "engines"] else parts[0]
-
-
-def imported(tree):
-    """Return what a tree imports, by full name, with the node."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(alias.name, node) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            found += [(name if is_module(name) else node.module, node) for name in names]
-    return found
-
-
-def is_module(name):
-    own = name.removeprefix("hessdens.")
-    return own in MODULES or f"{own}.__init__" in MODULES
-
-
-def own_imports(module):
-    """Return the modules of the package that a module imports."""
-    names = {name.removeprefix("hessdens.") for name, _ in imported(MODULES[module]) if name.startswith("hessdens.")}
-    return {f"{name}.__init__" if f"{name}.__init__" in MODULES else name for name in names}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -103,7 +72,7 @@ def test_numpy_wings_never_reach_torch():
         if module not in seen:
             seen.add(module)
             todo += own_imports(module)
-            assert not {name for name, _ in imported(MODULES[module]) if name.split(".")[0] == "torch"}, module
+            assert not {name for name in imported(MODULES[module]) if name.split(".")[0] == "torch"}, module
     assert {wing_of(module) for module in seen} == {*WITHOUT_TORCH, "foundation"}
 
 
@@ -111,7 +80,28 @@ def test_no_import_hides_in_a_function():
     for module, tree in MODULES.items():
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef):
-                hidden = {name for name, _ in imported(function)}
+                hidden = set(imported(function))
                 assert all(name.split(".")[0] in IN_FUNCTIONS or name in IN_FUNCTIONS for name in hidden), (
                     f"{module}.{function.name} imports {hidden}"
                 )
+
+
+def test_imports_are_absolute():
+    for module, tree in MODULES.items():
+        assert not any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree)), module
+
+
+def test_picture_of_the_wings_is_current():
+    assert wings.graph_of_figure() == wings.graph(), "python scripts/wings.py draws docs/figures/wings.svg anew"
+
+
+def test_picture_leaves_out_arrows_that_follow_from_others():
+    imports = {"top": ["left", "right", "ground"], "left": ["ground"], "right": [], "ground": []}
+    assert wings.floors(imports) == {"top": 2, "left": 1, "right": 0, "ground": 0}
+    assert wings.arrows(imports) == [("top", "left"), ("top", "right"), ("left", "ground")]
+
+
+def test_design_has_a_line_for_each_wing():
+    design = (TESTS.parent / "docs/design.md").read_text()
+    for wing in hessdens.WINGS:
+        assert design.count(f"| `{wing}` |") == 1, wing
