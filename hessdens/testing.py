@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hessdens._types import FloatArray
 from hessdens.densities.spectrum import Spectrum
+from hessdens.reference import dense_hessian
 from hessdens.results.moments import Moments
 
 try:
@@ -90,15 +91,7 @@ class NetworkCase:
     def dense_hessian(self) -> Tensor:
         """Return the Hessian by ``torch.func.hessian`` of the loss of all examples in one batch, shape (N, N)."""
         inputs, targets = (torch.cat(parts) for parts in zip(*self.data, strict=True))
-        named = dict(self.model.named_parameters())
-
-        def loss(vector: Tensor) -> Tensor:
-            pieces = torch.split(vector, [parameter.numel() for parameter in named.values()])
-            values = {name: piece.reshape(named[name].shape) for name, piece in zip(named, pieces, strict=True)}
-            return self.loss_fn(torch.func.functional_call(self.model, values, (inputs,)), targets)
-
-        flat = torch.cat([parameter.detach().reshape(-1) for parameter in named.values()])
-        return torch.func.hessian(loss)(flat)
+        return dense_hessian(self.model, self.loss_fn, inputs, targets)
 
 
 @st.composite

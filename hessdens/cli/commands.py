@@ -3,16 +3,17 @@
 import argparse
 import json
 import os
-import secrets
-import sys
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._version import __version__
+from hessdens.cli import self_test
 from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError, tell
-from hessdens.cli.factory import operator_from
-from hessdens.densities.base import density_of, percent
+from hessdens.cli.factory import checked_device, operator_from
+from hessdens.densities.base import Density, percent
 from hessdens.densities.compare import compare
 from hessdens.densities.kernel_polynomial import kernel_polynomial
 from hessdens.densities.lanczos import wide_hint
@@ -24,13 +25,16 @@ from hessdens.estimators.lanczos import lanczos_density
 from hessdens.estimators.moments import spectral_moments
 from hessdens.linalg.operator import Operator
 from hessdens.loading import Result, load_result
-from hessdens.mixture.uncertainty import fit_uncertainty
+from hessdens.mixture.fit import MixtureFit
+from hessdens.mixture.uncertainty import FitUncertainty, fit_uncertainty
 from hessdens.monitor.history import SpectrumHistory
 from hessdens.plotting.density import plot_density
 from hessdens.plotting.history import SIZE, history_axes, plot_history
+from hessdens.results.moments import Moments
+from hessdens.results.storage import replacing
 from hessdens.summary import summary
 
-# Of the JSON that commands print: raised when a key changes its meaning or goes.
+# Version of the JSON that commands print. It grows when a key changes its meaning or goes.
 SCHEMA = 1
 # Options that reach each method's estimator, by the name of the argument.
 SAMPLING = ("seed", "distribution", "checkpoint", "num_probes", "max_products")
@@ -46,18 +50,18 @@ DENSITIES = {
 def density(arguments: argparse.Namespace) -> int:
     """Estimate a density of the operator that a factory makes."""
     _check_out(arguments.out, arguments.force)
-    chosen = _given(arguments, DENSITIES)
-    return _finish(_density(_operator(arguments), arguments.method, chosen), arguments)
+    options = _options(arguments, DENSITIES)
+    return _finish(_density(_operator(arguments), arguments.method, options), arguments)
 
 
-def _density(operator: Operator, method: str, chosen: dict[str, Any]) -> Result:
+def _density(operator: Operator, method: str, options: dict[str, Any]) -> Result:
     if method == "lanczos":
-        return lanczos_density(operator, **chosen)
+        return lanczos_density(operator, **options)
     if method == "exact":
-        return exact_spectrum(operator, **chosen)
+        return exact_spectrum(operator, **options)
     if method == "mixture":
-        return fit_uncertainty(spectral_moments(operator, **chosen))
-    moments = chebyshev_moments(operator, **chosen)
+        return fit_uncertainty(spectral_moments(operator, **options))
+    moments = chebyshev_moments(operator, **options)
     return kernel_polynomial(moments) if method == "kernel-polynomial" else maximum_entropy(moments)
 
 
@@ -65,17 +69,18 @@ def moments(arguments: argparse.Namespace) -> int:
     """Estimate moments of the operator that a factory makes."""
     _check_out(arguments.out, arguments.force)
     names = (*SAMPLING, "num_moments", "rtol")
-    chosen = _given(arguments, dict.fromkeys(("deflated", "skilling"), names))
-    return _finish(spectral_moments(_operator(arguments), method=arguments.method, **chosen), arguments)
+    options = _options(arguments, dict.fromkeys(("deflated", "skilling"), names))
+    return _finish(spectral_moments(_operator(arguments), method=arguments.method, **options), arguments)
 
 
 def show(arguments: argparse.Namespace) -> int:
     """Print what is in files."""
+    results = []
     for path in arguments.files:
         result = load_result(path)
         numbers = summary(result, window=arguments.window, level=arguments.level)
         if arguments.json:
-            arguments.found.append({"file": path, **numbers})
+            results.append({"file": path, **numbers})
             continue
         if path != arguments.files[0]:
             print()
@@ -86,7 +91,7 @@ def show(arguments: argparse.Namespace) -> int:
             fractions = numbers["fractions"]
             intervals = [(part["low"], part["high"]) for part in fractions.values() if _has_interval(part)]
             print(f"  {_fractions(fractions)}", *wide_hint(intervals), sep="\n")
-    _print_json(arguments, results=arguments.found)
+    _print_json(arguments, results=results)
     return FINE
 
 
@@ -98,36 +103,25 @@ def plot(arguments: argparse.Namespace) -> int:
     labels = arguments.labels or [Path(path).stem for path in arguments.files]
     if len(labels) != len(arguments.files):
         raise UsageError(f"--labels must be as many as files, {len(arguments.files)}; got {len(labels)}.")
-    exact = None if arguments.exact is None else load_result(arguments.exact)
-    if exact is not None and not isinstance(exact, Spectrum):
-        raise CommandError(
-            f"--exact must be a file with a Spectrum, from --method exact; {arguments.exact} holds "
-            f"{type(exact).__name__}."
-        )
+    exact = None
+    if arguments.exact is not None:
+        exact = _loaded(arguments.exact, Spectrum, what="exact eigenvalues, from --method exact")
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    kinds = sorted(figure.canvas.get_supported_filetypes())
-    if Path(arguments.out).suffix[1:].lower() not in kinds:
+    kind, kinds = Path(arguments.out).suffix[1:].lower(), sorted(figure.canvas.get_supported_filetypes())
+    if kind not in kinds:
         raise UsageError(f"--out must end in one of {', '.join(kinds)}; got {arguments.out!r}.")
-    results = [load_result(path) for path in arguments.files]
-    histories = [result for result in results if isinstance(result, SpectrumHistory)]
-    if histories:
+    results = [_loaded(path, Density, SpectrumHistory, what="a density or a history") for path in arguments.files]
+    if any(isinstance(result, SpectrumHistory) for result in results):
         if len(results) > 1 or arguments.labels or exact is not None:
             raise CommandError("A history must be the only file, without --labels and --exact.")
         figure.set_size_inches(*SIZE)
-        plot_history(histories[0], axes=history_axes(figure), window=arguments.window)
+        plot_history(results[0], axes=history_axes(figure), window=arguments.window)
     else:
-        axes = figure.subplots()
-        for index, (result, path, label) in enumerate(zip(results, arguments.files, labels, strict=True)):
-            found = _checked_density(result, path)
-            plot_density(
-                found,
-                exact=None if index else exact,
-                ax=axes,
-                label=label,
-                window=arguments.window,
-                level=arguments.level,
-            )
-    _save_figure(figure, Path(arguments.out), arguments.dpi)
+        axes, drawing = figure.subplots(), {"window": arguments.window, "level": arguments.level}
+        for index, (result, label) in enumerate(zip(results, labels, strict=True)):
+            plot_density(result, exact=None if index else exact, ax=axes, label=label, **drawing)
+    with replacing(arguments.out) as file:
+        figure.savefig(file, format=kind, dpi=arguments.dpi)
     _print_json(arguments, files=arguments.files, out=arguments.out)
     if not arguments.json:
         print(arguments.out)
@@ -136,40 +130,31 @@ def plot(arguments: argparse.Namespace) -> int:
 
 def compare_files(arguments: argparse.Namespace) -> int:
     """Print how far an estimate is from a reference."""
-    estimate, exact = load_result(arguments.estimate), _checked_density(load_result(arguments.exact), arguments.exact)
+    estimate = _loaded(arguments.estimate, Density, Moments, what="a density or moments")
+    exact = _loaded(arguments.exact, Density, what="a density, usually exact eigenvalues")
     sizes = [getattr(result, "size", None) for result in (estimate, exact)]
     if None not in sizes and sizes[0] != sizes[1]:
         tell(f"warning: {arguments.estimate} has {sizes[0]:,} eigenvalues, {arguments.exact} {sizes[1]:,}.")
-    known: Any = estimate  # what it must be is for compare to say
-    try:
-        found = compare(known, exact, num_moments=arguments.num_moments, window=arguments.window)
-    except TypeError as error:
-        raise CommandError(f"{arguments.estimate} holds no estimate that can be compared: {error}") from error
-    _print_json(arguments, estimate=arguments.estimate, exact=arguments.exact, comparison=summary(found))
+    comparison = compare(estimate, exact, num_moments=arguments.num_moments, window=arguments.window)
+    _print_json(arguments, estimate=arguments.estimate, exact=arguments.exact, comparison=summary(comparison))
     if not arguments.json:
-        print(found)
+        print(comparison)
     return FINE
 
 
 def validate(arguments: argparse.Namespace) -> int:
     """Check accuracy on this machine, and measure speed."""
-    from hessdens.cli.factory import checked_device
-    from hessdens.cli.self_test import CHECKS, run_check
-
     device = checked_device(arguments.device or "cpu")
-    passed = True
-    for check in CHECKS:
-        if not arguments.quiet and sys.stderr.isatty():
-            print(f"\r\x1b[K{check.__name__.replace('_', ' ')} ...", end="", file=sys.stderr, flush=True)
-        outcomes = run_check(check, device)
-        if not arguments.quiet and sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        for outcome in outcomes:
-            passed &= outcome.passed
-            arguments.found.append(outcome.to_dict())
-            if not arguments.json:
-                print(outcome)
-    _print_json(arguments, device=str(device), passed=passed, checks=arguments.found)
+    outcomes = []
+    with tqdm(self_test.CHECKS, unit="check", disable=not arguments.progress, leave=False) as bar:
+        for check in bar:
+            bar.set_description(check.__name__.replace("_", " "))
+            for outcome in self_test.run_check(check, device):
+                outcomes.append(outcome)
+                if not arguments.json:
+                    bar.write(str(outcome))
+    passed = all(outcome.passed for outcome in outcomes)
+    _print_json(arguments, device=str(device), passed=passed, checks=[outcome.to_dict() for outcome in outcomes])
     if not passed:
         tell("a check failed: results on this machine and device are not to be trusted.")
     return FINE if passed else FAILED
@@ -185,22 +170,21 @@ def _operator(arguments: argparse.Namespace) -> Operator:
     )
 
 
-def _given(arguments: argparse.Namespace, methods: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Return the arguments of the method that were given; an error for those of other methods."""
-    known = methods[arguments.method]
-    everything = {name for names in methods.values() for name in names}
-    values = {name: getattr(arguments, name) for name in sorted(everything)}
-    given = {name: value for name, value in values.items() if value is not None and value is not False}
-    for name in given:
-        if name not in known:
-            takers = [method for method, names in methods.items() if name in names]
-            option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
-            raise UsageError(f"{option} is for --method {' or '.join(takers)}; got --method {arguments.method}.")
-    return {**given, "progress": arguments.progress}
+def _options(arguments: argparse.Namespace, methods: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Return the options of the method that were set; UsageError for those of other methods."""
+    values = {name: getattr(arguments, name) for name in sorted(set().union(*methods.values()))}
+    options = {name: value for name, value in values.items() if value is not None and value is not False}
+    foreign = [name for name in options if name not in methods[arguments.method]]
+    if foreign:
+        name = foreign[0]
+        takers = [method for method, names in methods.items() if name in names]
+        option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
+        raise UsageError(f"{option} is for --method {' or '.join(takers)}; got --method {arguments.method}.")
+    return {**options, "progress": arguments.progress}
 
 
 def _check_out(out: str | None, force: bool) -> None:
-    """Raise before the work begins if its result could not be written."""
+    """Raise UsageError, before the work begins, if its result could not be written."""
     if out is None:
         return
     path = Path(out)
@@ -229,11 +213,14 @@ def _print_json(arguments: argparse.Namespace, **content: Any) -> None:
         print(json.dumps({**head, **content}, indent=1, allow_nan=False))
 
 
-def _checked_density(result: Any, path: str) -> Any:
-    try:
-        return density_of(result, path)
-    except TypeError as error:
-        raise CommandError(str(error)) from error
+def _loaded(path: str, *kinds: type[Any], what: str) -> Any:
+    """Return the result in a file, and of a fit its mixture; CommandError unless it is of one of the kinds."""
+    result = load_result(path)
+    fit = result.fit if isinstance(result, FitUncertainty) else result
+    estimate = fit.mixture if isinstance(fit, MixtureFit) else fit
+    if not isinstance(estimate, kinds):
+        raise CommandError(f"{path} must hold {what}; it holds {type(result).__name__}.")
+    return estimate
 
 
 def _fractions(fractions: dict[str, Any]) -> str:
@@ -252,12 +239,3 @@ def _has_interval(part: Any) -> bool:
 def _printable(text: str) -> str:
     """Return text without what would move a terminal's cursor: it may come from a stranger's file."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
-
-
-def _save_figure(figure: Any, path: Path, dpi: int) -> None:
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.tmp{path.suffix}")
-    try:
-        figure.savefig(temporary, dpi=dpi)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._version import __version__
 from hessdens.cli import commands
+from hessdens.cli.errors import OPTIONS
 from hessdens.linalg.probes import Distribution
 
 STATUS = """\
@@ -16,6 +17,29 @@ FACTORY = """\
 FACTORY is a function of yours without arguments, package.module:function (looked for in the current folder
 first) or path/to/file.py:function. It returns (model, loss_fn, data), as hessian_operator takes them; or
 (model, loss_fn, data, {keyword arguments}), such as {"forward": forward}; or an operator or symmetric matrix."""
+
+RTOL = "spend what makes standard errors this share of the moments of absolute eigenvalues"
+WINDOW = f"size of the window around 0; default {PAPER_WINDOW:g}"
+# By the option, the argument of the library that it sets, where the names differ.
+ARGUMENTS = {option: argument for argument, option in OPTIONS.items()}
+# Options of every way to estimate with probes.
+SAMPLING = ("--products", "--probes", "--seed", "--distribution", "--checkpoint")
+# What options that several commands take have in common.
+SHARED: dict[str, dict[str, Any]] = {
+    "--products": {"type": int, "metavar": "N", "help": "products that may be spent"},
+    "--probes": {"type": int, "metavar": "P", "help": "random vectors"},
+    "--seed": {"type": int, "metavar": "I", "help": "of the probes; default 0"},
+    "--distribution": {"choices": list(get_args(Distribution)), "help": "of a probe's entries"},
+    "--checkpoint": {"metavar": "FOLDER", "help": "keep finished work there; the same command goes on after a kill"},
+    "--moments": {"type": int, "metavar": "K", "help": "how many; default 4"},
+    "--rtol": {"type": float, "metavar": "X", "help": RTOL},
+    "--device": {"metavar": "DEVICE"},
+    "--window": {"type": float, "default": PAPER_WINDOW, "metavar": "W", "help": WINDOW},
+    "--level": {"type": float, "default": LEVEL, "metavar": "P", "help": f"level of intervals; default {LEVEL:g}"},
+    "--force": {"action": "store_true"},
+    "--json": {"action": "store_true", "help": "print JSON in place of text"},
+    "--quiet": {"action": "store_true", "help": "show no progress, even on a terminal"},
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,31 +72,28 @@ def _density(subparsers: Any) -> None:
         subparsers,
         "density",
         commands.density,
-        "estimate a spectral density",
-        "Estimate the spectral density of the Hessian that FACTORY makes, and print it.",
-        "  hessdens density train:problem --products 100 --out density.npz\n"
+        title="estimate a spectral density",
+        description="Estimate the spectral density of the Hessian that FACTORY makes, and print it.",
+        examples="  hessdens density train:problem --products 100 --out density.npz\n"
         "  hessdens density train.py:problem --curvature ggn --device cuda --checkpoint work --out ggn.npz\n"
         "  hessdens density train:problem --method exact --out exact.npz      (small networks)",
     )
     _add_problem(command)
     estimate = command.add_argument_group("estimate")
-    estimate.add_argument(
+    _add(
+        estimate,
         "--method",
         choices=list(commands.DENSITIES),
         default="lanczos",
         help="lanczos (default): outliers one by one, quadrature for the rest, with intervals; kernel-polynomial or "
         "maximum-entropy: from Chebyshev moments; mixture: the fit of Orhan & Pitkow (2018); exact: all eigenvalues",
     )
-    _add_sampling(estimate)
-    estimate.add_argument("--steps", dest="num_steps", type=int, metavar="S", help="Lanczos steps (lanczos)")
-    estimate.add_argument(
-        "--low-memory", action="store_true", help="keep three vectors a probe in place of S (lanczos)"
-    )
-    estimate.add_argument(
-        "--moments", dest="num_moments", type=int, metavar="K", help="Chebyshev moments (kernel-polynomial, ...)"
-    )
-    _add_rtol(estimate, "(mixture)")
-    estimate.add_argument("--max-size", type=int, metavar="N", help="largest matrix accepted, 20,000 (exact)")
+    _add(estimate, *SAMPLING)
+    _add(estimate, "--steps", type=int, metavar="S", help="Lanczos steps (lanczos)")
+    _add(estimate, "--low-memory", action="store_true", help="keep three vectors per probe in place of S (lanczos)")
+    _add(estimate, "--moments", help="Chebyshev moments (kernel-polynomial, ...)")
+    _add(estimate, "--rtol", help=f"{RTOL} (mixture)")
+    _add(estimate, "--max-size", type=int, metavar="N", help="largest matrix accepted, 20,000 (exact)")
     _add_output(command, "density.npz")
 
 
@@ -81,22 +102,22 @@ def _moments(subparsers: Any) -> None:
         subparsers,
         "moments",
         commands.moments,
-        "estimate moments of the density",
-        "Estimate the first moments of the spectral density of the Hessian that FACTORY makes, with standard errors.",
-        "  hessdens moments train:problem --products 50 --out moments.npz\n"
+        title="estimate moments of the density",
+        description="Estimate the first moments of the spectral density of the Hessian that FACTORY makes, with "
+        "standard errors.",
+        examples="  hessdens moments train:problem --products 50 --out moments.npz\n"
         "  hessdens moments train:problem --rtol 0.01 --json",
     )
     _add_problem(command)
     estimate = command.add_argument_group("estimate")
-    estimate.add_argument(
+    _add(
+        estimate,
         "--method",
         choices=["deflated", "skilling"],
         default="deflated",
-        help="deflated (default): the dominant eigenspace exactly, probes beside it; skilling: probes alone",
+        help="deflated (default): the dominant eigenspace exactly, probes for the rest; skilling: probes alone",
     )
-    _add_sampling(estimate)
-    estimate.add_argument("--moments", dest="num_moments", type=int, metavar="K", help="how many; default 4")
-    _add_rtol(estimate, "")
+    _add(estimate, *SAMPLING, "--moments", "--rtol")
     _add_output(command, "moments.npz")
 
 
@@ -105,14 +126,12 @@ def _show(subparsers: Any) -> None:
         subparsers,
         "show",
         commands.show,
-        "print what is in result files",
-        "Print results from files of any kind that hessdens writes.",
-        "  hessdens show density.npz\n  hessdens show --json density.npz moments.npz",
+        title="print what is in result files",
+        description="Print results from files of any kind that hessdens writes.",
+        examples="  hessdens show density.npz\n  hessdens show --json density.npz moments.npz",
     )
     command.add_argument("files", nargs="+", metavar="FILE", help="result files, .npz")
-    _add_window(command)
-    _add_level(command)
-    _add_json(command)
+    _add(command, "--window", "--level", "--json")
 
 
 def _plot(subparsers: Any) -> None:
@@ -120,22 +139,21 @@ def _plot(subparsers: Any) -> None:
         subparsers,
         "plot",
         commands.plot,
-        "draw densities, or the history of a training run, from files",
-        "Draw densities from files on one pair of axes, both logarithmic, so that the bulk around 0 and single "
-        "outliers show. A history, from a SpectrumMonitor, is drawn over the training steps.",
-        "  hessdens plot density.npz --out density.png\n"
+        title="draw densities, or the history of a training run, from files",
+        description="Draw densities from files on one pair of axes, both logarithmic, so that the bulk around 0 and "
+        "single outliers show. A history, from a SpectrumMonitor, is drawn over the training steps.",
+        examples="  hessdens plot density.npz --out density.png\n"
         "  hessdens plot history.npz --out history.png\n"
         "  hessdens plot before.npz after.npz --labels before after --exact exact.npz --out both.pdf",
     )
     command.add_argument("files", nargs="+", metavar="FILE", help="result files with a density, or one history, .npz")
-    command.add_argument("--exact", metavar="FILE", help="a file with exact eigenvalues, drawn behind")
-    command.add_argument("--labels", nargs="+", metavar="TEXT", help="one a file; default: the files' names")
-    _add_window(command)
-    _add_level(command)
-    command.add_argument("--dpi", type=int, default=150, metavar="N", help="dots an inch; default 150")
-    command.add_argument("--out", required=True, metavar="PICTURE", help="what to write: .png, .pdf, .svg, ...")
-    command.add_argument("--force", action="store_true", help="replace PICTURE")
-    _add_json(command)
+    _add(command, "--exact", metavar="FILE", help="a file with exact eigenvalues, drawn behind")
+    _add(command, "--labels", nargs="+", metavar="TEXT", help="one per file; default: the files' names")
+    _add(command, "--window", "--level")
+    _add(command, "--dpi", type=int, default=150, metavar="N", help="dots per inch; default 150")
+    _add(command, "--out", required=True, metavar="PICTURE", help="what to write: .png, .pdf, .svg, ...")
+    _add(command, "--force", help="replace PICTURE")
+    _add(command, "--json")
 
 
 def _compare(subparsers: Any) -> None:
@@ -143,15 +161,14 @@ def _compare(subparsers: Any) -> None:
         subparsers,
         "compare",
         commands.compare_files,
-        "tell how far an estimate is from a reference",
-        "Print moments, fractions and distances of an estimate beside those of a reference.",
-        "  hessdens compare density.npz exact.npz",
+        title="tell how far an estimate is from a reference",
+        description="Print moments, fractions and distances of an estimate next to those of a reference.",
+        examples="  hessdens compare density.npz exact.npz",
     )
     command.add_argument("estimate", metavar="ESTIMATE", help="a result file, .npz: a density, a fit, or moments")
     command.add_argument("exact", metavar="REFERENCE", help="a result file with a density, usually exact eigenvalues")
-    command.add_argument("--moments", dest="num_moments", type=int, default=4, metavar="K", help="how many; default 4")
-    _add_window(command)
-    _add_json(command)
+    _add(command, "--moments", default=4)
+    _add(command, "--window", "--json")
 
 
 def _validate(subparsers: Any) -> None:
@@ -159,79 +176,46 @@ def _validate(subparsers: Any) -> None:
         subparsers,
         "validate",
         commands.validate,
-        "check accuracy and speed on this machine",
-        "Check products, moments, densities, fits and files against closed forms and exact eigenvalues, and measure "
-        "the speed, on this machine and device. Takes less than a minute.",
-        "  hessdens validate --device cuda",
+        title="check accuracy and speed on this machine",
+        description="Check products, moments, densities, fits and files against closed forms and exact eigenvalues, "
+        "and measure the speed, on this machine and device. Takes less than a minute.",
+        examples="  hessdens validate --device cuda",
     )
-    command.add_argument("--device", metavar="DEVICE", help="cpu (default), cuda, cuda:1, ...")
-    _add_json(command)
-    _add_quiet(command)
+    _add(command, "--device", help="cpu (default), cuda, cuda:1, ...")
+    _add(command, "--json", "--quiet")
 
 
-def _command(subparsers: Any, name: str, run: Any, title: str, description: str, examples: str) -> Any:
+def _command(subparsers: Any, name: str, run: Any, *, title: str, description: str, examples: str) -> Any:
     factory = f"{FACTORY}\n\n" if name in ("density", "moments") else ""
-    description = textwrap.fill(description, width=100)
     command = subparsers.add_parser(
-        name, help=title, description=description, epilog=f"{factory}Examples:\n{examples}\n\n{STATUS}"
+        name,
+        help=title,
+        description=textwrap.fill(description, width=100),
+        epilog=f"{factory}Examples:\n{examples}\n\n{STATUS}",
     )
-    command.set_defaults(run=run, found=[], quiet=False, checkpoint=None)
+    command.set_defaults(run=run, quiet=False, checkpoint=None)
     return command
+
+
+def _add(group: Any, *options: str, **settings: Any) -> None:
+    """Add options to a command, or to a group of its options; ``settings`` replace those that they share."""
+    for option in options:
+        names = {"dest": ARGUMENTS[option]} if option in ARGUMENTS else {}
+        group.add_argument(option, **SHARED.get(option, {}) | names | settings)
 
 
 def _add_problem(command: Any) -> None:
     command.add_argument("factory", metavar="FACTORY", help="what makes the model, its loss and data; see below")
     problem = command.add_argument_group("problem")
-    problem.add_argument("--curvature", choices=["hessian", "ggn", "fisher"], help="which matrix; default hessian")
-    problem.add_argument(
-        "--parameters", nargs="+", metavar="GLOB", help="names of parameters, such as 'layers.*.weight'; default all"
-    )
-    problem.add_argument("--device", metavar="DEVICE", help="move model and data there: cpu, cuda, cuda:1, ...")
-    problem.add_argument("--dtype", choices=["float32", "float64"], help="convert model and data")
-
-
-def _add_sampling(group: Any) -> None:
-    group.add_argument("--products", dest="max_products", type=int, metavar="N", help="products that may be spent")
-    group.add_argument("--probes", dest="num_probes", type=int, metavar="P", help="random vectors")
-    group.add_argument("--seed", type=int, metavar="I", help="of the probes; default 0")
-    group.add_argument("--distribution", choices=list(get_args(Distribution)), help="of a probe's entries")
-    group.add_argument(
-        "--checkpoint", metavar="FOLDER", help="keep finished work there; the same command goes on after a kill"
-    )
-
-
-def _add_rtol(group: Any, methods: str) -> None:
-    text = "spend what makes standard errors this share of the moments of absolute eigenvalues"
-    group.add_argument("--rtol", type=float, metavar="X", help=f"{text} {methods}".rstrip())
+    _add(problem, "--curvature", choices=["hessian", "ggn", "fisher"], help="which matrix; default hessian")
+    globs = "names of parameters, such as 'layers.*.weight'; default all"
+    _add(problem, "--parameters", nargs="+", metavar="GLOB", help=globs)
+    _add(problem, "--device", help="move model and data there: cpu, cuda, cuda:1, ...")
+    _add(problem, "--dtype", choices=["float32", "float64"], help="convert model and data")
 
 
 def _add_output(command: Any, name: str) -> None:
     output = command.add_argument_group("output")
-    output.add_argument("--out", metavar="FILE", help=f"write the result there, for example {name}")
-    output.add_argument("--force", action="store_true", help="replace FILE")
-    _add_json(output)
-    _add_quiet(output)
-
-
-def _add_window(command: Any) -> None:
-    command.add_argument(
-        "--window",
-        type=float,
-        default=PAPER_WINDOW,
-        metavar="W",
-        help=f"size of the window around 0; default {PAPER_WINDOW:g}",
-    )
-
-
-def _add_level(command: Any) -> None:
-    command.add_argument(
-        "--level", type=float, default=LEVEL, metavar="P", help=f"level of intervals; default {LEVEL:g}"
-    )
-
-
-def _add_json(command: Any) -> None:
-    command.add_argument("--json", action="store_true", help="print JSON in place of text")
-
-
-def _add_quiet(command: Any) -> None:
-    command.add_argument("--quiet", action="store_true", help="show no progress, even on a terminal")
+    _add(output, "--out", metavar="FILE", help=f"write the result there, for example {name}")
+    _add(output, "--force", help="replace FILE")
+    _add(output, "--json", "--quiet")

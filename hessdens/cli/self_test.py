@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hessdens._types import FloatArray
 from hessdens.curvature.factories import fisher_operator, ggn_operator, hessian_operator
 from hessdens.curvature.plan import Mode, Plan
 from hessdens.densities.compare import compare
@@ -27,17 +28,23 @@ from hessdens.loading import load_result
 from hessdens.mixture.fit import fit_mixture
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import SkewNormalMixture
+from hessdens.reference import dense_hessian, outputs_by_parameters
 
-# Seeds are fixed, so a check of noise gives the same z-scores everywhere, but for rounding.
+# Seeds are fixed, so a check of noise gives the same z-scores everywhere, except for rounding.
 MOST_STANDARD_ERRORS = 4.0
-WAYS: tuple[Mode, ...] = ("feedforward", "forward-over-reverse", "reverse-over-reverse")
-# Wide enough that arithmetic takes longer than its launches.
-WIDTH, NUM_EXAMPLES, NUM_PROBES = 256, 500, 8
+# The ways to make products that are exact to rounding.
+EXACT_MODES: tuple[Mode, ...] = ("feedforward", "forward-over-reverse", "reverse-over-reverse")
+# Layers so wide that the speed is that of arithmetic, not of launching it.
+WIDTH = 256
+# Examples of the batch that is timed.
+NUM_EXAMPLES = 500
+# Vectors that are multiplied at once: a usual block.
+NUM_PROBES = 8
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check found: ``value`` is to be at most ``limit``; None where nothing is demanded of it."""
+    """What one check has measured: a ``value``, and the ``limit`` that it must not exceed, None for a measurement."""
 
     name: str
     value: float
@@ -64,7 +71,7 @@ Check = Callable[[torch.device], Iterator[Outcome]]
 
 
 def run_check(check: Check, device: torch.device) -> list[Outcome]:
-    """Return what a check finds; one that raises has failed, and its traceback is on standard error."""
+    """Return the outcomes of a check; one that raises has failed, and its traceback is on standard error."""
     try:
         return list(check(device))
     except Exception:
@@ -77,9 +84,11 @@ def products(device: torch.device) -> Iterator[Outcome]:
     for dtype in (torch.float64, torch.float32):
         eps = torch.finfo(dtype).eps
         model, inputs, targets = _network(device, dtype)
-        hessian, gauss_newton = _dense(model.double(), inputs.double(), targets)
+        exact, exact_inputs = model.double(), inputs.double()
+        hessian = dense_hessian(exact, nn.CrossEntropyLoss(), exact_inputs, targets)
+        gauss_newton = _gauss_newton(exact, exact_inputs)
         model.to(dtype)
-        for mode in WAYS:
+        for mode in EXACT_MODES:
             H = hessian_operator(model, nn.CrossEntropyLoss(), [(inputs, targets)], plan=Plan(mode))
             yield _product_error(f"Hessian, {mode}, {_name(dtype)}", H, hessian, 1e3 * eps)
         for name, make in (("Gauss-Newton", ggn_operator), ("Fisher", fisher_operator)):
@@ -92,9 +101,10 @@ def exact_eigenvalues(device: torch.device) -> Iterator[Outcome]:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(200, 40, dtype=torch.float64, generator=generator).to(device)
     model = nn.Linear(40, 1, bias=False).double().to(device)
-    found = exact_spectrum(hessian_operator(model, nn.MSELoss(), [(inputs, torch.zeros_like(inputs[:, :1]))]))
-    known = np.sort(2 * np.linalg.svd(inputs.cpu().numpy(), compute_uv=False) ** 2 / len(inputs))
-    yield Outcome("eigenvalues of linear regression", _relative(found.eigenvalues, known), 1e-12, "relative error")
+    spectrum = exact_spectrum(hessian_operator(model, nn.MSELoss(), [(inputs, torch.zeros_like(inputs[:, :1]))]))
+    expected = np.sort(2 * np.linalg.svd(inputs.cpu().numpy(), compute_uv=False) ** 2 / len(inputs))
+    error = _relative_error(spectrum.eigenvalues, expected)
+    yield Outcome("eigenvalues of linear regression", error, 1e-12, "relative error")
 
 
 def estimates(device: torch.device) -> Iterator[Outcome]:
@@ -110,8 +120,9 @@ def estimates(device: torch.device) -> Iterator[Outcome]:
     yield Outcome("largest eigenvalue by Lanczos", largest, 1e-9, "relative error")
     window = float(exact.eigenvalues[-1]) / 10
     low, high = density.degenerate_interval(window, 0.9999)
-    known = exact.fraction_degenerate(window)
-    yield Outcome("degenerate fraction outside its 99.99% interval", max(low - known, known - high, 0.0), 1e-12, "")
+    fraction = exact.fraction_degenerate(window)
+    outside = max(low - fraction, fraction - high, 0.0)
+    yield Outcome("degenerate fraction outside its 99.99% interval", outside, 1e-12, "")
     defects = len(density.certificates.warnings())
     yield Outcome("defects of Lanczos above rounding", defects, 0, "")
     chebyshev = chebyshev_moments(H, 32, num_probes=8)
@@ -123,10 +134,11 @@ def estimates(device: torch.device) -> Iterator[Outcome]:
 
 def mixture(device: torch.device) -> Iterator[Outcome]:
     """Search the paper's grid for a mixture that lies on it, from its moments in closed form."""
-    grid = Grid.paper()
-    known = SkewNormalMixture(grid.weights[60], grid.locations[70], grid.scales[30], grid.shapes[80])
-    found = fit_mixture(known.moments(4))
-    wrong = sum(a != b for a, b in zip(found.index, (60, 70, 30, 80), strict=True))
+    grid, point = Grid.paper(), (60, 70, 30, 80)
+    axes = (grid.weights, grid.locations, grid.scales, grid.shapes)
+    on_grid = SkewNormalMixture(*(axis[index] for axis, index in zip(axes, point, strict=True)))
+    fit = fit_mixture(on_grid.moments(4))
+    wrong = sum(a != b for a, b in zip(fit.index, point, strict=True))
     yield Outcome("coordinates of a known mixture missed in 10^8", wrong, 0, "")
 
 
@@ -149,11 +161,12 @@ def devices(device: torch.device) -> Iterator[Outcome]:
         model, inputs, targets = _network(place, torch.float64)
         H = hessian_operator(model, nn.CrossEntropyLoss(), [(inputs, targets)])
         values.append(spectral_moments(H, method="skilling", num_probes=4).values)
-    yield Outcome(f"moments on {device} and on the CPU", _relative(values[1], values[0]), 1e-9, "relative difference")
+    error = _relative_error(values[1], values[0])
+    yield Outcome(f"moments on {device} and on the CPU", error, 1e-9, "relative difference")
 
 
 def speed(device: torch.device) -> Iterator[Outcome]:
-    """Time products of a multilayer perceptron beside its gradient."""
+    """Time products of a multilayer perceptron, and its gradient."""
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(NUM_EXAMPLES, WIDTH, generator=generator).to(device)
     targets = torch.randint(0, 10, (NUM_EXAMPLES,), generator=generator).to(device)
@@ -161,7 +174,7 @@ def speed(device: torch.device) -> Iterator[Outcome]:
     H = hessian_operator(model, loss_fn, [(inputs, targets)])
     V = torch.randn(H.size, NUM_PROBES, generator=generator).to(device)
     parameters = list(model.parameters())
-    for _ in range(6):  # the plan is looked for once there is work enough
+    for _ in range(6):  # ways to make products are timed once there is enough work
         H @ V
     product = _fastest(lambda: H @ V, device) / NUM_PROBES
     gradient = _fastest(lambda: torch.autograd.grad(loss_fn(model(inputs), targets), parameters), device)
@@ -193,21 +206,13 @@ def _network(device: torch.device, dtype: torch.dtype) -> tuple[nn.Sequential, T
     return _layers([8, 16, 3], dtype).to(device), inputs, targets
 
 
-def _dense(model: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the Hessian and the Gauss-Newton matrix of the mean cross-entropy, by torch's own transforms."""
-    named = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    flat = torch.cat([parameter.reshape(-1) for parameter in named.values()])
-
-    def outputs(vector: Tensor) -> Tensor:
-        pieces = vector.split([parameter.numel() for parameter in named.values()])
-        values = {n: piece.view_as(p) for (n, p), piece in zip(named.items(), pieces, strict=True)}
-        return torch.func.functional_call(model, values, (inputs,))
-
-    hessian = torch.func.hessian(lambda vector: nn.functional.cross_entropy(outputs(vector), targets))(flat)
-    jacobian = torch.func.jacrev(outputs)(flat)
-    p = outputs(flat).softmax(dim=1)
+def _gauss_newton(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the Gauss-Newton matrix of the mean cross-entropy: J^T (diag(p) - p p^T) J for each example."""
+    outputs, parameters = outputs_by_parameters(model, inputs)
+    jacobian = torch.func.jacrev(outputs)(parameters)
+    p = outputs(parameters).softmax(dim=1)
     middle = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
-    return hessian, torch.einsum("nai,nab,nbj->ij", jacobian, middle, jacobian) / len(inputs)
+    return torch.einsum("nai,nab,nbj->ij", jacobian, middle, jacobian) / len(inputs)
 
 
 def _product_error(name: str, operator: Any, dense: Tensor, limit: float) -> Outcome:
@@ -216,8 +221,8 @@ def _product_error(name: str, operator: Any, dense: Tensor, limit: float) -> Out
     return Outcome(f"products, {name}", float(error.norm() / (dense @ V).norm()), limit, "relative error")
 
 
-def _relative(found: Any, known: Any) -> float:
-    return float(np.linalg.norm(found - known) / np.linalg.norm(known))
+def _relative_error(value: FloatArray, expected: FloatArray) -> float:
+    return float(np.linalg.norm(value - expected) / np.linalg.norm(expected))
 
 
 def _name(dtype: torch.dtype) -> str:

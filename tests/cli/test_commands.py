@@ -30,12 +30,17 @@ EXACT = Spectrum(np.diagonal(matrix()))
         ("exact", "--max-size 100", Spectrum),
     ],
 )
-def test_density_by_each_method(run, method, options, kind):
+def test_density_by_each_method_is_written_shown_drawn_and_compared(run, method, options, kind):
     status, out, err = run(f"density factories:problem --method {method} {options} --out r.npz")
     assert (status, err) == (0, "")
     result = load_result("r.npz")
     assert type(result) is kind
     assert out == f"{result}\n"
+    assert run("show r.npz") == (0, f"{result}\n", "")
+    assert run("plot r.npz --out r.png") == (0, "r.png\n", "")
+    status, out, err = run("compare r.npz r.npz --json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["comparison"]["kolmogorov"] < 1e-9
 
 
 def test_density_is_that_of_the_library(run):
@@ -205,7 +210,7 @@ def test_compare(run, saved):
         (
             1,
             "plot moments.npz --out f.png",
-            "moments.npz must be a density .*; got Moments. Moments are no density: pass fit_m",
+            "moments.npz must hold a density or a history; it holds Moments",
         ),
         (1, "plot density.npz --level 95 --out f.png", "level must lie between 0 and 1; got 95"),
         (
@@ -216,20 +221,24 @@ def test_compare(run, saved):
         (
             1,
             "plot density.npz --exact density.npz --out f.png",
-            "--exact must be a file with a Spectrum, .* holds LanczosDensity",
+            "density.npz must hold exact eigenvalues, from --method exact; it holds LanczosDensity",
         ),
         (1, "plot history.npz exact.npz --out f.png", "A history must be the only file, without --labels and --exact"),
         (1, "plot history.npz --labels a --out f.png", "A history must be the only file, without --labels and --exact"),
         (
             1,
             "compare history.npz exact.npz",
-            "history.npz holds no estimate that can be compared: estimate must be a dens",
+            "history.npz must hold a density or moments; it holds SpectrumHistory",
         ),
-        (1, "compare density.npz moments.npz", "moments.npz must be a density .*; got Moments"),
+        (
+            1,
+            "compare density.npz moments.npz",
+            "moments.npz must hold a density, usually exact eigenvalues; it holds Moments",
+        ),
         (
             1,
             "compare comparison.npz exact.npz",
-            "comparison.npz holds no estimate that can be compared: estimate must be a dens",
+            "comparison.npz must hold a density or moments; it holds Comparison",
         ),
     ],
 )

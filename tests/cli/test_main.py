@@ -13,20 +13,25 @@ import pytest
 
 import hessdens
 from hessdens import load_result
+from hessdens.cli import self_test
 
 TESTS = Path(__file__).resolve().parents[1]
 
 
-def test_progress_is_shown_on_a_terminal_only(run, monkeypatch):
+@pytest.mark.parametrize(
+    ("line", "sign"), [("density factories:matrix --products 30", "product/s"), ("validate", "files: ")]
+)
+def test_progress_is_shown_on_a_terminal_only(run, monkeypatch, line, sign):
     class Terminal(io.StringIO):
         def isatty(self):
             return True
 
+    monkeypatch.setattr(self_test, "CHECKS", (self_test.files,))
     for option, expected in (("", True), (" --quiet", False)):
         screen = Terminal()
         monkeypatch.setattr(sys, "stderr", screen)
-        assert run(f"density factories:matrix --products 30{option}")[0] == 0
-        assert ("product/s" in screen.getvalue()) == expected
+        assert run(f"{line}{option}")[0] == 0
+        assert (sign in screen.getvalue()) == expected
 
 
 def test_warnings_of_the_library_and_of_factories_are_lines(run):

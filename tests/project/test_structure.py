@@ -25,8 +25,20 @@ MAY_IMPORT = {
     "monitor": {"results", "densities", "linalg", "curvature", "estimators"},
     "plotting": {"results", "densities", "mixture", "monitor.history"},
     "loading": {"results", "densities", "mixture", "monitor.history"},
-    "testing": {"results", "densities"},
-    "cli": {"results", "densities", "mixture", "linalg", "curvature", "estimators", "monitor", "plotting", "loading"},
+    "reference": set(),
+    "testing": {"results", "densities", "reference"},
+    "cli": {
+        "results",
+        "densities",
+        "mixture",
+        "linalg",
+        "curvature",
+        "estimators",
+        "monitor",
+        "plotting",
+        "loading",
+        "reference",
+    },
     "__main__": {"cli"},
 }
 WITHOUT_TORCH = ("results", "densities", "mixture")
