@@ -25,7 +25,7 @@ import numpy as np
 import scipy
 
 import hessdens
-from hessdens.mixture.fit import MixtureFit, fit_mixture
+from hessdens.mixture.fit import MixtureFit, fit_mixture, fit_mixtures
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import SkewNormalMixture
 
@@ -35,7 +35,7 @@ MEBIBYTE = 2**20
 FRESH_PROCESS = """
 import json, time
 import hessdens
-from hessdens.fit import fit_mixture
+from hessdens.mixture import fit_mixture
 
 def peak():
     with open("/proc/self/status") as file:
@@ -156,7 +156,7 @@ def measure(num_vectors: int, num_numpy: int) -> dict[str, Any]:
         }
     many = np.array([noisy(rng) for _ in range(1000)])
     start = time.perf_counter()
-    fit_mixture(many)
+    fit_mixtures(many)
     return {
         "backends": {
             name: {

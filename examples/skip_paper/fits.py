@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens import fit_mixture
-from hessdens.mixture import MixtureFit
+from hessdens.mixture import MixtureFit, fit_mixtures
 
 Array = NDArray[np.float64]
 
@@ -31,7 +30,7 @@ def fit_fractions(samples: Array) -> Fractions:
     usable = np.isfinite(flat).all(axis=1) & (flat != 0).all(axis=1)
     fits: list[MixtureFit | None] = [None] * len(flat)
     if usable.any():
-        for position, fit in zip(np.flatnonzero(usable), fit_mixture(flat[usable]), strict=True):
+        for position, fit in zip(np.flatnonzero(usable), fit_mixtures(flat[usable]), strict=True):
             fits[position] = fit
     objects = np.empty(len(flat), dtype=object)
     objects[:] = fits

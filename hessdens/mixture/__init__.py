@@ -1,6 +1,6 @@
 """The paper's model of a spectral density: a skew-normal tail and a narrow Gaussian at zero."""
 
-from hessdens.mixture.fit import MixtureFit, fit_mixture
+from hessdens.mixture.fit import MixtureFit, fit_mixture, fit_mixtures
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import SkewNormalMixture
 from hessdens.mixture.uncertainty import FitUncertainty, fit_uncertainty
@@ -11,5 +11,6 @@ __all__ = [
     "MixtureFit",
     "SkewNormalMixture",
     "fit_mixture",
+    "fit_mixtures",
     "fit_uncertainty",
 ]

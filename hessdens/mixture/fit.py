@@ -1,9 +1,9 @@
 """The mixture that fits four moments best, over all points of a `Grid`."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self, overload
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -111,24 +111,13 @@ class MixtureFit:
         return cls.from_arrays(take(load_npz(path, "MixtureFit"), FIT_LAYOUT, path))
 
 
-@overload
-def fit_mixture(moments: Moments, *, grid: Grid | None = ..., backend: str = ...) -> MixtureFit: ...
-@overload
-def fit_mixture(
-    moments: Sequence[Moments], *, grid: Grid | None = ..., backend: str = ...
-) -> tuple[MixtureFit, ...]: ...
-@overload
-def fit_mixture(moments: ArrayLike, *, grid: Grid | None = ..., backend: str = ...) -> Any: ...
-def fit_mixture(
-    moments: Moments | Sequence[Moments] | ArrayLike, *, grid: Grid | None = None, backend: str = "numba"
-) -> Any:
+def fit_mixture(moments: Moments | ArrayLike, *, grid: Grid | None = None, backend: str = "numba") -> MixtureFit:
     """Return the mixture of a grid whose first four moments come closest to the given ones.
 
     Parameters
     ----------
     moments
-        `Moments`, or an array of shape (K,), K >= 4: one fit. A sequence of `Moments`, or an array of shape (F, K): F
-        fits, which share what is computed once for a grid. The first four moments are used.
+        `Moments` or an array of shape (K,), K >= 4. The first four are used.
     grid
         Where to look; `Grid.paper` if not given.
     backend
@@ -137,8 +126,7 @@ def fit_mixture(
 
     Returns
     -------
-    MixtureFit or tuple of MixtureFit
-        A tuple where many fits were asked for.
+    MixtureFit
 
     Raises
     ------
@@ -153,68 +141,115 @@ def fit_mixture(
     Minimises eq. 6, L = Σ_{k=1..4} abs(model m_k - m_k) / abs(m_k), exactly: the result has the least computed L of all
     points of the grid, and of equal ones the lowest index (weight, location, scale, shape). On `Grid.paper`, 10⁸
     points, a fit takes 1 to 3 ms, after 0.3 s for what is computed once for a grid and, the first time ever, 4 s of
-    compilation. Many fits run in parallel, in as many threads as Numba is set to use.
+    compilation.
+
+    Examples
+    --------
+    >>> from hessdens.mixture import Grid, SkewNormalMixture, fit_mixture
+    >>> grid = Grid(weights=[0.1, 0.2], locations=[0, 1], scales=[1, 2], shapes=[0, 3])
+    >>> fit = fit_mixture(SkewNormalMixture(0.2, 1.0, 2.0, 3.0).moments(4), grid=grid)
+    >>> fit.index, fit.objective
+    ((1, 1, 1, 1), 0.0)
     """
-    values, single = _moment_array(moments)
+    return _fits([_first_four(moments)], [""], grid, backend)[0]
+
+
+def fit_mixtures(
+    many: Iterable[Moments | ArrayLike], *, grid: Grid | None = None, backend: str = "numba"
+) -> tuple[MixtureFit, ...]:
+    """Return what `fit_mixture` returns for each of many moments, computed in parallel.
+
+    Parameters
+    ----------
+    many
+        `Moments` or arrays of shape (K,), K >= 4, or an array of shape (F, K).
+    grid, backend
+        As for `fit_mixture`.
+
+    Returns
+    -------
+    tuple of MixtureFit
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `fit_mixture`; the message names the row, from 0.
+
+    Notes
+    -----
+    One fit per thread, in as many threads as Numba is set to use.
+
+    Examples
+    --------
+    >>> from hessdens.mixture import Grid, fit_mixtures
+    >>> grid = Grid(weights=[0.1, 0.2], locations=[0, 1], scales=[1, 2], shapes=[0, 3])
+    >>> [fit.index for fit in fit_mixtures([grid.point((1, 0, 1, 1)).moments(4)] * 2, grid=grid)]
+    [(1, 0, 1, 1), (1, 0, 1, 1)]
+    """
+    if isinstance(many, Moments):
+        raise TypeError("many must be a sequence of Moments or arrays; got one Moments. Use fit_mixture.")
+    rows = list(many)
+    places = [f" in row {row}" for row in range(len(rows))]
+    return _fits([_first_four(*row) for row in zip(rows, places, strict=True)], places, grid, backend)
+
+
+def _fits(values: list[FloatArray], places: list[str], grid: Grid | None, backend: str) -> tuple[MixtureFit, ...]:
+    """Return the fit of each of ``values``, which stand at ``places`` of what the user gave."""
     grid = Grid.paper() if grid is None else grid
     if not isinstance(grid, Grid):
         raise TypeError(f"grid must be a Grid, such as Grid.paper(); got {type(grid).__name__}.")
     # Numba takes longer to import than the rest of this side of the library.
     from hessdens.mixture.grid_search import search
 
-    objectives, flat = search(values, grid, backend)
-    for row in np.flatnonzero(~np.isfinite(objectives)):
+    moments = np.array(values).reshape(-1, 4)
+    objectives, flat = search(moments, grid, backend)
+    if not np.isfinite(objectives).all():
+        row = int(np.argmin(np.isfinite(objectives)))
         raise ValueError(
             "moments must not be so small that the relative objective overflows on all of the grid; got "
-            f"{values[row].tolist()}{'' if single else f' in row {row}'}. Rescale the operator, or use "
-            "Grid.for_moments."
+            f"{moments[row].tolist()}{places[row]}. Rescale the operator, or use Grid.for_moments."
         )
-    fits = tuple(
+    return tuple(
         _describe(grid, target, float(objective), int(index))
-        for target, objective, index in zip(values, objectives, flat, strict=True)
+        for target, objective, index in zip(moments, objectives, flat, strict=True)
     )
-    return fits[0] if single else fits
 
 
-def _moment_array(moments: Any) -> tuple[FloatArray, bool]:
-    """Return the first four moments of each fit, shape (F, 4), and whether only one fit was asked for."""
-    if isinstance(moments, Sequence):
-        moments = [item.values[:4] if isinstance(item, Moments) else item for item in moments]
+def _first_four(moments: Moments | ArrayLike, place: str = "") -> FloatArray:
+    """Return m_1..m_4, checked."""
     try:
         values = np.asarray(moments.values if isinstance(moments, Moments) else moments, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            "moments must be Moments, an array of shape (K,) or (F, K), or a sequence of either, with at least 4 "
-            f"moments each; got {type(moments).__name__} that makes no array of numbers ({error})."
+            f"moments must be Moments or an array of at least 4 numbers (fit_mixtures takes many of them); got "
+            f"{type(moments).__name__} that makes no array of numbers{place} ({error})."
         ) from error
-    if values.ndim not in (1, 2):
-        raise ValueError(f"moments must have shape (K,) or (F, K), K >= 4; got shape {values.shape}.")
-    if values.shape[-1] < 4:
+    if values.ndim != 1:
         raise ValueError(
-            f"fit_mixture needs at least four moments; got {values.shape[-1]}. Ask spectral_moments for num_moments=4."
+            f"moments must have shape (K,), K >= 4 (fit_mixtures takes many of them); got shape {values.shape}{place}."
         )
-    single = values.ndim == 1
-    values = np.atleast_2d(values)[:, :4]
-    _check_moments(values, single)
-    return values, single
-
-
-def _check_moments(values: FloatArray, single: bool) -> None:
+    if len(values) < 4:
+        raise ValueError(
+            f"fit_mixture needs at least four moments; got {len(values)}{place}. "
+            "Ask spectral_moments for num_moments=4."
+        )
+    values = values[:4]
     with np.errstate(over="ignore", divide="ignore"):
-        finite_reciprocal = np.isfinite(1 / values)
+        overflow = ~np.isfinite(1 / values)
     rules = (
         ("must be finite", ~np.isfinite(values), ""),
         ("must not be zero, because the objective divides by it", values == 0, ""),
         (
             "must not be so small that its reciprocal overflows, because the objective divides by it",
-            ~finite_reciprocal,
+            overflow,
             " Rescale the operator.",
         ),
     )
     for rule, broken, action in rules:
-        for row, column in np.argwhere(broken):
-            where = "" if single else f" in row {row}"
-            raise ValueError(f"m_{column + 1} {rule}; got {values[row, column]}{where}.{action}")
+        if broken.any():
+            k = int(np.argmax(broken))
+            raise ValueError(f"m_{k + 1} {rule}; got {values[k]}{place}.{action}")
+    return values
 
 
 def _describe(grid: Grid, moments: FloatArray, objective: float, flat: int) -> MixtureFit:

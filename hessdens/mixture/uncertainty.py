@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from hessdens._checks import LEVEL, PAPER_WINDOW, check_level, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.base import percent
-from hessdens.mixture.fit import AXIS_NAMES, FIT_LAYOUT, POOR_OBJECTIVE, MixtureFit, fit_mixture
+from hessdens.mixture.fit import AXIS_NAMES, FIT_LAYOUT, POOR_OBJECTIVE, MixtureFit, fit_mixture, fit_mixtures
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import mixture_cdf
 from hessdens.results.intervals import skewed_quantiles
@@ -249,7 +249,7 @@ def fit_uncertainty(
             f"moments must be those of a density to within their errors; of {num_draws} draws only {len(feasible)} "
             "have one. Use more probes, or look at Moments.hankel_eigenvalue."
         )
-    fits = fit_mixture(feasible, grid=grid)
+    fits = fit_mixtures(feasible, grid=grid)
     from hessdens.mixture.grid_search import points_within
 
     flat = points_within(moments.values[:4], fit.objective + near, grid, MOST_TIES)

@@ -1,16 +1,17 @@
-"""`fit_mixture` and `MixtureFit`."""
+"""`fit_mixture`, `fit_mixtures` and `MixtureFit`."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hessdens.mixture.fit import MixtureFit, fit_mixture
+from hessdens.mixture.fit import MixtureFit, fit_mixture, fit_mixtures
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import SkewNormalMixture
 from hessdens.results.moments import Moments
 
 SMALL = Grid(np.geomspace(0.01, 1, 6), np.linspace(-2, 2.5, 7), np.geomspace(0.1, 10, 8), np.linspace(-9, 9, 9))
+WIDE = Grid([0.5, 1], [3, 4], [10, 20], [0, 1])
 EXAMPLE = np.array([0.01, 0.05, 1.0, 30.0])
 
 
@@ -52,13 +53,13 @@ def test_default_is_the_papers_grid_and_the_fast_backend():
 def test_many_fits_in_one_call():
     rng = np.random.default_rng(0)
     values = EXAMPLE * np.exp(rng.standard_normal((20, 4)))
-    together = fit_mixture(values, grid=SMALL)
+    together = fit_mixtures(values, grid=SMALL)
     assert isinstance(together, tuple)
     for fit, row in zip(together, values, strict=True):
         alone = fit_mixture(row, grid=SMALL)
         assert (fit.index, fit.objective, fit.on_edge) == (alone.index, alone.objective, alone.on_edge)
-    assert fit_mixture(np.empty((0, 4)), grid=SMALL) == ()
-    assert len(fit_mixture(values[:1], grid=SMALL)) == 1
+    assert fit_mixtures(np.empty((0, 4)), grid=SMALL) == ()
+    assert len(fit_mixtures(values[:1], grid=SMALL)) == 1
 
 
 def test_takes_moments_and_uses_the_first_four():
@@ -67,8 +68,8 @@ def test_takes_moments_and_uses_the_first_four():
     expected = fit_mixture(EXAMPLE, grid=SMALL).index
     assert fit_mixture(moments, grid=SMALL).index == expected
     assert fit_mixture(samples[0], grid=SMALL).index == expected
-    assert fit_mixture(samples, grid=SMALL)[2].index == expected
-    assert [fit.index for fit in fit_mixture([moments, moments], grid=SMALL)] == [expected] * 2
+    assert fit_mixtures(samples, grid=SMALL)[2].index == expected
+    assert [fit.index for fit in fit_mixtures([moments, EXAMPLE], grid=SMALL)] == [expected] * 2
 
 
 @settings(max_examples=10)
@@ -135,21 +136,36 @@ def test_immutable():
     ("moments", "message"),
     [
         ([1, 2, 3], "needs at least four moments; got 3. Ask spectral_moments for num_moments=4"),
-        (np.ones((2, 3)), "needs at least four moments; got 3"),
-        (1.0, r"moments must have shape \(K,\) or \(F, K\), K >= 4; got shape \(\)"),
-        (np.ones((2, 2, 4)), r"moments must have shape .*; got shape \(2, 2, 4\)"),
+        (1.0, r"moments must have shape \(K,\), K >= 4 \(fit_mixtures takes many of them\); got shape \(\)"),
+        (np.ones((2, 4)), r"moments must have shape .*; got shape \(2, 4\)"),
         ([1, np.nan, 1, 1], "m_2 must be finite; got nan"),
-        ([[1, 1, 1, 1], [1, 1, 1, -np.inf]], "m_4 must be finite; got -inf in row 1"),
         ([1, 1, 0, 1], "m_3 must not be zero, because the objective divides by it; got 0.0"),
-        ([[1, 1, 1, 1], [1, 1, 1, 1], [0, 1, 1, 1]], "m_1 must not be zero, .*; got 0.0 in row 2"),
         ([1, 1, 1, 1e-310], "m_4 must not be so small that its reciprocal overflows, .*; got 1e-310. Rescale"),
         (np.full(4, 1e-307), "must not be so small that the relative objective overflows on all of the grid; got"),
-        (np.full((2, 4), 1e-307), r"overflows on all of the grid; got \[1e-307, .*\] in row 0"),
+        ([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0]], "moments must be Moments or an array .*; got list that makes no array"),
     ],
 )
 def test_bad_moments(moments, message):
     with pytest.raises(ValueError, match=message):
-        fit_mixture(moments, grid=Grid([0.5, 1], [3, 4], [10, 20], [0, 1]))
+        fit_mixture(moments, grid=WIDE)
+
+
+@pytest.mark.parametrize(
+    ("many", "message"),
+    [
+        (np.ones((2, 3)), "needs at least four moments; got 3 in row 0"),
+        (np.ones((2, 2, 4)), r"moments must have shape .*; got shape \(2, 4\) in row 0"),
+        ([[1, 1, 1, 1], [1, 1]], "needs at least four moments; got 2 in row 1"),
+        ([[1, 1, 1, 1], "m"], "got str that makes no array of numbers in row 1"),
+        ([[1, 1, 1, 1], [1, 1, 1, -np.inf]], "m_4 must be finite; got -inf in row 1"),
+        ([[1, 1, 1, 1], [1, 1, 1, 1], [0, 1, 1, 1]], "m_1 must not be zero, .*; got 0.0 in row 2"),
+        (np.full((2, 4), 1e-307), r"overflows on all of the grid; got \[1e-307, .*\] in row 0"),
+        ([[1, 1, 1, 1], np.full(4, 1e-307)], r"overflows on all of the grid; got \[1e-307, .*\] in row 1"),
+    ],
+)
+def test_bad_moments_among_many(many, message):
+    with pytest.raises(ValueError, match=message):
+        fit_mixtures(many, grid=WIDE)
 
 
 def test_unknown_backend():
@@ -157,8 +173,9 @@ def test_unknown_backend():
         fit_mixture(EXAMPLE, grid=SMALL, backend="cuda")
 
 
-def test_moments_that_make_no_array_and_a_grid_that_is_none():
-    with pytest.raises(ValueError, match=r"moments must be Moments, an array .*; got list that makes no array"):
-        fit_mixture([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0]])
+def test_one_where_many_are_meant_and_a_grid_that_is_none():
+    moments = Moments.from_samples(np.tile(EXAMPLE, (3, 1)), size=10, num_products=9)
+    with pytest.raises(TypeError, match=r"many must be a sequence of Moments or arrays; got one Moments. Use fit_mix"):
+        fit_mixtures(moments)
     with pytest.raises(TypeError, match=r"grid must be a Grid, such as Grid.paper\(\); got str"):
         fit_mixture([1.0, 2.0, 3.0, 4.0], grid="paper")

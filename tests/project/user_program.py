@@ -37,7 +37,7 @@ def moments(H: hessdens.linalg.Operator) -> NDArray[np.float64]:
     if isinstance(H, hessdens.curvature.CurvatureOperator):
         layers = hessdens.estimators.layer_moments(H)
     fit: hessdens.mixture.MixtureFit = hessdens.fit_mixture(found, grid=hessdens.mixture.Grid.paper())
-    fits: tuple[hessdens.mixture.MixtureFit, ...] = hessdens.fit_mixture([found, found])
+    fits: tuple[hessdens.mixture.MixtureFit, ...] = hessdens.mixture.fit_mixtures([found, found])
     uncertain: hessdens.mixture.FitUncertainty = hessdens.mixture.fit_uncertainty(found)
     print(layers, fit.mixture.fraction_degenerate(0.1), fits, uncertain.share_poor)
     return found.interval()
