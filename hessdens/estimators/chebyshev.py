@@ -1,22 +1,19 @@
 """Chebyshev moments from products with random vectors, two a product."""
 
 import os
-import time
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from tqdm import tqdm
+from torch import Tensor
 
-from hessdens.estimators.checkpoint import Checkpoint
+from hessdens.estimators.run import Run
 from hessdens.linalg.adapt import as_operator
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.chebyshev_walk import ChebyshevWalk, OutsideError, tolerance
-from hessdens.linalg.identity import run_identity
 from hessdens.linalg.operator import Operator
-from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
-from hessdens.results.certificates import TOLERANCE, Certificates, versions
+from hessdens.linalg.probes import Distribution
+from hessdens.linalg.walk import products_per_probe
 from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.support import Interval
 
@@ -92,97 +89,76 @@ def chebyshev_moments(
     density on the support has (`ChebyshevMoments.toeplitz_eigenvalue`). Source: A. Weiße et al., The kernel
     polynomial method, Reviews of Modern Physics 78 (2006).
     """
-    if num_moments < 1:
-        raise ValueError(f"num_moments must be at least 1; got {num_moments}.")
-    if block_size < 1:
-        raise ValueError(f"block_size must be at least 1; got {block_size}.")
-    if num_probes is not None and max_products is not None:
+    operator, ends = as_operator(A), None if support is None else Interval.of(support)
+    _check_budget(num_moments, num_probes, max_products, 0 if ends else min(MOST_STEPS, operator.size))
+    run = Run(
+        operator,
+        num_moments=num_moments,
+        num_probes=num_probes,
+        seed=seed,
+        distribution=distribution,
+        block_size=block_size,
+        checkpoint=checkpoint,
+        settings={"function": "chebyshev_moments", "support": repr(tuple(ends)) if ends else "found"},
+        progress=progress,
+    )
+    interval, spent = (ends, 0) if ends else _support(run)
+    per_probe = products_per_probe(num_moments)
+    if max_products is not None:
+        num_probes = (max_products - spent) // per_probe
+    num_probes = DEFAULT_PROBES if num_probes is None else num_probes
+    num_products = spent + num_probes * per_probe
+    try:
+        with run.bar(num_probes * per_probe) as bar:
+            samples = run.samples(0, num_probes, lambda V, i: ChebyshevWalk(V, i, operator, interval), bar)
+        moments = ChebyshevMoments.from_samples(
+            samples, support=interval, size=operator.size, num_products=num_products
+        )
+        _check_density(moments, tolerance(operator))
+    except OutsideError as error:
+        raise ValueError(_outside(interval, ends is None, str(error))) from error
+    return replace(moments, certificates=run.certificates(num_products, symmetry=run.asymmetry))
+
+
+def _check_budget(num_moments: int, num_probes: int | None, max_products: int | None, for_support: int) -> None:
+    """Raise ValueError unless two probes can be paid, after so many products for the support."""
+    if max_products is None:
+        return
+    if num_probes is not None:
         raise ValueError(f"num_probes or max_products may be given, not both; got {num_probes} and {max_products}.")
-    check_probe_arguments(2 if num_probes is None else num_probes, seed, distribution)
-    given = None if support is None else Interval.of(support)
-    start = time.perf_counter()
-    operator = as_operator(A)
-    cost = (num_moments + 1) // 2
-    most_steps = 0 if given is not None else min(MOST_STEPS, operator.size)
-    least = 2 * cost + most_steps
-    if max_products is not None and max_products < least:
+    least = 2 * products_per_probe(num_moments) + for_support
+    if max_products < least:
         raise ValueError(
             f"max_products must be at least {least} for {num_moments} moments of 2 probes"
-            f"{' and the support' if most_steps else ''}; got {max_products}."
+            f"{' and the support' if for_support else ''}; got {max_products}."
         )
-    kept: Checkpoint | None = None
-    if checkpoint is not None:
-        settings = {
-            "seed": seed,
-            "distribution": distribution,
-            "support": "found" if given is None else repr(tuple(given)),
-        }
-        kept = Checkpoint(checkpoint, run_identity(operator, function="chebyshev_moments", **settings), operator.team)
-    interval, spent = (given, 0) if given is not None else _kept_support(operator, seed, distribution, kept)
-    if max_products is not None:
-        num_probes = (max_products - spent) // cost
-    elif num_probes is None:
-        num_probes = DEFAULT_PROBES
-    samples = np.empty((num_probes, num_moments))
-    defect = float("nan")
-    with tqdm(total=num_probes * cost, unit="product", disable=not progress) as bar:
-        for first in range(0, num_probes, block_size):
-            last = min(first + block_size, num_probes)
-            key = f"probes-{first}-{last}"
-            arrays = None if kept is None else kept.load(key)
-            if arrays is None:
-                probes = operator_probes(operator, seed, first, last, distribution)
-                walk = ChebyshevWalk(probes, interval, first, operator.team)
-            else:
-                walk = ChebyshevWalk.from_arrays(arrays, interval, first, operator)
-            steps = walk.num_steps
-            try:
-                samples[first:last] = walk.moments(operator, num_moments)
-            except OutsideError as error:
-                raise ValueError(_outside(interval, given is None, str(error))) from error
-            if kept is not None and walk.num_steps > steps:
-                kept.save(key, walk.to_arrays())
-            defect = float(np.fmax(defect, walk.asymmetry))
-            bar.update((last - first) * cost)
-    moments = ChebyshevMoments.from_samples(
-        samples, support=interval, size=operator.size, num_products=spent + num_probes * cost
-    )
-    violation = -moments.toeplitz_eigenvalue() / (num_moments + 1)
-    if violation > tolerance(operator):
-        raise ValueError(_outside(interval, given is None, f"no density on it has these moments, by {violation:.1e}"))
-    certificates = Certificates(
-        symmetry=defect,
-        threshold=TOLERANCE * torch.finfo(operator.dtype).eps,
-        num_products=moments.num_products,
-        seconds=time.perf_counter() - start,
-        versions=versions(torch=torch.__version__),
-    )
-    return replace(moments, certificates=certificates)
 
 
-def _kept_support(
-    operator: Operator, seed: int, distribution: Distribution, checkpoint: Checkpoint | None
-) -> tuple[Interval, int]:
-    """Return what `spectral_support` gives, from the checkpoint where it is there."""
-    arrays = None if checkpoint is None else checkpoint.load("interval")
+def _check_density(moments: ChebyshevMoments, rounding: float) -> None:
+    """Raise OutsideError unless some density on the support has these moments."""
+    violation = -moments.toeplitz_eigenvalue() / (len(moments.values) + 1)
+    if violation > rounding:
+        raise OutsideError(f"no density on it has these moments, by {violation:.1e}")
+
+
+def _support(run: Run) -> tuple[Interval, int]:
+    """Return what `spectral_support` gives, from finished work where it is there."""
+    arrays = None if run.checkpoint is None else run.checkpoint.load("support")
     if arrays is not None:
-        return Interval.of(arrays["interval"]), int(arrays["spent"])
-    interval, spent = spectral_support(operator, seed=seed, distribution=distribution)
-    if checkpoint is not None:
-        checkpoint.save("interval", {"interval": list(interval), "spent": spent})
-    return interval, spent
+        return Interval.of(arrays["support"]), int(arrays["num_products"])
+    interval, num_products = spectral_support(run.operator, run.probes(START_PROBE, START_PROBE + 1))
+    if run.checkpoint is not None:
+        run.checkpoint.save("support", {"support": list(interval), "num_products": num_products})
+    return interval, num_products
 
 
-def spectral_support(
-    operator: Operator, *, seed: int = 0, distribution: Distribution = "gaussian"
-) -> tuple[Interval, int]:
+def spectral_support(operator: Operator, start: Tensor) -> tuple[Interval, int]:
     """Return an interval around the spectrum by Lanczos, and its cost: at most min(30, N) products.
 
-    The extreme Ritz values, moved outwards by their residual norms and a hundredth of the length: eigenvalues outside
-    are possible, where they have next to no weight in the start vector.
+    It begins with ``start``, shape (N, 1). The extreme Ritz values are moved outwards by their residual norms and by a
+    hundredth of the length. Eigenvalues outside are possible, where they have next to no weight in the start vector.
     """
     steps = min(MOST_STEPS, operator.size)
-    start = operator_probes(operator, seed, START_PROBE, START_PROBE + 1, distribution)
     lanczos = BlockLanczos(operator, start.T, steps)
     low = high = 0.0
     for step in range(1, steps + 1):

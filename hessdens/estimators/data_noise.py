@@ -7,14 +7,15 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from tqdm import tqdm
 
 from hessdens._types import FloatArray
+from hessdens.estimators.run import Run
 from hessdens.linalg.adapt import as_operator
 from hessdens.linalg.inner_products import column_dots, raise_if_not_finite
 from hessdens.linalg.operator import Operator
-from hessdens.linalg.power_walk import check_range, half
-from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
+from hessdens.linalg.power_walk import check_range
+from hessdens.linalg.probes import Distribution
+from hessdens.linalg.walk import products_per_probe
 from hessdens.results.data_noise import DataNoise
 
 
@@ -71,21 +72,25 @@ def data_noise(
     since the noise of A adds to its eigenvalues; it falls as 1/G and is not in the errors. Source: Efron, The
     jackknife, the bootstrap and other resampling plans (1982), chapter 6.
     """
-    if num_moments < 1:
-        raise ValueError(f"num_moments must be at least 1; got {num_moments}.")
-    if block_size < 1:
-        raise ValueError(f"block_size must be at least 1; got {block_size}.")
-    check_probe_arguments(num_probes, seed, distribution)
     members = [as_operator(operator) for operator in operators]
-    shares = _checked_shares(members, weights)
-    leader, count = members[0], len(members)
+    shares, count = _checked_shares(members, weights), len(members)
+    run = Run(
+        members[0],
+        num_moments=num_moments,
+        num_probes=num_probes,
+        seed=seed,
+        distribution=distribution,
+        block_size=block_size,
+        progress=progress,
+    )
+    num_products = num_probes * products_per_probe(num_moments) * count
     samples = np.empty((num_probes, num_moments))
     influences = np.empty((num_probes, count, num_moments))
-    with tqdm(total=num_probes * half(num_moments) * count, unit="product", disable=not progress) as bar:
-        for start in range(0, num_probes, block_size):
-            stop = min(start + block_size, num_probes)
-            probes = operator_probes(leader, seed, start, stop, distribution)
-            samples[start:stop], influences[start:stop] = _block(members, shares, probes, num_moments, start, bar)
+    with run.bar(num_products) as bar:
+        for start, stop in run.blocks(0, num_probes):
+            samples[start:stop], influences[start:stop] = _samples_and_influences(
+                members, shares, run.probes(start, stop), num_moments, start, bar
+            )
     check_range(samples)
     influences -= np.tensordot(influences, shares, axes=(1, 0))[:, None, :]
     # Products of different probes: the square of the sum without the squares of each.
@@ -96,10 +101,10 @@ def data_noise(
         samples.mean(axis=0),
         samples.std(axis=0, ddof=1) / np.sqrt(num_probes),
         np.sqrt(np.maximum(variance, 0.0)),
-        leader.size,
+        members[0].size,
         count,
         num_probes,
-        num_probes * half(num_moments) * count,
+        num_products,
     )
 
 
@@ -120,13 +125,13 @@ def _checked_shares(operators: list[Operator], weights: ArrayLike | None) -> Flo
     return shares / shares.sum()
 
 
-def _block(
+def _samples_and_influences(
     operators: list[Operator], shares: FloatArray, probes: Tensor, num_moments: int, first_probe: int, bar: Any
 ) -> tuple[FloatArray, FloatArray]:
     """Return moment estimates of each column of ``probes``, (P, K), and influences of each operator, (P, G, K)."""
     influences = np.empty((probes.shape[1], len(operators), num_moments))
     vectors, leader = probes, operators[0]
-    for step in range(1, half(num_moments) + 1):
+    for step in range(1, products_per_probe(num_moments) + 1):
         products, total = [], torch.zeros_like(probes)
         for index, (operator, share) in enumerate(zip(operators, shares, strict=True)):
             products.append(operator.matmat(vectors))
@@ -139,5 +144,4 @@ def _block(
                 influences[:, :, order - 1] = order * dots.cpu().numpy() / leader.size
         vectors = total
     # Summed over batches, an influence is k times the moment.
-    samples: FloatArray = np.tensordot(influences, shares, axes=(1, 0)) / np.arange(1, num_moments + 1)
-    return samples, influences
+    return np.tensordot(influences, shares, axes=(1, 0)) / np.arange(1, num_moments + 1), influences

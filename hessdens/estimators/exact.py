@@ -4,11 +4,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from hessdens.densities.spectrum import Spectrum
 from hessdens.errors import NonFiniteError
-from hessdens.linalg.adapt import as_operator
+from hessdens.estimators.run import Run
 from hessdens.linalg.memory import free_bytes, readable_bytes
 from hessdens.linalg.operator import Operator
 
@@ -47,16 +46,15 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
     Cost: N products, then about 4/3 N^3 floating-point operations; memory: about 2.1 N^2 float64 numbers. The matrix is
     symmetrised, (H + H^T) / 2, and solved in float64 on the operator's device.
     """
-    operator = as_operator(A)
-    if block_size < 1:
-        raise ValueError(f"block_size must be at least 1; got {block_size}.")
+    run = Run(A, block_size=block_size, progress=progress)
+    operator = run.operator
     if operator.team.shards:
         raise ValueError(
             "exact_spectrum needs whole vectors; those of this operator are sharded over processes. Use "
             "lanczos_density."
         )
     check_size(operator, max_size)
-    matrix = dense_matrix(operator, block_size=block_size, progress=progress)
+    matrix = _dense_matrix(run)
     if not torch.isfinite(matrix).all():
         raise NonFiniteError("The operator must have finite entries; its matrix holds values that are not.")
     return Spectrum(torch.linalg.eigvalsh(matrix).cpu().numpy())
@@ -64,11 +62,14 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
 
 def dense_matrix(operator: Operator, *, block_size: int = 64, progress: bool = False) -> Tensor:
     """Return (A + A^T) / 2 as an (N, N) float64 tensor on the operator's device. Cost: N products."""
-    size = operator.size
+    return _dense_matrix(Run(operator, block_size=block_size, progress=progress))
+
+
+def _dense_matrix(run: Run) -> Tensor:
+    operator, size = run.operator, run.operator.size
     matrix = torch.empty(size, size, dtype=torch.float64, device=operator.device)
-    with tqdm(total=size, unit="column", disable=not progress) as bar:
-        for start in range(0, size, block_size):
-            stop = min(start + block_size, size)
+    with run.bar(size, unit="column") as bar:
+        for start, stop in run.blocks(0, size):
             unit = torch.zeros(size, stop - start, dtype=operator.dtype, device=operator.device)
             unit[torch.arange(start, stop), torch.arange(stop - start)] = 1
             matrix[start:stop] = operator.matmat(unit).T

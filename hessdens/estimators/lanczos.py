@@ -1,33 +1,24 @@
 """Spectral densities by block Lanczos, and by the three-term recurrence where memory is short."""
 
 import os
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.quadrature import Quadrature
 from hessdens.densities.ritz import block_quadrature, tridiagonal_quadrature
-from hessdens.estimators.checkpoint import Checkpoint, Recorded
-from hessdens.linalg.adapt import as_operator
+from hessdens.estimators.budget import steps_and_probes
+from hessdens.estimators.run import Run
 from hessdens.linalg.block_lanczos import BlockLanczos
-from hessdens.linalg.identity import run_identity
 from hessdens.linalg.inner_products import column_dots
 from hessdens.linalg.operator import Operator, Wrapped
-from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
+from hessdens.linalg.probes import Distribution
 from hessdens.linalg.three_terms import ThreeTermLanczos
-from hessdens.results.certificates import TOLERANCE, Certificates, versions
 
 TINY = np.finfo(np.float64).tiny
-DEFAULT_PRODUCTS = 100
-# Probes in units of the square root of the budget: 4 or 5 at 100 products, 6 at 200.
-BLOCK_WIDTH = 0.45
-DEFAULT_STEPS, DEFAULT_PROBES = 30, 6
 # Earlier quadratures that show how far the resolution goes.
 EARLIER = 3
 
@@ -89,66 +80,34 @@ def lanczos_density(
     spectrum is then known but for multiplicities. Sources: Golub & Welsch (1969) for quadrature; Golub & Meurant
     (2010) for blocks; Papyan (2019) and Ghorbani, Krishnan & Xiao (2019) for Hessians.
     """
-    num_steps, num_probes = _sizes(num_steps, num_probes, max_products)
-    check_probe_arguments(num_probes, seed, distribution)
-    start = time.perf_counter()
-    operator = as_operator(A)
-    if checkpoint is not None:
-        identity = run_identity(
-            operator,
-            function="lanczos_density",
-            seed=seed,
-            distribution=distribution,
-            num_probes=num_probes,
-            low_memory=low_memory,
-        )
-        operator = Recorded(operator, Checkpoint(checkpoint, identity, operator.team))
-    operator = _FirstProduct(operator)
-    probes = operator_probes(operator, seed, 0, num_probes, distribution)
-    space = (ThreeTermLanczos if low_memory else BlockLanczos)(operator, probes.T, num_steps)
-    with tqdm(total=num_steps * num_probes, unit="product", disable=not progress) as bar:
+    num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products)
+    run = Run(
+        A,
+        seed=seed,
+        distribution=distribution,
+        checkpoint=checkpoint,
+        settings={"function": "lanczos_density", "num_probes": num_probes, "low_memory": low_memory},
+        progress=progress,
+    )
+    operator = _FirstProduct(run.recorded)
+    start, size = run.probes(0, num_probes).T, operator.size
+    space = ThreeTermLanczos(operator, start, num_steps) if low_memory else BlockLanczos(operator, start, num_steps)
+    with run.bar(num_steps * num_probes) as bar:
         while space.num_steps < num_steps and not space.is_invariant:
             space.step()
             bar.update(space.num_products - bar.n)
-    reading = (
-        _three_terms(space, operator.size) if isinstance(space, ThreeTermLanczos) else _block(space, operator.size)
-    )
+    reading = _of_block(space, size) if isinstance(space, BlockLanczos) else _of_three_terms(space, size)
     quadrature, *earlier = reading.quadratures
-    mass = len(quadrature.eigenvalues) / operator.size + quadrature.weights.sum(axis=1)
-    certificates = Certificates(
+    mass = len(quadrature.eigenvalues) / size + quadrature.weights.sum(axis=1)
+    certificates = run.certificates(
+        space.num_products,
         symmetry=space.symmetry_defect(),
         orthogonality=space.orthogonality_defect(),
         weights=float(np.abs(mass - 1).max()),
         trace=abs(reading.trace - operator.trace) / max(operator.square, TINY) ** 0.5,
         frobenius=abs(reading.square - operator.square) / max(operator.square, TINY),
-        threshold=TOLERANCE * torch.finfo(operator.dtype).eps,
-        num_products=space.num_products,
-        seconds=time.perf_counter() - start,
-        versions=versions(torch=torch.__version__),
     )
     return LanczosDensity(quadrature, tuple(earlier), space.num_steps, space.num_products, certificates)
-
-
-def _sizes(num_steps: int | None, num_probes: int | None, max_products: int | None) -> tuple[int, int]:
-    """Return the numbers of steps and probes."""
-    for name, value in (("num_steps", num_steps), ("num_probes", num_probes)):
-        if value is not None and value < 2:
-            raise ValueError(f"{name} must be at least 2; got {value}.")
-    if max_products is None:
-        if num_steps is not None or num_probes is not None:
-            return num_steps or DEFAULT_STEPS, num_probes or DEFAULT_PROBES
-        max_products = DEFAULT_PRODUCTS
-    if num_probes is None:
-        wanted = max(round(BLOCK_WIDTH * max(max_products, 0) ** 0.5), min(4, max_products // 4))
-        num_probes = max(2, wanted if num_steps is None else max_products // num_steps)
-    if num_steps is None:
-        num_steps = max(2, max_products // num_probes)
-    if num_steps * num_probes > max_products:
-        raise ValueError(
-            f"max_products must be at least {num_steps * num_probes} for {num_steps} steps of {num_probes} probes; got "
-            f"{max_products}."
-        )
-    return num_steps, num_probes
 
 
 @dataclass(frozen=True)
@@ -174,7 +133,7 @@ class _FirstProduct(Wrapped):
         return products
 
 
-def _block(space: BlockLanczos, size: int) -> _Reading:
+def _of_block(space: BlockLanczos, size: int) -> _Reading:
     matrix, start = space.matrix(), space.start_coordinates
     known = [space.num_rows(steps) for steps in _last_steps(space.num_steps)]
     ritz, vectors = np.linalg.eigh(matrix[: known[0], : known[0]])
@@ -186,7 +145,7 @@ def _block(space: BlockLanczos, size: int) -> _Reading:
     )
 
 
-def _three_terms(space: ThreeTermLanczos, size: int) -> _Reading:
+def _of_three_terms(space: ThreeTermLanczos, size: int) -> _Reading:
     # A recurrence that has ended early would only add zeros.
     steps = _last_steps(len(space.diagonal))
     quadratures = [tridiagonal_quadrature(space.diagonal[:s], space.off_diagonal[:s], size) for s in steps]

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from hessdens.curvature.parameters import Selection, matching
-from hessdens.linalg.adapt import as_operator
+from hessdens.estimators.run import Run
 from hessdens.linalg.operator import Operator, Wrapped
-from hessdens.linalg.power_walk import Walk
-from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
+from hessdens.linalg.power_walk import PowerWalk
+from hessdens.linalg.probes import Distribution
+from hessdens.linalg.walk import products_per_probe
 from hessdens.results.moments import Moments
 
 Block = list[slice]
@@ -64,32 +64,35 @@ def layer_moments(
     -----
     Cost: P ceil(K/2) products a layer, in as many passes over the data as vectors make blocks.
     """
-    operator = as_operator(A)
+    run = Run(
+        A,
+        num_moments=num_moments,
+        num_probes=num_probes,
+        seed=seed,
+        distribution=distribution,
+        block_size=block_size,
+        progress=progress,
+    )
+    operator = run.operator
     if not operator.parameter_sizes:
         raise TypeError(
             "layer_moments needs an operator that knows its parameters, from hessian_operator or its like; got "
             f"{type(A).__name__}."
         )
-    if num_moments < 1:
-        raise ValueError(f"num_moments must be at least 1; got {num_moments}.")
-    if block_size < 1:
-        raise ValueError(f"block_size must be at least 1; got {block_size}.")
-    check_probe_arguments(num_probes, seed, distribution)
     blocks = _blocks(operator, layers)
     samples = {name: np.empty((num_probes, num_moments)) for name in blocks}
     columns = [(i, name) for i in range(num_probes) for name in blocks]
-    with tqdm(total=len(columns), unit="vector", disable=not progress) as bar:
-        for start in range(0, len(columns), block_size):
-            chunk = columns[start : start + block_size]
+    with run.bar(len(columns), unit="vector") as bar:
+        for start, stop in run.blocks(0, len(columns)):
+            chunk = columns[start:stop]
             first, last = chunk[0][0], chunk[-1][0]
-            probes = operator_probes(operator, seed, first, last + 1, distribution)
             masked = _Masked(operator, [blocks[name] for _, name in chunk])
-            vectors = masked.restricted(probes[:, [i - first for i, _ in chunk]])
-            found = Walk(vectors, first, masked).moments(masked, num_moments)
-            for (i, name), sample in zip(chunk, found, strict=True):
+            vectors = masked.restricted(run.probes(first, last + 1)[:, [i - first for i, _ in chunk]])
+            moments = PowerWalk(vectors, first, masked).moments(num_moments)
+            for (i, name), sample in zip(chunk, moments, strict=True):
                 samples[name][i] = sample * operator.size / _length(blocks[name])
-            bar.update(len(chunk))
-    num_products = num_probes * ((num_moments + 1) // 2)
+            bar.update(stop - start)
+    num_products = num_probes * products_per_probe(num_moments)
     return {
         name: Moments.from_samples(samples[name], size=_length(block), num_products=num_products)
         for name, block in blocks.items()

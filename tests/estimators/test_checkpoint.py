@@ -81,7 +81,7 @@ def test_more_chebyshev_moments_extend_fewer(tmp_path):
         found = chebyshev_moments(counted.operator, num_moments, num_probes=8, checkpoint=tmp_path)
         assert counted.products == products + 1
         assert_equal(found, chebyshev_moments(Counted().operator, num_moments, num_probes=8))
-    with pytest.raises(ValueError, match=r"interval is 'found' there and '\(-1.0, 40.0\)' here"):
+    with pytest.raises(ValueError, match=r"support is 'found' there and '\(-1.0, 40.0\)' here"):
         chebyshev_moments(counted.operator, support=(-1, 40), checkpoint=tmp_path)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hessdens import as_operator, spectral_moments
-from hessdens.estimators.deflation import _known_part, _remaining_sizes
+from hessdens.estimators.krylov import KrylovCoefficients
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.testing import assert_moments_agree, symmetric_matrices
 
@@ -45,7 +45,9 @@ def test_known_part_is_the_difference_of_traces(order):
         np.trace(np.linalg.matrix_power(matrix, k)) - np.trace(np.linalg.matrix_power(deflated, k))
         for k in range(1, order + 1)
     ]
-    np.testing.assert_allclose(_known_part(space.matrix(), len(basis), order)[0], expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        KrylovCoefficients.of(space, order).known_part(len(basis))[0], expected, rtol=1e-9, atol=1e-9
+    )
 
 
 def test_remaining_size_is_that_of_each_start_vector_without_the_others():
@@ -61,7 +63,7 @@ def test_remaining_size_is_that_of_each_start_vector_without_the_others():
             sizes[k - 1] += np.sum((np.linalg.matrix_power(rest @ matrix @ rest, k) @ rest @ start[i]) ** 2)
     largest = np.abs(space.matrix()).max()  # sizes are those of the matrix over its largest entry
     expected = np.mean(np.log(sizes / 3) - [2 * np.log(largest), 4 * np.log(largest)])
-    assert _remaining_sizes(space, 2, (3, 1))[0] == pytest.approx(expected, rel=1e-9)
+    assert KrylovCoefficients.of(space, 4).remaining_sizes(2, (3, 1))[0] == pytest.approx(expected, rel=1e-9)
 
 
 @settings(deadline=None, max_examples=50)

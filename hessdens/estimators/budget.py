@@ -1,0 +1,146 @@
+"""How many products an estimate may spend, and on what: steps, probes, and a pilot where an accuracy is asked for."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessdens._checks import at_least
+from hessdens._types import FloatArray
+from hessdens.linalg.walk import products_per_probe
+from hessdens.results.moments import Moments
+
+DEFAULT_PROBES = 32
+# Two probes are the fewest that have a standard error. Deflation first takes two steps of a block of two: four.
+FEWEST_PROBES = {"skilling": 2, "deflated": 4}
+# The limit where an accuracy is asked for, unless another one is given.
+MOST_PRODUCTS = 10_000
+# Probes that say how many are needed for an accuracy. Beside outliers that are not deflated, they vary more.
+PILOT_PROBES = {"skilling": 20, "deflated": 6}
+# So many times the probes that the pilot asks for are drawn, since its variance is itself an estimate.
+PILOT_MARGIN = 1.3
+# A standard error above so many times the accuracy asked for is warned of.
+SHORT_OF_ACCURACY = 1.5
+# Of a density by Lanczos. Probes are so many times the square root of the budget: 4 or 5 at 100 products, 6 at 200.
+DENSITY_PRODUCTS = 100
+DENSITY_WIDTH = 0.45
+# Where a number of probes is given alone, or a number of steps.
+DENSITY_STEPS = 30
+DENSITY_PROBES = 6
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What moments by one of the methods may cost.
+
+    Attributes
+    ----------
+    max_products
+        Products that may be spent in all.
+    num_moments
+        K.
+    rtol
+        Accuracy: standard errors over the moments of the absolute eigenvalues; None where all is to be spent.
+    pilot
+        Probes that say how many are needed for it; they do not enter the result.
+    """
+
+    max_products: int
+    num_moments: int
+    rtol: float | None = None
+    pilot: int = 0
+
+    @classmethod
+    def of_moments(
+        cls, method: str, num_moments: int, max_products: int | None, num_probes: int | None, rtol: float | None
+    ) -> "Budget":
+        """Return the budget that arguments of `spectral_moments` describe; ValueError if it is none."""
+        if rtol is not None and not 0 < rtol < 1:
+            raise ValueError(f"rtol must lie between 0 and 1; got {rtol}.")
+        if rtol is not None and num_probes is not None:
+            raise ValueError(f"num_probes or rtol may be given, not both; got {num_probes} and {rtol}.")
+        if method not in FEWEST_PROBES:
+            raise ValueError(f"method must be one of {', '.join(FEWEST_PROBES)}; got {method!r}.")
+        per_probe = products_per_probe(num_moments)
+        if max_products is not None and num_probes is not None:
+            raise ValueError(
+                f"max_products or num_probes may be given, not both; got {max_products} and {num_probes}. A probe "
+                f"takes {per_probe} products."
+            )
+        pilot = 0 if rtol is None else PILOT_PROBES[method]
+        fewest = FEWEST_PROBES[method] + pilot
+        if max_products is None and rtol is None:
+            num_probes = DEFAULT_PROBES if num_probes is None else num_probes
+            if num_probes < fewest:
+                raise ValueError(f"num_probes must be at least {fewest} for method={method!r}; got {num_probes}.")
+            return cls(num_probes * per_probe, num_moments)
+        max_products = MOST_PRODUCTS if max_products is None else max_products
+        if max_products < fewest * per_probe:
+            raise ValueError(
+                f"max_products must be at least {fewest * per_probe} for {num_moments} moments by method={method!r}"
+                f"{'' if rtol is None else ' with rtol'}; got {max_products}."
+            )
+        return cls(max_products, num_moments, rtol, pilot)
+
+    @property
+    def per_probe(self) -> int:
+        """Products that a probe takes."""
+        return products_per_probe(self.num_moments)
+
+    def num_probes(self, spent: int) -> int:
+        """Return the probes that what is left pays."""
+        return (self.max_products - spent) // self.per_probe
+
+    def enough_probes(self, pilot: FloatArray, most: int) -> int:
+        """Return the probes after which standard errors should be those asked for, by the samples of the pilot."""
+        if self.rtol is None:
+            return most
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scales = _scales(pilot.mean(axis=0))
+            needed = np.nan_to_num(pilot.var(axis=0, ddof=1) / (self.rtol * scales) ** 2, posinf=most)
+        return int(min(max(len(pilot), np.ceil(PILOT_MARGIN * needed.max())), most))
+
+    def warn_if_short(self, moments: Moments) -> None:
+        """Warn the caller of the estimator where standard errors are well above those asked for."""
+        if self.rtol is None:
+            return
+        reached = moments.standard_errors / np.maximum(_scales(moments.values), np.finfo(np.float64).tiny)
+        if reached.max() > SHORT_OF_ACCURACY * self.rtol:
+            worst = int(reached.argmax()) + 1
+            warnings.warn(
+                f"rtol={self.rtol:g} was not reached: m_{worst} has a relative standard error of {reached.max():.1e} "
+                f"after {moments.num_products:,} products of max_products={self.max_products:,}.",
+                stacklevel=3,
+            )
+
+
+def _scales(values: FloatArray) -> FloatArray:
+    """Return lower bounds of the moments of the absolute eigenvalues, from those of the eigenvalues, shape (K,)."""
+    scales = np.abs(values)
+    for k in range(1, len(values), 2):  # values[k] is m_{k+1}, of even order
+        if k + 1 < len(values):
+            scales[k + 1] = max(scales[k + 1], scales[k] ** ((k + 2) / (k + 1)))  # Jensen
+    if len(values) >= 4 and scales[3] > 0:
+        scales[0] = max(scales[0], scales[1] ** 1.5 / scales[3] ** 0.5)  # Hölder
+    return scales
+
+
+def steps_and_probes(num_steps: int | None, num_probes: int | None, max_products: int | None) -> tuple[int, int]:
+    """Return the steps and probes that arguments of `lanczos_density` describe; ValueError if there are none."""
+    for name, value in (("num_steps", num_steps), ("num_probes", num_probes)):
+        if value is not None:
+            at_least(name, value, 2)
+    if max_products is None and (num_steps is not None or num_probes is not None):
+        return num_steps or DENSITY_STEPS, num_probes or DENSITY_PROBES
+    max_products = DENSITY_PRODUCTS if max_products is None else max_products
+    if num_probes is None:
+        widest = max(round(DENSITY_WIDTH * max(max_products, 0) ** 0.5), min(4, max_products // 4))
+        num_probes = max(2, widest if num_steps is None else max_products // num_steps)
+    if num_steps is None:
+        num_steps = max(2, max_products // num_probes)
+    if num_steps * num_probes > max_products:
+        raise ValueError(
+            f"max_products must be at least {num_steps * num_probes} for {num_steps} steps of {num_probes} probes; got "
+            f"{max_products}."
+        )
+    return num_steps, num_probes

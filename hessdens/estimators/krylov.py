@@ -1,0 +1,194 @@
+"""What the coefficients of a Krylov space say of deflation: the part of moments that is known, and what is left."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hessdens._types import FloatArray
+from hessdens.densities.ritz import CONVERGED
+from hessdens.linalg.block_lanczos import BlockLanczos
+from hessdens.linalg.walk import products_per_probe
+
+TINY = float(np.finfo(np.float64).tiny)
+# Eigenvalues that a basis vector is expected to remove, after those of the first blocks.
+EFFICIENCY = 0.6
+# Numbers of further steps that are looked at, from one to all.
+TRIED_STEPS = 20
+# What is left of vectors outside a space is rounding where it is shorter than this, relative to the longest.
+DEPENDENT = 1e-10
+
+
+@dataclass(frozen=True)
+class KrylovCoefficients:
+    """A symmetric matrix A in the basis of a block Krylov space, and what deflating its first blocks would do.
+
+    B is A without the deflated space: (1 - Q Q^T) A (1 - Q Q^T).
+
+    Attributes
+    ----------
+    matrix
+        A in the basis of all blocks; zero where it is not known, in the last block.
+    start
+        Shape (b, width of the first block): the start vectors in the basis.
+    num_known
+        Basis vectors that have been multiplied, in ``num_steps`` steps.
+    is_invariant
+        Whether these are all.
+    num_moments
+        K.
+    """
+
+    matrix: FloatArray
+    start: FloatArray
+    num_known: int
+    num_steps: int
+    is_invariant: bool
+    num_moments: int
+
+    @classmethod
+    def of(cls, space: BlockLanczos, num_moments: int) -> "KrylovCoefficients":
+        """Return the coefficients that a space has so far."""
+        matrix, start = space.matrix(), space.start_coordinates
+        return cls(matrix, start, space.num_products, space.num_steps, space.is_invariant, num_moments)
+
+    @property
+    def per_probe(self) -> int:
+        """Products that a probe takes."""
+        return products_per_probe(self.num_moments)
+
+    @property
+    def num_blocks(self) -> int:
+        """Number of blocks that can be deflated: walks of K steps from them stay within what is known."""
+        return self.num_steps if self.is_invariant else self.num_steps + 1 - self.per_probe
+
+    @cached_property
+    def scaled(self) -> FloatArray:
+        """The matrix with entries up to 1, for what is asked up to a constant."""
+        return self.matrix / max(float(np.abs(self.matrix).max()), TINY)
+
+    def known_part(self, num_deflated: int) -> tuple[FloatArray, FloatArray]:
+        """Return tr A^k - tr B^k for k = 1..K, and the sum of the k-th powers of absolute eigenvalues.
+
+        The first ``num_deflated`` basis vectors are deflated. What overflows is infinite or NaN.
+        """
+        whole = np.linalg.eigvalsh(self.matrix)
+        rest = np.linalg.eigvalsh(self.matrix[num_deflated:, num_deflated:])
+        orders = range(1, self.num_moments + 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            known = np.array([np.sum(whole**k) - np.sum(rest**k) for k in orders])
+            return known, np.array([np.sum(np.abs(whole) ** k) for k in orders])
+
+    def quadratic_forms(self) -> FloatArray:
+        """Return x·A^k x for each start vector x and k = 1..K, shape (b, K)."""
+        vectors = np.zeros((len(self.matrix), len(self.start)))
+        vectors[: self.start.shape[1]] = self.start.T
+        powers = [vectors]
+        for _ in range(self.num_moments):
+            powers.append(self.matrix @ powers[-1])
+        return np.stack([np.sum(vectors * power, axis=0) for power in powers[1:]], axis=1)
+
+    def probes_needed(self, rtol: float) -> int:
+        """Return the probes of B that should give standard errors of ``rtol`` times the moments of abs(A).
+
+        The variance of a probe's k-th estimate is 2 tr B^{2k}, here from what the Krylov space shows of it.
+        """
+        nodes, counts = self.nodes_and_counts()
+        orders = np.arange(1, self.num_moments + 1)
+        traces = self.remaining_traces(self.num_moments, (self.num_blocks,))[0]
+        errors = rtol * np.sum(counts * np.abs(nodes) ** orders[:, None], axis=1)
+        return int(np.ceil(np.max(2 * traces / np.maximum(errors, TINY) ** 2)))
+
+    def has_gained(self, products_left: int) -> bool:
+        """Return whether the latest blocks have made the variance fall by more than the probes for another are worth.
+
+        The variance of the mean is that of a probe over the number of probes: logarithms are compared.
+        """
+        width, num_blocks = len(self.start), self.num_blocks
+        latest = min(2, num_blocks)
+        before, now = self.remaining_sizes(self.per_probe, (num_blocks - latest, num_blocks))
+        gain = (before - now) / latest
+        return products_left > width and gain > np.log(products_left / (products_left - width))
+
+    def will_gain(self, products_left: int, most_steps: int) -> bool:
+        """Return whether some more steps should pay, by the density that the start vectors have shown so far.
+
+        Of the basis vectors beyond the first blocks, six in ten are taken to remove an eigenvalue each, the largest
+        first. Where a node stands for many, as in the bulk, that changes little.
+        """
+        nodes, counts = self.nodes_and_counts()
+        order = np.argsort(-np.abs(nodes))
+        squares, counts = nodes[order] ** 2, counts[order]
+        width = len(self.start)
+
+        def size(num_steps: int) -> float:
+            removed = EFFICIENCY * width * (num_steps - self.per_probe)
+            left = np.clip(np.cumsum(counts) - removed, 0.0, counts)
+            sums = np.array([np.sum(left * squares**k) for k in range(1, self.num_moments + 1)])
+            return float(np.mean(np.log(np.maximum(sums, TINY))))
+
+        furthest = max(1, most_steps - self.num_steps)
+        for more in np.unique(np.geomspace(1, furthest, num=TRIED_STEPS).astype(int)).tolist():
+            rest = products_left - more * width
+            if rest > 0 and size(self.num_steps) - size(self.num_steps + more) > np.log(products_left / rest):
+                return True
+        return False
+
+    def nodes_and_counts(self) -> tuple[FloatArray, FloatArray]:
+        """Return the nodes of the start vectors' quadrature, in units of the largest coefficient, and what each counts.
+
+        That is the number of eigenvalues that a node stands for: one where it is an eigenvalue, and never less, since
+        the j-th largest eigenvalue is at least the j-th largest node (Cauchy).
+        """
+        matrix, start, known = self.scaled, self.start, self.num_known
+        nodes, vectors = np.linalg.eigh(matrix[:known, :known])
+        counts = np.sum((start @ vectors[: start.shape[1]]) ** 2, axis=0) / len(start)
+        residuals = np.linalg.norm(matrix[known:, :known] @ vectors, axis=0)
+        gaps = np.diff(nodes, prepend=-np.inf, append=np.inf)
+        is_eigenvalue = residuals < CONVERGED * np.minimum(gaps[:-1], gaps[1:])
+        return nodes, np.where(is_eigenvalue, 1.0, np.maximum(counts, 1.0))
+
+    def remaining_sizes(self, num_powers: int, depths: tuple[int, ...]) -> list[float]:
+        """Return for each depth the mean over k of log tr B^{2k}, up to a constant: the variance of a probe."""
+        traces = self.remaining_traces(num_powers, depths)
+        return [float(x) for x in np.mean(np.log(np.maximum(traces, TINY)), axis=1)]
+
+    def remaining_traces(self, num_powers: int, depths: tuple[int, ...]) -> FloatArray:
+        """Return estimates of tr B^{2k}, of B without so many blocks, for each depth and k = 1..num_powers.
+
+        In units of the largest coefficient. Each start vector in turn serves as a probe of the matrix without the
+        Krylov space of the others, all in coordinates, so that it takes no product. Later probes are independent of it.
+        """
+        matrix, start = self.scaled, self.start
+        traces = np.zeros((len(depths), num_powers))
+        for left_out in range(len(start)):
+            bases = _krylov_bases(matrix, np.delete(start, left_out, axis=0), max(depths))
+            for row, depth in enumerate(depths):
+                basis = bases[depth]
+                vector = np.zeros(len(matrix))
+                vector[: start.shape[1]] = start[left_out]
+                vector -= basis @ (basis.T @ vector)
+                for k in range(num_powers):
+                    vector = matrix @ vector
+                    vector -= basis @ (basis.T @ vector)
+                    traces[row, k] += vector @ vector / len(start)
+        return traces
+
+
+def _krylov_bases(matrix: FloatArray, start: FloatArray, depth: int) -> list[FloatArray]:
+    """Return orthonormal bases, as columns, of the block Krylov spaces of the rows of ``start`` of 0..depth blocks."""
+    block = np.zeros((len(matrix), len(start)))
+    block[: start.shape[1]] = start.T
+    columns = np.zeros((len(matrix), min(len(matrix), depth * len(start))), order="F")
+    ends = [0]
+    for _ in range(depth):
+        basis = columns[:, : ends[-1]]
+        for _ in range(2):
+            block = block - basis @ (basis.T @ block)
+            q, r = np.linalg.qr(block)
+            left, lengths, _ = np.linalg.svd(r)
+            block = q @ left[:, lengths > DEPENDENT * max(1e-300, float(lengths.max(initial=0.0)))]
+        ends.append(min(ends[-1] + block.shape[1], len(matrix)))
+        columns[:, ends[-2] : ends[-1]] = block[:, : ends[-1] - ends[-2]]
+        block = matrix @ block
+    return [columns[:, :end] for end in ends]

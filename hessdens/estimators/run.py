@@ -1,0 +1,136 @@
+"""The frame of every estimator: its operator and arguments, probes, finished work, progress and what it has cost."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hessdens._checks import at_least
+from hessdens._types import FloatArray
+from hessdens.estimators.checkpoint import Checkpoint, Recorded
+from hessdens.linalg.adapt import as_operator
+from hessdens.linalg.identity import run_identity
+from hessdens.linalg.operator import Operator
+from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
+from hessdens.linalg.walk import Walk, products_per_probe
+from hessdens.results.certificates import TOLERANCE, Certificates, versions
+
+
+class Run:
+    """One call of an estimator; the clock starts when it is made.
+
+    Parameters
+    ----------
+    A, num_moments, num_probes, seed, distribution, block_size, checkpoint, progress
+        As estimators take them, those that they have; ValueError if one is out of range.
+    settings
+        What finished work depends on besides operator and probes.
+
+    Attributes
+    ----------
+    operator
+        ``A`` as an operator.
+    checkpoint
+        Where finished work is kept, if it is.
+    asymmetry
+        The largest of all walks so far; NaN where there is none to tell.
+    """
+
+    def __init__(
+        self,
+        A: Any,
+        *,
+        num_moments: int = 1,
+        num_probes: int | None = None,
+        seed: int = 0,
+        distribution: Distribution = "gaussian",
+        block_size: int = 1,
+        checkpoint: str | os.PathLike[str] | None = None,
+        settings: Mapping[str, str | int] | None = None,
+        progress: bool = False,
+    ) -> None:
+        at_least("num_moments", num_moments, 1)
+        at_least("block_size", block_size, 1)
+        check_probe_arguments(2 if num_probes is None else num_probes, seed, distribution)
+        self._start = time.perf_counter()
+        self._num_moments = num_moments
+        self._seed = seed
+        self._distribution = distribution
+        self._block_size = block_size
+        self._progress = progress
+        self.operator = as_operator(A)
+        self.checkpoint: Checkpoint | None = None
+        self.asymmetry = float("nan")
+        if checkpoint is not None:
+            identity = run_identity(self.operator, seed=seed, distribution=distribution, **(settings or {}))
+            self.checkpoint = Checkpoint(checkpoint, identity, self.operator.team)
+
+    @property
+    def recorded(self) -> Operator:
+        """The operator, whose products are kept in the checkpoint if there is one."""
+        return self.operator if self.checkpoint is None else Recorded(self.operator, self.checkpoint)
+
+    def bar(self, total: int, unit: str = "product") -> Any:
+        """Return a bar that shows progress on standard error where that is wanted."""
+        return tqdm(total=total, unit=unit, disable=not self._progress)
+
+    def probes(self, first: int, last: int) -> Tensor:
+        """Return probes ``first`` to ``last - 1``, shape (N, P)."""
+        return operator_probes(self.operator, self._seed, first, last, self._distribution)
+
+    def blocks(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """Yield beginnings and ends of blocks of ``block_size``."""
+        for start in range(first, last, self._block_size):
+            yield start, min(start + self._block_size, last)
+
+    def samples(
+        self,
+        first: int,
+        last: int,
+        walk_from: Callable[[Tensor, int], Walk],
+        bar: Any,
+        *,
+        key: str = "",
+        prepare: Callable[[Tensor], Tensor] = lambda probes: probes,
+    ) -> FloatArray:
+        """Return moments of probes ``first`` to ``last - 1``, shape (P, K), block by block, from finished work or anew.
+
+        Parameters
+        ----------
+        walk_from
+            Makes a walk from vectors and the number of the first.
+        key
+            What tells this work from other work of the run.
+        prepare
+            Makes first vectors from probes.
+        """
+        samples = np.empty((last - first, self._num_moments))
+        for start, stop in self.blocks(first, last):
+            name = f"probes-{start}-{stop}{key}"
+            arrays = None if self.checkpoint is None else self.checkpoint.load(name)
+            if arrays is None:  # handed over without a name, so that probes are freed once their first product is made
+                walk = walk_from(prepare(self.probes(start, stop)), start)
+            else:
+                walk = walk_from(torch.from_numpy(arrays["vectors"]).to(self.operator.device).T, start).resumed(arrays)
+            known = walk.num_steps
+            samples[start - first : stop - first] = walk.moments(self._num_moments)
+            if self.checkpoint is not None and walk.num_steps > known:
+                self.checkpoint.save(name, walk.to_arrays())
+            self.asymmetry = float(np.fmax(self.asymmetry, walk.asymmetry))
+            bar.update((stop - start) * products_per_probe(self._num_moments))
+        return samples
+
+    def certificates(self, num_products: int, **defects: float) -> Certificates:
+        """Return defects, by name, beside what this run has cost so far."""
+        return Certificates(
+            threshold=TOLERANCE * torch.finfo(self.operator.dtype).eps,
+            num_products=num_products,
+            seconds=time.perf_counter() - self._start,
+            versions=versions(torch=torch.__version__),
+            **defects,
+        )
