@@ -110,16 +110,25 @@ class SpectrumHistory:
         """Training steps, shape (n,)."""
         return np.array([record.step for record in self.records], dtype=np.int64)
 
+    def columns(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> dict[str, FloatArray]:
+        """Return all numbers of `SpectrumRecord.numbers` by name, each of every record, shape (n,)."""
+        rows = [record.numbers(window, level) for record in self.records]
+        return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
+
     def values(self, name: str, *, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a number of every record, shape (n,), by its name in `SpectrumRecord.numbers`."""
-        rows = [record.numbers(window, level) for record in self.records]
-        if rows and name not in rows[0]:
-            raise ValueError(f"name must be one of {', '.join(rows[0])}; got {name!r}.")
-        return np.array([row[name] for row in rows])
+        return self._rows([name], window, level)[0]
 
     def interval(self, name: str, *, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return the interval of a moment or fraction in every record, shape (2, n)."""
-        return np.stack([self.values(f"{name}_{end}", window=window, level=level) for end in ("low", "high")])
+        return self._rows([f"{name}_low", f"{name}_high"], window, level)
+
+    def _rows(self, names: list[str], window: float, level: float) -> FloatArray:
+        columns = self.columns(window, level)
+        unknown = [name for name in names if name not in columns]
+        if columns and unknown:
+            raise ValueError(f"name must be one of {', '.join(columns)}; got {unknown[0]!r}.")
+        return np.array([columns.get(name, []) for name in names])
 
     def difference(self, first: int, second: int, *, window: float = PAPER_WINDOW) -> DensityDifference:
         """Return the changes from step ``first`` to step ``second``, with errors that know of the same probes.

@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessdens._checks import LEVEL, PAPER_WINDOW, check_level, half_window
+from hessdens._checks import LEVEL, PAPER_WINDOW, check_level
 from hessdens._types import FloatArray
 from hessdens.densities.base import Density, density_of
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.spectrum import Spectrum
+from hessdens.plotting.axes import MARGIN, evenly, linear_width_of, mean_density, place_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # Where less than this mass is left on a side, a density is not drawn.
 TAIL_MASS = 1e-12
 NUM_BINS = 120
+NUM_POINTS = 2000
 # What a logarithmic axis takes for zero.
 ALMOST_ZERO = 1e-300
 
@@ -61,19 +63,25 @@ def plot_density(
         If ``estimate`` is no density, or ``exact`` no `Spectrum`.
     ValueError
         If ``window`` is not positive and finite, or ``level`` not between 0 and 1.
+
+    Examples
+    --------
+    >>> from hessdens import Spectrum, plot_density
+    >>> from matplotlib.figure import Figure
+    >>> ax = plot_density(Spectrum([-0.01, 0.0, 0.02, 3.0]), ax=Figure().subplots(), label="four eigenvalues")
+    >>> ax.get_xscale(), ax.get_yscale()
+    ('asinh', 'log')
     """
     density = density_of(estimate, "estimate")
     if exact is not None and not isinstance(exact, Spectrum):
         raise TypeError(f"exact must be a Spectrum; got {type(exact).__name__}. Pass Spectrum(eigenvalues).")
-    if not half_window(window) > 0:
-        raise ValueError(f"window must be positive, since it sets the scale of the axis; got {window}.")
+    linear_width = linear_width_of(window)
     if level is not None:
         check_level(level)
     if ax is None:
         import matplotlib.pyplot as plt  # here, because it takes 0.3 s to import
 
         _, ax = plt.subplots(layout="constrained")
-    linear_width = window / 20
     ax.axvspan(-window / 2, window / 2, color="0.93", zorder=0)
     if exact is not None:
         edges = _bins(exact, linear_width)
@@ -88,7 +96,7 @@ def plot_density(
         ax.plot(x, np.where(values > 0, values, np.nan), label=label, color=color)
     ax.set_yscale("log")
     ax.set_xscale("asinh", linear_width=linear_width)
-    _place_ticks(ax, linear_width)
+    place_ticks(ax.xaxis, linear_width)
     ax.set_xlabel(f"eigenvalue of the Hessian (shaded: window {window:g})")
     name = "spectral density"
     if isinstance(density, LanczosDensity):
@@ -108,9 +116,9 @@ def _draw_histogram(
     ax: "Axes", density: Spectrum | LanczosDensity, edges: FloatArray, *, label: str | None, color: Any, fill: bool
 ) -> Any:
     """Draw the mean density in each bin, and return the color."""
-    values = np.maximum(np.diff(density.cdf(edges)), 0.0) / np.diff(edges)
-    given = {} if color is None else {"color": color}  # the next one of the axes; None itself is black
-    return ax.stairs(values, edges, label=label, fill=fill, baseline=ALMOST_ZERO, **given).get_edgecolor()
+    values = mean_density(density, edges)
+    options = {} if color is None else {"color": color}  # the next one of the axes; None itself is black
+    return ax.stairs(values, edges, label=label, fill=fill, baseline=ALMOST_ZERO, **options).get_edgecolor()
 
 
 def _draw_band(ax: "Axes", density: LanczosDensity, edges: FloatArray, level: float, color: Any) -> None:
@@ -125,9 +133,9 @@ def _draw_rug(ax: "Axes", eigenvalues: FloatArray, height: float, color: Any) ->
 
 def _bins(density: Density, linear_width: float) -> FloatArray:
     """Return the edges of bins of equal width on the axis."""
-    low, high = np.arcsinh(density.nodes()[[0, -1]] / linear_width)
-    margin = max(0.02 * (high - low), 0.05)
-    return linear_width * np.sinh(np.linspace(low - margin, high + margin, NUM_BINS + 1))
+    nodes = density.nodes()
+    length = np.ptp(np.arcsinh(nodes / linear_width))
+    return evenly(nodes, linear_width, NUM_BINS + 1, max(0.02 * length, MARGIN))
 
 
 def _curve_points(density: Density, linear_width: float) -> FloatArray:
@@ -135,20 +143,7 @@ def _curve_points(density: Density, linear_width: float) -> FloatArray:
     nodes = density.nodes()
     cdf = density.cdf(nodes)
     inside = nodes[(cdf > TAIL_MASS) & (cdf < 1 - TAIL_MASS)]
-    low, high = np.arcsinh((inside if len(inside) else nodes)[[0, -1]] / linear_width)
-    even = linear_width * np.sinh(np.linspace(low, high, 2000))
-    return np.union1d(even, inside)
-
-
-def _place_ticks(ax: "Axes", linear_width: float) -> None:
-    """Put ticks at 0 and at powers of ten outside the linear part; matplotlib's own overlap around 0."""
-    reach = max(abs(limit) for limit in ax.get_xlim())
-    first = round(np.log10(10 * linear_width))
-    powers = 10.0 ** np.arange(first, max(np.log10(reach), first) + 1)
-    low, high = ax.get_xlim()
-    ticks = np.concatenate([-powers[::-1], [0.0], powers])
-    ax.set_xticks(ticks[(ticks >= low) & (ticks <= high)])
-    ax.set_xticks([], minor=True)
+    return np.union1d(evenly(inside if len(inside) else nodes, linear_width, NUM_POINTS), inside)
 
 
 def _limit_y(ax: "Axes", reference: Density, linear_width: float) -> None:

@@ -1,14 +1,15 @@
 """The evolution of a spectrum in training: density as a heat map over steps, fractions with bands, edges."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens._checks import PAPER_WINDOW, half_window
+from hessdens._checks import PAPER_WINDOW
 from hessdens._types import FloatArray
-from hessdens.monitor.history import SpectrumHistory, SpectrumRecord
+from hessdens.monitor.history import SpectrumHistory
+from hessdens.plotting.axes import MARGIN, evenly, linear_width_of, mean_density, place_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,11 +51,22 @@ def plot_history(
         If ``history`` is no `SpectrumHistory`.
     ValueError
         If no record has a density, ``window`` is not positive and finite, or ``axes`` are not three.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessdens import lanczos_density
+    >>> from hessdens.monitor import SpectrumHistory, SpectrumRecord
+    >>> from matplotlib.figure import Figure
+    >>> density = lanczos_density(np.diag([0.0, 0.0, 1.0, 9.0]), max_products=8)
+    >>> records = tuple(SpectrumRecord(step, 0.5, density, "", 1.0, 0.1) for step in (0, 10))
+    >>> top, middle, bottom = plot_history(SpectrumHistory({}, records), axes=Figure().subplots(3))
+    >>> bottom.get_xlabel()
+    'training step'
     """
     if not isinstance(history, SpectrumHistory):
         raise TypeError(f"history must be a SpectrumHistory; got {type(history).__name__}.")
-    if not half_window(window) > 0:
-        raise ValueError(f"window must be positive, since it sets the scale of the axis; got {window}.")
+    linear_width = linear_width_of(window)
     if not any(record.density is not None for record in history):
         raise ValueError(f"history must have a record with a density; got {len(history)} records without.")
     if axes is None:
@@ -64,9 +76,10 @@ def plot_history(
     if len(axes) != PANELS:
         raise ValueError(f"axes must be three; got {len(axes)}.")
     top, middle, bottom = axes
-    _draw_density(top, history, window)
-    _draw_fractions(middle, history, window)
-    _draw_edges(bottom, history, window)
+    columns = history.columns(window)
+    _draw_density(top, history, window, linear_width)
+    _draw_fractions(middle, history.steps, columns, window)
+    _draw_edges(bottom, history.steps, columns, window / 2)
     failed = [record.step for record in history if record.density is None]
     if failed:  # a line without points would reach to the corner of the figure in its layout
         for ax in (top, middle, bottom):
@@ -80,14 +93,13 @@ def history_axes(figure: "Figure") -> "Sequence[Axes]":
     return figure.subplots(PANELS, 1, sharex=True, height_ratios=(2, 1, 1))
 
 
-def _draw_density(ax: "Axes", history: SpectrumHistory, window: float) -> None:
+def _draw_density(ax: "Axes", history: SpectrumHistory, window: float, linear_width: float) -> None:
     from matplotlib.colors import LogNorm
 
-    linear_width = window / 20
     nodes = np.concatenate([record.density.nodes() for record in history if record.density is not None])
-    low, high = np.arcsinh(np.array([nodes.min(), nodes.max()]) / linear_width)
-    edges = linear_width * np.sinh(np.linspace(low - 0.05, high + 0.05, NUM_BINS + 1))
-    values = np.array([_histogram(record, edges) for record in history]).T
+    edges = evenly(nodes, linear_width, NUM_BINS + 1, MARGIN)
+    no_density = np.full(NUM_BINS, np.nan)
+    values = np.array([mean_density(r.density, edges) if r.density is not None else no_density for r in history]).T
     peak = float(np.nanmax(values))
     # Zero has no logarithm, and is less than all that is shown.
     shown = np.ma.masked_invalid(np.maximum(values, peak * 10.0**-DECADES))
@@ -102,19 +114,10 @@ def _draw_density(ax: "Axes", history: SpectrumHistory, window: float) -> None:
     for end in (-window / 2, window / 2):
         ax.axhline(end, color="C0", lw=1, ls=":")
     ax.set_yscale("asinh", linear_width=linear_width)
-    ticks = powers_of_ten(linear_width, nodes)
     ax.set_ylim(edges[0], edges[-1])
-    ax.set_yticks(ticks[(ticks >= edges[0]) & (ticks <= edges[-1])])
-    ax.set_yticks([], minor=True)
+    place_ticks(ax.yaxis, linear_width)
     ax.set_ylabel("eigenvalue of the Hessian")
     ax.figure.colorbar(mesh, ax=ax, label="spectral density")
-
-
-def _histogram(record: SpectrumRecord, edges: FloatArray) -> FloatArray:
-    """Return the mean density in each bin; NaN where there is no density."""
-    if record.density is None:
-        return np.full(len(edges) - 1, np.nan)
-    return np.maximum(np.diff(record.density.cdf(edges)), 0.0) / np.diff(edges)
 
 
 def step_edges(steps: NDArray[np.int64]) -> FloatArray:
@@ -125,43 +128,29 @@ def step_edges(steps: NDArray[np.int64]) -> FloatArray:
     return np.concatenate([[steps[0]], between, [steps[-1] + (steps[-1] - steps[-2]) / 2]])
 
 
-def powers_of_ten(linear_width: float, values: FloatArray) -> FloatArray:
-    """Return ticks at 0 and at powers of ten on both sides, outside the linear part of the scale."""
-    first = round(np.log10(10 * linear_width))
-    powers = 10.0 ** np.arange(first, max(np.log10(np.abs(values).max() + 1e-300), first) + 1)
-    return np.concatenate([-powers[::-1], [0.0], powers])
-
-
-def _draw_fractions(ax: "Axes", history: SpectrumHistory, window: float) -> None:
+def _draw_fractions(ax: "Axes", steps: NDArray[np.int64], columns: Mapping[str, FloatArray], window: float) -> None:
     half = window / 2
-    outside = 1 - history.values("degenerate", window=window)
-    rows = (
-        (outside, 1 - history.interval("degenerate", window=window)[::-1], f"not degenerate, |λ| ≥ {half:g}", "C0"),
-        (
-            history.values("negative", window=window),
-            history.interval("negative", window=window),
-            f"negative, λ ≤ −{half:g}",
-            "C1",
-        ),
-    )
-    for values, (low, high), label, color in rows:
-        ax.fill_between(history.steps, 100 * low, 100 * high, color=color, alpha=0.25, lw=0)
-        ax.plot(history.steps, 100 * values, ".-", color=color, label=label)
+    value, low, high = (100 * (1 - columns[f"degenerate{end}"]) for end in ("", "_high", "_low"))
+    _draw_with_band(ax, steps, value, low, high, f"not degenerate, |λ| ≥ {half:g}", "C0")
+    value, low, high = (100 * columns[f"negative{end}"] for end in ("", "_low", "_high"))
+    _draw_with_band(ax, steps, value, low, high, f"negative, λ ≤ −{half:g}", "C1")
     ax.set_ylim(bottom=0)
     ax.set_ylabel("% of eigenvalues")
     ax.legend(frameon=False)
 
 
-def _draw_edges(ax: "Axes", history: SpectrumHistory, window: float) -> None:
-    largest, smallest = history.values("largest"), history.values("smallest")
-    ax.plot(history.steps, largest, ".-", color="C3", label="largest eigenvalue found")
-    ax.plot(history.steps, smallest, ".-", color="C2", label="smallest")
-    ax.set_yscale("asinh", linear_width=window / 2)
-    ends = np.concatenate([largest, smallest])
-    ticks = powers_of_ten(window / 2, ends[np.isfinite(ends)])
-    low, high = ax.get_ylim()
-    ax.set_yticks(ticks[(ticks >= low) & (ticks <= high)])
-    ax.set_yticks([], minor=True)
+def _draw_with_band(
+    ax: "Axes", steps: NDArray[np.int64], values: FloatArray, low: FloatArray, high: FloatArray, label: str, color: str
+) -> None:
+    ax.fill_between(steps, low, high, color=color, alpha=0.25, lw=0)
+    ax.plot(steps, values, ".-", color=color, label=label)
+
+
+def _draw_edges(ax: "Axes", steps: NDArray[np.int64], columns: Mapping[str, FloatArray], linear_width: float) -> None:
+    ax.plot(steps, columns["largest"], ".-", color="C3", label="largest eigenvalue found")
+    ax.plot(steps, columns["smallest"], ".-", color="C2", label="smallest")
+    ax.set_yscale("asinh", linear_width=linear_width)
+    place_ticks(ax.yaxis, linear_width)
     ax.axhline(0, color="0.7", lw=0.8, zorder=0)
     ax.set_ylabel("eigenvalue")
     ax.legend(frameon=False)

@@ -54,6 +54,18 @@ def test_arrays_over_records():
     np.testing.assert_array_equal(HISTORY.interval("m_3")[:, 0], first.moments_interval(4)[:, 2])
     np.testing.assert_allclose(HISTORY.values("largest")[[0, 1, 3]], [9, 10.8, 18], rtol=1e-6)
     np.testing.assert_array_equal(HISTORY.values("loss"), [2.5 / (1 + step) for step in HISTORY.steps])
+
+
+def test_columns_are_all_numbers_of_all_records():
+    columns = HISTORY.columns(0.1, 0.9)
+    assert list(columns) == list(HISTORY[0].numbers())
+    for place, one in enumerate(HISTORY):
+        expected = one.numbers(0.1, 0.9)
+        np.testing.assert_array_equal([column[place] for column in columns.values()], list(expected.values()))
+    empty = HISTORY.until(-1)
+    assert empty.columns() == {}
+    assert empty.values("m_1").shape == (0,)
+    assert empty.interval("m_1").shape == (2, 0)
     assert HISTORY.until(20).steps.tolist() == [0, 10, 20]
 
 

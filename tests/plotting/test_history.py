@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from histories import HISTORY, IDENTITY
 
-from hessdens.monitor import SpectrumHistory
+from hessdens.monitor import SpectrumHistory, SpectrumRecord
 from hessdens.plotting import plot_history
 from hessdens.plotting.history import step_edges
 
@@ -49,6 +49,20 @@ def test_fractions_and_edges_are_those_of_the_history():
     np.testing.assert_allclose(bottom.lines[1].get_ydata(), HISTORY.values("smallest"))
     assert bottom.get_xlabel() == "training step"
     bottom.figure.canvas.draw()
+
+
+def test_numbers_of_a_record_are_computed_once(monkeypatch):
+    numbers, calls = SpectrumRecord.numbers, []
+
+    def counted(record, *arguments):
+        calls.append(record.step)
+        return numbers(record, *arguments)
+
+    monkeypatch.setattr(SpectrumRecord, "numbers", counted)
+    plot_history(HISTORY)
+    assert calls == HISTORY.steps.tolist()
+    HISTORY.interval("negative")
+    assert calls == 2 * HISTORY.steps.tolist()
 
 
 def test_failed_steps_are_marked():

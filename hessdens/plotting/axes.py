@@ -1,0 +1,45 @@
+"""The axis of eigenvalues in all pictures: an inverse hyperbolic sine scale, with its bins and ticks."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hessdens._checks import half_window
+from hessdens._types import FloatArray
+from hessdens.densities.base import Density
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis
+
+# The scale is linear up to the window divided by this, well inside the window.
+WINDOW_OVER_LINEAR_WIDTH = 20
+# Free space at each end of the bins at least, on the scale.
+MARGIN = 0.05
+
+
+def linear_width_of(window: float) -> float:
+    """Return up to where the scale is linear; ValueError if the window is not positive and finite."""
+    if not half_window(window) > 0:
+        raise ValueError(f"window must be positive, since it sets the scale of the axis; got {window}.")
+    return window / WINDOW_OVER_LINEAR_WIDTH
+
+
+def evenly(values: FloatArray, linear_width: float, num: int, margin: float = 0.0) -> FloatArray:
+    """Return ``num`` points from the least to the greatest value and a margin further, even on the scale."""
+    low, high = np.arcsinh(np.array([values.min(), values.max()]) / linear_width)
+    return linear_width * np.sinh(np.linspace(low - margin, high + margin, num))
+
+
+def mean_density(density: Density, edges: FloatArray) -> FloatArray:
+    """Return the mean density in each bin, shape (len(edges) - 1,)."""
+    return np.maximum(np.diff(density.cdf(edges)), 0.0) / np.diff(edges)
+
+
+def place_ticks(axis: "Axis", linear_width: float) -> None:
+    """Put ticks at 0 and at powers of ten outside the linear part; matplotlib's own overlap around 0."""
+    low, high = axis.get_view_interval()
+    first = round(np.log10(10 * linear_width))
+    powers = 10.0 ** np.arange(first, max(np.log10(max(abs(low), abs(high))), first) + 1)
+    ticks = np.concatenate([-powers[::-1], [0.0], powers])
+    axis.set_ticks(ticks[(ticks >= low) & (ticks <= high)])
+    axis.set_ticks([], minor=True)

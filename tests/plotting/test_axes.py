@@ -1,0 +1,48 @@
+"""The axis of eigenvalues: even points, bins and ticks."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from naive import Normal
+
+from hessdens.plotting.axes import evenly, linear_width_of, mean_density, place_ticks
+
+
+def test_points_are_even_on_the_scale_and_reach_beyond_the_values_by_the_margin():
+    points = evenly(np.array([2.0, -1.0, 40.0]), 0.01, 31, 0.05)
+    steps = np.diff(np.arcsinh(points / 0.01))
+    np.testing.assert_allclose(steps, steps[0])
+    np.testing.assert_allclose(np.arcsinh(points[[0, -1]] / 0.01), [np.arcsinh(-100) - 0.05, np.arcsinh(4000) + 0.05])
+    np.testing.assert_allclose(evenly(np.array([-1.0, 40.0]), 0.01, 2), [-1, 40])
+
+
+def test_mean_density_has_the_mass_of_each_bin():
+    edges = np.array([-9.0, -1.0, 0.5, 9.0])
+    np.testing.assert_allclose(mean_density(Normal(0.0), edges) * np.diff(edges), np.diff(Normal(0.0).cdf(edges)))
+    assert (mean_density(Normal(0.0), np.linspace(-90, 90, 200)) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ((-3.0, 250.0), [-1, -0.1, 0, 0.1, 1, 10, 100]),
+        ((-0.05, 0.05), [0]),
+        ((-0.1, 0.1), [-0.1, 0, 0.1]),
+        ((0.5, 20.0), [1, 10]),
+    ],
+)
+def test_ticks_are_zero_and_powers_of_ten_within_the_limits(limits, expected):
+    ax = Figure().subplots()
+    ax.set_yscale("asinh", linear_width=0.01)
+    ax.set_ylim(*limits)
+    place_ticks(ax.yaxis, 0.01)
+    np.testing.assert_allclose(ax.get_yticks(), expected)
+    assert len(ax.get_yticks(minor=True)) == 0
+    assert ax.get_ylim() == limits
+
+
+def test_scale_is_linear_well_inside_the_window():
+    assert linear_width_of(0.2) == 0.01
+    for window in (0, -1, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"window must be (positive|finite)"):
+            linear_width_of(window)
