@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from hessdens.curvature.containers import on_device_of
 from hessdens.monitor.history import SpectrumHistory
-from hessdens.monitor.monitor import MonitorOptions, SpectrumMonitor
+from hessdens.monitor.monitor import SpectrumMonitor
+from hessdens.monitor.options import MonitorOptions
 
 try:
     from transformers import TrainerCallback
@@ -23,7 +24,7 @@ def model_loss(model: nn.Module, batch: Any) -> tuple[Any, None]:
 
 
 def own_loss(loss: Tensor, targets: None) -> Tensor:
-    """Return the loss that is the output of the model already: the ``loss_fn`` beside `model_loss`."""
+    """Return the output of the model, which is the loss already: the ``loss_fn`` that goes with `model_loss`."""
     return loss
 
 
@@ -44,7 +45,7 @@ class SpectrumCallback(TrainerCallback):  # type: ignore[misc]
     Attributes
     ----------
     monitor
-        The `SpectrumMonitor`, from the start of training on; None before, and on all ranks but the first.
+        The `SpectrumMonitor`, from the start of training; None before, and on all ranks except the first.
 
     Notes
     -----

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from hessdens.curvature.containers import on_device_of
 from hessdens.monitor.history import SpectrumHistory
-from hessdens.monitor.monitor import MonitorOptions, SpectrumMonitor
+from hessdens.monitor.monitor import SpectrumMonitor
+from hessdens.monitor.options import MonitorOptions
 
 try:
     # Both may be installed, and a trainer of one takes callbacks of its own only: the one that is in use.
@@ -38,7 +39,7 @@ class SpectrumCallback(Callback):  # type: ignore[misc]
     Attributes
     ----------
     monitor
-        The `SpectrumMonitor`, from the start of training on; None before, and on all ranks but the first.
+        The `SpectrumMonitor`, from the start of training; None before, and on all ranks except the first.
 
     Notes
     -----

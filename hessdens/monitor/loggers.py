@@ -1,49 +1,38 @@
-"""Where a monitor's numbers go: functions of (step, numbers by name) around TensorBoard, Weights & Biases and CSV."""
+"""Where a monitor's numbers go: functions of (step, numbers by name)."""
 
 import csv
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+
+from hessdens.results.storage import replacing
 
 Logger = Callable[[int, Mapping[str, float]], object]
 
 
-def tensorboard_logger(writer: Any, prefix: str = "spectrum/") -> Logger:
-    """Return a logger that writes to a ``torch.utils.tensorboard.SummaryWriter``, or anything with ``add_scalar``."""
-
-    def log(step: int, numbers: Mapping[str, float]) -> None:
-        for name, value in numbers.items():
-            writer.add_scalar(f"{prefix}{name}", value, step)
-        writer.flush()
-
-    return log
-
-
-def wandb_logger(run: Any, prefix: str = "spectrum/") -> Logger:
-    """Return a logger that writes to the run that ``wandb.init`` returns.
-
-    The step is a number of its own, not the run's: that one must not go back, and belongs to the training's own calls.
-    """
-    run.define_metric(f"{prefix}*", step_metric=f"{prefix}step")
-
-    def log(step: int, numbers: Mapping[str, float]) -> None:
-        run.log({f"{prefix}step": step, **{f"{prefix}{name}": value for name, value in numbers.items()}})
-
-    return log
-
-
 def csv_logger(path: str | os.PathLike[str]) -> Logger:
-    """Return a logger that adds a row a measurement to a CSV file, with a header.
+    """Return a logger that adds a row per measurement to a CSV file, with a header.
 
-    Rows of the same or a later step are replaced: a run that goes on from a checkpoint doubles none. The file is
-    written whole and renamed, so that a killed process leaves no half row.
+    Rows of the same or a later step are replaced, so that a run that goes on from a checkpoint doubles none. The file
+    is written whole and renamed, so that a killed process leaves no half row.
 
     Raises
     ------
     ValueError
         From the logger, if the file has other columns.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     log = csv_logger(f"{folder}/spectrum.csv")
+    ...     log(0, {"loss": 0.5})
+    ...     log(10, {"loss": 0.25})
+    ...     print(Path(folder, "spectrum.csv").read_text())
+    step,loss
+    0,0.5
+    10,0.25
+    <BLANKLINE>
     """
     destination = Path(path)
 
@@ -51,14 +40,8 @@ def csv_logger(path: str | os.PathLike[str]) -> Logger:
         header = ["step", *numbers]
         rows = [row for row in _rows(destination, header) if int(row[0]) < step]
         destination.parent.mkdir(parents=True, exist_ok=True)
-        temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.tmp")
-        try:
-            with temporary.open("x", newline="") as file:
-                csv.writer(file).writerows([header, *rows, [step, *numbers.values()]])
-            os.replace(temporary, destination)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with replacing(destination, text=True) as file:
+            csv.writer(file).writerows([header, *rows, [step, *numbers.values()]])
 
     return log
 
@@ -68,8 +51,8 @@ def _rows(path: Path, header: list[str]) -> list[list[str]]:
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        found = [row for row in csv.reader(file) if row]
-    if not found or found[0] != header:
-        columns = ", ".join(found[0]) if found else "none"
+        lines = [line for line in csv.reader(file) if line]
+    if not lines or lines[0] != header:
+        columns = ", ".join(lines[0]) if lines else "none"
         raise ValueError(f"{path} must have the columns {', '.join(header)}; got {columns}. Give another file.")
-    return found[1:]
+    return lines[1:]

@@ -8,64 +8,41 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
-from hessdens._checks import PAPER_WINDOW, half_window
-from hessdens.curvature.factories import Forward, hessian_operator
-from hessdens.curvature.operator import CurvatureOperator
-from hessdens.curvature.parameters import Selection
-from hessdens.curvature.plan import Plan
+from hessdens._checks import PAPER_WINDOW, at_least, half_window
+from hessdens.curvature.factories import hessian_operator
 from hessdens.errors import NonFiniteError
 from hessdens.estimators.lanczos import lanczos_density
-from hessdens.linalg.identity import differences, facts_of
+from hessdens.linalg.identity import Identity, differences, facts_of
 from hessdens.monitor.history import SpectrumHistory, SpectrumRecord
 from hessdens.monitor.loggers import Logger
+from hessdens.monitor.options import ProblemOptions
 from hessdens.monitor.overhead import OverheadBudget
 
 # Two probes and four steps, which know four moments.
 FEWEST_PRODUCTS = 8
-# Of an operator's origin, what training changes.
-CHANGES = ("parameters", "buffers")
-
-
-class MonitorOptions(TypedDict, total=False):
-    """Keyword arguments of `SpectrumMonitor` but for model, loss, data and start: those that callbacks hand on."""
-
-    forward: Forward | None
-    parameters: Selection
-    num_examples: Callable[[Any], float] | None
-    split_batches: bool
-    plan: Plan | None
-    memory_limit: int | None
-    max_products: int
-    num_probes: int | None
-    low_memory: bool
-    seed: int
-    every: int | None
-    overhead: float | None
-    window: float
-    loggers: Sequence[Logger]
-    history: str | os.PathLike[str] | None
-    clock: Callable[[], float]
+# Facts of an operator that training changes.
+CHANGED_BY_TRAINING = ("parameters", "buffers")
 
 
 class SpectrumMonitor:
-    """Measure the Hessian's spectrum during training, within a share of its time.
+    """Measure the Hessian's spectrum during training, within a budget of time.
 
-    Call `step` after each training step, or the monitor itself with the number of steps made: it decides whether to
-    measure. The first measurement is made at once, of the model as it is. Each takes the same probes and data, so that
-    most of the error of a change from one step to another cancels (`SpectrumHistory.difference`). Training goes on to
-    the last bit as it would without: mode, gradients, buffers, random state and optimizer do not change.
+    Call `step` after each training step, or the monitor itself with the number of steps made. It decides whether to
+    measure. The first measurement is made at once, of the model as it is. All measurements take the same probes and
+    data, so that most of the error of a change between two steps cancels (`SpectrumHistory.difference`). Training is
+    the same to the last bit as without: mode, gradients, buffers, random state and optimizer do not change.
 
     Parameters
     ----------
     model
-        The network in training, on one device. It is measured in evaluation mode, as the parts of it that were in
-        training mode when a measurement began are again afterwards.
-    loss_fn, data, forward, parameters, num_examples, split_batches, plan, memory_limit
+        The network in training, on one device. It is measured in evaluation mode. Afterwards each of its modules is in
+        the mode that it had before.
+    loss_fn, data
         As `hessian_operator` takes them. ``data`` stay the same for the whole run: take a fixed part of the training
         examples. A measurement takes about as long as 3 ``max_products`` gradients of them.
     max_products, num_probes, low_memory, seed
@@ -73,14 +50,14 @@ class SpectrumMonitor:
     every
         Measure after multiples of so many steps only. Default: after any.
     overhead
-        Measure only if the time of all measurements then is this share of the time of training or less, even if the
-        next takes twice as long as the longest so far. The first is paid for by the time until the second. None: no
-        limit; ``every`` is needed.
+        The time of all measurements, as a fraction of the time of training, is at most this. A measurement is made only
+        if that will hold even when it takes twice as long as the longest so far. The first is paid for by the time
+        until the second. None: no limit; ``every`` is needed.
     window
         Size of the window around 0 that counts as degenerate, for the loggers.
     loggers
-        Called as ``logger(step, numbers)`` after each measurement, numbers by name (`SpectrumRecord.numbers`). One that
-        raises is warned of once; training goes on.
+        Called as ``logger(step, numbers)`` after each measurement, numbers by name (`SpectrumRecord.numbers`). If one
+        raises, the monitor warns once; training goes on.
     history
         File in which all records are kept, written anew after each. If it exists it must be of the same model, loss,
         data and probes, and goes on; its records after ``start`` are dropped.
@@ -88,6 +65,8 @@ class SpectrumMonitor:
         Training steps made already, where training goes on from a checkpoint.
     clock
         Returns seconds from any start.
+    problem
+        Keyword arguments of `hessian_operator`, such as ``forward``, ``parameters`` or ``num_examples``.
 
     Attributes
     ----------
@@ -99,14 +78,23 @@ class SpectrumMonitor:
     Raises
     ------
     ValueError
-        If an argument is out of range, or the file holds another history, or one with later steps where ``start`` is 0;
+        If an argument is out of range; if the file holds another history, or one with later steps where ``start`` is 0;
         and whatever `hessian_operator` and the first measurement raise. Later errors stop the monitor, not training.
 
     Notes
     -----
     Where products are not finite there is a record without a density, and the monitor goes on. A model whose parameters
     are replaced by others of another shape has no spectrum to compare: the monitor warns and stops. It keeps to the
-    parameters that were trainable when it was made, whatever is frozen or unfrozen later, and says so once.
+    parameters that were trainable when it was made. If some are frozen or unfrozen later, it warns once.
+
+    Examples
+    --------
+    >>> model, data = nn.Linear(4, 1), [(torch.eye(4), torch.zeros(4, 1))]
+    >>> monitor = SpectrumMonitor(model, nn.MSELoss(), data, max_products=8, every=10, overhead=None)
+    >>> for _ in range(20):
+    ...     record = monitor.step()  # after optimizer.step()
+    >>> monitor.history.steps
+    array([ 0, 10, 20])
     """
 
     def __init__(
@@ -115,12 +103,6 @@ class SpectrumMonitor:
         loss_fn: Callable[[Any, Any], Tensor],
         data: Iterable[Any],
         *,
-        forward: Forward | None = None,
-        parameters: Selection = None,
-        num_examples: Callable[[Any], float] | None = None,
-        split_batches: bool = True,
-        plan: Plan | None = None,
-        memory_limit: int | None = None,
         max_products: int = 50,
         num_probes: int | None = None,
         low_memory: bool = False,
@@ -132,39 +114,32 @@ class SpectrumMonitor:
         history: str | os.PathLike[str] | None = None,
         start: int = 0,
         clock: Callable[[], float] = time.perf_counter,
+        **problem: Unpack[ProblemOptions],
     ) -> None:
-        _check(max_products, every, overhead, loggers, start)
+        at_least("max_products", max_products, FEWEST_PRODUCTS)
+        at_least("start", start, 0)
         half_window(window)
+        _check_when(every, overhead)
+        _check_loggers(loggers)
         self._budget = OverheadBudget(overhead, clock)
-        self._every, self._window, self._loggers = every, window, tuple(loggers)
-        self._num_steps_made, self.stopped = start, ""
-        self._model, self._path = model, None if history is None else Path(history)
+        self._every = every
+        self._window = window
+        self._loggers = tuple(loggers)
+        self._num_steps_made = start
+        self.stopped = ""
+        self._model = model
+        self._path = None if history is None else Path(history)
         self._warned: set[object] = set()
+        sampling: dict[str, Any] = {"max_products": max_products, "num_probes": num_probes}
+        sampling |= {"low_memory": low_memory, "seed": seed}
         with self._budget.measuring():
             with evaluation_mode(model):
-                self._operator = hessian_operator(
-                    model,
-                    loss_fn,
-                    data,
-                    forward=forward,
-                    parameters=parameters,
-                    num_examples=num_examples,
-                    split_batches=split_batches,
-                    plan=plan,
-                    memory_limit=memory_limit,
-                )
-                identity = _identity(self._operator)
-            self._density = partial(
-                lanczos_density,
-                self._operator,
-                max_products=max_products,
-                num_probes=num_probes,
-                low_memory=low_memory,
-                seed=seed,
-            )
-            identity |= {"max_products": max_products, "num_probes": num_probes or "default"}
-            identity |= {"low_memory": low_memory, "seed": seed}
-            self.history = _found(self._path, identity, start)
+                self._operator = hessian_operator(model, loss_fn, data, **problem)
+                facts = facts_of(self._operator)
+            self._density = partial(lanczos_density, self._operator, **sampling)
+            facts = {name: value for name, value in facts.items() if name not in CHANGED_BY_TRAINING}
+            identity = facts | sampling | {"num_probes": num_probes or "default"}
+            self.history = _history_in(self._path, identity, start)
         self._trainable = _trainable(model)
         if self.history:
             self._budget.go_on_from(*_times(self.history))
@@ -173,7 +148,7 @@ class SpectrumMonitor:
 
     @property
     def overhead(self) -> float:
-        """Time of all measurements so far as a share of that of training so far; infinite before any."""
+        """Time of all measurements so far as a fraction of that of training so far; infinite before any."""
         trained = self._budget.trained()
         return self._budget.spent() / trained if trained > 0 else float("inf")
 
@@ -200,17 +175,17 @@ class SpectrumMonitor:
     def measure(self) -> SpectrumRecord | None:
         """Measure now, whatever the budget, which pays for it later; never twice at one step.
 
-        None, with a warning, if that fails and is not the first measurement.
+        If that fails, the first measurement raises; a later one warns, stops the monitor and returns None.
         """
         if self._is_measured():
             return self.history[-1]
         if self._operator.device.type == "cuda":
-            torch.cuda.synchronize(self._operator.device)  # what is still to do is training
+            torch.cuda.synchronize(self._operator.device)  # work that is still queued is training
         with self._budget.measuring():
             try:
                 record = self._record()
                 numbers = record.numbers(self._window)
-            except Exception as error:  # whatever it is, it must not end the training that is watched
+            except Exception as error:  # no error of a measurement may end the training that is watched
                 if not self.history:
                     raise
                 self.stopped = f"{type(error).__name__}: {error}"
@@ -224,7 +199,7 @@ class SpectrumMonitor:
         return bool(self.history) and self.history[-1].step == self._num_steps_made
 
     def _record(self) -> SpectrumRecord:
-        self._look_at_what_is_trained()
+        self._warn_of_frozen_parameters()
         density, failure = None, ""
         with evaluation_mode(self._model):
             try:
@@ -235,7 +210,7 @@ class SpectrumMonitor:
         training, measuring = self._budget.training, self._budget.spent()
         return SpectrumRecord(self._num_steps_made, loss, density, failure, training, measuring)
 
-    def _look_at_what_is_trained(self) -> None:
+    def _warn_of_frozen_parameters(self) -> None:
         changed = sorted(name for name, flag in _trainable(self._model) if (name, not flag) in self._trainable)
         if changed:
             self._warn_once(
@@ -246,7 +221,7 @@ class SpectrumMonitor:
             )
 
     def _write(self, step: int, numbers: dict[str, float]) -> None:
-        """Save the history and call the loggers; what fails is warned of once, and tried again next time."""
+        """Save the history and call the loggers; what fails is tried again next time, after one warning."""
         if self._path is not None:
             try:
                 self.history.save(self._path)
@@ -265,38 +240,32 @@ class SpectrumMonitor:
             warnings.warn(message, stacklevel=2)
 
 
-def _check(max_products: int, every: int | None, overhead: float | None, loggers: Sequence[Logger], start: int) -> None:
-    if max_products < FEWEST_PRODUCTS:
-        raise ValueError(f"max_products must be at least {FEWEST_PRODUCTS}; got {max_products}.")
+def _check_when(every: int | None, overhead: float | None) -> None:
     if every is None and overhead is None:
         raise ValueError("every or overhead must be given; got None for both, which would measure at every step.")
-    if every is not None and every < 1:
-        raise ValueError(f"every must be at least 1; got {every}.")
+    if every is not None:
+        at_least("every", every, 1)
     if overhead is not None and not 0 < overhead < float("inf"):
         raise ValueError(f"overhead must be positive and finite, a share of training time; got {overhead}.")
-    if start < 0:
-        raise ValueError(f"start must be at least 0; got {start}.")
+
+
+def _check_loggers(loggers: Sequence[Logger]) -> None:
     for logger in loggers:
         if not callable(logger):
             raise TypeError(f"Loggers must be callable as logger(step, numbers); got {type(logger).__name__}.")
 
 
-def _identity(operator: CurvatureOperator) -> dict[str, str | int | float]:
-    """Return what the records of one history have in common."""
-    return {name: value for name, value in facts_of(operator).items() if name not in CHANGES}
-
-
-def _found(path: Path | None, identity: dict[str, str | int | float], start: int) -> SpectrumHistory:
+def _history_in(path: Path | None, identity: Identity, start: int) -> SpectrumHistory:
     """Return the history in a file until ``start``, or an empty one."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
     if path is None or not path.exists():
         return SpectrumHistory(identity)
     history = SpectrumHistory.load(path)
-    parted = differences(history.identity, identity)
-    if parted:
+    changes = differences(history.identity, identity)
+    if changes:
         raise ValueError(
-            f"history must be of the same model, loss, data and probes; in {path} {'; '.join(parted)}. Give another "
+            f"history must be of the same model, loss, data and probes; in {path} {'; '.join(changes)}. Give another "
             "file, or make the run the same."
         )
     if start == 0 and history and history[-1].step > 0:
@@ -321,7 +290,7 @@ def _trainable(model: nn.Module) -> set[tuple[str, bool]]:
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Put every module in evaluation mode, and back as each was.
 
-    The flag alone is set: ``model.eval()`` may be overridden, and do more (some adapters merge their weights).
+    Only the flags are set: a model may override ``eval()`` to do more (some adapters merge their weights).
     """
     modes = [(module, module.training) for module in model.modules()]
     try:

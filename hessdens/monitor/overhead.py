@@ -3,21 +3,21 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
-# A measurement may take this many times as long as any before: one of them times ways to make products, and other work
-# on the machine slows it down.
+# A measurement may take this many times as long as any before: it may have to time ways to make products, or other work
+# on the machine may slow it down.
 SURPRISE = 2.0
 
 
 class OverheadBudget:
-    """Keep the time of measuring within a share of the time of training.
+    """Keep the time of measuring within a fraction of the time of training.
 
-    Another measurement is allowed once it would be within the share even if it takes twice as long as the longest so
-    far. The first is not asked for: it is paid for by the time until the second.
+    Another measurement is allowed once the budget would hold it even if it takes twice as long as the longest so far.
+    The first is always allowed: it is paid for by the time until the second.
 
     Parameters
     ----------
-    share
-        Of training time; None: no limit.
+    overhead
+        Time of all measurements as a fraction of training time, at most; None: no limit.
     clock
         Returns seconds from any start.
 
@@ -27,12 +27,29 @@ class OverheadBudget:
         Seconds of training until the latest measurement began.
     longest
         Seconds of the longest measurement.
+
+    Examples
+    --------
+    >>> seconds = 0.0
+    >>> budget = OverheadBudget(0.5, clock=lambda: seconds)
+    >>> with budget.measuring():
+    ...     seconds = seconds + 1.0
+    >>> seconds = seconds + 4.0  # of training: too few for 1 s and twice 1 s
+    >>> budget.allows_another()
+    False
+    >>> seconds = seconds + 2.0
+    >>> budget.allows_another()
+    True
     """
 
-    def __init__(self, share: float | None, clock: Callable[[], float]) -> None:
-        self._share, self._clock = share, clock
-        self._mark, self._is_measuring = clock(), False
-        self.training, self._spent, self.longest = 0.0, 0.0, 0.0
+    def __init__(self, overhead: float | None, clock: Callable[[], float]) -> None:
+        self._overhead = overhead
+        self._clock = clock
+        self._mark = clock()
+        self._is_measuring = False
+        self._spent = 0.0
+        self.training = 0.0
+        self.longest = 0.0
 
     def go_on_from(self, training: float, spent: float, longest: float) -> None:
         """Add what an earlier part of the run has taken."""
@@ -50,13 +67,13 @@ class OverheadBudget:
 
     def allows_another(self) -> bool:
         """Return whether another measurement would be within the budget, by its forecast."""
-        if self._share is None:
+        if self._overhead is None:
             return True
-        return self._spent + SURPRISE * self.longest <= self._share * self.trained()
+        return self._spent + SURPRISE * self.longest <= self._overhead * self.trained()
 
     @contextlib.contextmanager
     def measuring(self) -> Iterator[None]:
-        """Count the time inside as that of a measurement, the time since the one before as training."""
+        """Count the time inside the block as measuring, and the time since the last measurement as training."""
         start = self._clock()
         self.training += start - self._mark
         self._mark, self._is_measuring = start, True

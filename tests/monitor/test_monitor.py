@@ -1,7 +1,6 @@
 """Monitors: training goes on as without, records are right, comparable and resumable, failures end nothing."""
 
 import copy
-import inspect
 import itertools
 import random
 import warnings
@@ -13,7 +12,6 @@ from torch import nn
 
 from hessdens import Plan, SpectrumMonitor, hessian_operator, lanczos_density
 from hessdens.monitor import SpectrumHistory, csv_logger
-from hessdens.monitor.monitor import MonitorOptions
 
 LOSS = nn.CrossEntropyLoss()
 GENERATOR = torch.Generator().manual_seed(0)
@@ -405,8 +403,3 @@ def test_file_that_is_no_history_is_refused(tmp_path):
     (tmp_path / "h.npz").write_text("nothing")
     with pytest.raises(ValueError, match=r"whole \.npz file"):
         resumable(tmp_path / "h.npz", network())
-
-
-def test_options_of_callbacks_are_those_of_the_monitor():
-    own = set(inspect.signature(SpectrumMonitor.__init__).parameters) - {"self", "model", "loss_fn", "data", "start"}
-    assert set(MonitorOptions.__annotations__) == own

@@ -7,12 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 import torch
 from framework_parts import lightning_parts, quiet, transformers_parts
 
 mpl.use("Agg")
 
+NUMBERS = {"loss": 0.5, "m_1": 1e-3}
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "monitor.md"
 
 
@@ -44,11 +46,44 @@ def test_names_of_numbers_are_those_of_the_page(page):
         assert f"`{base}`" in text or base in ("m_2", "m_3"), name
 
 
-def test_loggers(page):
+def test_wandb_steps_are_a_number_of_their_own(page):
+    calls = []
+    run = SimpleNamespace(
+        define_metric=lambda *args, **kwargs: calls.append((args, kwargs)), log=lambda *args: calls.append(args)
+    )
+    page.wandb_logger(run)(7, NUMBERS)
+    assert calls == [
+        (("spectrum/*",), {"step_metric": "spectrum/step"}),
+        ({"spectrum/step": 7, "spectrum/loss": 0.5, "spectrum/m_1": 1e-3},),
+    ]
+
+
+def test_tensorboard_reads_what_was_written(page, tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as writer:
+        log = page.tensorboard_logger(writer)
+        log(0, NUMBERS)
+        log(30, NUMBERS | {"loss": 0.25})
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert sorted(events.Tags()["scalars"]) == ["spectrum/loss", "spectrum/m_1"]
+    assert [(event.step, event.value) for event in events.Scalars("spectrum/loss")] == [(0, 0.5), (30, 0.25)]
+
+
+def test_tensorboard_by_a_stand_in(page):
+    calls = []
+    writer = SimpleNamespace(add_scalar=lambda *args: calls.append(args), flush=lambda: calls.append("flush"))
+    page.tensorboard_logger(writer)(3, NUMBERS)
+    assert calls == [("spectrum/loss", 0.5, 3), ("spectrum/m_1", np.float64(1e-3), 3), "flush"]
+
+
+def test_loggers_take_the_numbers_of_a_monitor(page):
     calls = []
     writer = SimpleNamespace(add_scalar=lambda *args: calls.append(args), flush=lambda: None)
     run = SimpleNamespace(define_metric=lambda *args, **kwargs: None, log=lambda numbers: calls.append(numbers))
-    for logger in page.loggers_of(writer, run):
+    for logger in (page.tensorboard_logger(writer), page.wandb_logger(run)):
         logger(3, {"loss": 0.5})
     assert calls == [("spectrum/loss", 0.5, 3), {"spectrum/step": 3, "spectrum/loss": 0.5}]
 

@@ -1,0 +1,37 @@
+"""Keyword arguments that a monitor and its callbacks hand on."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypedDict
+
+from hessdens.curvature.factories import Forward
+from hessdens.curvature.parameters import Selection
+from hessdens.curvature.plan import Plan
+from hessdens.monitor.loggers import Logger
+
+
+class ProblemOptions(TypedDict, total=False):
+    """Keyword arguments of `hessian_operator`."""
+
+    forward: Forward | None
+    parameters: Selection
+    num_examples: Callable[[Any], float] | None
+    split_batches: bool
+    check_deterministic: bool
+    plan: Plan | None
+    memory_limit: int | None
+
+
+class MonitorOptions(ProblemOptions, total=False):
+    """Keyword arguments of `SpectrumMonitor` that callbacks hand on: all except ``start``."""
+
+    max_products: int
+    num_probes: int | None
+    low_memory: bool
+    seed: int
+    every: int | None
+    overhead: float | None
+    window: float
+    loggers: Sequence[Logger]
+    history: str | os.PathLike[str] | None
+    clock: Callable[[], float]
