@@ -4,17 +4,15 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hessdens._types import FloatArray
 from hessdens.mixture.model import SkewNormalMixture
+from hessdens.results.moments import Moments
 from hessdens.results.storage import readonly
-
-if TYPE_CHECKING:
-    from hessdens.results.moments import Moments
 
 AXES = ("weights", "locations", "scales", "shapes")
 
@@ -42,6 +40,13 @@ class Grid:
     ------
     ValueError
         If an axis is empty, not one-dimensional, not finite, not strictly increasing, or out of its range.
+
+    Examples
+    --------
+    >>> from hessdens.mixture import Grid
+    >>> grid = Grid(weights=[0.1, 0.2], locations=[0, 1, 2], scales=[1, 2], shapes=[0, 3])
+    >>> grid.num_points, grid.point((1, 2, 0, 0)).location
+    (24, 2.0)
     """
 
     weights: FloatArray
@@ -65,16 +70,16 @@ class Grid:
 
     @classmethod
     def paper(cls) -> "Grid":
-        """Return the grid of the paper's note 3: 100 points an axis, 10⁸ in all.
+        """Return the grid of the paper's note 3: 100 points per axis, 10⁸ in all.
 
         w logarithmic from 1e-9 to 1e-3, ξ linear from -10 to 10, ω logarithmic from 0.1 to 1000, α linear from -50 to
-        50, σ = 0.001. Always the same object, so that fits share what is computed once for a grid.
+        50, σ = 0.001. It is always the same object, so fits share the table that is computed once per grid.
         """
         return _paper_grid()
 
     @classmethod
-    def for_moments(cls, moments: "Moments | ArrayLike", *, num_points: int = 100) -> Self:
-        """Return a grid scaled to four moments, ``num_points`` an axis: the fit of cH is that of H, stretched by c.
+    def for_moments(cls, moments: Moments | ArrayLike, *, num_points: int = 100) -> Self:
+        """Return a grid scaled to four moments, so that the fit of cH is that of H, stretched by c.
 
         Parameters
         ----------
@@ -94,12 +99,12 @@ class Grid:
         to them, m_2 = w E[X²] and m_4 = w E[X⁴], so that E[X⁴] / E[X²] = s² and w = u E[X⁴] / E[X²]². A skew normal has
 
         - E[X⁴] / E[X²]² between 1 (far from zero against its scale) and 4.8 (a half-normal that begins at -0.55 ω),
-          hence w between u and 4.8 u. The axis is logarithmic from u / 10 to 10 u, at most 1: the margin is for moments
-          that the mixture cannot match, and for the narrow component's share.
+          hence w between u and 4.8 u. The axis is logarithmic from u / 10 to 10 u, at most 1. The margin is for moments
+          that the mixture cannot match, and for what the narrow component adds.
         - abs(ξ) <= 1.26 s. The axis is linear from -1.5 s to 1.5 s.
         - ω <= s. The axis is logarithmic from s / 100, a near point mass, to 2 s.
         - no bound on α, which acts through δ = α / sqrt(1 + α²). The axis is tan of equal angles from -50 to 50, so
-          that δ is resolved evenly. The ends are the half-normals but for 2e-4 in δ: a fit there is at the limit of
+          that δ is resolved evenly. The ends are the half-normals to within 2e-4 in δ: a fit there is at the limit of
           the family rather than of the grid.
 
         σ is s / 1000, or sqrt(m_2) / 10 if that is less: the narrow component then has at most 1% of m_2.

@@ -40,6 +40,13 @@ class SkewNormalMixture:
     ------
     ValueError
         If a parameter is not finite, ``weight`` is outside [0, 1] or a scale is not positive.
+
+    Examples
+    --------
+    >>> from hessdens.mixture import SkewNormalMixture
+    >>> mixture = SkewNormalMixture(weight=0.5, location=3.0, scale=1.0, shape=0.0)
+    >>> round(mixture.fraction_degenerate(), 3), round(float(mixture.moments(1)[0]), 3)
+    (0.5, 1.5)
     """
 
     weight: float
@@ -153,7 +160,7 @@ def skew_normal_moments(location: ArrayLike, scale: ArrayLike, shape: ArrayLike,
     Z = δ|U₀| + sqrt(1 - δ²) U₁ with δ = α / sqrt(1 + α²) and U₀, U₁ independent standard normals (Azzalini 1985), so
     E[Z^n] = Σ_j C(n, j) δ^j (1 - δ²)^((n-j)/2) E|U|^j E[U^(n-j)], a sum without cancellation.
 
-    The arithmetic is +, *, / and hypot an element, so one row and a table of rows agree to the last bit.
+    The arithmetic is +, *, / and hypot per element, so one row and a table of rows agree to the last bit.
     """
     if order < 1:
         raise ValueError(f"order must be at least 1; got {order}.")

@@ -121,19 +121,19 @@ class FitUncertainty:
 
     def parameters_interval(self, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of weight, location, scale and shape, shape (2, 4)."""
-        return _interval(self.draws.parameters, level)
+        return _between_percentiles(self.draws.parameters, level)
 
     def degenerate_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the degenerate fraction of the mixture, shape (2,)."""
-        return _interval(self.draws.fraction_degenerate(window), level)
+        return _between_percentiles(self.draws.fraction_degenerate(window), level)
 
     def negative_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the negative fraction of the mixture, shape (2,)."""
-        return _interval(self.draws.fraction_negative(window), level)
+        return _between_percentiles(self.draws.fraction_negative(window), level)
 
     def cdf_interval(self, x: ArrayLike, level: float = LEVEL) -> FloatArray:
         """Return pointwise confidence intervals of the mixture's cdf, shape (2, ...) with the shape of ``x``."""
-        return _interval(self.draws.cdf(x), level)
+        return _between_percentiles(self.draws.cdf(x), level)
 
     def __str__(self) -> str:
         lines = [str(self.fit)]
@@ -226,11 +226,22 @@ def fit_uncertainty(
     Notes
     -----
     Cost: D + 1 fits of 1 to 3 ms on `Grid.paper`, in as many threads as Numba is set to use, and some 0.1 s for
-    near-ties. Drawn moments have the correlations of the samples (a Gaussian copula) and the quantiles of
-    `Moments.interval`, so their own intervals are those of the moments; draws that are no density's (a Hankel matrix
-    that is not positive semidefinite) are left out. Intervals are between percentiles of the fits. They are about the
-    mixture that fits the exact moments, and not about the spectrum, which need not be such a mixture; steps of the grid
-    and a flat objective are shown by near-ties.
+    near-ties.
+
+    Drawn moments have the correlations of the samples (a Gaussian copula) and the quantiles of `Moments.interval`, so
+    their own intervals are those of the moments. Draws that no density has are left out: their Hankel matrix is not
+    positive semidefinite. Intervals lie between percentiles of the fits. They are about the mixture that fits the exact
+    moments, and not about the spectrum, which need not be such a mixture. Near-ties show the steps of the grid and how
+    flat the objective is.
+
+    Examples
+    --------
+    >>> from hessdens.mixture import Grid, fit_uncertainty
+    >>> from hessdens.results import Moments
+    >>> moments = Moments.from_samples([[0.3, 0.9, 2, 6], [0.4, 1, 2.2, 6.5]], size=100, num_products=4)
+    >>> uncertainty = fit_uncertainty(moments, grid=Grid.for_moments(moments, num_points=10), num_draws=20)
+    >>> uncertainty.parameters_interval().shape  # lower and upper ends of weight, location, scale, shape
+    (2, 4)
     """
     if not isinstance(moments, Moments):
         raise TypeError(f"moments must be Moments, which have samples; got {type(moments).__name__}.")
@@ -255,10 +266,10 @@ def fit_uncertainty(
     flat = points_within(moments.values[:4], fit.objective + near, grid, MOST_TIES)
     axes = (grid.weights, grid.locations, grid.scales, grid.shapes)
     ties = np.stack([axis[i] for axis, i in zip(axes, np.unravel_index(flat, grid.shape), strict=True)], axis=1)
-    found = [(f.mixture.weight, f.mixture.location, f.mixture.scale, f.mixture.shape) for f in fits]
+    parameters = [(f.mixture.weight, f.mixture.location, f.mixture.scale, f.mixture.shape) for f in fits]
     return FitUncertainty(
         fit,
-        Mixtures(np.array(found), grid.narrow_scale),
+        Mixtures(np.array(parameters), grid.narrow_scale),
         np.array([f.objective for f in fits]),
         np.array([bool(f.on_edge) for f in fits]),
         num_draws - len(feasible),
@@ -290,7 +301,8 @@ def _have_a_density(moments: FloatArray) -> NDArray[np.bool_]:
     return positive & (least > -ROUNDING)
 
 
-def _interval(draws: FloatArray, level: float) -> FloatArray:
+def _between_percentiles(draws: FloatArray, level: float) -> FloatArray:
+    """Return the ends of the middle part of draws, along the first axis."""
     check_level(level)
     return np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
 

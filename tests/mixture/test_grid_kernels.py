@@ -16,7 +16,7 @@ from hessdens.mixture.grid_search import grid_table
 
 @given(cases(), st.data())
 def test_bounds_hold_for_computed_values(case, data):
-    """To the last bit, without slack: also between numbers that are equal but for rounding."""
+    """To the last bit, without slack: also between numbers that are equal except for rounding."""
     grid, moments = case
     table = grid_table(grid)
     inverse = 1 / np.abs(moments)
