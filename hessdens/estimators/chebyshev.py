@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,18 +57,12 @@ def chebyshev_moments(
         P, at least 2. Default: 8, or as many as ``max_products`` pays.
     max_products
         Instead of ``num_probes``: products that may be spent, those for the support included.
-    seed
-        Probe i depends on (seed, i) alone and is that of `spectral_moments`, scaled to length 1.
-    distribution
-        Of the entries of a probe: "gaussian" or "rademacher".
+    seed, distribution, progress
+        As in `spectral_moments`, of which the probes are those, scaled to length 1.
     block_size
-        Probes in one multi-vector product; memory is 4 N block_size numbers beside the operator's own.
+        Probes in one multi-vector product; memory is 4 N block_size numbers besides the operator's own.
     checkpoint
-        A folder in which finished work is kept, and found again after a run was killed or when more probes or moments
-        are asked for: estimates and the last two vectors of each probe (2 P N numbers). Takes one product more, to
-        recognise the operator.
-    progress
-        Show a progress bar on standard error.
+        As in `spectral_moments`; the last two vectors of each probe are kept, 2 P N numbers.
 
     Returns
     -------
@@ -91,33 +86,25 @@ def chebyshev_moments(
     """
     operator, ends = as_operator(A), None if support is None else Interval.of(support)
     _check_budget(num_moments, num_probes, max_products, 0 if ends else min(MOST_STEPS, operator.size))
-    run = Run(
-        operator,
-        num_moments=num_moments,
-        num_probes=num_probes,
-        seed=seed,
-        distribution=distribution,
-        block_size=block_size,
-        checkpoint=checkpoint,
-        settings={"function": "chebyshev_moments", "support": repr(tuple(ends)) if ends else "found"},
-        progress=progress,
-    )
+    count = DEFAULT_PROBES if num_probes is None else num_probes
+    settings = {"function": "chebyshev_moments", "support": repr(tuple(ends)) if ends else "found"}
+    probes = num_moments, seed, distribution, block_size
+    run = Run(operator, *probes, num_probes=count, checkpoint=checkpoint, settings=settings, progress=progress)
     interval, spent = (ends, 0) if ends else _support(run)
-    per_probe = products_per_probe(num_moments)
     if max_products is not None:
-        num_probes = (max_products - spent) // per_probe
-    num_probes = DEFAULT_PROBES if num_probes is None else num_probes
-    num_products = spent + num_probes * per_probe
+        count = (max_products - spent) // products_per_probe(num_moments)
+    num_products = count * products_per_probe(num_moments)
+    walk_from = partial(ChebyshevWalk, operator=operator, support=interval)
     try:
-        with run.bar(num_probes * per_probe) as bar:
-            samples = run.samples(0, num_probes, lambda V, i: ChebyshevWalk(V, i, operator, interval), bar)
+        with run.bar(num_products) as bar:
+            samples = run.samples(0, count, walk_from, bar)
         moments = ChebyshevMoments.from_samples(
-            samples, support=interval, size=operator.size, num_products=num_products
+            samples, support=interval, size=operator.size, num_products=spent + num_products
         )
         _check_density(moments, tolerance(operator))
     except OutsideError as error:
         raise ValueError(_outside(interval, ends is None, str(error))) from error
-    return replace(moments, certificates=run.certificates(num_products, symmetry=run.asymmetry))
+    return replace(moments, certificates=run.certificates(spent + num_products, symmetry=run.asymmetry))
 
 
 def _check_budget(num_moments: int, num_probes: int | None, max_products: int | None, for_support: int) -> None:

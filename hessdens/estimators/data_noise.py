@@ -37,18 +37,12 @@ def data_noise(
     operators
         A_1..A_G, G >= 2: operators of independent mini-batches, each the mean over its own examples, such as
         ``[hessian_operator(model, loss, [batch]) for batch in batches]``.
-    num_moments
-        K.
     weights
         Shape (G,), positive, such as numbers of examples; they are divided by their sum. Default: all equal.
-    num_probes
-        P >= 2.
-    seed, distribution
-        Of the probes, which are those of `spectral_moments`.
+    num_moments, num_probes, seed, distribution, progress
+        K, P and what else `spectral_moments` takes, with method="skilling" and the same probes.
     block_size
-        Probes in one multi-vector product; memory is (G + 3) N block_size numbers beside the operators' own.
-    progress
-        Show a progress bar on standard error.
+        Probes in one multi-vector product; memory is (G + 3) N block_size numbers besides the operators' own.
 
     Returns
     -------
@@ -74,15 +68,7 @@ def data_noise(
     """
     members = [as_operator(operator) for operator in operators]
     shares, count = _checked_shares(members, weights), len(members)
-    run = Run(
-        members[0],
-        num_moments=num_moments,
-        num_probes=num_probes,
-        seed=seed,
-        distribution=distribution,
-        block_size=block_size,
-        progress=progress,
-    )
+    run = Run(members[0], num_moments, seed, distribution, block_size, num_probes=num_probes, progress=progress)
     num_products = num_probes * products_per_probe(num_moments) * count
     samples = np.empty((num_probes, num_moments))
     influences = np.empty((num_probes, count, num_moments))

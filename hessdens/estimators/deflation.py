@@ -21,7 +21,6 @@ from hessdens.estimators.run import Run
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.memory import usual_bytes
 from hessdens.linalg.operator import Operator, Wrapped
-from hessdens.linalg.team import ALONE, Team
 
 # Columns of the Krylov blocks in units of the square root of the budget: 2 at 50 products, 4 at 150.
 DEFLATION_WIDTH = 0.3
@@ -79,14 +78,16 @@ class Deflated(Wrapped):
         super().__init__(operator)
         self._basis = basis
 
+    def projected(self, V: Tensor) -> Tensor:
+        """Return the columns of V without their parts in the span of Q, each in one piece."""
+        basis, team = self._basis, self.team
+        if not len(basis):
+            return V
+        rows = torch.addmm(V.T, team.sum(V.T @ basis.T), basis, alpha=-1)
+        return rows.addmm_(team.sum(rows @ basis.T), basis, alpha=-1).T  # once more for what rounding has left
+
     def _matmat(self, V: Tensor) -> Tensor:
-        return without(self._operator.matmat(V), self._basis, self.team)
-
-
-def without(V: Tensor, basis: Tensor, team: Team = ALONE) -> Tensor:
-    """Return the columns of V without their parts in the span of ``basis``, each in one piece."""
-    rows = torch.addmm(V.T, team.sum(V.T @ basis.T), basis, alpha=-1)
-    return rows.addmm_(team.sum(rows @ basis.T), basis, alpha=-1).T  # once more for what rounding has left
+        return self.projected(self._operator.matmat(V))
 
 
 def deflate(run: Run, budget: Budget, bar: Any) -> Deflation:

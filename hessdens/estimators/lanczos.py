@@ -50,17 +50,13 @@ def lanczos_density(
         resolution and more eigenvalues, more probes less noise.
     max_products
         P s at most. Default 100: with neither steps nor probes given, these are chosen as P ≈ 0.45 sqrt(max_products).
-    seed
-        Probe i depends on (seed, i) alone; probes are those of `spectral_moments`.
-    distribution
-        Of the entries of a probe: "gaussian" or "rademacher".
+    seed, distribution, progress
+        As in `spectral_moments`, and with the same probes.
     low_memory
-        Keep three vectors a probe in place of s: no reorthogonalisation, so that eigenvalues are not found one by one.
+        Keep three vectors per probe instead of s: there is no reorthogonalisation, and eigenvalues are not found one by
+        one.
     checkpoint
-        A folder in which every product is kept (P N numbers a step), and found again after a run was killed or when
-        more steps are asked for. Takes one product more, to recognise the operator.
-    progress
-        Show a progress bar on standard error.
+        As in `spectral_moments`; every product is kept, P N numbers a step, and more steps extend fewer.
 
     Returns
     -------
@@ -81,14 +77,8 @@ def lanczos_density(
     (2010) for blocks; Papyan (2019) and Ghorbani, Krishnan & Xiao (2019) for Hessians.
     """
     num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products)
-    run = Run(
-        A,
-        seed=seed,
-        distribution=distribution,
-        checkpoint=checkpoint,
-        settings={"function": "lanczos_density", "num_probes": num_probes, "low_memory": low_memory},
-        progress=progress,
-    )
+    settings: Any = {"function": "lanczos_density", "num_probes": num_probes, "low_memory": low_memory}
+    run = Run(A, 1, seed, distribution, checkpoint=checkpoint, settings=settings, progress=progress)
     operator = _FirstProduct(run.recorded)
     start, size = run.probes(0, num_probes).T, operator.size
     space = ThreeTermLanczos(operator, start, num_steps) if low_memory else BlockLanczos(operator, start, num_steps)

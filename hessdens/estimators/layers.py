@@ -64,15 +64,7 @@ def layer_moments(
     -----
     Cost: P ceil(K/2) products a layer, in as many passes over the data as vectors make blocks.
     """
-    run = Run(
-        A,
-        num_moments=num_moments,
-        num_probes=num_probes,
-        seed=seed,
-        distribution=distribution,
-        block_size=block_size,
-        progress=progress,
-    )
+    run = Run(A, num_moments, seed, distribution, block_size, num_probes=num_probes, progress=progress)
     operator = run.operator
     if not operator.parameter_sizes:
         raise TypeError(

@@ -2,13 +2,14 @@
 
 import os
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
 from hessdens._types import FloatArray
 from hessdens.estimators.budget import Budget
-from hessdens.estimators.deflation import Deflated, Deflation, deflate, not_deflated, without
+from hessdens.estimators.deflation import Deflated, Deflation, deflate, not_deflated
 from hessdens.estimators.run import Run
 from hessdens.linalg.identity import digest
 from hessdens.linalg.power_walk import PowerWalk, check_range
@@ -97,16 +98,9 @@ def spectral_moments(
     Chen and E. Hallman, Krylov-aware stochastic trace estimation (2023).
     """
     budget = Budget.of_moments(method, num_moments, max_products, num_probes, rtol)
-    run = Run(
-        A,
-        num_moments=num_moments,
-        seed=seed,
-        distribution=distribution,
-        block_size=block_size,
-        checkpoint=checkpoint,
-        settings={"function": "spectral_moments", "method": method},
-        progress=progress,
-    )
+    settings = {"function": "spectral_moments", "method": method}
+    probes = num_moments, seed, distribution, block_size
+    run = Run(A, *probes, checkpoint=checkpoint, settings=settings, progress=progress)
     with run.bar(budget.max_products) as bar:
         deflation = deflate(run, budget, bar) if method == "deflated" else not_deflated(run.operator, num_moments)
         samples, num_products = _draw(run, budget, deflation, bar)
@@ -142,17 +136,7 @@ def _draw(run: Run, budget: Budget, deflation: Deflation, bar: Any) -> tuple[Flo
 
 def _samples(run: Run, deflation: Deflation, first: int, last: int, bar: Any) -> FloatArray:
     """Return estimates from probes ``first`` to ``last - 1``, shape (P, K), with what deflation knows."""
-    operator, basis = run.operator, deflation.basis
-    if not len(basis):
-        samples = run.samples(first, last, lambda V, i: PowerWalk(V, i, operator), bar, key="-all")
-    else:
-        deflated = Deflated(operator, basis)
-        samples = run.samples(
-            first,
-            last,
-            lambda V, i: PowerWalk(V, i, deflated),
-            bar,
-            key=f"-{digest(basis.cpu().numpy())}",
-            prepare=lambda probes: without(probes, basis, operator.team),
-        )
+    operator, key = Deflated(run.operator, deflation.basis), f"-{digest(deflation.basis.cpu().numpy())}"
+    walk_from = partial(PowerWalk, operator=operator)
+    samples = run.samples(first, last, walk_from, bar, key=key, prepare=operator.projected)
     return samples + deflation.known / operator.size

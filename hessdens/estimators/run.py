@@ -22,21 +22,16 @@ from hessdens.results.certificates import TOLERANCE, Certificates, versions
 
 
 class Run:
-    """One call of an estimator; the clock starts when it is made.
+    """One call of an estimator, which hands its arguments on: ValueError if one of them is out of range.
 
-    Parameters
-    ----------
-    A, num_moments, num_probes, seed, distribution, block_size, checkpoint, progress
-        As estimators take them, those that they have; ValueError if one is out of range.
-    settings
-        What finished work depends on besides operator and probes.
+    Finished work in the folder ``checkpoint`` depends on operator, probes and ``settings``. The clock starts here.
 
     Attributes
     ----------
     operator
         ``A`` as an operator.
     checkpoint
-        Where finished work is kept, if it is.
+        Finished work, if it is kept.
     asymmetry
         The largest of all walks so far; NaN where there is none to tell.
     """
@@ -44,19 +39,19 @@ class Run:
     def __init__(
         self,
         A: Any,
-        *,
         num_moments: int = 1,
-        num_probes: int | None = None,
         seed: int = 0,
         distribution: Distribution = "gaussian",
         block_size: int = 1,
+        *,
+        num_probes: int = 2,
         checkpoint: str | os.PathLike[str] | None = None,
         settings: Mapping[str, str | int] | None = None,
         progress: bool = False,
     ) -> None:
         at_least("num_moments", num_moments, 1)
         at_least("block_size", block_size, 1)
-        check_probe_arguments(2 if num_probes is None else num_probes, seed, distribution)
+        check_probe_arguments(num_probes, seed, distribution)
         self._start = time.perf_counter()
         self._num_moments = num_moments
         self._seed = seed
@@ -100,14 +95,8 @@ class Run:
     ) -> FloatArray:
         """Return moments of probes ``first`` to ``last - 1``, shape (P, K), block by block, from finished work or anew.
 
-        Parameters
-        ----------
-        walk_from
-            Makes a walk from vectors and the number of the first.
-        key
-            What tells this work from other work of the run.
-        prepare
-            Makes first vectors from probes.
+        ``walk_from`` takes first vectors, which ``prepare`` makes of probes, and the number of the first. Finished work
+        of another ``key`` is another one's.
         """
         samples = np.empty((last - first, self._num_moments))
         for start, stop in self.blocks(first, last):

@@ -1,10 +1,10 @@
 """Random probe vectors: probe i of a seed is the same whatever the block, the device or the order of calls."""
 
-from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hessdens.linalg.operator import Operator
@@ -43,39 +43,31 @@ def probe_block(
 ) -> Tensor:
     """Return probes ``start`` to ``stop - 1`` of ``seed`` as columns, shape (size, stop - start), each in one piece.
 
-    Each probe has a random stream of its own, `numpy.random.SeedSequence(seed, spawn_key=(i,))`, drawn in float64 on
-    the CPU and then cast, so 200 probes extend 100, and the CPU and a GPU see the same ones. A process that holds a
+    Each probe has a random stream of its own, `numpy.random.SeedSequence(seed, spawn_key=(i,))`. It is drawn in float64
+    on the CPU and then cast, so 200 probes extend 100, and the CPU and a GPU see the same ones. A process that holds a
     shard draws all entries, chunk by chunk, and keeps its own.
     """
-    rows = team.rows(size)
-    block = torch.empty(stop - start, sum(part.stop - part.start for part in rows), dtype=dtype, device=device)
-    draw = np.empty(min(size, CHUNK))
+    parts = team.rows(size)
+    block = torch.empty(stop - start, sum(part.stop - part.start for part in parts), dtype=dtype, device=device)
     for row, index in zip(block, range(start, stop), strict=True):
         generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
-        end, pieces = 0, _pieces(rows)
-        place, drawn = next(pieces, (slice(0, 0), slice(size, size)))
-        while end < size:
-            begin, end = end, min(end + CHUNK, size)
-            chunk = draw[: end - begin]
-            if distribution == "gaussian":
-                generator.standard_normal(out=chunk)
-            else:
-                chunk[:] = 2.0 * generator.integers(0, 2, len(chunk), dtype=np.int8) - 1.0
-            while drawn.stop <= end and drawn.start < size:
-                row[place] = torch.from_numpy(chunk[drawn.start - begin : drawn.stop - begin])
-                place, drawn = next(pieces, (slice(0, 0), slice(size, size)))
+        for begin in range(0, size, CHUNK):
+            chunk = _drawn(generator, min(CHUNK, size - begin), distribution)
+            held = 0
+            for part in parts:  # what this process keeps of the chunk
+                low, high = max(part.start, begin), min(part.stop, begin + len(chunk))
+                if low < high:
+                    place = slice(held + low - part.start, held + high - part.start)
+                    row[place] = torch.from_numpy(chunk[low - begin : high - begin])
+                held += part.stop - part.start
     return block.T
 
 
-def _pieces(rows: list[slice]) -> Iterator[tuple[slice, slice]]:
-    """Yield places in the entries held and in the whole vector, cut where a chunk ends."""
-    held = 0
-    for part in rows:
-        begin = part.start
-        while begin < part.stop:
-            end = min(part.stop, (begin // CHUNK + 1) * CHUNK)
-            yield slice(held, held + end - begin), slice(begin, end)
-            held, begin = held + end - begin, end
+def _drawn(generator: np.random.Generator, count: int, distribution: Distribution) -> NDArray[Any]:
+    """Return the next entries of a probe."""
+    if distribution == "gaussian":
+        return generator.standard_normal(count)
+    return 2.0 * generator.integers(0, 2, count, dtype=np.int8) - 1.0
 
 
 def check_probe_arguments(num_probes: int, seed: int, distribution: str) -> None:
