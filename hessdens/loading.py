@@ -1,9 +1,9 @@
 """Results of any kind from their files."""
 
 import os
-from typing import Any
 
 from hessdens.densities.compare import Comparison
+from hessdens.densities.difference import DensityDifference
 from hessdens.densities.kernel_polynomial import KernelPolynomialDensity
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.maximum_entropy import MaximumEntropyDensity
@@ -21,6 +21,7 @@ Result = (
     ChebyshevMoments
     | Comparison
     | DataNoise
+    | DensityDifference
     | FitUncertainty
     | KernelPolynomialDensity
     | LanczosDensity
@@ -31,7 +32,7 @@ Result = (
     | Spectrum
     | SpectrumHistory
 )
-CLASSES: dict[str, Any] = {kind.__name__: kind for kind in Result.__args__}
+CLASSES: dict[str, type[Result]] = {kind.__name__: kind for kind in Result.__args__}
 
 
 def load_result(path: str | os.PathLike[str]) -> Result:
@@ -55,13 +56,12 @@ def load_result(path: str | os.PathLike[str]) -> Result:
     OSError
         If the file cannot be read.
     """
-    kind, _ = read_npz(path)
+    kind, arrays = read_npz(path)
     if kind not in CLASSES:
         raise ValueError(f"{path} must hold a result of hessdens: {', '.join(CLASSES)}; it holds {kind!r}.")
     try:
-        result: Result = CLASSES[kind].load(path)
+        return CLASSES[kind].from_arrays(arrays, path)
     except ValueError as error:
         # The checks of the classes themselves do not know the file.
         message = str(error) if str(path) in str(error) else f"{path} holds a damaged {kind}: {error}"
         raise ValueError(message) from error
-    return result

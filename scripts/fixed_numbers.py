@@ -51,7 +51,6 @@ from hessdens.plotting import plot_history
 from hessdens.results import chebyshev_from_quadrature
 from hessdens.results.chebyshev import chebyshev_from_power
 from hessdens.results.support import Interval
-from hessdens.summary import summary
 
 # Of results, fields that differ from run to run; and the same in text.
 VARYING = {"seconds", "versions"}
@@ -318,7 +317,8 @@ def files_and_text(folder: Path) -> Numbers:
             yield f"file.{kind}.names", sorted(arrays.files)
         yield f"file.{kind}", back
         yield f"text.{kind}", VARYING_TEXT.sub("", str(back))
-        yield f"summary.{kind}", json.dumps({name: v for name, v in summary(back).items() if name not in VARYING})
+        numbers = {name: value for name, value in back.numbers().items() if name not in VARYING}
+        yield f"summary.{kind}", json.dumps(numbers, sort_keys=True)
     for text in (grid, density_difference(density, density), H, as_operator(np.eye(3))):
         yield f"text.{type(text).__name__}", str(text)
     yield "plot_density", [line.get_xydata() for line in plot_density(density, exact=exact).lines]

@@ -8,6 +8,8 @@ from scipy import stats
 from scipy.optimize import linprog
 from torch import Tensor, nn
 
+from hessdens.densities import Density
+
 
 def skilling_samples(matrix: np.ndarray, probes: np.ndarray, num_moments: int) -> np.ndarray:
     """m_k = r·A^k r / N for each probe (a row of ``probes``), by matrix powers."""
@@ -86,7 +88,7 @@ def least_and_largest_mass(moments: np.ndarray, x: float, grid: np.ndarray) -> t
     return least.fun, -largest.fun
 
 
-class Normal:
+class Normal(Density):
     """A density with a closed form: N(mean, 1)."""
 
     def __init__(self, mean):
@@ -103,12 +105,3 @@ class Normal:
 
     def nodes(self):
         return self.mean + np.linspace(-10, 10, 201)
-
-    def mass(self, low, high):
-        return float(self.cdf(high) - self.cdf(low))
-
-    def fraction_degenerate(self, window=0.2):
-        return self.mass(-window / 2, window / 2)
-
-    def fraction_negative(self, window=0.2):
-        return float(self.cdf(-window / 2))

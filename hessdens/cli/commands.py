@@ -32,7 +32,6 @@ from hessdens.plotting.density import plot_density
 from hessdens.plotting.history import SIZE, history_axes, plot_history
 from hessdens.results.moments import Moments
 from hessdens.results.storage import replacing
-from hessdens.summary import summary
 
 # Version of the JSON that commands print. It grows when a key changes its meaning or goes.
 SCHEMA = 1
@@ -78,7 +77,7 @@ def show(arguments: argparse.Namespace) -> int:
     results = []
     for path in arguments.files:
         result = load_result(path)
-        numbers = summary(result, window=arguments.window, level=arguments.level)
+        numbers = result.numbers(arguments.window, arguments.level)
         if arguments.json:
             results.append({"file": path, **numbers})
             continue
@@ -136,7 +135,7 @@ def compare_files(arguments: argparse.Namespace) -> int:
     if None not in sizes and sizes[0] != sizes[1]:
         tell(f"warning: {arguments.estimate} has {sizes[0]:,} eigenvalues, {arguments.exact} {sizes[1]:,}.")
     comparison = compare(estimate, exact, num_moments=arguments.num_moments, window=arguments.window)
-    _print_json(arguments, estimate=arguments.estimate, exact=arguments.exact, comparison=summary(comparison))
+    _print_json(arguments, estimate=arguments.estimate, exact=arguments.exact, comparison=comparison.numbers())
     if not arguments.json:
         print(comparison)
     return FINE
@@ -201,7 +200,7 @@ def _check_out(out: str | None, force: bool) -> None:
 def _finish(result: Result, arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         result.save(arguments.out)
-    _print_json(arguments, results=[{"file": arguments.out, **summary(result)}])
+    _print_json(arguments, results=[{"file": arguments.out, **result.numbers()}])
     if not arguments.json:
         print(result)
     return FINE
@@ -216,8 +215,7 @@ def _print_json(arguments: argparse.Namespace, **content: Any) -> None:
 def _loaded(path: str, *kinds: type[Any], what: str) -> Any:
     """Return the result in a file, and of a fit its mixture; CommandError unless it is of one of the kinds."""
     result = load_result(path)
-    fit = result.fit if isinstance(result, FitUncertainty) else result
-    estimate = fit.mixture if isinstance(fit, MixtureFit) else fit
+    estimate = result.mixture if isinstance(result, MixtureFit | FitUncertainty) else result
     if not isinstance(estimate, kinds):
         raise CommandError(f"{path} must hold {what}; it holds {type(result).__name__}.")
     return estimate

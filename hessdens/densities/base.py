@@ -1,56 +1,93 @@
 """What every density answers."""
 
 import math
-from typing import Any, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import PAPER_WINDOW
+from hessdens._checks import PAPER_WINDOW, check_interval, half_window
 from hessdens._types import FloatArray
 from hessdens.results.moments import Moments
+from hessdens.results.saved import Numbers, rows
+
+# Moments among the numbers of a density.
+NUM_MOMENTS = 4
 
 
-@runtime_checkable
-class Density(Protocol):
-    """The questions that `SkewNormalMixture`, `Spectrum` and every other density answers."""
+class Density(ABC):
+    """A spectral density: the questions that `Spectrum`, `SkewNormalMixture` and every other density answers."""
 
+    @abstractmethod
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order."""
 
+    @abstractmethod
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Return the mass at or below x."""
 
+    @abstractmethod
     def pdf(self, x: ArrayLike) -> FloatArray:
         """Return the density at x."""
 
+    @abstractmethod
     def nodes(self) -> FloatArray:
         """Return ascending points between which the cdf is smooth."""
 
     def mass(self, low: float, high: float) -> float:
-        """Return the mass in (low, high]."""
+        """Return the mass in (low, high]; either end may be infinite."""
+        check_interval(low, high)
+        return float(self.cdf(high) - self.cdf(low))
 
     def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
-        """Return the mass in a window of this size around 0."""
+        """Return the mass inside a window of this size around 0: abs(λ) < window / 2."""
+        half = half_window(window)
+        return self.mass(-half, half)
 
     def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
-        """Return the mass to the left of the window."""
+        """Return the mass to the left of the window: λ <= -window / 2."""
+        return float(self.cdf(-half_window(window)))
 
-
-def density_of(given: Any, name: str) -> Density:
-    """Return a density, which a `MixtureFit` has; TypeError, naming the argument, if there is none."""
-    density = getattr(given, "mixture", given)
-    if not isinstance(density, Density):
-        hint = ""
-        if isinstance(given, Moments):
-            hint = " Moments are no density: pass fit_mixture(moments)."
-        elif isinstance(given, np.ndarray | list):
-            hint = " Eigenvalues are one as Spectrum(eigenvalues)."
-        raise TypeError(
-            f"{name} must be a density (a Spectrum, a SkewNormalMixture, ...) or a MixtureFit; got "
-            f"{type(given).__name__}.{hint}"
+    def _fractions(self) -> str:
+        """Return both fractions as text."""
+        return (
+            f"{percent(self.fraction_degenerate())} degenerate, {percent(self.fraction_negative())} negative "
+            f"(window {PAPER_WINDOW:g})"
         )
-    return density
+
+    def _numbers(self, window: float, level: float) -> Numbers:
+        """Return what every density adds to the numbers of a result."""
+        nodes = self.nodes()
+        fractions = {name: {"value": getattr(self, f"fraction_{name}")(window)} for name in ("degenerate", "negative")}
+        return {
+            "lowest": nodes[0],
+            "highest": nodes[-1],
+            "moments": rows(value=self.moments(NUM_MOMENTS)),
+            "fractions": {"window": window, "level": level, **fractions},
+        }
+
+
+def add_intervals(numbers: Numbers, **intervals: FloatArray) -> Numbers:
+    """Return the numbers of a density with lower and upper ends of its fractions' intervals, by name."""
+    for name, (low, high) in intervals.items():
+        numbers["fractions"][name] |= {"low": low, "high": high}
+    return numbers
+
+
+def check_density(density: object, name: str) -> None:
+    """Raise TypeError, naming the argument and what to pass in its place, unless it is a density."""
+    if isinstance(density, Density):
+        return
+    hint = ""
+    if hasattr(density, "mixture"):
+        hint = " Pass its mixture, as in fit.mixture."
+    elif isinstance(density, Moments):
+        hint = " Moments are no density: pass fit_mixture(moments).mixture."
+    elif isinstance(density, np.ndarray | list):
+        hint = " Eigenvalues are one as Spectrum(eigenvalues)."
+    raise TypeError(
+        f"{name} must be a density (a Spectrum, a SkewNormalMixture, ...); got {type(density).__name__}.{hint}"
+    )
 
 
 def percent(fraction: float) -> str:

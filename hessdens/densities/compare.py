@@ -1,27 +1,20 @@
 """Estimate minus exact: how far off a density is."""
 
-import os
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import ClassVar
 
 import numpy as np
 
 from hessdens._checks import PAPER_WINDOW
 from hessdens._types import FloatArray
-from hessdens.densities.base import Density, density_of
+from hessdens.densities.base import Density, check_density, percent
 from hessdens.results.moments import Moments
-from hessdens.results.storage import load_npz, readonly, save_npz, take
-
-LAYOUT = {
-    **dict.fromkeys(("moments", "exact_moments", "standard_errors"), "K number"),
-    **dict.fromkeys(("degenerate", "exact_degenerate", "negative", "exact_negative"), "number"),
-    **dict.fromkeys(("kolmogorov", "wasserstein"), "number"),
-}
+from hessdens.results.saved import Numbers, Saved, rows
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """An estimate beside the exact values. Where the estimate is `Moments` alone, all but the moments is NaN.
+class Comparison(Saved):
+    """An estimate beside the exact values. Where the estimate is `Moments` alone, all except the moments is NaN.
 
     Parameters
     ----------
@@ -37,6 +30,11 @@ class Comparison:
         The area between them (the 1-Wasserstein distance), in units of the eigenvalues.
     """
 
+    layout: ClassVar = {
+        **dict.fromkeys(("moments", "exact_moments", "standard_errors"), "K number"),
+        **dict.fromkeys(("degenerate", "exact_degenerate", "negative", "exact_negative"), "number"),
+        **dict.fromkeys(("kolmogorov", "wasserstein"), "number"),
+    }
     moments: FloatArray
     exact_moments: FloatArray
     standard_errors: FloatArray
@@ -46,10 +44,6 @@ class Comparison:
     exact_negative: float
     kolmogorov: float
     wasserstein: float
-
-    def __post_init__(self) -> None:
-        for name in ("moments", "exact_moments", "standard_errors"):
-            object.__setattr__(self, name, readonly(getattr(self, name)))
 
     @property
     def relative_errors(self) -> FloatArray:
@@ -73,22 +67,24 @@ class Comparison:
         ]
         if not np.isnan(self.degenerate):
             lines += [
-                f"degenerate {self.degenerate:12.4%} {self.exact_degenerate:11.4%}",
-                f"negative   {self.negative:12.4%} {self.exact_negative:11.4%}",
+                f"degenerate {percent(self.degenerate):>12} {percent(self.exact_degenerate):>11}",
+                f"negative   {percent(self.negative):>12} {percent(self.exact_negative):>11}",
                 f"Kolmogorov distance {self.kolmogorov:.4g}, Wasserstein distance {self.wasserstein:.4g}",
             ]
         return "\n".join(lines)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        save_npz(path, "Comparison", {name: getattr(self, name) for name in self.__dataclass_fields__})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays: dict[str, Any] = take(load_npz(path, "Comparison"), LAYOUT, path)
-        values: dict[str, Any] = {name: array if array.ndim else float(array) for name, array in arrays.items()}
-        return cls(**values)
+    def _numbers(self, window: float, level: float) -> Numbers:
+        columns = {"value": self.moments, "standard_error": self.standard_errors, "exact": self.exact_moments}
+        fractions = {
+            name: {"value": getattr(self, name), "exact": getattr(self, f"exact_{name}")}
+            for name in ("degenerate", "negative")
+        }
+        return {
+            "moments": rows(**columns, relative_error=self.relative_errors, z_score=self.z_scores),
+            **fractions,
+            "kolmogorov": self.kolmogorov,
+            "wasserstein": self.wasserstein,
+        }
 
 
 def compare(
@@ -99,7 +95,7 @@ def compare(
     Parameters
     ----------
     estimate
-        `Moments`, a density (`SkewNormalMixture`, `Spectrum`, ...), or a `MixtureFit`, which stands for its mixture.
+        `Moments`, or a density: `Spectrum`, `LanczosDensity`, the ``mixture`` of a fit, ...
     exact
         The reference, usually a `Spectrum`.
     num_moments
@@ -119,23 +115,23 @@ def compare(
     Notes
     -----
     Between the nodes of the two densities the area between the distribution functions is integrated by a 4-point
-    Gauss-Legendre rule: exact for two spectra. Cost: 4 evaluations of both cdfs a node.
+    Gauss-Legendre rule: exact for two spectra. Cost: 4 evaluations of both cdfs per node.
     """
-    exact = density_of(exact, "exact")
+    check_density(exact, "exact")
     if isinstance(estimate, Moments):
         nan = float("nan")
         exact_moments = exact.moments(len(estimate.values))
         fractions = (nan, exact.fraction_degenerate(window), nan, exact.fraction_negative(window))
         return Comparison(estimate.values, exact_moments, estimate.standard_errors, *fractions, nan, nan)
-    density = density_of(estimate, "estimate")
-    kolmogorov, wasserstein = _distances(density, exact)
+    check_density(estimate, "estimate")
+    kolmogorov, wasserstein = _distances(estimate, exact)
     return Comparison(
-        density.moments(num_moments),
+        estimate.moments(num_moments),
         exact.moments(num_moments),
         np.full(num_moments, np.nan),
-        density.fraction_degenerate(window),
+        estimate.fraction_degenerate(window),
         exact.fraction_degenerate(window),
-        density.fraction_negative(window),
+        estimate.fraction_negative(window),
         exact.fraction_negative(window),
         kolmogorov,
         wasserstein,

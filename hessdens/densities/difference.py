@@ -1,21 +1,23 @@
 """Change between two Lanczos densities from the same probes: what probes and resolution do to both cancels."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from hessdens._checks import LEVEL, PAPER_WINDOW, check_level, half_window
 from hessdens._types import FloatArray
+from hessdens.densities.base import NUM_MOMENTS
 from hessdens.densities.lanczos import SUBSPACE, LanczosDensity
 from hessdens.densities.quadrature import Quadrature
+from hessdens.results.saved import Numbers, Saved
 
-NUM_MOMENTS = 4
 NAMES = (*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative")
 
 
 @dataclass(frozen=True, eq=False)
-class DensityDifference:
+class DensityDifference(Saved):
     """Changes of moments and fractions from one density to another with the same probes.
 
     Parameters
@@ -25,13 +27,18 @@ class DensityDifference:
     noise, resolution
         Standard errors of `values`, shape (6,): by the probes, and by the finite resolution of both.
     unpaired_errors
-        What `standard_errors` were, had the two densities nothing in common, shape (6,).
+        Standard errors if the two densities had independent probes, shape (6,).
     num_probes
-        P.
+        P, the number of probes that both densities share.
     title
-        Of what to what.
+        From which density to which, for printing.
     """
 
+    layout: ClassVar = {
+        **dict.fromkeys(("values", "noise", "resolution", "unpaired_errors"), f"{len(NAMES)} finite"),
+        "num_probes": "size",
+        "title": "text",
+    }
     values: FloatArray
     noise: FloatArray
     resolution: FloatArray
@@ -53,8 +60,7 @@ class DensityDifference:
     def gain(self) -> FloatArray:
         """How many times smaller errors are than unpaired ones, shape (6,); NaN where both are 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            result: FloatArray = self.unpaired_errors / self.standard_errors
-        return result
+            return self.unpaired_errors / self.standard_errors
 
     def interval(self, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the changes, shape (2, 6): lower ends, upper ends."""
@@ -62,6 +68,12 @@ class DensityDifference:
         tail = (1 + level) / 2
         half_width = np.hypot(stdtrit(self.num_probes - 1, tail) * self.noise, ndtri(tail) * self.resolution)
         return np.stack([self.values - half_width, self.values + half_width])
+
+    def _numbers(self, window: float, level: float) -> Numbers:
+        low, high = self.interval(level)
+        columns = {"value": self.values, "standard_error": self.standard_errors, "low": low, "high": high}
+        changes = {name: {key: column[index] for key, column in columns.items()} for index, name in enumerate(NAMES)}
+        return {"num_probes": self.num_probes, "title": self.title, "level": level, "changes": changes}
 
     def __str__(self) -> str:
         rows = zip(NAMES, self.values, self.standard_errors, self.unpaired_errors, self.gain, strict=True)

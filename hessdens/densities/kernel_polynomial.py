@@ -1,18 +1,17 @@
 """The kernel polynomial method: the density that a damped Chebyshev series is."""
 
 import math
-import os
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import PAPER_WINDOW, check_interval, half_window
+from hessdens._checks import PAPER_WINDOW, at_least
 from hessdens._types import FloatArray
-from hessdens.densities.base import percent
+from hessdens.densities.base import Density
 from hessdens.results.chebyshev import ChebyshevMoments
-from hessdens.results.storage import load_npz, readonly, save_npz, take
+from hessdens.results.saved import Numbers, Saved
 from hessdens.results.support import Interval
 
 Kernel = Literal["jackson", "dirichlet"]
@@ -22,7 +21,7 @@ PAIRS_PER_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class KernelPolynomialDensity:
+class KernelPolynomialDensity(Density, Saved):
     r"""The density [1 + 2 Σ_k c_k T_k(x)] / (π h sqrt(1 - x^2)), x = (λ - c) / h; nothing outside the support.
 
     Parameters
@@ -35,6 +34,7 @@ class KernelPolynomialDensity:
         "jackson", a positive kernel, or "dirichlet", the plain truncated series.
     """
 
+    layout: ClassVar = {"coefficients": "K finite", "support": "2 finite", "kernel": "text"}
     coefficients: FloatArray
     support: Interval
     kernel: Kernel = "jackson"
@@ -44,8 +44,7 @@ class KernelPolynomialDensity:
         if coefficients.ndim != 1 or len(coefficients) == 0 or not np.isfinite(coefficients).all():
             raise ValueError(f"coefficients must be finite, of shape (K,), K at least 1; got {coefficients}.")
         _check_kernel(self.kernel)
-        object.__setattr__(self, "coefficients", readonly(coefficients))
-        object.__setattr__(self, "support", Interval.of(self.support))
+        super().__post_init__()
 
     @property
     def resolution(self) -> float:
@@ -54,8 +53,7 @@ class KernelPolynomialDensity:
 
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order of this density, by a Gauss-Chebyshev quadrature that is exact for them."""
-        if order < 1:
-            raise ValueError(f"order must be at least 1; got {order}.")
+        at_least("order", order, 1)
         count = (len(self.coefficients) + order) // 2 + 1
         angles = (np.arange(count) + 0.5) * math.pi / count
         weights = (1 + 2 * self._sum(angles, np.cos, self.coefficients)) / count
@@ -85,48 +83,23 @@ class KernelPolynomialDensity:
         low, high = self.support
         return np.where((points < low) | (points > high), 0.0, density)
 
-    def mass(self, low: float, high: float) -> float:
-        """Return the mass in (low, high]; either end may be infinite."""
-        check_interval(low, high)
-        return float(self.cdf(high) - self.cdf(low))
-
-    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
-        """Return the mass inside a window of this size around 0: abs(λ) < window / 2."""
-        half = half_window(window)
-        return self.mass(-half, half)
-
-    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
-        """Return the mass to the left of the window: λ <= -window / 2."""
-        return float(self.cdf(-half_window(window)))
-
     def nodes(self) -> FloatArray:
         """Return ascending points between which the cdf is smooth: 4 for each moment, denser towards the ends."""
         angles = np.linspace(math.pi, 0.0, NODES_PER_MOMENT * (len(self.coefficients) + 1) + 1)
         return np.clip(self.support.centre + self.support.half_width * np.cos(angles), *self.support)
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"Kernel polynomial density of {len(self.coefficients)} Chebyshev moments ({self.kernel}) in "
-            f"{self.support}, resolution {self.resolution:.2g}: {percent(self.fraction_degenerate())} degenerate, "
-            f"{percent(self.fraction_negative())} negative (window {PAPER_WINDOW:g})"
-            + (
-                "\n  COARSE: the resolution is above half the window, so these fractions say little."
-                if self.resolution > PAPER_WINDOW / 2
-                else ""
-            )
+            f"{self.support}, resolution {self.resolution:.2g}: {self._fractions()}"
         )
+        if self.resolution > PAPER_WINDOW / 2:
+            text += "\n  COARSE: the resolution is above half the window, so these fractions say little."
+        return text
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        save_npz(path, "KernelPolynomialDensity", arrays | {"support": list(self.support)})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        layout = {"coefficients": "K finite", "support": "2 finite", "kernel": "text"}
-        arrays: dict[str, Any] = take(load_npz(path, "KernelPolynomialDensity"), layout, path)
-        return cls(arrays["coefficients"], Interval.of(arrays["support"]), arrays["kernel"].item())
+    def _numbers(self, window: float, level: float) -> Numbers:
+        own = {"kernel": self.kernel, "resolution": self.resolution, "support": self.support}
+        return own | super()._numbers(window, level)
 
     def _sum(self, angles: FloatArray, function: np.ufunc, coefficients: FloatArray) -> FloatArray:
         """Return Σ_k coefficients_k function(k angle), in the shape of ``angles``."""

@@ -1,29 +1,26 @@
 """The density that block Lanczos gives: eigenvalues found one by one, quadrature for the others, with intervals."""
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
-from hessdens._checks import LEVEL, PAPER_WINDOW, check_interval, check_level, half_window
+from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, check_level, half_window
 from hessdens._types import FloatArray
-from hessdens.densities.base import percent
+from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, percent
 from hessdens.densities.quadrature import Quadrature
-from hessdens.results.certificates import CERTIFICATES, Certificates
+from hessdens.results.certificates import Certificates
 from hessdens.results.intervals import skewed_interval
-from hessdens.results.storage import load_npz, save_npz, take
+from hessdens.results.saved import Numbers, Saved, rows
 
 # Errors exceed the spread over probes, since probes decide together which eigenvalues are found: by 5 to 15%, with a
 # bias of up to a quarter of the spread in the highest moments.
 SUBSPACE = 1.25
 # An interval of a fraction that is wider says so, when printed.
 WIDE = 0.1
-ARRAYS = ("eigenvalues", "residuals", "abscissae", "weights", "atoms", "radii", "interlaces")
-LAYOUT = {"size": "size", "num_steps": "size", "num_products": "count", **CERTIFICATES}
 
 
 def wide_hint(intervals: Iterable[Iterable[float]]) -> list[str]:
@@ -33,7 +30,7 @@ def wide_hint(intervals: Iterable[Iterable[float]]) -> list[str]:
 
 
 @dataclass(frozen=True, eq=False)
-class LanczosDensity:
+class LanczosDensity(Density, Saved):
     """A spectral density of N eigenvalues: E of them found one by one, a quadrature for the others.
 
     Parameters
@@ -48,6 +45,13 @@ class LanczosDensity:
         Measured defects of what should be exact.
     """
 
+    layout: ClassVar = {
+        "quadrature": Quadrature,
+        "earlier": (Quadrature,),
+        "num_steps": "size",
+        "num_products": "count",
+        "certificates": Certificates,
+    }
     quadrature: Quadrature
     earlier: tuple[Quadrature, ...]
     num_steps: int
@@ -55,6 +59,9 @@ class LanczosDensity:
     certificates: Certificates
 
     def __post_init__(self) -> None:
+        shapes = {(each.size, len(each.weights)) for each in (self.quadrature, *self.earlier)}
+        if len(shapes) > 1:
+            raise ValueError(f"Quadratures must be of the same eigenvalues and probes; got {sorted(shapes)} of them.")
         if self.num_probes < 2 or len(self.nodes()) == 0:
             raise ValueError(
                 f"A density needs 2 probes and 1 point at least; got {self.num_probes} and {len(self.nodes())}."
@@ -86,8 +93,7 @@ class LanczosDensity:
 
     def moment_samples(self, order: int) -> FloatArray:
         """Return m_1..m_order as each probe sees them, shape (P, order)."""
-        if order < 1:
-            raise ValueError(f"order must be at least 1; got {order}.")
+        at_least("order", order, 1)
         powers = np.arange(1, order + 1)
         found = np.sum(self.quadrature.eigenvalues[:, None] ** powers, axis=0) / self.size
         return self.quadrature.weights @ self.quadrature.abscissae[:, None] ** powers + found
@@ -150,11 +156,6 @@ class LanczosDensity:
         spread = float(np.ptp(values))
         return spread / 100 if spread > 0 else 1e-3 * max(abs(float(values[0])), 1e-3)
 
-    def mass(self, low: float, high: float) -> float:
-        """Return the fraction of eigenvalues in (low, high]."""
-        check_interval(low, high)
-        return float(self.cdf(high) - self.cdf(low))
-
     def mass_interval(self, edges: ArrayLike, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the mass in each bin, for n ascending edges: lower and upper ends, (2, n - 1).
 
@@ -177,10 +178,6 @@ class LanczosDensity:
     def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
         return float(self.quadrature.inside(half_window(window), self._mean_weights())[0])
-
-    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
-        """Return the fraction of eigenvalues to the left of the window: λ <= -window / 2."""
-        return float(self.cdf(-half_window(window)))
 
     def degenerate_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the degenerate fraction, shape (2,): noise of probes and finite resolution.
@@ -221,41 +218,14 @@ class LanczosDensity:
             ]
         )
 
-    def to_arrays(self) -> dict[str, Any]:
-        """Return what `from_arrays` reads, for a file."""
-        arrays: dict[str, Any] = {"size": self.size, "num_steps": self.num_steps, "num_products": self.num_products}
-        for index, quadrature in enumerate((self.quadrature, *self.earlier)):
-            arrays |= {f"{name}_{index}": getattr(quadrature, name) for name in ARRAYS}
-        return {**arrays, **self.certificates.to_arrays()}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any], path: str | os.PathLike[str]) -> Self:
-        """Return what `to_arrays` was asked of, from the arrays of a file; ValueError if they are damaged."""
-        prefixes = tuple(f"{name}_" for name in ARRAYS)
-        count = len({name.rpartition("_")[2] for name in arrays if name.startswith(prefixes)} | {"0"})
-        shapes = ("E{0} finite", "E{0} finite", "n{0} finite", "P n{0} finite", "n{0} flag", "n{0} finite", "flag")
-        layout = {
-            f"{name}_{index}": shape.format(index)
-            for index in range(count)
-            for name, shape in zip(ARRAYS, shapes, strict=True)
-        }
-        taken = take(arrays, LAYOUT | layout, path)
-        size, num_steps, num_products = (int(taken.pop(name)) for name in ("size", "num_steps", "num_products"))
-        quadratures = []
-        for index in range(count):
-            parts: dict[str, Any] = {name: taken[f"{name}_{index}"] for name in ARRAYS}
-            parts["interlaces"] = bool(parts["interlaces"])
-            quadratures.append(Quadrature(**parts, size=size))
-        return cls(quadratures[0], tuple(quadratures[1:]), num_steps, num_products, Certificates.from_arrays(taken))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        save_npz(path, "LanczosDensity", self.to_arrays())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        return cls.from_arrays(load_npz(path, "LanczosDensity"), path)
+    def _numbers(self, window: float, level: float) -> Numbers:
+        counts = {name: getattr(self, name) for name in ("size", "num_products", "num_steps", "num_probes")}
+        numbers = {**counts, "eigenvalues_found": len(self.eigenvalues_found), **super()._numbers(window, level)}
+        low, high = self.moments_interval(NUM_MOMENTS, level)
+        numbers["moments"] = rows(value=self.moments(NUM_MOMENTS), low=low, high=high)
+        intervals = (self.degenerate_interval(window, level), self.negative_interval(window, level))
+        add_intervals(numbers, degenerate=intervals[0], negative=intervals[1])
+        return numbers | self.certificates._numbers(window, level)
 
     def _mean_weights(self) -> FloatArray:
         return self.quadrature.weights.mean(axis=0)

@@ -1,21 +1,20 @@
 """Maximum entropy: of all densities with given moments the one that says least beyond them (Skilling's own choice)."""
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import PAPER_WINDOW, check_interval, half_window
+from hessdens._checks import at_least
 from hessdens._types import FloatArray
-from hessdens.densities.base import percent
+from hessdens.densities.base import Density
 from hessdens.densities.bounds import eigenvalue_support
 from hessdens.densities.entropy_dual import LEAST_DEVIATION, basis_at, log_sum, minimise, panel_nodes, series
 from hessdens.results.chebyshev import ChebyshevMoments, chebyshev_from_power
 from hessdens.results.moments import Moments
-from hessdens.results.storage import load_npz, readonly, save_npz, take
+from hessdens.results.saved import Numbers, Saved
 from hessdens.results.support import Interval
 
 # Residuals above so many standard errors are more than noise; where moments are exact, residuals above this.
@@ -23,15 +22,10 @@ INCONSISTENT = 3.0
 MISSED = 1e-6
 # Power moments are converted to Chebyshev moments with at least this accuracy, where need be on a wider interval.
 CONVERSION = 1e-8
-LAYOUT = {
-    **dict.fromkeys(("multipliers", "residuals", "standard_errors", "deviations"), "K finite"),
-    "edges": "E finite",
-    "support": "2 finite",
-}
 
 
 @dataclass(frozen=True, eq=False)
-class MaximumEntropyDensity:
+class MaximumEntropyDensity(Density, Saved):
     r"""The density exp(Σ_k λ_k T_k(x)) / Z, x = (λ - c) / h, on an interval; nothing outside.
 
     Parameters
@@ -52,6 +46,11 @@ class MaximumEntropyDensity:
         too small to compute with.
     """
 
+    layout: ClassVar = {
+        **dict.fromkeys(("multipliers", "residuals", "standard_errors", "deviations"), "K finite"),
+        "edges": "E finite",
+        "support": "2 finite",
+    }
     multipliers: FloatArray
     edges: FloatArray
     support: Interval
@@ -60,9 +59,7 @@ class MaximumEntropyDensity:
     deviations: FloatArray
 
     def __post_init__(self) -> None:
-        for name in ("multipliers", "edges", "residuals", "standard_errors", "deviations"):
-            object.__setattr__(self, name, readonly(getattr(self, name)))
-        object.__setattr__(self, "support", Interval.of(self.support))
+        super().__post_init__()
         if self.edges.ndim != 1 or len(self.edges) < 2 or not (np.diff(self.edges) > 0).all():
             raise ValueError(f"edges must ascend, shape (panels + 1,); got {self.edges}.")
 
@@ -78,8 +75,7 @@ class MaximumEntropyDensity:
 
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order of this density, by its quadrature."""
-        if order < 1:
-            raise ValueError(f"order must be at least 1; got {order}.")
+        at_least("order", order, 1)
         _, angles, masses, _ = self._panels
         points = self.support.centre + self.support.half_width * np.cos(angles)
         return np.array([float(np.sum(masses * points**k)) for k in range(1, order + 1)])
@@ -108,20 +104,6 @@ class MaximumEntropyDensity:
         density = np.exp(exponents) / self.support.half_width
         return np.where((points < low) | (points > high), 0.0, density)
 
-    def mass(self, low: float, high: float) -> float:
-        """Return the mass in (low, high]; either end may be infinite."""
-        check_interval(low, high)
-        return float(self.cdf(high) - self.cdf(low))
-
-    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
-        """Return the mass inside a window of this size around 0: abs(λ) < window / 2."""
-        half = half_window(window)
-        return self.mass(-half, half)
-
-    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
-        """Return the mass to the left of the window: λ <= -window / 2."""
-        return float(self.cdf(-half_window(window)))
-
     def nodes(self) -> FloatArray:
         """Return ascending points between which the cdf is smooth: four a panel."""
         steps = np.linspace(0.0, 1.0, 4, endpoint=False)
@@ -131,9 +113,7 @@ class MaximumEntropyDensity:
 
     def __str__(self) -> str:
         lines = [
-            f"Maximum entropy density of {len(self.multipliers)} moments in {self.support}: "
-            f"{percent(self.fraction_degenerate())} degenerate, {percent(self.fraction_negative())} negative (window "
-            f"{PAPER_WINDOW:g})",
+            f"Maximum entropy density of {len(self.multipliers)} moments in {self.support}: {self._fractions()}",
             f"  Chebyshev moments within {np.abs(self.residuals).max():.1e} of those given",
         ]
         noisy = self.standard_errors > LEAST_DEVIATION
@@ -147,16 +127,8 @@ class MaximumEntropyDensity:
             lines.append(f"  REGULARISED: exact moments had to be allowed a standard deviation of {added:.0e}.")
         return "\n".join(lines)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        save_npz(path, "MaximumEntropyDensity", arrays | {"support": list(self.support)})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = take(load_npz(path, "MaximumEntropyDensity"), LAYOUT, path)
-        return cls(support=Interval.of(arrays.pop("support")), **arrays)
+    def _numbers(self, window: float, level: float) -> Numbers:
+        return {"support": self.support, **super()._numbers(window, level)}
 
 
 def maximum_entropy(

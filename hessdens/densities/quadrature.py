@@ -1,12 +1,13 @@
 """Gauss quadratures, and cumulative distribution functions between their points."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hessdens._types import FloatArray
-from hessdens.results.storage import readonly
+from hessdens.results.saved import Saved
 
 
 class QuadratureCdf:
@@ -104,7 +105,7 @@ def _geometric(first: FloatArray, second: FloatArray, share: FloatArray) -> Floa
 
 
 @dataclass(frozen=True, eq=False)
-class Quadrature:
+class Quadrature(Saved):
     """Eigenvalues that are found and, for all others, points and weights.
 
     Parameters
@@ -128,6 +129,16 @@ class Quadrature:
         side of any point as Ritz values (Cauchy).
     """
 
+    layout: ClassVar = {
+        "eigenvalues": "E finite",
+        "residuals": "E finite",
+        "abscissae": "n finite",
+        "weights": "P n finite",
+        "atoms": "n flag",
+        "radii": "n finite",
+        "size": "size",
+        "interlaces": "flag",
+    }
     eigenvalues: FloatArray
     residuals: FloatArray
     abscissae: FloatArray
@@ -136,11 +147,6 @@ class Quadrature:
     radii: FloatArray
     size: int
     interlaces: bool
-
-    def __post_init__(self) -> None:
-        for name in ("eigenvalues", "residuals", "abscissae", "weights", "radii"):
-            object.__setattr__(self, name, readonly(getattr(self, name)))
-        object.__setattr__(self, "atoms", readonly(self.atoms, dtype=bool))
 
     def ritz_values(self) -> FloatArray:
         """Return eigenvalues and abscissae, ascending."""

@@ -1,22 +1,22 @@
 """Exact eigenvalues, answering the same questions as every estimated density."""
 
-import os
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import PAPER_WINDOW, check_interval, half_window
+from hessdens._checks import PAPER_WINDOW, at_least, half_window
 from hessdens._types import FloatArray
-from hessdens.results.storage import load_npz, readonly, save_npz, take
+from hessdens.densities.base import Density
+from hessdens.results.saved import Numbers, Saved
 
 # Kernels are evaluated for this many (point, eigenvalue) pairs at a time: 32 MB.
 PAIRS_PER_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Spectrum:
+class Spectrum(Density, Saved):
     """All eigenvalues of an operator; each has weight 1/N in the density.
 
     Parameters
@@ -25,6 +25,7 @@ class Spectrum:
         Shape (N,), finite; kept in ascending order.
     """
 
+    layout: ClassVar = {"eigenvalues": "N finite"}
     eigenvalues: FloatArray
 
     def __post_init__(self) -> None:
@@ -34,7 +35,8 @@ class Spectrum:
                 f"eigenvalues must be a non-empty finite array of shape (N,); got shape {eigenvalues.shape}, "
                 f"{np.count_nonzero(~np.isfinite(eigenvalues))} of them not finite."
             )
-        object.__setattr__(self, "eigenvalues", readonly(eigenvalues))
+        object.__setattr__(self, "eigenvalues", eigenvalues)
+        super().__post_init__()
 
     @property
     def size(self) -> int:
@@ -43,8 +45,7 @@ class Spectrum:
 
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order, m_k = mean of the eigenvalues to the power k."""
-        if order < 1:
-            raise ValueError(f"order must be at least 1; got {order}.")
+        at_least("order", order, 1)
         powers = self.eigenvalues[:, None] ** np.arange(1, order + 1)
         return powers.mean(axis=0)
 
@@ -74,18 +75,9 @@ class Spectrum:
         density /= bandwidth * np.sqrt(2 * np.pi)
         return density.reshape(points.shape)
 
-    def mass(self, low: float, high: float) -> float:
-        """Return the fraction of eigenvalues in (low, high]."""
-        check_interval(low, high)
-        return float(self.cdf(high) - self.cdf(low))
-
     def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
         return float(np.mean(np.abs(self.eigenvalues) < half_window(window)))
-
-    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
-        """Return the fraction of eigenvalues to the left of the window: λ <= -window / 2."""
-        return float(np.mean(self.eigenvalues <= -half_window(window)))
 
     def nodes(self) -> FloatArray:
         """Return points between which the cdf is smooth (here, constant): the eigenvalues."""
@@ -93,18 +85,7 @@ class Spectrum:
 
     def __str__(self) -> str:
         low, high = self.eigenvalues[[0, -1]]
-        return (
-            f"Spectrum of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: "
-            f"{self.fraction_degenerate():.4%} degenerate, {self.fraction_negative():.4%} negative "
-            f"(window {PAPER_WINDOW:g})"
-        )
+        return f"Spectrum of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {self._fractions()}"
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        save_npz(path, "Spectrum", {"eigenvalues": self.eigenvalues})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = take(load_npz(path, "Spectrum"), {"eigenvalues": "N finite"}, path)
-        return cls(arrays["eigenvalues"])
+    def _numbers(self, window: float, level: float) -> Numbers:
+        return {"size": self.size, **super()._numbers(window, level)}

@@ -1,36 +1,27 @@
 """The mixture that fits four moments best, over all points of a `Grid`."""
 
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hessdens._types import FloatArray
 from hessdens.mixture.grid import Grid
-from hessdens.mixture.model import MIXTURE_LAYOUT, SkewNormalMixture
+from hessdens.mixture.model import SkewNormalMixture
 from hessdens.results.moments import Moments
-from hessdens.results.storage import load_npz, readonly, save_npz, take
+from hessdens.results.saved import Numbers, Saved
 
 Index = tuple[int, int, int, int]
 AXIS_NAMES = ("weight", "location", "scale", "shape")
 # Above this objective the summary says that the fit is poor: moments are then missed by 5% on average. The steps of the
 # paper's grid alone explain up to 0.11 in 95% of cases (`benchmarks/grid_search.py`, mixtures off the grid).
 POOR_OBJECTIVE = 0.2
-FIT_LAYOUT = {
-    **MIXTURE_LAYOUT,
-    "objective": "finite",
-    "residuals": "4 finite",
-    "index": "4 count",
-    "num_points": "size",
-    "on_edge": "E text",
-}
 
 
 @dataclass(frozen=True, eq=False)
-class MixtureFit:
+class MixtureFit(Saved):
     """The best point of a grid, and how good it is.
 
     Parameters
@@ -50,15 +41,20 @@ class MixtureFit:
         Number of mixtures that it is the best of.
     """
 
+    layout: ClassVar = {
+        "mixture": SkewNormalMixture,
+        "objective": "finite",
+        "residuals": "4 finite",
+        "index": "4 count",
+        "on_edge": "E text",
+        "num_points": "size",
+    }
     mixture: SkewNormalMixture
     objective: float
     residuals: FloatArray
     index: Index
     on_edge: tuple[str, ...]
     num_points: int
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "residuals", readonly(self.residuals))
 
     @property
     def is_poor(self) -> bool:
@@ -83,32 +79,9 @@ class MixtureFit:
             )
         return "\n".join(lines)
 
-    def to_arrays(self) -> dict[str, Any]:
-        """Return what `from_arrays` reads, for a file."""
-        arrays = {name: getattr(self, name) for name in ("objective", "residuals", "index", "num_points")}
-        return {**asdict(self.mixture), **arrays, "on_edge": np.array(self.on_edge, dtype=np.str_)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any]) -> Self:
-        """Return what `to_arrays` was asked of."""
-        weight, location, scale, shape = (int(i) for i in arrays["index"])
-        return cls(
-            SkewNormalMixture(**{name: float(arrays[name]) for name in SkewNormalMixture.__dataclass_fields__}),
-            float(arrays["objective"]),
-            arrays["residuals"],
-            (weight, location, scale, shape),
-            tuple(str(edge) for edge in arrays["on_edge"]),
-            int(arrays["num_points"]),
-        )
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        save_npz(path, "MixtureFit", self.to_arrays())
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        return cls.from_arrays(take(load_npz(path, "MixtureFit"), FIT_LAYOUT, path))
+    def _numbers(self, window: float, level: float) -> Numbers:
+        numbers = {name: getattr(self, name) for name in ("objective", "num_points", "is_poor", "on_edge")}
+        return numbers | self.mixture._numbers(window, level)
 
 
 def fit_mixture(moments: Moments | ArrayLike, *, grid: Grid | None = None, backend: str = "numba") -> MixtureFit:

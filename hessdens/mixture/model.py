@@ -1,26 +1,24 @@
 """The paper's model of a spectral density: a skew-normal tail beside a narrow Gaussian at zero (eq. 5)."""
 
 import math
-import os
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, owens_t
 
-from hessdens._checks import PAPER_WINDOW, check_interval, half_window
+from hessdens._checks import at_least, check_interval
 from hessdens._types import FloatArray
-from hessdens.densities.base import percent
-from hessdens.results.storage import load_npz, save_npz, take
+from hessdens.densities.base import Density
+from hessdens.results.saved import Numbers, Saved
 
-MIXTURE_LAYOUT = dict.fromkeys(("weight", "location", "scale", "shape", "narrow_scale"), "finite")
 # The normal density underflows to 0 beyond this many standard deviations.
 FAR = 40.0
 
 
 @dataclass(frozen=True)
-class SkewNormalMixture:
+class SkewNormalMixture(Density, Saved):
     """The density q = w SN(ξ, ω, α) + (1 - w) N(0, σ²) of the paper's eq. 5.
 
     Parameters
@@ -49,6 +47,7 @@ class SkewNormalMixture:
     (0.5, 1.5)
     """
 
+    layout: ClassVar = dict.fromkeys(("weight", "location", "scale", "shape", "narrow_scale"), "finite")
     weight: float
     location: float
     scale: float
@@ -56,7 +55,7 @@ class SkewNormalMixture:
     narrow_scale: float = 1e-3
 
     def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
+        for name in self.layout:
             value = float(getattr(self, name))
             if not math.isfinite(value):
                 raise ValueError(f"{name} must be finite; got {value}.")
@@ -100,15 +99,6 @@ class SkewNormalMixture:
         bulk = abs(np.diff(ndtr(-narrow if narrow[0] > 0 else narrow))[0])
         return float(self.weight * tail + (1 - self.weight) * bulk)
 
-    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
-        """Return the mass inside a window of this size around 0 (note 4): abs(λ) < window / 2."""
-        half = half_window(window)
-        return self.mass(-half, half)
-
-    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
-        """Return the mass to the left of the window (note 4): λ <= -window / 2. The error is some 1e-16 of `weight`."""
-        return float(self.cdf(-half_window(window)))
-
     def nodes(self) -> FloatArray:
         """Return ascending points between which the cdf is smooth: 12 standard deviations of all that has a scale.
 
@@ -122,23 +112,15 @@ class SkewNormalMixture:
             )
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        save_npz(path, "SkewNormalMixture", asdict(self))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = take(load_npz(path, "SkewNormalMixture"), MIXTURE_LAYOUT, path)
-        return cls(**{name: float(value) for name, value in arrays.items()})
-
     def __str__(self) -> str:
         return (
             f"{self.weight:.4g} SkewNormal(location {self.location:.4g}, scale {self.scale:.4g}, "
             f"shape {self.shape:.4g}) + {1 - self.weight:.10g} Normal(0, {self.narrow_scale:.4g}²): "
-            f"{percent(self.fraction_degenerate())} degenerate, {percent(self.fraction_negative())} negative "
-            f"(window {PAPER_WINDOW:g})"
+            f"{self._fractions()}"
         )
+
+    def _numbers(self, window: float, level: float) -> Numbers:
+        return {"mixture": asdict(self), **super()._numbers(window, level)}
 
     def _standardised(self, x: FloatArray) -> FloatArray:
         """Return z = (x - ξ) / ω."""
@@ -162,8 +144,7 @@ def skew_normal_moments(location: ArrayLike, scale: ArrayLike, shape: ArrayLike,
 
     The arithmetic is +, *, / and hypot per element, so one row and a table of rows agree to the last bit.
     """
-    if order < 1:
-        raise ValueError(f"order must be at least 1; got {order}.")
+    at_least("order", order, 1)
     location, scale, shape = (np.asarray(value, dtype=np.float64) for value in (location, scale, shape))
     length = np.hypot(1.0, shape)
     absolute, plain = _normal_moments(order)

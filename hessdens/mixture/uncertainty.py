@@ -1,9 +1,7 @@
 """How sure a fitted mixture is: errors of its moments carried through the fit, and points that fit nearly as well."""
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,35 +9,26 @@ from scipy.special import ndtr
 
 from hessdens._checks import LEVEL, PAPER_WINDOW, check_level, half_window
 from hessdens._types import FloatArray
-from hessdens.densities.base import percent
-from hessdens.mixture.fit import AXIS_NAMES, FIT_LAYOUT, POOR_OBJECTIVE, MixtureFit, fit_mixture, fit_mixtures
+from hessdens.densities.base import add_intervals, percent
+from hessdens.mixture.fit import AXIS_NAMES, POOR_OBJECTIVE, MixtureFit, fit_mixture, fit_mixtures
 from hessdens.mixture.grid import Grid
-from hessdens.mixture.model import mixture_cdf
+from hessdens.mixture.model import SkewNormalMixture, mixture_cdf
 from hessdens.results.intervals import skewed_quantiles
-from hessdens.results.moments import Moments
-from hessdens.results.storage import load_npz, readonly, save_npz, take
+from hessdens.results.moments import Moments, least_hankel_eigenvalue
+from hessdens.results.saved import Numbers, Saved
 
 # Points of a grid that are kept as near-ties.
 MOST_TIES = 100_000
 # Fewer draws than this share with a density behind them say that the moments contradict each other.
 LEAST_FEASIBLE = 0.05
-# Of the scaled Hankel matrix: moments of a few point masses have eigenvalue 0 but for rounding.
-ROUNDING = 1e-9
+# Of the scaled Hankel matrix: moments of a few point masses have the eigenvalue 0, to this.
+HANKEL_ROUNDING = 1e-9
 # Probabilities nearer to 0 or 1 than this are not drawn.
 FURTHEST = 1e-9
-LAYOUT = {
-    **{f"fit_{name}": description for name, description in FIT_LAYOUT.items()},
-    "draws": "D 4 finite",
-    "objectives": "D finite",
-    "on_edge": "D flag",
-    "num_discarded": "count",
-    "ties": "T 4 finite",
-    "near": "finite",
-}
 
 
 @dataclass(frozen=True, eq=False)
-class Mixtures:
+class Mixtures(Saved):
     """Mixtures with one narrow scale, and the range of what they answer.
 
     Parameters
@@ -50,11 +39,9 @@ class Mixtures:
         σ of all.
     """
 
+    layout: ClassVar = {"parameters": "n 4 finite", "narrow_scale": "finite"}
     parameters: FloatArray
     narrow_scale: float
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "parameters", readonly(self.parameters))
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -76,7 +63,7 @@ class Mixtures:
 
 
 @dataclass(frozen=True, eq=False)
-class FitUncertainty:
+class FitUncertainty(Saved):
     """A fitted mixture with intervals: fits of moments drawn within their errors.
 
     Parameters
@@ -97,6 +84,15 @@ class FitUncertainty:
         A difference of objectives: a sum of relative errors of four moments.
     """
 
+    layout: ClassVar = {
+        "fit": MixtureFit,
+        "draws": Mixtures,
+        "objectives": "D finite",
+        "on_edge": "D flag",
+        "num_discarded": "count",
+        "ties": Mixtures,
+        "near": "finite",
+    }
     fit: MixtureFit
     draws: Mixtures
     objectives: FloatArray
@@ -106,8 +102,17 @@ class FitUncertainty:
     near: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "objectives", readonly(self.objectives))
-        object.__setattr__(self, "on_edge", readonly(self.on_edge, dtype=np.bool_))
+        super().__post_init__()
+        if not len(self.draws) == len(self.objectives) == len(self.on_edge):
+            raise ValueError(
+                "draws, objectives and on_edge must be as many; got "
+                f"{len(self.draws)}, {len(self.objectives)} and {len(self.on_edge)}."
+            )
+
+    @property
+    def mixture(self) -> SkewNormalMixture:
+        """The mixture that was fitted to the moments themselves."""
+        return self.fit.mixture
 
     @property
     def share_on_edge(self) -> float:
@@ -166,33 +171,11 @@ class FitUncertainty:
         )
         return "\n".join(lines)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        arrays: dict[str, Any] = {
-            "draws": self.draws.parameters,
-            "objectives": self.objectives,
-            "on_edge": self.on_edge,
-            "num_discarded": self.num_discarded,
-            "ties": self.ties.parameters,
-            "near": self.near,
-        }
-        save_npz(path, "FitUncertainty", {**arrays, **_prefixed(self.fit.to_arrays())})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = take(load_npz(path, "FitUncertainty"), LAYOUT, path)
-        fit = MixtureFit.from_arrays({name[4:]: array for name, array in arrays.items() if name.startswith("fit_")})
-        narrow_scale = fit.mixture.narrow_scale
-        return cls(
-            fit,
-            Mixtures(arrays["draws"], narrow_scale),
-            arrays["objectives"],
-            arrays["on_edge"],
-            int(arrays["num_discarded"]),
-            Mixtures(arrays["ties"], narrow_scale),
-            float(arrays["near"]),
-        )
+    def _numbers(self, window: float, level: float) -> Numbers:
+        shares = {name: getattr(self, name) for name in ("num_discarded", "share_on_edge", "share_poor")}
+        intervals = (self.degenerate_interval(window, level), self.negative_interval(window, level))
+        numbers = {**self.fit._numbers(window, level), **shares}
+        return add_intervals(numbers, degenerate=intervals[0], negative=intervals[1])
 
 
 def fit_uncertainty(
@@ -292,20 +275,10 @@ def _draw(moments: Moments, num_draws: int, generator: np.random.Generator) -> F
 
 def _have_a_density(moments: FloatArray) -> NDArray[np.bool_]:
     """Return for each row m_1..m_4 whether the Hankel matrix of 1, m_1, ... is positive semidefinite."""
-    full = np.concatenate([np.ones((len(moments), 1)), moments], axis=1)
-    positive = (moments[:, 1] > 0) & (moments[:, 3] > 0)
-    hankel = full[:, np.add.outer(np.arange(3), np.arange(3))]
-    diagonal = np.abs(np.diagonal(hankel, axis1=1, axis2=2))
-    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    least = np.linalg.eigvalsh(hankel * scale[:, :, None] * scale[:, None, :])[:, 0]
-    return positive & (least > -ROUNDING)
+    return (moments[:, 1] > 0) & (moments[:, 3] > 0) & (least_hankel_eigenvalue(moments) > -HANKEL_ROUNDING)
 
 
 def _between_percentiles(draws: FloatArray, level: float) -> FloatArray:
     """Return the ends of the middle part of draws, along the first axis."""
     check_level(level)
     return np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-
-
-def _prefixed(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"fit_{name}": array for name, array in arrays.items()}

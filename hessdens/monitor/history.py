@@ -4,26 +4,25 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._types import FloatArray
-from hessdens.densities.base import percent
-from hessdens.densities.difference import NUM_MOMENTS, DensityDifference, density_difference
+from hessdens.densities.base import NUM_MOMENTS, percent
+from hessdens.densities.difference import DensityDifference, density_difference
 from hessdens.densities.lanczos import LanczosDensity
-from hessdens.results.storage import load_npz, pack, save_npz, take, unpack
+from hessdens.results.saved import Saved
+from hessdens.results.storage import pack, take, unpack
 
-KIND = "SpectrumHistory"
 # Records that a printed history shows at most: the first and the last among them.
 PRINTED = 12
-NUMBERS = ("step", "loss", "training_seconds", "measuring_seconds", "failure")
 
 
 @dataclass(frozen=True, eq=False)
-class SpectrumRecord:
+class SpectrumRecord(Saved):
     """One measurement.
 
     Parameters
@@ -40,6 +39,14 @@ class SpectrumRecord:
         Time of the run until then: in training; and in all measurements, this one included.
     """
 
+    layout: ClassVar = {
+        "step": "count",
+        "loss": "number",
+        "density?": LanczosDensity,
+        "failure": "text",
+        "training_seconds": "number",
+        "measuring_seconds": "number",
+    }
     step: int
     loss: float
     density: LanczosDensity | None
@@ -67,7 +74,7 @@ class SpectrumRecord:
 
 
 @dataclass(frozen=True, eq=False)
-class SpectrumHistory:
+class SpectrumHistory(Saved):
     """The records of a training run, each made with the same probes and data.
 
     ``history[i]`` is a record by its place, ``history.at(step)`` by its step. Arrays have the records as their last
@@ -167,34 +174,30 @@ class SpectrumHistory:
         places = np.unique(np.linspace(0, len(self) - 1, min(PRINTED, len(self))).round().astype(int))
         return "\n".join([*lines, *(_row(self.records[place]) for place in places)])
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        rows = [
-            {name: getattr(record, name) for name in NUMBERS}
-            | ({} if record.density is None else record.density.to_arrays())
-            for record in self.records
-        ]
-        save_npz(path, KIND, {"identity": json.dumps(dict(self.identity)), "num_records": len(rows), **pack(rows)})
+    def to_arrays(self) -> dict[str, Any]:
+        """Return what `from_arrays` reads, for a file: the arrays of all records end to end."""
+        rows = [record.to_arrays() for record in self.records]
+        return {"identity": json.dumps(dict(self.identity)), "num_records": len(rows), **pack(rows)}
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = load_npz(path, KIND)
-        take(arrays, {"identity": "text", "num_records": "count"}, path)
-        identity, num_records = str(arrays.pop("identity")), int(arrays.pop("num_records"))
+    def from_arrays(cls, arrays: Mapping[str, Any], path: str | os.PathLike[str], prefix: str = "") -> Self:
+        """Return the history that `to_arrays` was asked of; ValueError, naming the file, if arrays are damaged."""
+        head = take(arrays, {"identity": "text", "num_records": "count"}, path)
+        packed = {name: array for name, array in arrays.items() if name not in head}
         try:
-            if num_records > len(arrays.get("step.rows", ())):
-                raise ValueError(f"{num_records} records must have a step each.")
-            rows = unpack(arrays, num_records)
-            return cls(dict(json.loads(identity)), tuple(_record(row, path) for row in rows))
+            if head["num_records"] > len(packed.get("step.rows", ())):
+                raise ValueError(f"{head['num_records']} records must have a step each.")
+            rows = unpack(packed, head["num_records"])
+            records = tuple(SpectrumRecord.from_arrays(row, path) for row in rows)
+            return cls(dict(json.loads(head["identity"])), records)
         except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"{path} is damaged, or no history: {error}") from error
 
-
-def _record(row: dict[str, Any], path: str | os.PathLike[str]) -> SpectrumRecord:
-    step, loss, training, measuring, failure = (row.pop(name).item() for name in NUMBERS)
-    density = LanczosDensity.from_arrays(row, path) if row else None
-    return SpectrumRecord(step, loss, density, failure, training, measuring)
+    def _numbers(self, window: float, level: float) -> dict[str, Any]:
+        records = [
+            {"step": record.step, "failure": record.failure, **record.numbers(window, level)} for record in self.records
+        ]
+        return {"identity": self.identity, "window": window, "level": level, "records": records}
 
 
 def _row(record: SpectrumRecord) -> str:

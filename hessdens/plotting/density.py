@@ -6,7 +6,7 @@ import numpy as np
 
 from hessdens._checks import LEVEL, PAPER_WINDOW, check_level
 from hessdens._types import FloatArray
-from hessdens.densities.base import Density, density_of
+from hessdens.densities.base import Density, check_density
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.spectrum import Spectrum
 from hessdens.plotting.axes import MARGIN, evenly, linear_width_of, mean_density, place_ticks
@@ -40,8 +40,8 @@ def plot_density(
     Parameters
     ----------
     estimate
-        A density: a `Spectrum` or `LanczosDensity`, which have single eigenvalues (a histogram), a `MixtureFit`, which
-        stands for its mixture, or any other (a line).
+        A density: a `Spectrum` or `LanczosDensity`, which have single eigenvalues (a histogram), or any other, such as
+        ``fit.mixture`` (a line).
     exact
         Exact eigenvalues, drawn as a histogram behind the estimate and as a rug below it.
     ax
@@ -72,7 +72,7 @@ def plot_density(
     >>> ax.get_xscale(), ax.get_yscale()
     ('asinh', 'log')
     """
-    density = density_of(estimate, "estimate")
+    check_density(estimate, "estimate")
     if exact is not None and not isinstance(exact, Spectrum):
         raise TypeError(f"exact must be a Spectrum; got {type(exact).__name__}. Pass Spectrum(eigenvalues).")
     linear_width = linear_width_of(window)
@@ -87,26 +87,26 @@ def plot_density(
         edges = _bins(exact, linear_width)
         _draw_histogram(ax, exact, edges, label=f"exact ({exact.size:,} eigenvalues)", color="0.6", fill=True)
         _draw_rug(ax, exact.eigenvalues, 0.02, "0.25")
-    if isinstance(density, Spectrum | LanczosDensity):
-        edges = _bins(density if exact is None else exact, linear_width)
-        color = _draw_histogram(ax, density, edges, label=label, color=color, fill=False)
+    if isinstance(estimate, Spectrum | LanczosDensity):
+        edges = _bins(estimate if exact is None else exact, linear_width)
+        color = _draw_histogram(ax, estimate, edges, label=label, color=color, fill=False)
     else:
-        x = _curve_points(density, linear_width)
-        values = density.pdf(x)
+        x = _curve_points(estimate, linear_width)
+        values = estimate.pdf(x)
         ax.plot(x, np.where(values > 0, values, np.nan), label=label, color=color)
     ax.set_yscale("log")
     ax.set_xscale("asinh", linear_width=linear_width)
     place_ticks(ax.xaxis, linear_width)
     ax.set_xlabel(f"eigenvalue of the Hessian (shaded: window {window:g})")
     name = "spectral density"
-    if isinstance(density, LanczosDensity):
-        _draw_rug(ax, density.eigenvalues_found, 0.05, color)
+    if isinstance(estimate, LanczosDensity):
+        _draw_rug(ax, estimate.eigenvalues_found, 0.05, color)
         if level is not None:
-            _draw_band(ax, density, edges, level, color)
+            _draw_band(ax, estimate, edges, level, color)
             name = f"spectral density (band: {100 * level:g}%)"
     if name.startswith(ax.get_ylabel()):  # none yet, or that of a density without a band
         ax.set_ylabel(name)
-    _limit_y(ax, exact if exact is not None else density, linear_width)
+    _limit_y(ax, exact if exact is not None else estimate, linear_width)
     if exact is not None or label is not None:
         ax.legend(frameon=False)
     return ax

@@ -1,13 +1,14 @@
-"""Measured defects of what should be exact, beside what a result has cost."""
+"""Measured defects of what should be exact, and what a result has cost."""
 
 import math
 import platform
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from hessdens._version import __version__
+from hessdens.results.saved import Numbers, Saved
 
 # A defect may be this many times the precision of products (eps times the square root of what is summed).
 TOLERANCE = 1e3
@@ -21,8 +22,8 @@ DEFECTS = {
 
 
 @dataclass(frozen=True)
-class Certificates:
-    """Relative defects, each 0 but for rounding or NaN where there is nothing to tell, and what the result has cost.
+class Certificates(Saved):
+    """Relative defects, and what the result has cost. A defect is 0 to rounding; NaN where there is nothing to tell.
 
     Parameters
     ----------
@@ -45,6 +46,13 @@ class Certificates:
         relative to the largest.
     """
 
+    layout: ClassVar = {
+        "threshold": "number",
+        "num_products": "count",
+        "seconds": "number",
+        "versions": "text",
+        **dict.fromkeys(DEFECTS, "number"),
+    }
     threshold: float
     num_products: int
     seconds: float
@@ -72,22 +80,8 @@ class Certificates:
         ]
         return "\n".join([*lines, *(f"  WARNING: {warning}." for warning in self.warnings())])
 
-    def to_arrays(self) -> dict[str, Any]:
-        """Return what `from_arrays` reads, for a file."""
-        return {f"certificates_{name}": value for name, value in asdict(self).items()}
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, Any]) -> Self:
-        """Take what `to_arrays` gave out of ``arrays``."""
-        values = {name: arrays.pop(f"certificates_{name}").item() for name in cls.__dataclass_fields__}
-        return cls(**values)
-
-
-# For `hessdens.storage.take`: all or none of these are in a file.
-CERTIFICATES = {
-    f"certificates_{name}": {"num_products": "count", "versions": "text"}.get(name, "number")
-    for name in Certificates.__dataclass_fields__
-}
+    def _numbers(self, window: float, level: float) -> Numbers:
+        return {"seconds": self.seconds, "versions": self.versions, "warnings": self.warnings()}
 
 
 def versions(**libraries: str) -> str:

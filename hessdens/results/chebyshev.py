@@ -1,9 +1,8 @@
 """Chebyshev moments of a spectral density: what power moments are for low orders, without their rounding for high."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.polynomial import chebyshev, polynomial
@@ -11,23 +10,14 @@ from numpy.typing import ArrayLike
 from scipy.linalg import toeplitz
 
 from hessdens._types import FloatArray
-from hessdens.results.certificates import CERTIFICATES, Certificates
-from hessdens.results.moments import Moments
-from hessdens.results.storage import load_npz, readonly, save_npz, take
+from hessdens.results.certificates import Certificates
+from hessdens.results.moments import Moments, check_samples, mean_and_errors
+from hessdens.results.saved import Numbers, Saved, rows
 from hessdens.results.support import Interval
-
-LAYOUT = {
-    "values": "K finite",
-    "standard_errors": "K finite",
-    "samples": "P K finite",
-    "support": "2 finite",
-    "size": "size",
-    "num_products": "count",
-}
 
 
 @dataclass(frozen=True, eq=False)
-class ChebyshevMoments:
+class ChebyshevMoments(Saved):
     """Estimated Chebyshev moments μ_1..μ_K of a spectral density, μ_k = (1/N) tr T_k((A - c) / h).
 
     Parameters
@@ -53,6 +43,15 @@ class ChebyshevMoments:
         If shapes do not agree, or the support is empty or not finite.
     """
 
+    layout: ClassVar = {
+        "values": "K finite",
+        "standard_errors": "K finite",
+        "samples": "P K finite",
+        "support": "2 finite",
+        "size": "size",
+        "num_products": "count",
+        "certificates?": Certificates,
+    }
     values: FloatArray
     standard_errors: FloatArray
     samples: FloatArray
@@ -62,24 +61,13 @@ class ChebyshevMoments:
     certificates: Certificates | None = None
 
     def __post_init__(self) -> None:
-        for name in ("values", "standard_errors", "samples"):
-            object.__setattr__(self, name, readonly(getattr(self, name)))
-        expected = (self.samples.shape[-1],) if self.samples.ndim else ()
-        if self.samples.ndim != 2 or self.values.shape != expected or self.standard_errors.shape != expected:
-            raise ValueError(
-                "samples must have shape (P, K) and values and standard_errors shape (K,); got "
-                f"{self.samples.shape}, {self.values.shape} and {self.standard_errors.shape}."
-            )
-        object.__setattr__(self, "support", Interval.of(self.support))
+        super().__post_init__()
+        check_samples(self.values, self.standard_errors, self.samples)
 
     @classmethod
     def from_samples(cls, samples: Any, *, support: Iterable[float], size: int, num_products: int) -> Self:
         """Return mean and standard error over the first axis of ``samples``, shape (P, K) with P >= 2."""
-        samples = np.asarray(samples, dtype=np.float64)
-        if samples.ndim != 2 or samples.shape[0] < 2:
-            raise ValueError(f"samples must have shape (P, K) with at least 2 probes; got shape {samples.shape}.")
-        errors = samples.std(axis=0, ddof=1) / np.sqrt(samples.shape[0])
-        return cls(samples.mean(axis=0), errors, samples, Interval.of(support), size, num_products)
+        return cls(*mean_and_errors(samples), Interval.of(support), size, num_products)
 
     @property
     def num_probes(self) -> int:
@@ -124,28 +112,11 @@ class ChebyshevMoments:
             lines = [*lines[:4], "  ...", lines[-1]]
         return "\n".join([title, *lines, *([] if self.certificates is None else [str(self.certificates)])])
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "certificates"}
-        arrays["support"] = list(self.support)
-        more = {} if self.certificates is None else self.certificates.to_arrays()
-        save_npz(path, "ChebyshevMoments", arrays | more)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = load_npz(path, "ChebyshevMoments")
-        certified = "certificates_threshold" in arrays
-        arrays = take(arrays, LAYOUT | (CERTIFICATES if certified else {}), path)
-        return cls(
-            arrays["values"],
-            arrays["standard_errors"],
-            arrays["samples"],
-            Interval.of(arrays["support"]),
-            int(arrays["size"]),
-            int(arrays["num_products"]),
-            Certificates.from_arrays(arrays) if certified else None,
-        )
+    def _numbers(self, window: float, level: float) -> Numbers:
+        counts = {name: getattr(self, name) for name in ("size", "num_products", "num_probes", "support")}
+        table = rows(value=self.values, standard_error=self.standard_errors)
+        certificates = {} if self.certificates is None else self.certificates._numbers(window, level)
+        return {**counts, "chebyshev_moments": table, **certificates}
 
 
 def chebyshev_from_quadrature(

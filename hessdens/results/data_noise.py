@@ -1,22 +1,16 @@
 """Moments with errors from probes and from data apart."""
 
-import os
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import ClassVar
 
 import numpy as np
 
 from hessdens._types import FloatArray
-from hessdens.results.storage import load_npz, readonly, save_npz, take
-
-LAYOUT = {
-    **dict.fromkeys(("values", "probe_errors", "data_errors"), "K finite"),
-    **dict.fromkeys(("size", "num_batches", "num_probes", "num_products"), "size"),
-}
+from hessdens.results.saved import Numbers, Saved, rows
 
 
 @dataclass(frozen=True, eq=False)
-class DataNoise:
+class DataNoise(Saved):
     """Moments of the mean of G matrices, with standard errors from probes and from data apart.
 
     Parameters
@@ -28,10 +22,20 @@ class DataNoise:
     data_errors
         Standard errors of the exact moments of this mean as those of the mean of all such matrices, shape (K,): fall
         with more data. 0 where probes are too few to tell.
-    size, num_batches, num_probes, num_products
-        N, G, P, and products spent with the G matrices together.
+    size
+        N, the number of eigenvalues of each matrix.
+    num_batches
+        G, the number of matrices.
+    num_probes
+        P, the number of random vectors.
+    num_products
+        Products spent with all matrices together.
     """
 
+    layout: ClassVar = {
+        **dict.fromkeys(("values", "probe_errors", "data_errors"), "K finite"),
+        **dict.fromkeys(("size", "num_batches", "num_probes", "num_products"), "size"),
+    }
     values: FloatArray
     probe_errors: FloatArray
     data_errors: FloatArray
@@ -39,10 +43,6 @@ class DataNoise:
     num_batches: int
     num_probes: int
     num_products: int
-
-    def __post_init__(self) -> None:
-        for name in ("values", "probe_errors", "data_errors"):
-            object.__setattr__(self, name, readonly(getattr(self, name)))
 
     @property
     def total_errors(self) -> FloatArray:
@@ -60,13 +60,7 @@ class DataNoise:
             lines.append(f"  m_{k} = {value: .4e} ± {probe:.1e} (probes) ± {data:.1e} (data)")
         return "\n".join(lines)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        save_npz(path, "DataNoise", {name: getattr(self, name) for name in self.__dataclass_fields__})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays: dict[str, Any] = take(load_npz(path, "DataNoise"), LAYOUT, path)
-        counts = (int(arrays[name]) for name in ("size", "num_batches", "num_probes", "num_products"))
-        return cls(arrays["values"], arrays["probe_errors"], arrays["data_errors"], *counts)
+    def _numbers(self, window: float, level: float) -> Numbers:
+        counts = {name: getattr(self, name) for name in ("size", "num_batches", "num_probes", "num_products")}
+        columns = {"value": self.values, "probe_error": self.probe_errors, "data_error": self.data_errors}
+        return counts | {"moments": rows(**columns)}

@@ -1,29 +1,19 @@
 """Spectral moments with standard errors: the plain result that the torch side hands to the statistics side."""
 
-import os
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from hessdens._checks import LEVEL
 from hessdens._types import FloatArray
-from hessdens.results.certificates import CERTIFICATES, Certificates
+from hessdens.results.certificates import Certificates
 from hessdens.results.intervals import skewed_interval
-from hessdens.results.storage import load_npz, readonly, save_npz, take
-
-LAYOUT = {
-    "values": "K number",
-    "standard_errors": "K number",
-    "samples": "P K number",
-    "size": "size",
-    "num_products": "count",
-    "num_deflated?": "count",
-}
+from hessdens.results.saved import Numbers, Saved, rows
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class Moments(Saved):
     """Estimated moments m_1..m_K of a spectral density, m_k = (1/N) tr(A^k).
 
     Parameters
@@ -34,17 +24,26 @@ class Moments:
         Standard errors of `values`, shape (K,): standard deviation over probes / sqrt(number of probes), and the
         rounding of products where that matters.
     samples
-        One estimate a probe, shape (P, K).
+        One estimate per probe, shape (P, K).
     size
         N, the number of eigenvalues.
     num_products
         Products with the operator that were spent.
     num_deflated
-        Dimensions of the space that was treated exactly, beside which probes were used.
+        Dimensions of the space that was treated exactly; probes are used for the rest.
     certificates
         Measured defects of what should be exact; None for moments that no estimator of hessdens has made.
     """
 
+    layout: ClassVar = {
+        "values": "K number",
+        "standard_errors": "K number",
+        "samples": "P K number",
+        "size": "size",
+        "num_products": "count",
+        "num_deflated": "count",
+        "certificates?": Certificates,
+    }
     values: FloatArray
     standard_errors: FloatArray
     samples: FloatArray
@@ -54,25 +53,13 @@ class Moments:
     certificates: Certificates | None = None
 
     def __post_init__(self) -> None:
-        for name in ("values", "standard_errors", "samples"):
-            object.__setattr__(self, name, readonly(getattr(self, name)))
-        expected = (self.samples.shape[-1],)
-        if self.samples.ndim != 2 or self.values.shape != expected or self.standard_errors.shape != expected:
-            raise ValueError(
-                "samples must have shape (P, K) and values and standard_errors shape (K,); got "
-                f"{self.samples.shape}, {self.values.shape} and {self.standard_errors.shape}."
-            )
+        super().__post_init__()
+        check_samples(self.values, self.standard_errors, self.samples)
 
     @classmethod
     def from_samples(cls, samples: Any, *, size: int, num_products: int, num_deflated: int = 0) -> Self:
         """Return mean and standard error over the first axis of ``samples``, shape (P, K) with P >= 2."""
-        samples = np.asarray(samples, dtype=np.float64)
-        if samples.ndim != 2 or samples.shape[0] < 2:
-            raise ValueError(f"samples must have shape (P, K) with at least 2 probes; got shape {samples.shape}.")
-        # In units of a power of two, so that squares neither overflow nor change a bit.
-        exponents = np.frexp(np.abs(samples).max(axis=0))[1]
-        errors = np.ldexp(np.ldexp(samples, -exponents).std(axis=0, ddof=1), exponents) / np.sqrt(samples.shape[0])
-        return cls(samples.mean(axis=0), errors, samples, size, num_products, num_deflated)
+        return cls(*mean_and_errors(samples), size, num_products, num_deflated)
 
     @property
     def num_probes(self) -> int:
@@ -96,39 +83,51 @@ class Moments:
         no density fits them. Rows and columns are scaled to a unit diagonal, so the value lies in [-K/2, 1]
         whatever the scale of the eigenvalues.
         """
-        half = len(self.values) // 2
-        moments = np.concatenate([[1.0], self.values])
-        hankel = moments[np.add.outer(np.arange(half + 1), np.arange(half + 1))]
-        diagonal = np.abs(np.diag(hankel))
-        scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-        return float(np.linalg.eigvalsh(hankel * np.outer(scale, scale))[0])
+        return float(least_hankel_eigenvalue(self.values))
 
     def __str__(self) -> str:
-        beside = f" beside {self.num_deflated} deflated dimensions" if self.num_deflated else ""
-        title = (
-            f"Moments of {self.size:,} eigenvalues from {self.num_probes} probes{beside}, {self.num_products} products"
-        )
+        deflated = f" beside {self.num_deflated} deflated dimensions" if self.num_deflated else ""
+        source = f"{self.num_probes} probes{deflated}"
+        title = f"Moments of {self.size:,} eigenvalues from {source}, {self.num_products} products"
         pairs = enumerate(zip(self.values, self.standard_errors, strict=True), start=1)
         lines = [title, *(f"  m_{k} = {value: .4e} ± {error:.1e}" for k, (value, error) in pairs)]
         return "\n".join(lines if self.certificates is None else [*lines, str(self.certificates)])
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to an ``.npz`` file, atomically and without pickle."""
-        arrays = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "certificates"}
-        save_npz(path, "Moments", arrays | ({} if self.certificates is None else self.certificates.to_arrays()))
+    def _numbers(self, window: float, level: float) -> Numbers:
+        counts = {name: getattr(self, name) for name in ("size", "num_products", "num_probes", "num_deflated")}
+        low, high = self.interval(level)
+        table = rows(value=self.values, standard_error=self.standard_errors, low=low, high=high)
+        certificates = {} if self.certificates is None else self.certificates._numbers(window, level)
+        return {**counts, "moments": table, **certificates}
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote; ValueError if the file holds something else."""
-        arrays = load_npz(path, "Moments")
-        certified = "certificates_threshold" in arrays
-        arrays = take(arrays, LAYOUT | (CERTIFICATES if certified else {}), path)
-        return cls(
-            arrays["values"],
-            arrays["standard_errors"],
-            arrays["samples"],
-            int(arrays["size"]),
-            int(arrays["num_products"]),
-            int(arrays.get("num_deflated", 0)),
-            Certificates.from_arrays(arrays) if certified else None,
+
+def check_samples(values: FloatArray, standard_errors: FloatArray, samples: FloatArray) -> None:
+    """Raise ValueError unless there are as many values and standard errors as samples of each probe."""
+    expected = samples.shape[-1:]
+    if samples.ndim != 2 or values.shape != expected or standard_errors.shape != expected:
+        raise ValueError(
+            "samples must have shape (P, K) and values and standard_errors shape (K,); got "
+            f"{samples.shape}, {values.shape} and {standard_errors.shape}."
         )
+
+
+def mean_and_errors(samples: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return mean and standard error over the first axis of samples, shape (P, K) with P >= 2, and these as float64."""
+    samples = np.asarray(samples, dtype=np.float64)
+    if samples.ndim != 2 or samples.shape[0] < 2:
+        raise ValueError(f"samples must have shape (P, K) with at least 2 probes; got shape {samples.shape}.")
+    # In units of a power of two, so that squares neither overflow nor change a bit.
+    exponents = np.frexp(np.abs(samples).max(axis=0))[1]
+    errors = np.ldexp(np.ldexp(samples, -exponents).std(axis=0, ddof=1), exponents) / np.sqrt(samples.shape[0])
+    return samples.mean(axis=0), errors, samples
+
+
+def least_hankel_eigenvalue(moments: FloatArray) -> FloatArray:
+    """Return the smallest eigenvalue of the scaled Hankel matrix of 1, m_1, m_2, ..., for each row of (..., K)."""
+    orders = np.arange(moments.shape[-1] // 2 + 1)
+    full = np.concatenate([np.ones((*moments.shape[:-1], 1)), moments], axis=-1)
+    hankel = full[..., np.add.outer(orders, orders)]
+    diagonal = np.abs(np.diagonal(hankel, axis1=-2, axis2=-1))
+    scale = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = hankel * (scale[..., :, None] * scale[..., None, :])
+    return np.asarray(np.linalg.eigvalsh(scaled)[..., 0], dtype=np.float64)

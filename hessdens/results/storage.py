@@ -13,18 +13,21 @@ from typing import IO, Any
 
 import numpy as np
 
-FORMAT = 1
-# Members of a file may together take this many bytes, or this many times the bytes of the file: rounding noise hardly
-# compresses, so only what is nearly all zeros, or made to fill the memory, takes more.
-USUAL_SIZE, MOST_EXPANSION = 2**30, 100
-# Of a member: kinds of NumPy dtypes, and what they are called.
+# Raised when names or meanings of arrays change.
+FORMAT = 2
+# Members of a file may together take this many bytes, however small the file is.
+USUAL_SIZE = 2**30
+# Or this many times the bytes of the file: rounding noise hardly compresses, so only what is almost all zeros, or made
+# to fill the memory, takes more.
+MOST_EXPANSION = 100
+# Of a member: kinds of NumPy dtypes, what they are called, and the type of a single one.
 KINDS = {
-    "finite": ("fiu", "finite numbers"),
-    "number": ("fiu", "numbers"),
-    "count": ("iu", "a whole number, not negative"),
-    "size": ("iu", "a whole number above 0"),
-    "flag": ("b", "true or false"),
-    "text": ("U", "text"),
+    "finite": ("fiu", "finite numbers", float),
+    "number": ("fiu", "numbers", float),
+    "count": ("iu", "a whole number, not negative", int),
+    "size": ("iu", "a whole number above 0", int),
+    "flag": ("b", "true or false", bool),
+    "text": ("U", "text", str),
 }
 
 
@@ -64,12 +67,12 @@ def load_npz(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If the file is not a result of hessdens, holds another kind, or was written by a newer version; if it is damaged
-        or pretends to hold more than it does.
+        If the file is not a result of hessdens, holds another kind, or was written by a newer or a much earlier
+        version; if it is damaged or pretends to hold more than it does.
     """
-    found, arrays = read_npz(path, kind)
-    if found != kind:
-        raise ValueError(f"{path} must hold a saved {kind}; it holds {found}.")
+    actual, arrays = read_npz(path, kind)
+    if actual != kind:
+        raise ValueError(f"{path} must hold a saved {kind}; it holds {actual}.")
     return arrays
 
 
@@ -92,15 +95,19 @@ def read_npz(path: str | os.PathLike[str], kind: str = "result") -> tuple[str, d
         raise ValueError(f"{path} must hold a saved {kind}; it holds no hessdens result.")
     if not {"hessdens_format", "hessdens_names"} <= arrays.keys():
         raise ValueError(_damaged(kind, path))
-    take(arrays, {"hessdens_format": "count"}, path)
-    version = int(arrays.pop("hessdens_format"))
+    version = take(arrays, {"hessdens_format": "count"}, path)["hessdens_format"]
     if version > FORMAT:
         raise ValueError(f"{path} has format {version}, written by a newer hessdens; this one reads up to {FORMAT}.")
-    take(arrays, {"hessdens_kind": "text", "hessdens_names": "R text"}, path)
-    found = str(arrays.pop("hessdens_kind"))
-    if sorted(arrays.pop("hessdens_names")) != sorted(arrays):
+    if version < FORMAT:
+        raise ValueError(
+            f"{path} has format {version}, written by an earlier, unreleased hessdens; this one reads {FORMAT}. "
+            "Make it again."
+        )
+    tags = take(arrays, {"hessdens_kind": "text", "hessdens_names": "R text"}, path)
+    arrays = {name: array for name, array in arrays.items() if not name.startswith("hessdens_")}
+    if sorted(tags["hessdens_names"]) != sorted(arrays):
         raise ValueError(_damaged(kind, path))
-    return found, arrays
+    return tags["hessdens_kind"], arrays
 
 
 def _check_members(archive: zipfile.ZipFile, length: int) -> None:
@@ -121,18 +128,18 @@ def _check_members(archive: zipfile.ZipFile, length: int) -> None:
                 raise ValueError(f"{member.filename} is not of the size that its header says.")
 
 
-def take(arrays: Mapping[str, Any], layout: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, Any]:
+def take(
+    arrays: Mapping[str, Any], layout: Mapping[str, str], path: str | os.PathLike[str], prefix: str = ""
+) -> dict[str, Any]:
     """Return the arrays that ``layout`` names; ValueError, naming the first, if one is missing or is not as it says.
 
     A layout has the shape by letters, the same letter for the same length, and a kind: "P K finite" (see ``KINDS``). A
-    name that ends in "?" may be missing.
+    kind alone is a single value, and returned as Python's. Names in the file begin with ``prefix``.
     """
     lengths: dict[str, int] = {}
     taken = {}
     for key, description in layout.items():
-        name, (*letters, kind) = key.removesuffix("?"), description.split()
-        if name not in arrays and key != name:
-            continue
+        name, (*letters, kind) = prefix + key, description.split()
         if name not in arrays:
             raise ValueError(f"{path} must hold an array {name!r}; it is missing: the file is damaged.")
         array = arrays[name]
@@ -147,7 +154,7 @@ def take(arrays: Mapping[str, Any], layout: Mapping[str, str], path: str | os.Pa
                 f"{name!r} in {path} must have shape {expected}; got shape {array.shape} of {array.dtype}: the file is "
                 "damaged."
             )
-        taken[name] = array
+        taken[key] = array if letters else KINDS[kind][2](array.item())
     return taken
 
 

@@ -43,6 +43,18 @@ def test_density_by_each_method_is_written_shown_drawn_and_compared(run, method,
     assert json.loads(out)["comparison"]["kolmogorov"] < 1e-9
 
 
+def test_what_density_makes_can_be_drawn_and_compared(run):
+    run("density factories:problem --method exact --out exact.npz")
+    for method, options in (("mixture", "--products 80"), ("lanczos", "--products 30")):
+        assert run(f"density factories:problem --method {method} {options} --out r.npz --force")[0] == 0
+        status, _, err = run("plot r.npz --exact exact.npz --out r.png --force")
+        assert (status, err) == (0, "")
+        status, out, err = run("compare r.npz exact.npz")
+        assert (status, err) == (0, "")
+        density = getattr(load_result("r.npz"), "mixture", load_result("r.npz"))
+        assert out == f"{compare(density, load_result('exact.npz'))}\n"
+
+
 def test_density_is_that_of_the_library(run):
     assert run("density factories:problem --products 30 --seed 3 --out r.npz")[0] == 0
     expected = lanczos_density(hessian_operator(*problem()), max_products=30, seed=3)

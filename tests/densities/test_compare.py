@@ -75,7 +75,7 @@ def test_saved_and_loaded(tmp_path, estimate):
     result.save(tmp_path / "c.npz")
     loaded = type(result).load(tmp_path / "c.npz")
     assert str(loaded) == str(result)
-    for name in result.__dataclass_fields__:
+    for name in result.layout:
         np.testing.assert_array_equal(getattr(loaded, name), getattr(result, name))
 
 

@@ -165,7 +165,7 @@ def test_outside_the_interval_and_shapes():
 def test_files_and_summary(tmp_path):
     EXAMPLE.save(tmp_path / "d.npz")
     loaded = MaximumEntropyDensity.load(tmp_path / "d.npz")
-    for name in MaximumEntropyDensity.__dataclass_fields__:
+    for name in MaximumEntropyDensity.layout:
         np.testing.assert_array_equal(getattr(loaded, name), getattr(EXAMPLE, name))
     assert str(loaded).startswith("Maximum entropy density of 6 moments in [-1.09, 8.09]: ")
     assert "Chebyshev moments within" in str(loaded)

@@ -54,9 +54,7 @@ def test_smoothed_density_integrates_to_one_and_peaks_at_the_eigenvalues(monkeyp
 def test_files_and_summary(tmp_path):
     EXAMPLE.save(tmp_path / "s.npz")
     np.testing.assert_array_equal(Spectrum.load(tmp_path / "s.npz").eigenvalues, EXAMPLE.eigenvalues)
-    assert str(EXAMPLE) == (
-        "Spectrum of 8 eigenvalues from -0.5 to 3: 37.5000% degenerate, 25.0000% negative (window 0.2)"
-    )
+    assert str(EXAMPLE) == ("Spectrum of 8 eigenvalues from -0.5 to 3: 37.50% degenerate, 25.00% negative (window 0.2)")
 
 
 @pytest.mark.parametrize("bad", [[], [[1.0]], [np.nan, 1.0]])

@@ -83,9 +83,13 @@ def test_several_on_the_same_axes_have_colors_of_their_own():
     assert ax.get_ylabel() == "spectral density (band: 95%)", "the last one has none, but those before do"
 
 
-def test_fit_stands_for_its_mixture():
+def test_mixture_of_a_fit():
     fit = type("Fit", (), {"mixture": Normal(0.0)})()
-    ax = plot_density(fit)
+    with pytest.raises(
+        TypeError, match=r"estimate must be a density .*; got Fit\. Pass its mixture, as in fit.mixture"
+    ):
+        plot_density(fit)
+    ax = plot_density(fit.mixture)
     assert ax.lines[0].get_xdata().max() > 5
     assert ax.get_legend() is None
 

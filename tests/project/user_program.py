@@ -39,6 +39,11 @@ def moments(H: hessdens.linalg.Operator) -> NDArray[np.float64]:
     fit: hessdens.mixture.MixtureFit = hessdens.fit_mixture(found, grid=hessdens.mixture.Grid.paper())
     fits: tuple[hessdens.mixture.MixtureFit, ...] = hessdens.mixture.fit_mixtures([found, found])
     uncertain: hessdens.mixture.FitUncertainty = hessdens.mixture.fit_uncertainty(found)
+    exact: hessdens.Spectrum = hessdens.exact_spectrum(H)
+    hessdens.plot_density(fit.mixture, exact=exact).set_title(str(hessdens.compare(uncertain.mixture, exact)))
+    print(hessdens.compare(found, exact).numbers(0.1), uncertain.numbers(level=0.9), found.numbers())
+    hessdens.compare(fit, exact)  # type: ignore[arg-type]
+    hessdens.plot_density(uncertain)  # type: ignore[arg-type]
     print(layers, fit.mixture.fraction_degenerate(0.1), fits, uncertain.share_poor)
     return found.interval()
 
@@ -46,6 +51,7 @@ def moments(H: hessdens.linalg.Operator) -> NDArray[np.float64]:
 def densities() -> None:
     exact: hessdens.Spectrum = hessdens.exact_spectrum(np.eye(3))
     known: list[hessdens.densities.Density] = [exact, hessdens.mixture.SkewNormalMixture(1e-3, 1.0, 1.0, 0.0)]
+    hessdens.estimators.chebyshev_moments(np.eye(3), support=(0, 2))
     chebyshev: hessdens.results.ChebyshevMoments = hessdens.estimators.chebyshev_moments(np.eye(3), 8)
     known += [hessdens.densities.kernel_polynomial(chebyshev), hessdens.densities.maximum_entropy(chebyshev)]
     known.append(density(*problem()))

@@ -118,7 +118,7 @@ def test_summary():
 def test_files(tmp_path):
     example().save(tmp_path / "m.npz")
     loaded = ChebyshevMoments.load(tmp_path / "m.npz")
-    for name in ChebyshevMoments.__dataclass_fields__:
+    for name in ("values", "standard_errors", "samples", "support", "size", "num_products", "certificates"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(example(), name))
     assert isinstance(loaded.size, int)
     assert isinstance(loaded.support, Interval)

@@ -1,0 +1,132 @@
+"""Results that cannot be written to, that have files, and that give their numbers as JSON has them."""
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from hessdens._checks import LEVEL, PAPER_WINDOW
+from hessdens._types import FloatArray
+from hessdens.results.storage import load_npz, readonly, save_npz, take
+from hessdens.results.support import Interval
+
+Numbers = dict[str, Any]
+
+
+class Saved:
+    """What frozen dataclasses of results and of their parts have in common.
+
+    ``layout`` has one entry for each field: shape and kind, as `storage.take` reads them; or the class of a part, which
+    is saved under the field's name, "?" behind which says that it may be None; or a tuple of one class, for a tuple of
+    such parts. Arrays become read-only, and fields called ``support`` an `Interval`.
+    """
+
+    layout: ClassVar[Mapping[str, Any]]
+
+    def __post_init__(self) -> None:
+        for name, kind in self.layout.items():
+            if isinstance(kind, str) and " " in kind:
+                object.__setattr__(self, name, _kept(name, getattr(self, name), kind.split()[-1]))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to an ``.npz`` file, atomically and without pickle."""
+        save_npz(path, type(self).__name__, self.to_arrays())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read what `save` wrote; ValueError if the file holds something else."""
+        return cls.from_arrays(load_npz(path, cls.__name__), path)
+
+    def to_arrays(self) -> dict[str, Any]:
+        """Return what `from_arrays` reads, for a file."""
+        arrays: dict[str, Any] = {}
+        for key, kind in self.layout.items():
+            name = key.removesuffix("?")
+            value = getattr(self, name)
+            if isinstance(kind, str):
+                arrays[name] = _written(value, kind)
+            elif isinstance(kind, tuple):
+                for index, part in enumerate(value):
+                    arrays |= {f"{name}_{index}_{inner}": array for inner, array in part.to_arrays().items()}
+            elif value is not None:
+                arrays |= {f"{name}_{inner}": array for inner, array in value.to_arrays().items()}
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any], path: str | os.PathLike[str], prefix: str = "") -> Self:
+        """Return the result that `to_arrays` was asked of; ValueError, naming the file, if arrays are damaged."""
+        own = {name: kind for name, kind in cls.layout.items() if isinstance(kind, str)}
+        values = take(arrays, own, path, prefix)
+        for key, kind in cls.layout.items():
+            name = key.removesuffix("?")
+            start = f"{prefix}{name}_"
+            inner = [other.removeprefix(start) for other in arrays if other.startswith(start)]
+            if isinstance(kind, tuple):
+                count = len({other.partition("_")[0] for other in inner})
+                values[name] = tuple(kind[0].from_arrays(arrays, path, f"{start}{index}_") for index in range(count))
+            elif not isinstance(kind, str):
+                is_there = inner or key == name
+                values[name] = kind.from_arrays(arrays, path, start) if is_there else None
+        return cls(**values)
+
+    def numbers(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> Numbers:
+        """Return what the result says: lists, dictionaries, text and numbers; None in place of NaN and infinity.
+
+        Parameters
+        ----------
+        window
+            Size of the window around 0 that counts as degenerate. A `Comparison` keeps the window it was made with.
+        level
+            Confidence level of the intervals, "low" to "high", where there are any.
+
+        Returns
+        -------
+        dict
+            "kind" is the name of the class; the command line's documentation lists the other keys.
+        """
+        return plain({"kind": type(self).__name__, **self._numbers(window, level)})
+
+    def _numbers(self, window: float, level: float) -> Numbers:
+        """Return what `numbers` adds to the kind, as NumPy has it."""
+        raise NotImplementedError(f"{type(self).__name__} is a part of a result.")
+
+
+def rows(**columns: FloatArray) -> list[Numbers]:
+    """Return one row of numbers for each order, from 1."""
+    return [
+        {"order": order, **dict(zip(columns, row, strict=True))}
+        for order, row in enumerate(zip(*columns.values(), strict=True), start=1)
+    ]
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON has: no NumPy numbers, and None for NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, str | bool | int | None):
+        return value
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Iterable):
+        return [plain(item) for item in value]
+    raise TypeError(f"Numbers of a result are numbers and text; got {type(value).__name__}.")
+
+
+def _written(value: Any, kind: str) -> Any:
+    """Return a value as a file has it."""
+    if kind.endswith("text"):
+        return np.array(value, dtype=np.str_)  # of no entries, too
+    return (value.low, value.high) if isinstance(value, Interval) else value
+
+
+def _kept(name: str, value: Any, kind: str) -> Any:
+    """Return an array of a result so that it cannot be changed."""
+    if name == "support":
+        return Interval.of(value)
+    if kind in ("count", "text"):
+        return tuple(np.asarray(value).tolist())
+    return readonly(value, bool if kind == "flag" else np.float64)

@@ -1,0 +1,49 @@
+"""What every density answers from its cdf, and what is no density."""
+
+import numpy as np
+import pytest
+from naive import Normal
+from scipy import stats
+
+from hessdens.densities.base import add_intervals, check_density, percent
+from hessdens.results import Moments
+
+
+def test_mass_and_fractions_come_from_the_cdf():
+    density, reference = Normal(0.5), stats.norm(0.5)
+    assert density.mass(-1, 2) == pytest.approx(reference.cdf(2) - reference.cdf(-1))
+    assert density.mass(-np.inf, np.inf) == 1
+    assert density.fraction_degenerate(0.4) == density.mass(-0.2, 0.2)
+    assert density.fraction_negative(0.4) == reference.cdf(-0.2)
+    assert density.fraction_degenerate() == density.fraction_degenerate(0.2)
+    with pytest.raises(ValueError, match="low must not exceed high; got 1 and 0"):
+        density.mass(1, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (Moments.from_samples([[1.0], [2.0]], size=4, num_products=2), r"pass fit_mixture\(moments\)\.mixture"),
+        (np.ones(3), r"Eigenvalues are one as Spectrum\(eigenvalues\)"),
+        (type("Fit", (), {"mixture": Normal(0)})(), r"got Fit\. Pass its mixture, as in fit\.mixture"),
+        (3, r"got int\.$"),
+    ],
+)
+def test_what_is_no_density(value, hint):
+    with pytest.raises(TypeError, match=rf"r\.npz must be a density \(a Spectrum, .*{hint}"):
+        check_density(value, "r.npz")
+    check_density(Normal(0), "r.npz")
+
+
+def test_intervals_of_fractions():
+    numbers = {"fractions": {"degenerate": {"value": 0.5}, "negative": {"value": 0.1}}}
+    add_intervals(numbers, negative=np.array([0.0, 0.2]))
+    assert numbers["fractions"] == {"degenerate": {"value": 0.5}, "negative": {"value": 0.1, "low": 0.0, "high": 0.2}}
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [(0, "0.00%"), (1, "100.00%"), (0.5, "50.00%"), (0.9998, "99.9800%"), (2.5e-9, "0.000000250%")],
+)
+def test_percentages_show_the_distance_from_the_ends(fraction, text):
+    assert percent(fraction) == text
