@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hessdens import as_operator, spectral_moments
-from hessdens.estimators.krylov import KrylovCoefficients
-from hessdens.linalg.block_lanczos import BlockLanczos
+from hessdens.estimators.deflation import Deflated
 from hessdens.testing import assert_moments_agree, symmetric_matrices
 
 RNG = np.random.default_rng(0)
@@ -21,49 +20,6 @@ MILD_OUTLIERS = np.concatenate([np.linspace(-0.5, 0.5, 390), np.arange(1.0, 11.0
 
 def exact(eigenvalues, order):
     return np.array([np.mean(eigenvalues**k) for k in range(1, order + 1)])
-
-
-def space_of(matrix, width, steps):
-    start = torch.from_numpy(np.random.default_rng(1).standard_normal((width, len(matrix))))
-    space = BlockLanczos(as_operator(torch.from_numpy(matrix)), start, steps)
-    for _ in range(steps):
-        space.step()
-    return space, start.numpy()
-
-
-@pytest.mark.parametrize("order", range(1, 8))
-def test_known_part_is_the_difference_of_traces(order):
-    half = (order + 1) // 2
-    q, _ = np.linalg.qr(RNG.standard_normal((60, 60)))
-    matrix = (q * RNG.standard_normal(60)) @ q.T
-    space, _ = space_of(matrix, 2, half + 3)
-    basis = space.basis(space.num_steps + 1 - half).numpy()
-    assert len(basis) == 8
-    rest = np.eye(60) - basis.T @ basis
-    deflated = rest @ matrix @ rest
-    expected = [
-        np.trace(np.linalg.matrix_power(matrix, k)) - np.trace(np.linalg.matrix_power(deflated, k))
-        for k in range(1, order + 1)
-    ]
-    np.testing.assert_allclose(
-        KrylovCoefficients.of(space, order).known_part(len(basis))[0], expected, rtol=1e-9, atol=1e-9
-    )
-
-
-def test_remaining_size_is_that_of_each_start_vector_without_the_others():
-    q, _ = np.linalg.qr(RNG.standard_normal((50, 50)))
-    matrix = (q * np.linspace(-2, 3, 50)) @ q.T
-    space, start = space_of(matrix, 3, 5)
-    sizes = np.zeros(2)
-    for i in range(3):
-        blocks = [np.linalg.matrix_power(matrix, j) @ np.delete(start, i, axis=0).T for j in range(3)]
-        basis, _ = np.linalg.qr(np.hstack(blocks))
-        rest = np.eye(50) - basis @ basis.T
-        for k in (1, 2):
-            sizes[k - 1] += np.sum((np.linalg.matrix_power(rest @ matrix @ rest, k) @ rest @ start[i]) ** 2)
-    largest = np.abs(space.matrix()).max()  # sizes are those of the matrix over its largest entry
-    expected = np.mean(np.log(sizes / 3) - [2 * np.log(largest), 4 * np.log(largest)])
-    assert KrylovCoefficients.of(space, 4).remaining_sizes(2, (3, 1))[0] == pytest.approx(expected, rel=1e-9)
 
 
 @settings(deadline=None, max_examples=50)
@@ -228,3 +184,13 @@ def test_moments_beyond_float64():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         spectral_moments(np.eye(20), **arguments)
+
+
+def test_operator_without_a_subspace():
+    matrix, basis = np.diag(OUTLIERS), np.eye(500)[-2:]
+    deflated = Deflated(as_operator(matrix), torch.from_numpy(basis))
+    V = torch.ones(500, 3, dtype=torch.float64)
+    rest = np.eye(500) - basis.T @ basis
+    np.testing.assert_allclose(deflated.projected(V), rest @ V.numpy())
+    np.testing.assert_allclose(deflated @ deflated.projected(V), rest @ matrix @ rest @ V.numpy(), atol=1e-12)
+    assert Deflated(as_operator(matrix), torch.empty(0, 500)).projected(V) is V

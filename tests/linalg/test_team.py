@@ -1,13 +1,11 @@
-"""What a team whose processes hold shards means for probes, sums and factorisations; one of two stands for both."""
+"""Teams: one process alone, and one of two that hold shards."""
 
 import pytest
 import torch
 
 from hessdens import as_operator
-from hessdens.linalg.inner_products import thin_qr
 from hessdens.linalg.operator import FunctionOperator
-from hessdens.linalg.probes import probe_block
-from hessdens.linalg.team import Team
+from hessdens.linalg.team import ALONE, Team
 
 F64 = torch.float64
 
@@ -17,25 +15,11 @@ class Half(Team):
 
     shards = True
 
-    def __init__(self, rows, other=None):
-        self.held, self.other = rows, other
+    def __init__(self, rows):
+        self.held = rows
 
     def rows(self, size):
         return self.held
-
-    def gather(self, part):
-        return [part, torch.linalg.qr(self.other).R], 0
-
-
-@pytest.mark.parametrize("distribution", ["gaussian", "rademacher"])
-def test_shards_of_probes_are_those_of_whole_ones(monkeypatch, distribution):
-    kind = {"distribution": distribution, "dtype": F64, "device": torch.device("cpu")}
-    whole = probe_block(3, 5, 8, 100, **kind)
-    monkeypatch.setattr("hessdens.linalg.probes.CHUNK", 16)
-    assert torch.equal(probe_block(3, 5, 8, 100, **kind), whole)
-    for rows in ([slice(0, 3), slice(15, 17), slice(17, 60)], [slice(16, 32)], [slice(99, 100)], [slice(7, 7)], []):
-        expected = torch.cat([whole[part] for part in rows] or [whole[:0]])
-        assert torch.equal(probe_block(3, 5, 8, 100, team=Half(rows), **kind), expected)
 
 
 def test_sums_of_sharded_and_whole_operators_are_refused():
@@ -50,9 +34,11 @@ def test_sums_of_sharded_and_whole_operators_are_refused():
         sharded.matmat(torch.ones(3, 1, dtype=F64))
 
 
-@pytest.mark.parametrize("rows", [1, 20])
-def test_factorisation_of_parts_is_that_of_the_whole(rows):
-    V = torch.randn(30, 4, dtype=F64, generator=torch.Generator().manual_seed(0))
-    q, r = thin_qr(V[:rows], Half([slice(0, rows)], V[rows:]))
-    torch.testing.assert_close(q @ r, V[:rows], rtol=0, atol=1e-13)
-    torch.testing.assert_close(r.T @ r, V.T @ V, rtol=1e-13, atol=1e-13)
+def test_a_single_process_holds_and_decides_all():
+    part = torch.ones(3)
+    assert not ALONE.shards
+    assert ALONE.rows(7) == [slice(0, 7)]
+    assert ALONE.sum(part) is part
+    assert ALONE.gather(part) == ([part], 0)
+    assert (ALONE.least(4), ALONE.shared(lambda: "answer"), ALONE.folder()) == (4, "answer", "")
+    ALONE.check_same({"seed": 1})

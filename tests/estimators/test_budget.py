@@ -1,0 +1,88 @@
+"""Budgets: what arguments allow, how many probes an accuracy takes, and warnings where it is not reached."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from hessdens.estimators.budget import Budget, _scales, steps_and_probes
+from hessdens.results import Moments
+
+
+def test_products_of_moments():
+    assert Budget.of_moments("skilling", 5, None, None, None) == Budget(32 * 3, 5)
+    assert Budget.of_moments("skilling", 4, None, 7, None) == Budget(14, 4)
+    assert Budget.of_moments("deflated", 4, 31, None, None) == Budget(31, 4)
+    assert Budget.of_moments("deflated", 4, None, None, 0.1) == Budget(10_000, 4, 0.1, 6)
+    assert Budget.of_moments("skilling", 4, 50, None, 0.1) == Budget(50, 4, 0.1, 20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("xtrace", 4, None, None, None), "method must be one of skilling, deflated; got 'xtrace'"),
+        (("skilling", 4, 9, 9, None), "given, not both; got 9 and 9. A probe takes 2 products"),
+        (("skilling", 4, None, 1, None), "num_probes must be at least 2 for method='skilling'; got 1"),
+        (("deflated", 3, 7, None, None), "max_products must be at least 8 for 3 moments by method='deflated'; got 7"),
+        (("deflated", 4, 19, None, 0.1), "at least 20 for 4 moments by method='deflated' with rtol; got 19"),
+        (("deflated", 4, None, None, 1.0), "rtol must lie between 0 and 1; got 1.0"),
+        (("deflated", 4, None, 9, 0.1), "num_probes or rtol may be given, not both; got 9 and 0.1"),
+    ],
+)
+def test_arguments_that_are_no_budget(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Budget.of_moments(*arguments)
+
+
+def test_probes_that_are_left():
+    budget = Budget(100, 5)
+    assert budget.per_probe == 3
+    assert budget.num_probes(40) == 20
+
+
+def test_probes_for_an_accuracy():
+    """The standard error of P probes is deviation / sqrt(P); 30% more are drawn than would just do."""
+    pilot = 1 + 0.1 * np.random.default_rng(0).standard_normal((1000, 1))
+    budget = Budget(10**6, 1, 0.001, 1000)
+    assert budget.enough_probes(pilot, 10**6) == pytest.approx(13_000, rel=0.15)
+    assert budget.enough_probes(pilot, 5000) == 5000
+    assert Budget(10**6, 1, 0.5, 1000).enough_probes(pilot, 10**6) == 1000
+    assert budget.enough_probes(0 * pilot, 300) == 300
+
+
+def test_scales_are_below_the_moments_of_absolute_eigenvalues():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        eigenvalues = rng.standard_normal(20) ** 3
+        exact = np.array([np.mean(eigenvalues**k) for k in range(1, 7)])
+        absolute = np.array([np.mean(np.abs(eigenvalues) ** k) for k in range(1, 7)])
+        assert np.all(np.abs(exact) <= _scales(exact) + 1e-12)
+        assert np.all(_scales(exact) <= absolute * (1 + 1e-12))
+
+
+def test_warning_where_the_accuracy_is_not_reached():
+    moments = Moments.from_samples(np.array([[1.0], [2.0]]), size=5, num_products=10)  # 1.5 +- 0.5
+    with pytest.warns(UserWarning, match=r"rtol=0.1 was not reached: m_1 .* error of 3.3e-01 after 10 products of "):
+        Budget(99, 1, 0.1, 6).warn_if_short(moments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Budget(99, 1, 0.3, 6).warn_if_short(moments)
+        Budget(99, 1).warn_if_short(moments)
+
+
+def test_steps_and_probes_of_densities():
+    given = [(None, None, None), (5, None, None), (None, 3, None), (None, None, 200), (10, None, 40), (None, 5, 40)]
+    assert [steps_and_probes(*arguments) for arguments in given] == [
+        (25, 4),
+        (5, 6),
+        (30, 3),
+        (33, 6),
+        (10, 4),
+        (8, 5),
+    ]
+    with pytest.raises(ValueError, match="num_steps must be at least 2; got 1"):
+        steps_and_probes(1, None, None)
+    with pytest.raises(ValueError, match="num_probes must be at least 2; got 0"):
+        steps_and_probes(None, 0, None)
+    with pytest.raises(ValueError, match="max_products must be at least 12 for 4 steps of 3 probes; got 11"):
+        steps_and_probes(4, 3, 11)

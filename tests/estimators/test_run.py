@@ -1,0 +1,95 @@
+"""The frame of estimators: arguments, blocks of probes, finished work, and what it has cost."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from hessdens import as_operator
+from hessdens.estimators.checkpoint import Recorded
+from hessdens.estimators.run import Run
+from hessdens.linalg.power_walk import PowerWalk
+from hessdens.linalg.probes import operator_probes
+
+SETTINGS = {"function": "test"}
+
+
+@pytest.fixture
+def counted():
+    """Return an operator that knows how many products it has made."""
+
+    def product(V):
+        operator.products += V.shape[1]
+        return torch.linspace(-1, 2, 20, dtype=torch.float64)[:, None] * V
+
+    operator = as_operator(product, size=20, check_symmetric=False)
+    operator.products = 0
+    return operator
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_moments": 0}, "num_moments must be at least 1; got 0"),
+        ({"block_size": -1}, "block_size must be at least 1; got -1"),
+        ({"num_probes": 1}, "num_probes must be at least 2, for a standard error; got 1"),
+        ({"seed": -1}, "seed must be a non-negative integer; got -1"),
+        ({"distribution": "uniform"}, "distribution must be one of .*; got 'uniform'"),
+    ],
+)
+def test_arguments_are_looked_at_before_anything_is_done(arguments, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        Run("no operator", checkpoint=tmp_path / "work", **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_probes_and_blocks(counted):
+    run = Run(counted, 4, 7, "rademacher", 3)
+    assert run.operator is counted
+    assert torch.equal(run.probes(2, 5), operator_probes(counted, 7, 2, 5, "rademacher"))
+    assert list(run.blocks(2, 9)) == [(2, 5), (5, 8), (8, 9)]
+    assert run.recorded is counted
+    assert counted.products == 0
+
+
+def test_samples_come_from_finished_work(counted, tmp_path):
+    expected = Run(counted, 5, block_size=4).samples(0, 10, partial(PowerWalk, operator=counted), Run(counted).bar(1))
+    for count, products in ((4, 4 * 3), (4, 0), (10, 6 * 3)):
+        run = Run(counted, 5, block_size=4, checkpoint=tmp_path, settings=SETTINGS)
+        assert isinstance(run.recorded, Recorded)
+        counted.products = 0
+        samples = run.samples(0, count, partial(PowerWalk, operator=counted), run.bar(1))
+        assert counted.products == products
+        np.testing.assert_array_equal(samples, expected[:count])
+        assert 0 <= run.asymmetry < 1e-14
+
+
+def test_work_of_another_key_or_beginning_is_another_one(counted, tmp_path):
+    run = Run(counted, 2, block_size=4, checkpoint=tmp_path, settings=SETTINGS)
+    draw = partial(run.samples, 0, 4, partial(PowerWalk, operator=counted), run.bar(1))
+    first = draw()
+    np.testing.assert_allclose(draw(key="-doubled", prepare=lambda V: 2 * V), 4 * first)
+    np.testing.assert_array_equal(draw(), first)
+    with pytest.raises(ValueError, match="function is 'test' there and 'other' here"):
+        Run(counted, checkpoint=tmp_path, settings={"function": "other"})
+    with pytest.raises(ValueError, match="seed is 0 there and 3 here"):
+        Run(counted, seed=3, checkpoint=tmp_path, settings=SETTINGS)
+
+
+def test_bar_is_silent_unless_it_is_wanted(counted, capsys):
+    for progress in (False, True):
+        run = Run(counted, 4, block_size=2, progress=progress)
+        with run.bar(6) as bar:
+            run.samples(0, 3, partial(PowerWalk, operator=counted), bar)
+        assert ("6/6" in capsys.readouterr().err) == progress
+
+
+def test_certificates_say_what_it_has_cost(counted):
+    certificates = Run(counted).certificates(12, symmetry=1e-3)
+    assert (certificates.num_products, certificates.symmetry) == (12, 1e-3)
+    assert certificates.threshold == pytest.approx(1000 * 2**-52)
+    assert 0 < certificates.seconds < 60
+    assert certificates.versions.startswith("hessdens ")
+    assert f"torch {torch.__version__}" in certificates.versions
+    assert len(certificates.warnings()) == 1
