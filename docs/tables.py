@@ -120,9 +120,7 @@ def _hvp(content: dict) -> str:
         )
         if "limit_microseconds" in entry:
             share = entry["limit_microseconds"] / own["microseconds"]
-            sentence += (
-                f" Arithmetic limit: {entry['limit_microseconds']:.2f} µs, of which hessdens reaches {share:.0%}."
-            )
+            sentence += f" Arithmetic limit: {entry['limit_microseconds']:.2f} µs; hessdens reaches {share:.0%} of it."
         table = [
             [
                 name,
