@@ -51,11 +51,9 @@ class hessdens:  # noqa: N801 (named as it is in the table)
         self._vectors = V
 
     def settle(self) -> None:
-        """Make products until the library has measured and remembers its plan, as peers have had their batch size."""
-        for _ in range(50):
-            self()
-            if self._vectors.shape[1] in self.operator._plans:
-                break
+        """Let the library measure which plan is fastest, as peers have had their batch size, and warm up."""
+        self.operator.settle(self._vectors.shape[1])
+        self()
 
     def __call__(self) -> Tensor:  # noqa: D102
         return self.operator @ self._vectors

@@ -24,7 +24,7 @@ from hvp_models import CASES, Case
 from torch import Tensor, nn
 
 from hessdens import Plan, hessian_operator
-from hessdens.curvature import CurvatureOperator
+from hessdens.curvature import CurvatureOperator, Schedule
 
 RESULTS = Path(__file__).resolve().parent / "results" / "plans.json"
 # Model: examples and the most probes.
@@ -51,15 +51,6 @@ def seconds(operator: CurvatureOperator, V: Tensor) -> float:
     return min(times)
 
 
-def plan_after_measurement(operator: CurvatureOperator, V: Tensor) -> Plan:
-    """Return what the library chooses once it has measured, which it does when there has been enough work."""
-    for _ in range(50):
-        operator @ V
-        if V.shape[1] in operator._plans:
-            break
-    return operator.plan
-
-
 def alternately(operators: list[CurvatureOperator], V: list[Tensor]) -> list[float]:
     """Return the median time of each over several rounds in turn."""
     rounds = [[seconds(o, v) for o, v in zip(operators, V, strict=True)] for _ in range(ROUNDS)]
@@ -70,7 +61,7 @@ def powers_of_two(most: int) -> list[int]:
     return [2**i for i in range(most.bit_length()) if 2**i < most] + [most]
 
 
-def _named(plan: Plan) -> str:
+def _named(plan: Plan | Schedule) -> str:
     return f"{plan.mode} {plan.examples_per_block} x {plan.probes_per_block}"
 
 
@@ -84,7 +75,8 @@ def measure(name: str, device: str) -> dict[str, Any]:
     operators, vectors = [], [V[:, :p].contiguous() for p in counts]
     for v in vectors:
         operators.append(operator_of(case, examples, device))
-        plan_after_measurement(operators[-1], v)
+        operators[-1].settle(v.shape[1])
+        operators[-1] @ v
     times = alternately(operators, vectors)
     per_probe = [1e6 * t / (p * examples) for t, p in zip(times, counts, strict=True)]
     rise = max(b / min(per_probe[: i + 1]) for i, b in enumerate(per_probe))

@@ -1,13 +1,14 @@
 """What a model, its loss and its data must satisfy before the first product, each with a message of its own."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from hessdens.curvature.containers import batch_length, map_tensors, slice_batch, tensors_of
+from hessdens.curvature.containers import batch_length, flattened, map_tensors, slice_batch, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import fingerprint
@@ -49,19 +50,18 @@ def check_parameters(model: nn.Module) -> torch.device:
     if len(devices) > 1:
         found = ", ".join(f"{device} ({name})" for device, name in devices.items())
         raise ValueError(f"The model must be on one device; got {found}. Move it with model.to(device).")
-    for parameter in model.parameters():
-        return parameter.device
-    raise ValueError(
-        "The operator needs at least one trainable parameter; the model has no parameters. "
-        "Arguments are model, loss_fn and data, in this order."
-    )
+    parameter = next(model.parameters(), None)
+    if parameter is None:
+        raise ValueError(
+            "The operator needs at least one trainable parameter; the model has no parameters. "
+            "Arguments are model, loss_fn and data, in this order."
+        )
+    return parameter.device
 
 
-def check_batch(
-    batch: Any, model: nn.Module, device: torch.device, *, has_forward: bool, name: str = "the first batch"
-) -> None:
+def check_batch(batch: Any, loss: LossModule, device: torch.device, *, name: str = "the first batch") -> None:
     """Raise if a batch is empty, is no pair (unless ``forward=`` is given), or has another device or dtype."""
-    if not has_forward and not (isinstance(batch, tuple | list) and len(batch) == 2):
+    if loss.takes_pairs and not (isinstance(batch, tuple | list) and len(batch) == 2):
         raise TypeError(
             f"A batch must be a pair (inputs, targets); got {type(batch).__name__} as {name}. "
             "Pass [(inputs, targets)] for a single batch, or for other batches forward=, a function of model and batch "
@@ -76,9 +76,9 @@ def check_batch(
             )
     if tensors and tensors[0].ndim > 0 and len(tensors[0]) == 0:
         raise ValueError(f"A batch must have at least one example; {name} has none. Leave it out.")
-    if has_forward:
+    if not loss.takes_pairs:
         return
-    dtype = next((p.dtype for p in model.parameters() if p.requires_grad), torch.float32)
+    dtype = _dtype_of(loss.model)
     is_half = dtype in (torch.float16, torch.bfloat16)  # its loss may well be in single precision
     for kind, part in (("Inputs", batch[0]), *([] if is_half else [("Targets", batch[1])])):
         for tensor in tensors_of(part):
@@ -87,6 +87,17 @@ def check_batch(
                     f"{kind} must have the model's dtype, {dtype}; got {tensor.dtype} in {name}. "
                     "Convert the data, or the model with model.to(dtype)."
                 )
+
+
+def check_weight(weight: Callable[[Any], float], batch: Any) -> None:
+    """Raise unless ``weight(batch)`` is a number of at least 0."""
+    value: Any = weight(batch)
+    try:
+        is_weight = float(value) >= 0
+    except (TypeError, ValueError):
+        is_weight = False
+    if not is_weight:
+        raise ValueError(f"num_examples(batch) must be a number of at least 0; got {value!r} for the first batch.")
 
 
 def check_autocast(parameter: Tensor) -> None:
@@ -103,7 +114,7 @@ def check_curvature_of_loss(loss: LossModule, batch: Any) -> None:
     """Raise ValueError unless the loss has second derivatives in the outputs, at random ones of the right shapes."""
     with torch.no_grad():
         outputs, targets = loss.outputs(batch, {})
-    leaves, structure = tree_flatten(outputs)
+    leaves, rebuilt = flattened(outputs)
     if not leaves or not all(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves):
         kinds = sorted({str(leaf.dtype) if isinstance(leaf, Tensor) else type(leaf).__name__ for leaf in leaves})
         raise ValueError(
@@ -113,7 +124,7 @@ def check_curvature_of_loss(loss: LossModule, batch: Any) -> None:
     generator = torch.Generator().manual_seed(0)
     points = [torch.randn(leaf.shape, generator=generator).to(leaf).requires_grad_() for leaf in leaves]
     with torch.enable_grad():
-        value = loss.loss_fn(tree_unflatten(points, structure), targets)
+        value = loss.loss_fn(rebuilt(points), targets)
         gradient = torch.autograd.grad(value, points, create_graph=True, materialize_grads=True)
         slope = torch.stack([g.square().sum() for g in gradient]).sum()
         bends = [torch.zeros_like(slope)]
@@ -171,14 +182,13 @@ def _expected(loss: LossModule) -> str:
 
 
 def _random_place(loss: LossModule, batch: Any) -> str:
-    """Return where two forward passes part."""
+    """Return where two forward passes begin to differ."""
     passes: list[list[tuple[str, Any]]] = []
-    handles = [
-        module.register_forward_hook(
-            lambda m, _, output, name=name: passes[-1].append((f"{type(m).__name__} {name!r}", fingerprint(output)))
-        )
-        for name, module in loss.model.named_modules()
-    ]
+
+    def note(name: str, module: nn.Module, _: Any, output: Any) -> None:
+        passes[-1].append((f"{type(module).__name__} {name!r}", fingerprint(output)))
+
+    handles = [module.register_forward_hook(partial(note, name)) for name, module in loss.model.named_modules()]
     for _ in range(2):
         passes.append([])
         _evaluate(loss, batch)
@@ -199,30 +209,51 @@ def _evaluate(loss: LossModule, batch: Any) -> Tensor:
 
 def _check_mean(loss: LossModule, batch: Any, weight: Callable[[Any], float], whole: Tensor, splits: bool) -> None:
     try:
-        length = batch_length(batch)
-        if length == 1:
-            batch = map_tensors(lambda t: torch.cat([t, t]) if t.ndim > 0 and len(t) == 1 else t, batch)
-            whole, length = _evaluate(loss, batch), 2
-        halves = [slice_batch(batch, 0, length // 2), slice_batch(batch, length // 2, length)]
-        values = torch.stack([_evaluate(loss, half) for half in halves])
-        weights = values.new_tensor([float(weight(half)) for half in halves])
+        pieces = whole_and_halves(batch)
+        if pieces[0] is not batch:
+            whole = _evaluate(loss, pieces[0])
+        values = [float(_evaluate(loss, half)) for half in pieces[1:]]
+        weights = [float(weight(half)) for half in pieces[1:]]
     except Exception:
         if splits:
             raise
         return  # a batch that cannot be cut, which is why split_batches is off
-    dtype = next((p.dtype for p in loss.model.parameters() if p.requires_grad), torch.float32)
-    tolerance = torch.finfo(dtype).eps ** 0.5 * values.abs().max()
-    if (values.sum() - whole).abs() <= tolerance < whole.abs():
+    check_mean(float(whole), values, weights, _dtype_of(loss.model), splits=splits)
+
+
+def whole_and_halves(batch: Any) -> tuple[Any, Any, Any]:
+    """Return a batch, twice itself if it is a single example, and its two halves."""
+    length = batch_length(batch)
+    if length == 1:
+        batch = map_tensors(lambda t: torch.cat([t, t]) if t.ndim > 0 and len(t) == 1 else t, batch)
+        length = 2
+    return batch, slice_batch(batch, 0, length // 2), slice_batch(batch, length // 2, length)
+
+
+def check_mean(
+    whole: float, values: Sequence[float], weights: Sequence[float], dtype: torch.dtype, *, splits: bool = True
+) -> None:
+    """Raise ValueError if the loss of a batch is the sum of those of its parts, or, if ``splits``, not their mean.
+
+    ``values`` and ``weights`` are the losses and weights of the parts, ``dtype`` that of the parameters.
+    """
+    tolerance = torch.finfo(dtype).eps ** 0.5 * max(abs(value) for value in values)
+    if abs(sum(values) - whole) <= tolerance < abs(whole):
         raise ValueError(
             _mean_message("the losses of two halves of a batch add up to that of the whole, as a sum's do")
         )
-    if splits and not ((weights * values).sum() / weights.sum() - whole).abs() <= tolerance:
+    mean = sum(w * value for w, value in zip(weights, values, strict=True)) / (sum(weights) or math.nan)
+    if splits and not abs(mean - whole) <= tolerance:
         raise ValueError(
             _mean_message(
                 "the losses of two halves of a batch, weighted by numbers of examples, do not give that of the whole"
             )
             + " If it is a mean with other weights pass num_examples=; if batches must not be cut, split_batches=False."
         )
+
+
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    return next((p.dtype for p in model.parameters() if p.requires_grad), torch.float32)
 
 
 def _mean_message(reason: str) -> str:

@@ -1,21 +1,28 @@
-"""Tensors in nested containers, as batches are."""
+"""Tensors in nested containers, as batches and outputs of models are."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 
-def tensors_of(batch: Any) -> list[Tensor]:
-    """Return the tensors in a nested tuple, list or mapping, in order; anything else is passed over."""
+def leaves_of(batch: Any) -> list[Any]:
+    """Return what is in nested tuples, lists and mappings, in order."""
     if isinstance(batch, Tensor):
         return [batch]
     if isinstance(batch, Mapping):
         batch = list(batch.values())
     if isinstance(batch, tuple | list):
-        return [tensor for item in batch for tensor in tensors_of(item)]
-    return []
+        return [leaf for item in batch for leaf in leaves_of(item)]
+    return [batch]
+
+
+def tensors_of(batch: Any) -> list[Tensor]:
+    """Return the tensors in nested tuples, lists and mappings, in order."""
+    return [leaf for leaf in leaves_of(batch) if isinstance(leaf, Tensor)]
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
@@ -39,6 +46,12 @@ def _with_values(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Mapping[
             other[key] = value
         return other
     return type(mapping)(values)  # type: ignore[call-arg]
+
+
+def flattened(outputs: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """Return what is in the containers that ``torch.func`` knows, and a function that puts others in its place."""
+    leaves, structure = tree_flatten(outputs)
+    return leaves, partial(tree_unflatten, treespec=structure)
 
 
 def batch_length(batch: Any) -> int:

@@ -1,50 +1,17 @@
 """Curvature of a loss as an operator on the parameters: exact products for any model."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from hessdens.curvature.checks import (
-    check_autocast,
-    check_batch,
-    check_curvature_of_loss,
-    check_loss,
-    check_modules,
-    check_parameters,
-)
-from hessdens.curvature.containers import batch_length
-from hessdens.curvature.engines.differences import DifferenceProducts
-from hessdens.curvature.engines.feedforward import FeedforwardProducts
-from hessdens.curvature.engines.general import (
-    GeneralProducts,
-    forward_over_reverse,
-    gauss_newton_forward,
-    gauss_newton_reverse,
-    reverse_over_reverse,
-)
-from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.checks import check_curvature_of_loss
+from hessdens.curvature.engines.loss_module import Forward
 from hessdens.curvature.fisher import fisher_problem
 from hessdens.curvature.operator import CurvatureOperator
-from hessdens.curvature.parameters import Selection, select_parameters
-from hessdens.curvature.passes import RepeatedPasses
-from hessdens.curvature.plan import Mode, Plan
+from hessdens.curvature.parameters import Selection
+from hessdens.curvature.plan import Plan
 from hessdens.curvature.problem import Problem
-
-Forward = Callable[[nn.Module, Any], tuple[Any, Any]]
-# How each way makes the products of blocks, in order of preference.
-HESSIAN: dict[Mode, Any] = {
-    "feedforward": FeedforwardProducts,
-    "forward-over-reverse": partial(GeneralProducts, forward_over_reverse),
-    "reverse-over-reverse": partial(GeneralProducts, reverse_over_reverse),
-    "central-differences": DifferenceProducts,
-}
-GAUSS_NEWTON: dict[Mode, Any] = {
-    "feedforward": partial(FeedforwardProducts, gauss_newton=True),
-    "forward-over-reverse": partial(GeneralProducts, gauss_newton_forward),
-    "reverse-over-reverse": partial(GeneralProducts, gauss_newton_reverse),
-}
 
 
 def hessian_operator(
@@ -121,8 +88,17 @@ def hessian_operator(
     probes.
     Source: B. A. Pearlmutter, Fast exact multiplication by the Hessian (1994).
     """
-    problem = _problem(model, loss_fn, data, forward, parameters, num_examples, split_batches, check_deterministic)
-    return CurvatureOperator(HESSIAN, problem, plan or Plan(), memory_limit)
+    problem = Problem.of(
+        model,
+        loss_fn,
+        data,
+        forward=forward,
+        parameters=parameters,
+        num_examples=num_examples,
+        split_batches=split_batches,
+        check_deterministic=check_deterministic,
+    )
+    return CurvatureOperator(problem, "hessian", plan, memory_limit)
 
 
 def ggn_operator(
@@ -157,9 +133,18 @@ def ggn_operator(
     Cost of a product: about 2 gradients, one pass over the data for all probes. Source: N. N. Schraudolph, Fast
     curvature matrix-vector products (2002).
     """
-    problem = _problem(model, loss_fn, data, forward, parameters, num_examples, split_batches, check_deterministic)
+    problem = Problem.of(
+        model,
+        loss_fn,
+        data,
+        forward=forward,
+        parameters=parameters,
+        num_examples=num_examples,
+        split_batches=split_batches,
+        check_deterministic=check_deterministic,
+    )
     check_curvature_of_loss(problem.loss, problem.passes.first_batch)
-    return CurvatureOperator(GAUSS_NEWTON, problem, plan or Plan(), memory_limit)
+    return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)
 
 
 def fisher_operator(
@@ -207,35 +192,15 @@ def fisher_operator(
     binary cross-entropy; for the empirical matrix of the latter two and of other losses, one row. Source: F. Kunstner,
     L. Balles, P. Hennig, Limitations of the empirical Fisher approximation (2019).
     """
-    problem = _problem(model, loss_fn, data, forward, parameters, num_examples, split_batches, check_deterministic)
+    problem = Problem.of(
+        model,
+        loss_fn,
+        data,
+        forward=forward,
+        parameters=parameters,
+        num_examples=num_examples,
+        split_batches=split_batches,
+        check_deterministic=check_deterministic,
+    )
     problem = fisher_problem(problem, kind, num_samples, seed)
-    return CurvatureOperator(GAUSS_NEWTON, problem, plan or Plan(), memory_limit)
-
-
-def _problem(
-    model: nn.Module,
-    loss_fn: Callable[[Any, Any], Tensor],
-    data: Iterable[Any],
-    forward: Forward | None,
-    parameters: Selection,
-    num_examples: Callable[[Any], float] | None,
-    split_batches: bool,
-    check_deterministic: bool,
-) -> Problem:
-    """Return the checked model, loss and data."""
-    if isinstance(model, nn.parallel.DistributedDataParallel):
-        model = model.module  # its hooks average gradients of a backward pass, which products do not make
-    check_modules(model)
-    if not callable(loss_fn):
-        raise TypeError(f"loss_fn must be callable; got {type(loss_fn).__name__}.")
-    device = check_parameters(model)
-    passes = RepeatedPasses(data, check=check_deterministic)
-    weight = num_examples or batch_length
-    loss = LossModule(model, loss_fn, forward)
-    first = passes.first_batch
-    check_batch(first, model, device, has_forward=forward is not None)
-    weight(first)
-    check_loss(loss, first, weight, splits=split_batches, repeats=check_deterministic)
-    selected = select_parameters(model, parameters, loss, first)
-    check_autocast(next(iter(selected.values())))
-    return Problem(loss, passes, weight, selected, forward is None, split_batches)
+    return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)

@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hessdens.curvature.containers import batch_length, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule
-from hessdens.curvature.passes import RepeatedPasses
+from hessdens.curvature.passes import Passes
 from hessdens.curvature.problem import Problem
 
 Kind = Literal["exact", "monte-carlo", "empirical"]
@@ -45,15 +45,13 @@ def fisher_problem(problem: Problem, kind: str, num_samples: int, seed: int) -> 
         raise ValueError(
             "The Fisher matrix needs a negative log-likelihood: nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss or "
             "nn.BCEWithLogitsLoss, or their functions, without weights and label smoothing; got "
-            f"{_name(loss.loss_fn)}. Use ggn_operator, or kind='empirical'."
+            f"{loss.name}. Use ggn_operator, or kind='empirical'."
         )
     _check_outputs(loss, problem.passes.first_batch)
-    if kind == "monte-carlo":
-        assert likelihood is not None
-        sampled = _Sampled(likelihood, _ignored(loss.loss_fn), num_samples)
-        return _with_keys(problem, sampled, seed)
     if kind == "empirical":
         return replace(problem, loss=loss.with_loss(_Empirical(loss.loss_fn, likelihood)))
+    if kind == "monte-carlo":
+        return _with_keys(problem, _Sampled(likelihood, _ignored(loss.loss_fn), num_samples), seed)
     if likelihood == "log-probabilities":
         return replace(problem, loss=loss.with_loss(_ExactOfLogProbabilities(_ignored(loss.loss_fn))))
     return problem
@@ -70,10 +68,6 @@ def _likelihood(loss_fn: Any) -> Likelihood | None:
 def _ignored(loss_fn: Any) -> int:
     """Return the class that marks targets to leave out."""
     return int(getattr(loss_fn, "ignore_index", -100))
-
-
-def _name(loss_fn: Any) -> str:
-    return str(getattr(loss_fn, "__name__", type(loss_fn).__name__))
 
 
 def _check_outputs(loss: LossModule, batch: Any) -> None:
@@ -124,8 +118,10 @@ class _ExactOfLogProbabilities:
 class _Sampled:
     """The quadratic loss from gradients with labels drawn from what the model predicts."""
 
-    def __init__(self, likelihood: Likelihood, ignored: int, num_samples: int) -> None:
-        self._likelihood, self._ignored, self._num_samples = likelihood, ignored, num_samples
+    def __init__(self, likelihood: Likelihood | None, ignored: int, num_samples: int) -> None:
+        self._likelihood = likelihood
+        self._ignored = ignored
+        self._num_samples = num_samples
 
     def __call__(self, z: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
         labels, keys = targets
@@ -158,8 +154,8 @@ class _Sampled:
 class _KeyedPasses:
     """Batches with a key for each example."""
 
-    passes: RepeatedPasses
-    is_pair: bool
+    passes: Passes
+    takes_pairs: bool
     seed: int
 
     @property
@@ -178,12 +174,12 @@ class _KeyedPasses:
         tensors = tensors_of(batch)
         start = _mixed(torch.tensor([self.seed]) * 2 + 1) + index
         keys = _mixed(_mixed(start) + torch.arange(batch_length(batch))).to(tensors[0].device)
-        return (batch[0], (batch[1], keys)) if self.is_pair else (batch, keys)
+        return (batch[0], (batch[1], keys)) if self.takes_pairs else (batch, keys)
 
 
 def _with_keys(problem: Problem, sampled: _Sampled, seed: int) -> Problem:
     """Return the problem with a key for each example, from which its labels are drawn."""
-    if problem.is_pair:
+    if problem.loss.takes_pairs:
         loss = problem.loss.with_loss(sampled)
 
         def weight(batch: Any) -> float:
@@ -200,7 +196,7 @@ def _with_keys(problem: Problem, sampled: _Sampled, seed: int) -> Problem:
         def weight(batch: Any) -> float:
             return problem.weight(batch[0])
 
-    passes: Any = _KeyedPasses(problem.passes, problem.is_pair, seed)
+    passes = _KeyedPasses(problem.passes, problem.loss.takes_pairs, seed)
     return replace(problem, loss=loss, passes=passes, weight=weight)
 
 

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
-from hessdens.curvature.containers import tensors_of
+from hessdens.curvature.containers import map_tensors, tensors_of
 
 
 def peak_memory(function: Callable[[], Any]) -> int:
@@ -35,7 +34,7 @@ class _Meter(TorchDispatchMode):
         tensors = tensors_of((args, kwargs))
         if any(tensor._is_zerotensor() for tensor in tensors):
             # Forward derivatives have zeros that are not stored; below a dispatch mode, torch crashes on reading them.
-            args, kwargs = tree_map_only(Tensor, _stored, (args, kwargs))
+            args, kwargs = map_tensors(_stored, (args, kwargs))
             tensors = tensors_of((args, kwargs))
         given = {id(tensor.untyped_storage()) for tensor in tensors}
         result = func(*args, **kwargs)

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,11 +11,26 @@ from torch import Tensor
 from hessdens.linalg.fingerprint import Fingerprint, fingerprint, is_same
 
 
+class Passes(Protocol):
+    """Batches that are the same in every pass."""
+
+    @property
+    def first_batch(self) -> Any:
+        """The first batch."""
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches in a pass; 1 as long as it is not known."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Begin a pass."""
+
+
 class RepeatedPasses:
     """Iterate over ``data`` any number of times, and refuse a pass that differs from the first.
 
-    The first batch is looked at twice at once, from two random states; all are compared from the second pass on. That
-    costs one read of the data a pass. The global random state of torch (which a ``DataLoader`` advances) is the same
+    The first batch is read twice at once, from two random states; all are compared from the second pass on. That costs
+    one read of the data per pass. The global random state of torch (which a ``DataLoader`` advances) is the same
     after a pass as before.
     """
 
@@ -23,10 +38,10 @@ class RepeatedPasses:
         _check_iterable(data)
         self._data, self._check = data, check
         self._fingerprints: list[Fingerprint] | None = None
-        found = self._first(seed=0)
-        if not found:
+        first = self._first(seed=0)
+        if not first:
             raise ValueError("data must hold at least one batch; got none.")
-        self.first_batch = found[0]
+        self.first_batch = first[0]
         if check:
             again = self._first(seed=1)
             if not again:
@@ -43,21 +58,21 @@ class RepeatedPasses:
 
     def __iter__(self) -> Iterator[Any]:
         with _same_random_state():
-            found: list[Fingerprint] = []
+            seen: list[Fingerprint] = []
             expected = self._fingerprints
             for index, batch in enumerate(self._data):
                 if self._check:
-                    found.append(fingerprint(batch))
-                    if expected is not None and (index >= len(expected) or not is_same(found[-1], expected[index])):
+                    seen.append(fingerprint(batch))
+                    if expected is not None and (index >= len(expected) or not is_same(seen[-1], expected[index])):
                         raise ValueError(_difference(index))
                 yield batch
-            if expected is not None and len(found) < len(expected):
+            if expected is not None and len(seen) < len(expected):
                 raise ValueError(
                     f"data must give the same batches in every pass; the first had {len(expected)}, this one "
-                    f"{len(found)}. Pass list(data)."
+                    f"{len(seen)}. Pass list(data)."
                 )
             if self._check:
-                self._fingerprints = found
+                self._fingerprints = seen
 
     def _first(self, seed: int) -> list[Any]:
         """Return the first batch, if any, of a pass that starts from a chosen random state."""

@@ -1,22 +1,98 @@
 """A model, its loss and its data, all checked."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from torch import nn
+from torch import Tensor, nn
 
-from hessdens.curvature.engines.loss_module import LossModule
-from hessdens.curvature.passes import RepeatedPasses
+from hessdens.curvature.checks import (
+    check_autocast,
+    check_batch,
+    check_loss,
+    check_modules,
+    check_parameters,
+    check_weight,
+)
+from hessdens.curvature.containers import batch_length, slice_batch
+from hessdens.curvature.engines.loss_module import Forward, LossModule
+from hessdens.curvature.parameters import Selection, select_parameters
+from hessdens.curvature.passes import Passes, RepeatedPasses
+
+__all__ = ["Forward", "Problem"]
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A model, its loss and its data, all checked: the mean of ``loss`` over ``passes``, weighted by ``weight``."""
+    """A model, its loss and its data, all checked: the mean of ``loss`` over ``passes``, weighted by ``weight``.
+
+    Parameters
+    ----------
+    loss
+        The loss of a batch as a function of the parameters.
+    passes
+        The batches, the same in every pass.
+    weight
+        ``weight(batch)`` is the weight of a batch in the mean.
+    parameters
+        What derivatives are taken in, by name.
+    splits
+        Whether batches may be cut into blocks of examples.
+    """
 
     loss: LossModule
-    passes: RepeatedPasses
+    passes: Passes
     weight: Callable[[Any], float]
     parameters: dict[str, nn.Parameter]
-    is_pair: bool
     splits: bool
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        loss_fn: Callable[[Any, Any], Tensor],
+        data: Iterable[Any],
+        *,
+        forward: Forward | None = None,
+        parameters: Selection = None,
+        num_examples: Callable[[Any], float] | None = None,
+        split_batches: bool = True,
+        check_deterministic: bool = True,
+    ) -> Self:
+        """Return the problem that `hessian_operator` describes, checked as it says."""
+        if isinstance(model, nn.parallel.DistributedDataParallel):
+            model = model.module  # its hooks average gradients of a backward pass, which products do not make
+        check_modules(model)
+        if not callable(loss_fn):
+            raise TypeError(f"loss_fn must be callable; got {type(loss_fn).__name__}.")
+        device = check_parameters(model)
+        passes = RepeatedPasses(data, check=check_deterministic)
+        weight = num_examples or batch_length
+        loss = LossModule(model, loss_fn, forward)
+        first = passes.first_batch
+        check_batch(first, loss, device)
+        check_weight(weight, first)
+        check_loss(loss, first, weight, splits=split_batches, repeats=check_deterministic)
+        selected = select_parameters(model, parameters, loss, first)
+        check_autocast(next(iter(selected.values())))
+        return cls(loss, passes, weight, selected, split_batches)
+
+    @property
+    def largest_block(self) -> int:
+        """Examples of the first batch, of which measurements take blocks; 1 if batches are not cut."""
+        return batch_length(self.passes.first_batch) if self.splits else 1
+
+    def first(self, num_examples: int) -> Any:
+        """Return the first examples, or the first batch if it is not to be cut."""
+        batch = self.passes.first_batch
+        return slice_batch(batch, 0, num_examples) if self.splits else batch
+
+    def blocks(self, batch: Any, examples_per_block: int | None) -> list[Any]:
+        """Cut a batch into blocks of examples of nearly equal size, or leave it whole."""
+        if not self.splits or examples_per_block is None:
+            return [batch]
+        length = batch_length(batch)
+        count = -(-length // examples_per_block)
+        edges = [length * i // count for i in range(count + 1)]
+        return [slice_batch(batch, start, stop) for start, stop in itertools.pairwise(edges)]

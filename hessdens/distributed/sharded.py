@@ -8,19 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
-from hessdens.curvature.checks import check_batch, check_modules
-from hessdens.curvature.containers import batch_length, slice_batch
+from hessdens.curvature.checks import check_batch, check_mean, check_modules, whole_and_halves
+from hessdens.curvature.containers import batch_length
+from hessdens.curvature.engines.differences import add_differences, extrapolated, largest_error, step_sizes
+from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.passes import RepeatedPasses
 from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.group import Group
 from hessdens.distributed.shards import Shard, group_sizes, rows_of, shards_of
 from hessdens.distributed.teams import ShardedTeam
 from hessdens.errors import NonFiniteError, RankError
-from hessdens.linalg.fingerprint import fingerprint
+from hessdens.linalg.fingerprint import Fingerprint, fingerprint, summed
 from hessdens.linalg.inner_products import column_dots
 from hessdens.linalg.operator import Operator
-
-Forward = Callable[[nn.Module, Any], tuple[Any, Any]]
 
 
 def sharded_operator(
@@ -101,12 +101,13 @@ class ShardedOperator(Operator):
         allow_equal_data: bool,
     ) -> None:
         check_modules(model)
-        self._model, self._loss_fn, self._forward = model, loss_fn, forward
+        self._model = model
+        self._loss = LossModule(model, loss_fn, forward)
         self._weight: Callable[[Any], float] = num_examples or batch_length
         _reshard(model)
-        found, mesh = shards_of(model)
+        shards, mesh = shards_of(model)
         self._group = Group(mesh, "sharded_operator")
-        leader = next(iter(found.values())).local
+        leader = next(iter(shards.values())).local
         self.dtype, self.device = leader.dtype, leader.device
         prepared = self._group.together(lambda: self._prepare(data, check_deterministic))
         check_table(self._group, [facts for _, _, _, facts in prepared], "the same model and loss")
@@ -115,7 +116,7 @@ class ShardedOperator(Operator):
         self.total_weight = sum(weight for weight, _, _, _ in prepared)
         self._num_steps: int = max(count for _, count, _, _ in prepared)
         self._check_loss(check_deterministic)
-        self._shards = self._used(found)
+        self._shards = self._used(shards)
         self.parameter_names = tuple(self._shards)
         self.size = sum(shard.parameter.numel() for shard in self._shards.values())
         self.product_error = float("nan")
@@ -133,55 +134,45 @@ class ShardedOperator(Operator):
 
     def origin(self) -> dict[str, str | int | float]:
         """Return model and loss, and checksums of the shards and data of this process."""
-        parameters = sum(part for shard in self._shards.values() for _, part in fingerprint(shard.local))
-        return {**self._facts(), "parameters": parameters, "data": self._data}
+        parameters = fingerprint([shard.local for shard in self._shards.values()])
+        return {**self._facts(), "parameters": summed(parameters), "data": self._data}
 
     def _prepare(self, data: Iterable[Any], check: bool) -> tuple[float, int, float, dict[str, str]]:
         """Return weight, number of batches and a checksum of this process' data, and what all have in common."""
-        if not callable(self._loss_fn):
-            raise TypeError(f"loss_fn must be callable; got {type(self._loss_fn).__name__}.")
+        if not callable(self._loss.loss_fn):
+            raise TypeError(f"loss_fn must be callable; got {type(self._loss.loss_fn).__name__}.")
         self._passes = RepeatedPasses(data, check=check)
-        total, count, checksums = 0.0, 0, 0.0
+        weights: list[float] = []
+        prints: Fingerprint = []
         for index, batch in enumerate(self._passes):
-            has_forward = self._forward is not None
-            check_batch(batch, self._model, self.device, has_forward=has_forward, name=f"batch {index}")
-            total, count = total + float(self._weight(batch)), count + 1
-            checksums += count * sum(part for _, part in fingerprint(batch))
-        if not total > 0:
-            raise ValueError(f"num_examples must add up to more than zero over data; got {total}.")
-        self._data = checksums
-        return total, count, checksums, self._facts()
+            check_batch(batch, self._loss, self.device, name=f"batch {index}")
+            weights.append(float(self._weight(batch)))
+            prints += fingerprint(batch)
+        if not sum(weights) > 0:
+            raise ValueError(f"num_examples must add up to more than zero over data; got {sum(weights)}.")
+        self._data = summed(prints)
+        return sum(weights), len(weights), self._data, self._facts()
 
     def _facts(self) -> dict[str, str]:
         return {
             "model": type(self._model).__name__,
-            "loss": getattr(self._loss_fn, "__name__", type(self._loss_fn).__name__),
+            "loss": self._loss.name,
             "parameter names": ", ".join(name for name, _ in self._model.named_parameters()),
             "dtype": str(self.dtype),
             "torch version": str(torch.__version__),
         }
 
-    def _loss(self, batch: Any) -> Tensor:
-        if self._forward is not None:
-            outputs, targets = self._forward(self._model, batch)
-        else:
-            outputs, targets = self._model(batch[0]), batch[1]
-        return self._loss_fn(outputs, targets)
+    def _value(self, batch: Any) -> Tensor:
+        return self._loss.loss_fn(*self._loss(batch))
 
     def _check_loss(self, repeats: bool) -> None:
         """Raise on all processes unless the loss of the first batch is a finite scalar, repeats itself and is a mean.
 
         Every process makes four forward passes, because each is work of all.
         """
-        batch = self._passes.first_batch
-        length = batch_length(batch)
-        halves = (
-            [batch, batch]
-            if length < 2
-            else [slice_batch(batch, 0, length // 2), slice_batch(batch, length // 2, length)]
-        )
+        batch, *halves = whole_and_halves(self._passes.first_batch)
         with torch.no_grad():
-            whole, again, *parts = (self._loss(piece) for piece in (batch, batch, *halves))
+            whole, again, *parts = (self._value(piece) for piece in (batch, batch, *halves))
         _reshard(self._model)
 
         def verdict() -> None:
@@ -194,42 +185,33 @@ class ShardedOperator(Operator):
             if repeats and not torch.equal(whole, again):
                 raise ValueError(f"The loss must not be random; got {float(whole)!r} and then {float(again)!r}.")
             weights = [float(self._weight(half)) for half in halves]
-            mean = sum(w * part for w, part in zip(weights, parts, strict=True)) / sum(weights)
-            if not abs(mean - whole) <= torch.finfo(whole.dtype).eps ** 0.5 * max(map(abs, parts)):
-                raise ValueError(
-                    "loss_fn must return the mean over the examples of a batch; the losses of two halves of a batch do "
-                    "not give that of the whole. Pass num_examples= if it is a mean with other weights."
-                )
+            check_mean(float(whole), [float(part) for part in parts], weights, self.dtype)
 
         self._group.together(verdict)
 
-    def _used(self, found: dict[str, Shard]) -> dict[str, Shard]:
+    def _used(self, shards: dict[str, Shard]) -> dict[str, Shard]:
         """Return the shards of parameters that the loss of the first batch depends on, on any process."""
-        with self._own_gradients(found), torch.enable_grad():
-            value = self._loss(self._passes.first_batch)
+        with self._own_gradients(shards), torch.enable_grad():
+            value = self._value(self._passes.first_batch)
             if not value.requires_grad:
                 raise ValueError("The loss must depend on the parameters; it depends on none of them.")
             value.backward()
-            return {name: shard for name, shard in found.items() if shard.parameter.grad is not None}
+            return {name: shard for name, shard in shards.items() if shard.parameter.grad is not None}
 
     def _matmat(self, V: Tensor) -> Tensor:
         check_modules(self._model)
         _reshard(self._model)
         self._check_count(V.shape[1])
         starts = [shard.local.clone() for shard in self._shards.values()]
-        theta = sum(
-            (start.square().sum(dtype=torch.float64) for start in starts),
-            torch.zeros((), dtype=torch.float64, device=self.device),
-        )
-        step = torch.finfo(self.dtype).eps ** 0.2 * max(1.0, float(self.team.sum(theta)) ** 0.5)
-        lengths = column_dots(V, V, self.team).sqrt()
+        squares = torch.stack([start.square().sum(dtype=torch.float64) for start in starts]).sum()
+        steps = step_sizes(column_dots(V, V, self.team).sqrt(), float(self.team.sum(squares)) ** 0.5, self.dtype)
         products, errors = torch.zeros_like(V.T), []
         try:
             with self._own_gradients(self._shards):
-                for row, probe, length in zip(products, V.T, lengths.tolist(), strict=True):
-                    errors.append(self._difference(starts, probe, step / length if length > 0 else 1.0, row))
+                for product, probe, step in zip(products, V.T, steps.tolist(), strict=True):
+                    errors.append(self._difference(starts, probe, step, product))
         finally:
-            self._move(starts, None, 0.0)
+            self._move(starts)
             _reshard(self._model)
         self.product_error = max(errors)
         return products.T
@@ -240,27 +222,25 @@ class ShardedOperator(Operator):
             raise RankError(f"All ranks must have as many vectors in a product; they have from {fewest} to {most}.")
 
     def _difference(self, starts: list[Tensor], probe: Tensor, step: float, product: Tensor) -> float:
-        """Add the product with one vector to ``product``; return its relative error."""
+        """Write the product with one vector to ``product``, which is zero; return its relative error."""
         near = torch.zeros_like(product)
-        for factor, weight in ((1, 4 / 3), (2, -1 / 3)):
-            for sign in (1, -1):
-                self._move(starts, probe, sign * factor * step)
-                gradient = self._gradient()
-                product.add_(gradient, alpha=sign * weight / (2 * factor * step))
-                if factor == 1:
-                    near.add_(gradient, alpha=sign / (2 * step))
-                del gradient
-        near -= product
-        squares = [float(column_dots(x[:, None], x[:, None], self.team)) for x in (near, product)]
-        return (squares[0] / squares[1]) ** 0.5 if squares[1] > 0 else 0.0
 
-    def _move(self, starts: list[Tensor], probe: Tensor | None, step: float) -> None:
-        """Set the parameters to where they were, plus ``step`` times the vector."""
+        def gradient(size: float) -> Tensor:
+            self._move(starts, size, probe)
+            return self._gradient()
+
+        add_differences(gradient, step, near, product)
+        near -= extrapolated(near, product)
+        difference, length = (column_dots(x[:, None], x[:, None], self.team).sqrt() for x in (near, product))
+        return largest_error(difference, length)
+
+    def _move(self, starts: list[Tensor], size: float = 0.0, probe: Tensor | None = None) -> None:
+        """Set the parameters to where they were, plus ``size`` times the vector."""
         pieces = [None] * len(starts) if probe is None else probe.split([start.numel() for start in starts])
         for shard, start, piece in zip(self._shards.values(), starts, pieces, strict=True):
             shard.local.copy_(start)
             if piece is not None:
-                shard.local.add_(piece.view_as(start), alpha=step)
+                shard.local.add_(piece.view_as(start), alpha=size)
 
     def _gradient(self) -> Tensor:
         """Return this process' entries of the gradient of the mean loss at the present parameters."""
@@ -274,23 +254,22 @@ class ShardedOperator(Operator):
             steps += 1
         for _ in range(steps, self._num_steps):
             self._backward(self._passes.first_batch, 0.0)
-        parts = [shard.gradient().flatten() for shard in self._shards.values()]
-        return torch.cat(parts)
+        return torch.cat([shard.gradient().flatten() for shard in self._shards.values()])
 
     def _backward(self, batch: Any, weight: float) -> None:
         with torch.enable_grad():
-            (self._loss(batch) * weight).backward()
+            (self._value(batch) * weight).backward()
 
     @contextmanager
     def _own_gradients(self, shards: Mapping[str, Shard]) -> Iterator[None]:
         """Take the user's gradients away, and put them back."""
-        kept = [(shard.parameter, shard.parameter.grad) for shard in shards.values()]
+        gradients = [(shard.parameter, shard.parameter.grad) for shard in shards.values()]
         try:
-            for parameter, _ in kept:
+            for parameter, _ in gradients:
                 parameter.grad = None
             yield
         finally:
-            for parameter, gradient in kept:
+            for parameter, gradient in gradients:
                 parameter.grad = gradient
 
 

@@ -44,7 +44,7 @@ def shards_of(model: nn.Module) -> tuple[dict[str, Shard], DeviceMesh]:
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if not trainable:
         raise ValueError("The operator needs at least one trainable parameter; the model has none.")
-    found, meshes = {}, []
+    shards, meshes = {}, []
     for name, parameter in trainable.items():
         if not isinstance(parameter, DTensor):
             raise ValueError(
@@ -62,10 +62,10 @@ def shards_of(model: nn.Module) -> tuple[dict[str, Shard], DeviceMesh]:
                 "Convert the model before it is sharded: model.float()."
             )
         meshes.append(parameter.device_mesh)
-        found[name] = _shard(parameter)
-    if any(mesh != meshes[0] for mesh in meshes) or len({shard.local.dtype for shard in found.values()}) > 1:
+        shards[name] = _shard(parameter)
+    if any(mesh != meshes[0] for mesh in meshes) or len({shard.local.dtype for shard in shards.values()}) > 1:
         raise ValueError("sharded_operator needs parameters of one dtype over one mesh; got several.")
-    return found, meshes[0]
+    return shards, meshes[0]
 
 
 def _shard(parameter: DTensor) -> Shard:

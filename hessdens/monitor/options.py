@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
-from hessdens.curvature.factories import Forward
 from hessdens.curvature.parameters import Selection
 from hessdens.curvature.plan import Plan
+from hessdens.curvature.problem import Forward
 from hessdens.monitor.loggers import Logger
 
 

@@ -1,13 +1,13 @@
 """Products replayed as CUDA graphs, for models whose kernels are shorter than the time to launch them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
-from hessdens.curvature.containers import map_tensors, tensors_of
+from hessdens.curvature.containers import leaves_of, map_tensors, tensors_of
+from hessdens.curvature.engines.engine import Replayable
 
 
 class GraphedProducts:
@@ -16,31 +16,44 @@ class GraphedProducts:
     The first block of a shape is worked on as usual, which also warms the libraries up, the second is captured. What
     cannot be captured (a model that waits for the device, say) goes on as usual. Memory: the engine's, for as long as
     this object lives, and a copy of a block of each shape.
+
+    Parameters
+    ----------
+    engine
+        What makes the products.
+    like
+        A tensor with the dtype and device of the weights.
     """
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Replayable, like: Tensor) -> None:
         self._engine = engine
-        self._seen: set[Any] = set()
-        self._graphs: dict[Any, _Graph] = {}
+        self._like = like
+        self._seen: set[Hashable] = set()
+        self._graphs: dict[Hashable, _Graph] = {}
         self.is_capturable = True
+
+    @property
+    def error(self) -> float | None:
+        """That of the engine."""
+        return self._engine.error
 
     def load(self, probes: Tensor) -> None:
         """Start anew with other probes, as many as before."""
         self._engine.load(probes)
 
-    def add(self, batch: Any, weight: float) -> Tensor:
+    def add(self, batch: Any, weight: float | Tensor) -> Tensor:
         """Add ``weight`` times the products of one block of examples; return its `check_sums`."""
-        key = (weight, self._engine.structure, *(_kind(leaf) for leaf in tree_leaves(batch)))
+        block = (self._like.new_tensor(weight), batch)
+        key = (self._engine.structure, *(_kind(leaf) for leaf in leaves_of(batch)))
         if key in self._graphs:
-            return self._graphs[key].replay(batch)
+            return self._graphs[key].replay(block)
         if key in self._seen and self.is_capturable:
-            static = map_tensors(torch.clone, batch)
             try:
-                self._graphs[key] = _Graph(*_capture(lambda: self._engine.add(static, weight)), tensors_of(static))
+                self._graphs[key] = _Graph(self._engine, block)
             except RuntimeError:
                 self.is_capturable = False
             else:
-                return self._graphs[key].replay(batch)
+                return self._graphs[key].replay(block)
         self._seen.add(key)
         return self._engine.add(batch, weight)
 
@@ -50,19 +63,22 @@ class GraphedProducts:
 
 
 class _Graph:
-    """Captured work on a block, and the memory that it reads the block from."""
+    """Captured work on a block, and the memory from which it reads the block and its weight."""
 
-    def __init__(self, replay: Callable[[], None], sums: Tensor, static: list[Tensor]) -> None:
-        self._replay, self._sums, self._static = replay, sums, static
+    def __init__(self, engine: Replayable, block: tuple[Tensor, Any]) -> None:
+        weight, batch = map_tensors(torch.clone, block)
+        self._static = tensors_of((weight, batch))
+        self._replay, self._sums = _capture(lambda: engine.add(batch, weight))
 
-    def replay(self, batch: Any) -> Tensor:
-        for static, tensor in zip(self._static, tensors_of(batch), strict=True):
+    def replay(self, block: tuple[Tensor, Any]) -> Tensor:
+        """Do the work on another block of the same shape."""
+        for static, tensor in zip(self._static, tensors_of(block), strict=True):
             static.copy_(tensor)
         self._replay()
         return self._sums.clone()
 
 
-def _kind(leaf: Any) -> Any:
+def _kind(leaf: Any) -> Hashable:
     return (tuple(leaf.shape), leaf.dtype) if isinstance(leaf, Tensor) else repr(leaf)
 
 

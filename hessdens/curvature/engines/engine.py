@@ -1,11 +1,56 @@
-"""What an engine is: it adds up products of blocks of examples."""
+"""What an engine is: it adds up products of blocks of examples with fixed vectors."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.errors import NonFiniteError
+
+
+class Engine(Protocol):
+    """Adds up the products of blocks of examples with each row of its probes.
+
+    A new engine is a class with these methods, made by a `Make`, and a row in `hessdens.curvature.engines.tables`.
+    """
+
+    def add(self, batch: Any, weight: float | Tensor) -> Tensor:
+        """Add ``weight`` times the products of one block of examples; return its `check_sums`.
+
+        Raises UnsuitableError if the engine is not made for this model.
+        """
+
+    def total(self) -> Tensor:
+        """Return the sum, shape (P, N)."""
+
+    @property
+    def error(self) -> float | None:
+        """The measured relative error of the sum; None where it is exact to rounding."""
+
+
+@runtime_checkable
+class Replayable(Engine, Protocol):
+    """An engine whose work on a block may be recorded as a CUDA graph: the same work in the same memory each time.
+
+    Its weights may be tensors without dimensions, which are read when the work is done.
+    """
+
+    @property
+    def structure(self) -> Hashable:
+        """What decides which work there is, besides the block."""
+
+    def load(self, probes: Tensor) -> None:
+        """Start anew with other probes, as many as before, in the same memory."""
+
+
+# (loss, parameters by name, probes of shape (P, N), probes per block) -> an engine.
+Make = Callable[[LossModule, Values, Tensor, int], Engine]
+
+
+class UnsuitableError(Exception):
+    """The engine is not made for this model; another one is."""
 
 
 def check_sums(loss: Tensor, gradients: Iterable[Tensor]) -> Tensor:

@@ -2,19 +2,18 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import grad_and_value, jvp, vjp, vmap
-from torch.utils._pytree import tree_leaves, tree_map
 
+from hessdens.curvature.containers import flattened
 from hessdens.curvature.engines.engine import check_sums
-from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.engines.loss_module import LossModule, Values
 
-Values = Mapping[str, Tensor]
 # Products with each tangent (leading dimension: probes), gradient (in any form) and loss.
 Result = tuple[Values, Values, Tensor]
 Product = Callable[[Values], Result]
@@ -47,8 +46,8 @@ def reverse_over_reverse(loss: LossModule, batch: Any, values: Values) -> Produc
     def product(tangents: Values) -> Result:
         # A gradient that does not depend on the parameters has no product.
         pairs = [(g, t) for g, t in zip(gradient, tangents.values(), strict=True) if g.requires_grad]
-        found = _backward_each(pairs, list(leaves.values()), _count(tangents))
-        return dict(zip(leaves, found, strict=True)), detached, value.detach()
+        products = _backward_each(pairs, list(leaves.values()), _count(tangents))
+        return dict(zip(leaves, products, strict=True)), detached, value.detach()
 
     return product
 
@@ -86,7 +85,8 @@ def gauss_newton_reverse(loss: LossModule, batch: Any, values: Values) -> Produc
     network = _Outputs(loss, batch)
     pulled: Any = vjp(network, values)
     outputs, pull = pulled
-    transposed: Any = vjp(lambda u: pull(u)[0], tree_map(torch.zeros_like, outputs))
+    leaves, rebuilt = flattened(outputs)
+    transposed: Any = vjp(lambda u: pull(u)[0], rebuilt([torch.zeros_like(leaf) for leaf in leaves]))
     _, push = transposed
     return _gauss_newton(network, outputs, pull, lambda t: push(t)[0])
 
@@ -113,7 +113,7 @@ def _gauss_newton(
     # By a backward pass, because torch's mean squared error has no forward derivative of its gradient.
     bent: Any = vjp(grad_and_value(network.loss), outputs, has_aux=True)
     gradient, bend, value = bent
-    checked = {str(i): leaf for i, leaf in enumerate(tree_leaves(gradient))}
+    checked = {str(i): leaf for i, leaf in enumerate(flattened(gradient)[0])}
     batched = _batched(lambda tangent: pull(bend(push(tangent))[0])[0], 0)
     return lambda tangents: (batched(tangents), checked, value)
 
@@ -160,7 +160,9 @@ class GeneralProducts:
         is_half = next(iter(self._values.values())).itemsize < probes.itemsize
         self._total = torch.zeros_like(probes, dtype=torch.float64 if is_half else probes.dtype)
 
-    def add(self, batch: Any, weight: float) -> Tensor:
+    error: float | None = None
+
+    def add(self, batch: Any, weight: float | Tensor) -> Tensor:
         """Add ``weight`` times the products of one block of examples; return its `check_sums`."""
         product = self._prepare(self._loss, batch, self._values)
         for start in range(0, len(self._probes), self._probes_per_block):
@@ -173,12 +175,14 @@ class GeneralProducts:
             products, gradient, value = product(tangents)
             totals = torch.split(self._total[rows], self._sizes, dim=1)
             for name, total in zip(self._values, totals, strict=True):
-                total.add_(products[name].flatten(start_dim=1), alpha=weight)
+                entry = products[name].flatten(start_dim=1)
+                # A weight on the device must not be waited for.
+                total.addcmul_(entry, weight) if isinstance(weight, Tensor) else total.add_(entry, alpha=weight)
         return check_sums(value, gradient.values())
 
     @property
     def structure(self) -> tuple[()]:
-        """What decides which work there is, beside the block: nothing."""
+        """What decides which work there is, besides the block: nothing."""
         return ()
 
     def load(self, probes: Tensor) -> None:

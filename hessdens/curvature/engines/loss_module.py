@@ -8,6 +8,10 @@ from torch.func import functional_call
 
 from hessdens.curvature.engines.smooth_units import SmoothUnits
 
+# Parameters, or vectors in their shapes, by name.
+Values = Mapping[str, Tensor]
+Forward = Callable[[nn.Module, Any], tuple[Any, Any]]
+
 
 class LossModule(nn.Module):
     """A batch's loss as a function of the parameters of the model inside, for ``torch.func.functional_call``."""
@@ -16,7 +20,7 @@ class LossModule(nn.Module):
         self,
         model: nn.Module,
         loss_fn: Callable[[Any, Any], Tensor],
-        forward: Callable[[nn.Module, Any], tuple[Any, Any]] | None,
+        forward: Forward | None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -37,15 +41,21 @@ class LossModule(nn.Module):
         return self._loss_fn[0]
 
     @property
+    def takes_pairs(self) -> bool:
+        """Whether a batch is a pair of inputs and targets, and the outputs are those of the model at the inputs."""
+        return self._forward is None
+
+    @property
+    def name(self) -> str:
+        """What the loss function is called."""
+        return str(getattr(self.loss_fn, "__name__", type(self.loss_fn).__name__))
+
+    @property
     def reduction(self) -> str:
-        """The loss function's own word on its reduction, or an empty string."""
+        """What the loss function says of its reduction, or an empty string."""
         return str(getattr(self.loss_fn, "reduction", ""))
 
-    def with_loss(
-        self,
-        loss_fn: Callable[[Any, Any], Tensor],
-        forward: Callable[[nn.Module, Any], tuple[Any, Any]] | None = None,
-    ) -> "LossModule":
+    def with_loss(self, loss_fn: Callable[[Any, Any], Tensor], forward: Forward | None = None) -> "LossModule":
         """Return the same model with another loss, and another forward pass if one is given."""
         return LossModule(self.model, loss_fn, forward or self._forward)
 
@@ -56,7 +66,7 @@ class LossModule(nn.Module):
         inputs, targets = batch
         return self.model(inputs), targets
 
-    def outputs(self, batch: Any, parameters: Mapping[str, Tensor]) -> tuple[Any, Any]:
+    def outputs(self, batch: Any, parameters: Values) -> tuple[Any, Any]:
         """Return outputs and targets of one batch at these values of some parameters, as a pure function.
 
         The other parameters are constants. A forward pass may write to buffers: it gets copies, made in here because a
@@ -72,6 +82,6 @@ class LossModule(nn.Module):
             raise TypeError(f"forward(model, batch) must return (outputs, targets); got {type(result).__name__}.")
         return result[0], result[1]
 
-    def value(self, batch: Any, parameters: Mapping[str, Tensor]) -> Tensor:
+    def value(self, batch: Any, parameters: Values) -> Tensor:
         """Return the loss of one batch at these values of some parameters, as a pure function."""
         return self.loss_fn(*self.outputs(batch, parameters))

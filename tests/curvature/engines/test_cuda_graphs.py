@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from hessdens import Plan, fisher_operator, ggn_operator, hessian_operator
+from hessdens.curvature.plan import Schedule
 
 INPUTS = torch.randn(50, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 TARGETS = torch.arange(50) % 3
@@ -55,7 +56,7 @@ def recorder(monkeypatch):
 def graphed_operator(mode, model, data=DATA, probes_per_block=2, make=hessian_operator):
     """Return an operator that plans CUDA graphs, which only a CUDA device is allowed to ask for."""
     operator = make(model, F.cross_entropy, data)
-    operator._plans[5] = Plan(mode, 10, probes_per_block, cuda_graph=True)
+    operator._schedules.settled[5] = Schedule(mode, 10, probes_per_block, cuda_graph=True, tf32=False, memory=0)
     return operator
 
 
@@ -159,6 +160,6 @@ def test_graphs_on_cuda(make, mode):
     for seed in range(3):
         V = vectors(operator.size, seed).cuda()
         torch.testing.assert_close(operator @ V, eager @ V, rtol=1e-12, atol=1e-14)
-    graphed = operator._graphed
+    graphed = operator._maker._graphed
     assert graphed is not None
-    assert graphed[1].is_capturable
+    assert graphed.is_capturable
