@@ -25,9 +25,7 @@ import numpy as np
 import scipy
 
 import hessdens
-from hessdens.mixture.fit import MixtureFit, fit_mixture, fit_mixtures
-from hessdens.mixture.grid import Grid
-from hessdens.mixture.model import SkewNormalMixture
+from hessdens.mixture import Grid, MixtureFit, SkewNormalMixture, fit_mixture, fit_mixtures
 
 OUTPUT = Path(__file__).parent / "results" / "grid_search.json"
 MEBIBYTE = 2**20

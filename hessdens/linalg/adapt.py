@@ -8,6 +8,7 @@ import torch
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
+from hessdens.errors import NonFiniteError
 from hessdens.linalg.operator import FunctionOperator, Operator
 
 # Products are compared by x·Ay = y·Ax. Rounding leaves a defect of a few eps |x| |Ay| / sqrt(N) in well-behaved
@@ -119,7 +120,7 @@ def _check_symmetric(operator: Operator) -> None:
     xy = torch.randn(operator.size, 2, dtype=torch.float64, generator=generator).to(operator.device, operator.dtype)
     product = operator.matmat(xy).double()
     if not torch.isfinite(product).all():
-        raise ValueError("An operator must have finite entries; its product with a random vector is not finite.")
+        raise NonFiniteError("An operator must have finite entries; its product with a random vector is not finite.")
     cross = xy.double().T @ product
     defect = float((cross[0, 1] - cross[1, 0]).abs())
     scale = float(xy.double().norm(dim=0).max() * product.norm(dim=0).max()) / operator.size**0.5
