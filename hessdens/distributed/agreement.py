@@ -20,7 +20,7 @@ ADVICE = {
 
 
 def check_same(group: Group, facts: Facts, what: str) -> None:
-    """Raise RankError on every process unless all have the same facts, ``what`` says of what."""
+    """Raise RankError on every process unless all have the same facts; ``what`` names them."""
     check_table(group, group.gather_objects(dict(facts)), what)
 
 
@@ -29,7 +29,7 @@ def check_table(group: Group, table: Sequence[Facts], what: str) -> None:
     names = dict.fromkeys(name for facts in table for name in facts)
     differences = []
     for name in names:
-        groups = _grouped(name, [facts.get(name) for facts in table], group.names)
+        groups = _grouped(name, [facts.get(name) for facts in table], group.global_ranks)
         if len(groups) > 1:
             parts = " and ".join(f"{_shown(value)} on {named_ranks(ranks)}" for value, ranks in groups)
             differences.append(f"{name} is {parts}. {ADVICE.get(name, '')}".rstrip())
@@ -39,7 +39,7 @@ def check_table(group: Group, table: Sequence[Facts], what: str) -> None:
 
 def check_different(group: Group, values: Sequence[Any]) -> None:
     """Raise RankError if two processes have the same data."""
-    same = [ranks for _, ranks in _grouped("data", values, group.names) if len(ranks) > 1]
+    same = [ranks for _, ranks in _grouped("data", values, group.global_ranks) if len(ranks) > 1]
     if same:
         raise RankError(
             f"Ranks must have data of their own; {' and '.join(named_ranks(ranks) for ranks in same)} have the same. "

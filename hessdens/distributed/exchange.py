@@ -10,7 +10,8 @@ from hessdens.distributed.group import Group
 from hessdens.linalg.fingerprint import checksum
 from hessdens.linalg.operator import Operator
 
-# Numbers that each process sends before every product: has it failed, how many vectors, two checksums, its weight.
+# Numbers that each process sends before every product: whether it has failed, how many vectors, checksums of vectors
+# and parameters, its weight.
 HEADER = 5
 
 
@@ -19,7 +20,7 @@ def multiplied(
 ) -> tuple[Tensor, Tensor]:
     """Return what ``multiply`` gives here, and the weights of all processes, shape (ranks,), once all have succeeded.
 
-    An error of one process is an error of all, and so are other vectors or another model than the others'.
+    An error of one process is an error of all; so are vectors or a model that differ from those of others.
     """
     product, weight, failure = V, 0.0, None
     try:
@@ -29,8 +30,8 @@ def multiplied(
     numbers = [float(failure is not None), float(V.shape[1]), checksum(V.T), operator.state_checksum(), weight]
     table = torch.stack(group.gather(torch.tensor(numbers, dtype=torch.float64, device=operator.device)))
     if table[:, 0].any():
-        said = group.gather_objects(None if failure is None else (type(failure).__name__, str(failure)))
-        group.raise_failures(said, failure)
+        failures = group.gather_objects(None if failure is None else (type(failure).__name__, str(failure)))
+        group.raise_failures(failures, failure)
     rows = table.tolist()
     check_table(
         group,

@@ -1,4 +1,4 @@
-"""Processes that talk to one another: where they come from, what they say, and errors that say who is missing."""
+"""Processes that send messages to one another: how they join, what they send, and errors that name who is lost."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,8 @@ from hessdens.errors import RankError
 
 ENVIRONMENT = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 LAUNCH = "Start the script with `torchrun --nproc-per-node 4 script.py`"
-Ranks = dist.ProcessGroup | DeviceMesh | None
+# What users give for a group: one of torch's, or one dimension of a mesh; None for all processes.
+GroupLike = dist.ProcessGroup | DeviceMesh | None
 
 
 def start(*, timeout: float = 600.0) -> torch.device:
@@ -74,29 +75,30 @@ class Group:
     ----------
     rank, num_ranks
         Position of this process, and how many there are.
-    names
+    global_ranks
         Their ranks among all processes, as error messages name them.
     """
 
-    def __init__(self, ranks: Ranks, caller: str) -> None:
+    def __init__(self, group: GroupLike, caller: str) -> None:
         if not dist.is_initialized():
             raise RankError(
                 f"{caller} needs several processes; torch.distributed is not initialised. {LAUNCH}, which calls "
                 "hessdens.distributed.start() first."
             )
-        if isinstance(ranks, DeviceMesh) and ranks.ndim != 1:
+        if isinstance(group, DeviceMesh) and group.ndim != 1:
             raise ValueError(
-                f"{caller} takes one dimension of a device mesh; got {ranks.ndim}. Choose one, mesh['examples']."
+                f"{caller} takes one dimension of a device mesh; got {group.ndim}. Choose one, mesh['examples']."
             )
-        found = ranks.get_group() if isinstance(ranks, DeviceMesh) else ranks
-        self._group: Any = found or dist.group.WORLD
-        self.names: list[int] = dist.get_process_group_ranks(self._group)
-        self.rank, self.num_ranks = dist.get_rank(self._group), len(self.names)
+        group = group.get_group() if isinstance(group, DeviceMesh) else group
+        self._group: Any = group or dist.group.WORLD
+        self.global_ranks: list[int] = dist.get_process_group_ranks(self._group)
+        self.rank = dist.get_rank(self._group)
+        self.num_ranks = len(self.global_ranks)
 
     def sum(self, part: Tensor) -> Tensor:
         """Return the sum of a tensor over the processes, in its memory where that is in one piece."""
         part = part.contiguous()
-        with self._heard():
+        with self._errors_of_lost_ranks():
             dist.all_reduce(part, group=self._group)
         return part
 
@@ -104,28 +106,28 @@ class Group:
         """Return a tensor of every process, all of one shape."""
         part = part.contiguous()
         parts = list(part.new_empty(self.num_ranks, *part.shape))
-        with self._heard():
+        with self._errors_of_lost_ranks():
             dist.all_gather(parts, part, group=self._group)
         return parts
 
     def gather_objects(self, value: Any) -> list[Any]:
         """Return a small object of every process."""
         values: list[Any] = [None] * self.num_ranks
-        with self._heard():
+        with self._errors_of_lost_ranks():
             dist.all_gather_object(values, value, group=self._group)
         return values
 
     def broadcast(self, value: Any) -> Any:
         """Return the first process' object."""
         values = [value]
-        with self._heard():
-            dist.broadcast_object_list(values, src=self.names[0], group=self._group)
+        with self._errors_of_lost_ranks():
+            dist.broadcast_object_list(values, src=self.global_ranks[0], group=self._group)
         return values[0]
 
     def least(self, value: int, device: torch.device) -> int:
         """Return the smallest value of all processes."""
         number = torch.tensor(value, dtype=torch.int64, device=device)
-        with self._heard():
+        with self._errors_of_lost_ranks():
             dist.all_reduce(number, dist.ReduceOp.MIN, group=self._group)
         return int(number)
 
@@ -137,33 +139,34 @@ class Group:
             value = function()
         except Exception as caught:
             error = caught
-        found = self.gather_objects((value, None if error is None else (type(error).__name__, str(error))))
-        self.raise_failures([failure for _, failure in found], error)
-        return [value for value, _ in found]
+        answers = self.gather_objects((value, None if error is None else (type(error).__name__, str(error))))
+        self.raise_failures([failure for _, failure in answers], error)
+        return [value for value, _ in answers]
 
     def raise_failures(self, failures: Sequence[tuple[str, str] | None], own: Exception | None) -> None:
         """Raise the error of this process, or else one that names those that have failed."""
         if own is not None:
-            own.add_note(f"On rank {self.names[self.rank]}; the other ranks stop too.")
+            own.add_note(f"On rank {self.global_ranks[self.rank]}; the other ranks stop too.")
             raise own
-        said = [
-            f"rank {name} failed with {failure[0]}: {failure[1]}"
-            for name, failure in zip(self.names, failures, strict=True)
+        messages = [
+            f"rank {rank} failed with {failure[0]}: {failure[1]}"
+            for rank, failure in zip(self.global_ranks, failures, strict=True)
             if failure is not None
         ]
-        if said:
-            raise RankError(f"Ranks stop together; {'; '.join(said)}")
+        if messages:
+            raise RankError(f"Ranks stop together; {'; '.join(messages)}")
 
     @contextmanager
-    def _heard(self) -> Iterator[None]:
+    def _errors_of_lost_ranks(self) -> Iterator[None]:
         """Turn the backend's error after a lost process or a timeout into one that says what to do."""
         try:
             yield
         except RuntimeError as error:  # torch's own DistBackendError among them
-            others = [name for name in self.names if name != self.names[self.rank]]
+            own = self.global_ranks[self.rank]
+            others = named_ranks([rank for rank in self.global_ranks if rank != own])
             raise RankError(
-                f"Rank {self.names[self.rank]} must hear from {named_ranks(others)}; one of them has died, hangs or "
-                f"does other work: {error}. Finished work is in the checkpoint, if there is one: start all ranks again."
+                f"Rank {own} must hear from {others}; one of them has died, hangs or does other work: {error}. "
+                "Finished work is in the checkpoint, if there is one: start all ranks again."
             ) from error
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from torch.utils.data import Dataset, Subset
 
-from hessdens.distributed.group import Group, Ranks
+from hessdens.distributed.group import Group, GroupLike
 
 
-def part(data: Any, *, group: Ranks = None) -> Any:
-    """Return this process' part of ``data``: consecutive items, parts as equal as they can be.
+def part(data: Any, *, group: GroupLike = None) -> Any:
+    """Return this process' part of ``data``: consecutive items, in parts that differ by one item at most.
 
     Parameters
     ----------
@@ -24,18 +24,26 @@ def part(data: Any, *, group: Ranks = None) -> Any:
         If there are fewer items than processes.
     TypeError
         If ``data`` has no length or no items by number.
+
+    Examples
+    --------
+    >>> import torch.distributed as dist
+    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # under torchrun: `start`
+    >>> part(["first batch", "second batch"])  # the only process has both
+    ['first batch', 'second batch']
+    >>> dist.destroy_process_group()
     """
-    ranks = Group(group, "part")
+    processes = Group(group, "part")
     if not (isinstance(data, Sequence) or (isinstance(data, Dataset) and hasattr(data, "__len__"))):
         raise TypeError(
             f"data must be a sequence of batches or a dataset with a length; got {type(data).__name__}. "
             "Pass list(data)."
         )
     length = len(data)
-    if length < ranks.num_ranks:
+    if length < processes.num_ranks:
         raise ValueError(
-            f"data must have an item for each of the {ranks.num_ranks} ranks; got {length}. Make smaller batches, or "
-            "use fewer ranks."
+            f"data must have an item for each of the {processes.num_ranks} ranks; got {length}. Make smaller batches, "
+            "or use fewer ranks."
         )
-    first, last = (length * edge // ranks.num_ranks for edge in (ranks.rank, ranks.rank + 1))
+    first, last = (length * edge // processes.num_ranks for edge in (processes.rank, processes.rank + 1))
     return Subset(data, range(first, last)) if isinstance(data, Dataset) else data[first:last]

@@ -7,8 +7,8 @@ from torch import Tensor
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.exchange import multiplied
-from hessdens.distributed.group import Group, Ranks
-from hessdens.distributed.teams import Replicas
+from hessdens.distributed.group import Group, GroupLike
+from hessdens.distributed.teams import WholeTeam
 from hessdens.linalg.identity import identity_of
 from hessdens.linalg.operator import Operator, Wrapped
 
@@ -16,7 +16,7 @@ from hessdens.linalg.operator import Operator, Wrapped
 OF_THE_PART = ("data", "batches")
 
 
-def share_examples(operator: CurvatureOperator, *, group: Ranks = None, allow_equal_data: bool = False) -> Operator:
+def share_examples(operator: CurvatureOperator, *, group: GroupLike = None, allow_equal_data: bool = False) -> Operator:
     """Return the matrix of the mean loss over the data of all processes, from that of each.
 
     Every process makes an operator of the same model and its own part of the data; every estimator then takes what
@@ -51,18 +51,18 @@ def share_examples(operator: CurvatureOperator, *, group: Ranks = None, allow_eq
     Sent in a product: `examples_traffic`. Products are summed in the operator's dtype. Cost when made: one read of
     parameters and data.
     """
-    ranks = Group(group, "share_examples")
+    processes = Group(group, "share_examples")
     if not isinstance(operator, CurvatureOperator):
         raise TypeError(
             "share_examples needs an operator that knows its number of examples, as hessian_operator makes; got "
             f"{type(operator).__name__}. Share first, and then add or scale: share_examples(H) + c * I."
         )
-    table = ranks.together(partial(identity_of, operator))
+    table = processes.together(partial(identity_of, operator))
     fixed = [{name: value for name, value in facts.items() if name not in OF_THE_PART} for facts in table]
-    check_table(ranks, fixed, "the same model and loss")
+    check_table(processes, fixed, "the same model and loss")
     if not allow_equal_data:
-        check_different(ranks, [facts["data"] for facts in table])
-    return SharedExamples(operator, ranks)
+        check_different(processes, [facts["data"] for facts in table])
+    return SharedExamples(operator, processes)
 
 
 class SharedExamples(Wrapped):
@@ -72,7 +72,7 @@ class SharedExamples(Wrapped):
 
     def __init__(self, operator: CurvatureOperator, group: Group) -> None:
         super().__init__(operator)
-        self.team = Replicas((group,), operator.device)
+        self.team = WholeTeam((group,), operator.device)
         self._group = group
 
     def origin(self) -> dict[str, str | int | float]:

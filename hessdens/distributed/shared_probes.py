@@ -7,14 +7,14 @@ from torch import Tensor
 
 from hessdens.distributed.agreement import check_table
 from hessdens.distributed.exchange import multiplied
-from hessdens.distributed.group import Group, Ranks
-from hessdens.distributed.teams import Replicas
+from hessdens.distributed.group import Group, GroupLike
+from hessdens.distributed.teams import WholeTeam
 from hessdens.linalg.adapt import as_operator
 from hessdens.linalg.identity import Identity, identity_of, run_identity
 from hessdens.linalg.operator import Operator, Wrapped
 
 
-def share_probes(A: Any, *, group: Ranks = None) -> Operator:
+def share_probes(A: Any, *, group: GroupLike = None) -> Operator:
     """Return an operator whose products with several vectors are divided among processes, and exchanged.
 
     Parameters
@@ -42,17 +42,17 @@ def share_probes(A: Any, *, group: Ranks = None) -> Operator:
     -----
     Sent in a product: `probes_traffic`. Cost when made: one read of parameters and data, or one product.
     """
-    ranks = Group(group, "share_probes")
+    processes = Group(group, "share_probes")
     operator = as_operator(A)
-    if operator.team.shards:
+    if operator.team.is_sharded:
         raise ValueError("share_probes needs whole vectors; those of this operator are sharded over processes.")
 
     def identity() -> Identity:
         known = identity_of(operator)
         return known if "parameters" in known else run_identity(operator)
 
-    check_table(ranks, ranks.together(identity), "the same operator")
-    return SharedProbes(operator, ranks)
+    check_table(processes, processes.together(identity), "the same operator")
+    return SharedProbes(operator, processes)
 
 
 class SharedProbes(Wrapped):
@@ -61,8 +61,8 @@ class SharedProbes(Wrapped):
     def __init__(self, operator: Operator, group: Group) -> None:
         super().__init__(operator)
         self._group = group
-        inner = operator.team.groups if isinstance(operator.team, Replicas) else ()
-        self.team = Replicas((group, *inner), operator.device)
+        inner = operator.team.groups if isinstance(operator.team, WholeTeam) else ()
+        self.team = WholeTeam((group, *inner), operator.device)
 
     def _matmat(self, V: Tensor) -> Tensor:
         width = -(-V.shape[1] // self._group.num_ranks)

@@ -13,11 +13,12 @@ from hessdens.linalg.team import Team
 T = TypeVar("T")
 
 
-class Replicas(Team):
+class WholeTeam(Team):
     """Processes that all hold whole vectors, along one or two dimensions of a grid of them."""
 
     def __init__(self, groups: tuple[Group, ...], device: torch.device) -> None:
-        self.groups, self._device = groups, device
+        self.groups = groups
+        self._device = device
 
     def least(self, value: int) -> int:
         """Return the smallest value of all processes."""
@@ -31,7 +32,7 @@ class Replicas(Team):
             check_same(group, facts, "the same arguments")
 
     def shared(self, function: Callable[[], T | None]) -> T | None:
-        """Call the function on the first process of all, and hand its answer or error on, dimension by dimension."""
+        """Call the function on the first process of all, and hand on its answer or error, dimension by dimension."""
         outcome: tuple[T | None, Exception | None] = (None, None)
         if all(group.rank == 0 for group in self.groups):
             try:
@@ -49,10 +50,12 @@ class Replicas(Team):
 class ShardedTeam(Team):
     """Processes that each hold entries of their own of every vector."""
 
-    shards = True
+    is_sharded = True
 
     def __init__(self, group: Group, rows: list[slice], device: torch.device) -> None:
-        self._group, self._rows, self._device = group, rows, device
+        self._group = group
+        self._rows = rows
+        self._device = device
 
     def rows(self, size: int) -> list[slice]:
         """Return the places of the entries of this process."""
@@ -77,16 +80,13 @@ class ShardedTeam(Team):
     def shared(self, function: Callable[[], Any]) -> Any:
         """Call the function on each process; None, or an error, on one is the same on all."""
         value: Any = None
-        error: Exception | None = None
-        try:
+
+        def is_missing() -> bool:
+            nonlocal value
             value = function()
-        except Exception as caught:
-            error = caught
-        said = self._group.gather_objects(
-            (value is None, None if error is None else (type(error).__name__, str(error)))
-        )
-        self._group.raise_failures([failure for _, failure in said], error)
-        return None if any(is_missing for is_missing, _ in said) else value
+            return value is None
+
+        return None if any(self._group.together(is_missing)) else value
 
     def folder(self) -> str:
         """Return a folder for the files of this process."""

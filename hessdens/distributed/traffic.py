@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from hessdens._checks import at_least
 from hessdens.distributed.exchange import HEADER
 
 Kind = Literal["all-reduce", "all-gather", "reduce-scatter"]
@@ -87,8 +88,9 @@ def sharded_traffic(
 ) -> Traffic:
     """Return what a product with P vectors sends where parameters are sharded.
 
-    Four gradients a vector, each of which gathers the parameters of every ``fully_shard`` in the forward pass and again
-    in the backward pass, and adds up and scatters their gradients; and a few numbers for the step and the error.
+    These are four gradients per vector. Each gathers the parameters of every ``fully_shard`` in the forward pass and
+    again in the backward pass, and adds up and scatters their gradients. A few numbers for the step and the error come
+    on top.
 
     Parameters
     ----------
@@ -114,5 +116,4 @@ def sharded_traffic(
 
 def _check(size: int, num_vectors: int, num_ranks: int) -> None:
     for name, value in (("size", size), ("num_vectors", num_vectors), ("num_ranks", num_ranks)):
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1; got {value}.")
+        at_least(name, value, 1)

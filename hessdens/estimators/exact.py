@@ -48,7 +48,7 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
     """
     run = Run(A, block_size=block_size, progress=progress)
     operator = run.operator
-    if operator.team.shards:
+    if operator.team.is_sharded:
         raise ValueError(
             "exact_spectrum needs whole vectors; those of this operator are sharded over processes. Use "
             "lanczos_density."

@@ -25,7 +25,7 @@ def column_dots(V: Tensor, W: Tensor, team: Team = ALONE) -> Tensor:
 def row_lengths(rows: Tensor, team: Team = ALONE) -> Tensor:
     """Return the length of each row, in float64."""
     lengths = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
-    return team.sum(lengths.square()).sqrt() if team.shards else lengths
+    return team.sum(lengths.square()).sqrt() if team.is_sharded else lengths
 
 
 def raise_if_not_finite(values: Tensor, what: str, first: int = 0) -> None:
@@ -55,7 +55,7 @@ def asymmetry(V: Tensor, products: Tensor, team: Team = ALONE) -> float:
         return math.nan
     gram = team.sum((V.T @ products).double())
     length = torch.linalg.vector_norm(products, dtype=torch.float64)
-    length = team.sum(length.square()).sqrt() if team.shards else length
+    length = team.sum(length.square()).sqrt() if team.is_sharded else length
     scale = length / V.shape[1] ** 0.5
     return float((gram - gram.T).abs().max() / scale.clamp_min(torch.finfo(torch.float64).tiny))
 
@@ -67,7 +67,7 @@ def thin_qr(V: Tensor, team: Team = ALONE) -> tuple[Tensor, Tensor]:
     Hoemmen, J. Langou, Communication-optimal parallel and sequential QR and LU factorizations (2012).
     """
     q, r = torch.linalg.qr(V)
-    if not team.shards:
+    if not team.is_sharded:
         return q, r
     width = V.shape[1]
     missing = width - r.shape[0]  # of a part with fewer rows than columns

@@ -107,7 +107,7 @@ class Operator(ABC):
         def matvec(v: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             return matmat(v.reshape(-1, 1))[:, 0]
 
-        if self.team.shards:
+        if self.team.is_sharded:
             raise TypeError("SciPy takes whole vectors; those of this operator are sharded over processes.")
         if self.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"SciPy takes float32 and float64 only; the operator is {self.dtype}.")
@@ -192,7 +192,7 @@ class _Sum(Wrapped):
         mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
         if mine != others:
             raise ValueError(f"Operators in a sum must have one size, dtype and device; got {mine} and {others}.")
-        if first.team.shards != second.team.shards:
+        if first.team.is_sharded != second.team.is_sharded:
             raise ValueError("Operators in a sum must both be sharded over processes, or neither; got one of each.")
         if first.team is ALONE:
             self.team = second.team

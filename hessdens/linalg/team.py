@@ -16,11 +16,11 @@ class Team:
 
     Attributes
     ----------
-    shards
+    is_sharded
         Whether each process holds entries of its own of every vector, so that inner products are sums over processes.
     """
 
-    shards = False
+    is_sharded = False
 
     def rows(self, size: int) -> list[slice]:
         """Return the places of the entries of a vector of R^size that this process holds, ascending."""

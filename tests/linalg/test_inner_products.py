@@ -17,7 +17,7 @@ V, W = (torch.randn(50, 3, generator=GENERATOR) for _ in range(2))
 class Half(Team):
     """Two processes with half of the rows each, seen from one; the other's part is known here."""
 
-    shards = True
+    is_sharded = True
 
     def __init__(self, other):
         self.other = other
@@ -63,7 +63,7 @@ def test_the_first_product_that_is_not_finite_is_named(values):
 class Parts(Team):
     """The first of two processes, of which the other one's rows are known."""
 
-    shards = True
+    is_sharded = True
 
     def __init__(self, other):
         self.other = other

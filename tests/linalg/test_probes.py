@@ -14,7 +14,7 @@ F64 = torch.float64
 class Half(Team):
     """One of two processes."""
 
-    shards = True
+    is_sharded = True
 
     def __init__(self, rows):
         self.held = rows

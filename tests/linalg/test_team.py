@@ -13,7 +13,7 @@ F64 = torch.float64
 class Half(Team):
     """One of two processes, of which the other one's part is known."""
 
-    shards = True
+    is_sharded = True
 
     def __init__(self, rows):
         self.held = rows
@@ -36,7 +36,7 @@ def test_sums_of_sharded_and_whole_operators_are_refused():
 
 def test_a_single_process_holds_and_decides_all():
     part = torch.ones(3)
-    assert not ALONE.shards
+    assert not ALONE.is_sharded
     assert ALONE.rows(7) == [slice(0, 7)]
     assert ALONE.sum(part) is part
     assert ALONE.gather(part) == ([part], 0)
