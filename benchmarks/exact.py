@@ -20,6 +20,7 @@ from torch import nn
 
 from hessdens import Spectrum, hessian_operator
 from hessdens.estimators.exact import dense_matrix
+from hessdens.estimators.run import Run
 
 RESULTS = Path(__file__).resolve().parent / "results" / "exact.json"
 
@@ -36,7 +37,7 @@ def main() -> None:
     data = [(case.inputs.double().to(options.device), case.targets.to(options.device))]
     start = time.perf_counter()
     operator = hessian_operator(model, nn.CrossEntropyLoss(), data)
-    matrix = dense_matrix(operator, progress=True)
+    matrix = dense_matrix(Run(operator, block_size=64, progress=True))
     if options.device == "cuda":
         torch.cuda.synchronize()
     hessian = time.perf_counter() - start

@@ -31,18 +31,9 @@ DENSITY_PROBES = 6
 
 @dataclass(frozen=True)
 class Budget:
-    """What moments by one of the methods may cost.
+    """What K moments may cost: so many products in all, or fewer if they reach the accuracy ``rtol``.
 
-    Attributes
-    ----------
-    max_products
-        Products that may be spent in all.
-    num_moments
-        K.
-    rtol
-        Accuracy: standard errors over the moments of the absolute eigenvalues; None where all is to be spent.
-    pilot
-        Probes that say how many are needed for it; they do not enter the result.
+    With an accuracy, ``pilot`` probes say how many are needed; they do not enter the result.
     """
 
     max_products: int
@@ -84,7 +75,7 @@ class Budget:
 
     @property
     def per_probe(self) -> int:
-        """Products that a probe takes."""
+        """Products that each probe takes."""
         return products_per_probe(self.num_moments)
 
     def num_probes(self, spent: int) -> int:

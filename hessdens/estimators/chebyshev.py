@@ -1,4 +1,4 @@
-"""Chebyshev moments from products with random vectors, two a product."""
+"""Chebyshev moments from products with random vectors, two per product."""
 
 import os
 from dataclasses import replace
@@ -19,10 +19,11 @@ from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.support import Interval
 
 DEFAULT_PROBES = 8
-# For the interval: at most so many products, fewer once both ends are known to this fraction of its length.
+# Products for the support, at most.
 MOST_STEPS = 30
+# The support is found once both ends are known to this fraction of its length.
 END_TOLERANCE = 1e-6
-# Lanczos starts from a probe that no estimate reaches, so that the interval is independent of the probes.
+# Lanczos starts from a probe that no estimate reaches, so that the support is independent of the probes.
 START_PROBE = 2**31
 
 
@@ -42,7 +43,7 @@ def chebyshev_moments(
     r"""Estimate the first Chebyshev moments μ_k = (1/N) tr T_k((A - c) / h) of the spectral density of ``A``.
 
     For each probe u of length 1, v_k = T_k u follows from v_{k+1} = 2 ((A - c) / h) v_k - v_{k-1}, and the estimates
-    are μ_{2k} = 2 v_k·v_k - 1 and μ_{2k+1} = 2 v_k·v_{k+1} - v_0·v_1: two moments a product. They are unbiased, and
+    are μ_{2k} = 2 v_k·v_k - 1 and μ_{2k+1} = 2 v_k·v_{k+1} - v_0·v_1: two moments per product. They are unbiased, and
     those of one probe are the moments of a probability measure, its own spectral measure.
 
     Parameters
@@ -58,7 +59,7 @@ def chebyshev_moments(
     max_products
         Instead of ``num_probes``: products that may be spent, those for the support included.
     seed, distribution, progress
-        As in `spectral_moments`, of which the probes are those, scaled to length 1.
+        As in `spectral_moments`. Probes are the same, scaled to length 1.
     block_size
         Probes in one multi-vector product; memory is 4 N block_size numbers besides the operator's own.
     checkpoint
@@ -79,10 +80,17 @@ def chebyshev_moments(
     Notes
     -----
     Cost: P ceil(K/2) products, and up to min(30, N) for the support. Gaussian probes are uniform on the sphere once
-    scaled, so the ratio is unbiased; without the scaling, the noise of abs(r)^2 would be in every moment. Inner
-    products are summed in float64. An eigenvalue outside the support is seen by growing vectors or by moments that no
+    scaled, so the ratio is unbiased. Without the scaling, the noise of abs(r)^2 would be in every moment. Inner
+    products are summed in float64. An eigenvalue outside the support shows in growing vectors, or in moments that no
     density on the support has (`ChebyshevMoments.toeplitz_eigenvalue`). Source: A. Weiße et al., The kernel
     polynomial method, Reviews of Modern Physics 78 (2006).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> A = np.diag([1.0, 2.0])  # (0.5 + 1) / 2 and (T_2(0.5) + T_2(1)) / 2
+    >>> chebyshev_moments(A, 2, support=(-2, 2), distribution="rademacher").values
+    array([0.75, 0.25])
     """
     operator, ends = as_operator(A), None if support is None else Interval.of(support)
     _check_budget(num_moments, num_probes, max_products, 0 if ends else min(MOST_STEPS, operator.size))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 from hessdens.linalg.identity import Identity, differences, digest
 from hessdens.linalg.operator import Operator, Wrapped
 from hessdens.linalg.team import ALONE, Team
-from hessdens.results.storage import load_npz, save_npz
+from hessdens.results.storage import load_npz, replacing, save_npz
 
 FORMAT = 2
 HEADER = "run.json"
@@ -38,7 +37,8 @@ class Checkpoint:
     """
 
     def __init__(self, path: str | os.PathLike[str], identity: Identity, team: Team = ALONE) -> None:
-        self._folder, self._team = Path(path) / team.folder(), team
+        self._folder = Path(path) / team.folder()
+        self._team = team
         team.shared(lambda: self._open(identity))
 
     def _open(self, identity: Identity) -> None:
@@ -49,7 +49,7 @@ class Checkpoint:
         self._folder.mkdir(parents=True, exist_ok=True)
         wanted = {"format": FORMAT, **identity}
         if header.exists():
-            _check_same(_read(header), wanted, self._folder)
+            self._compare(_read(header), wanted)
             return
         others = [entry.name for entry in self._folder.iterdir() if not entry.name.endswith(".tmp")]
         if others:
@@ -57,9 +57,17 @@ class Checkpoint:
                 f"checkpoint must be a new or empty folder, or one of an earlier run; {self._folder} has no {HEADER} "
                 f"but {others[0]!r}. Give another folder."
             )
-        temporary = self._folder / f".{HEADER}.{secrets.token_hex(8)}.tmp"
-        temporary.write_text(json.dumps(wanted, indent=1) + "\n")
-        os.replace(temporary, header)
+        with replacing(header, text=True) as file:
+            file.write(json.dumps(wanted, indent=1) + "\n")
+
+    def _compare(self, there: Mapping[str, Any], here: Identity) -> None:
+        """Raise ValueError if the folder holds another run."""
+        phrases = differences(there, here)
+        if phrases:
+            raise ValueError(
+                f"checkpoint must be of the same run; in {self._folder} {'; '.join(phrases)}. Give another folder, or "
+                "make the run the same."
+            )
 
     def load(self, key: str) -> dict[str, Any] | None:
         """Return the arrays of a block that is finished, or None; ValueError if its file is damaged."""
@@ -91,10 +99,10 @@ class Recorded(Wrapped):
 
     def _matmat(self, V: Tensor) -> Tensor:
         key = f"product-{digest(V.T.contiguous().cpu().numpy())}"
-        found = self._checkpoint.load(key)
-        if found is not None:
-            return torch.tensor(found["products"], device=self.device).T
-        # Laid out in memory as those that are read: what follows is then the same to the last bit, and so found again.
+        arrays = self._checkpoint.load(key)
+        if arrays is not None:
+            return torch.tensor(arrays["products"], device=self.device).T
+        # Laid out in memory as those that are read: what follows is then equal to the last bit, and so is its key.
         products = self._operator.matmat(V).T.contiguous()
         if self.team.least(int(torch.isfinite(products).all())):
             self._checkpoint.save(key, {"products": products.cpu().numpy()})
@@ -109,12 +117,3 @@ def _read(header: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"The header of a checkpoint must be a JSON object; {header} is damaged. Give another folder.")
     return content
-
-
-def _check_same(found: Mapping[str, Any], wanted: Identity, folder: Path) -> None:
-    parted = differences(found, wanted)
-    if parted:
-        raise ValueError(
-            f"checkpoint must be of the same run; in {folder} {'; '.join(parted)}. Give another folder, or make "
-            "the run the same."
-        )

@@ -45,6 +45,12 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
     -----
     Cost: N products, then about 4/3 N^3 floating-point operations; memory: about 2.1 N^2 float64 numbers. The matrix is
     symmetrised, (H + H^T) / 2, and solved in float64 on the operator's device.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> exact_spectrum(np.array([[2.0, 1.0], [1.0, 2.0]])).eigenvalues
+    array([1., 3.])
     """
     run = Run(A, block_size=block_size, progress=progress)
     operator = run.operator
@@ -54,18 +60,14 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
             "lanczos_density."
         )
     check_size(operator, max_size)
-    matrix = _dense_matrix(run)
+    matrix = dense_matrix(run)
     if not torch.isfinite(matrix).all():
         raise NonFiniteError("The operator must have finite entries; its matrix holds values that are not.")
     return Spectrum(torch.linalg.eigvalsh(matrix).cpu().numpy())
 
 
-def dense_matrix(operator: Operator, *, block_size: int = 64, progress: bool = False) -> Tensor:
+def dense_matrix(run: Run) -> Tensor:
     """Return (A + A^T) / 2 as an (N, N) float64 tensor on the operator's device. Cost: N products."""
-    return _dense_matrix(Run(operator, block_size=block_size, progress=progress))
-
-
-def _dense_matrix(run: Run) -> Tensor:
     operator, size = run.operator, run.operator.size
     matrix = torch.empty(size, size, dtype=torch.float64, device=operator.device)
     with run.bar(size, unit="column") as bar:

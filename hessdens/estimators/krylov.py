@@ -21,22 +21,10 @@ DEPENDENT = 1e-10
 
 @dataclass(frozen=True)
 class KrylovCoefficients:
-    """A symmetric matrix A in the basis of a block Krylov space, and what deflating its first blocks would do.
+    """A in the basis of a block Krylov space: what deflation of its first blocks gives K moments, and leaves in B.
 
-    B is A without the deflated space: (1 - Q Q^T) A (1 - Q Q^T).
-
-    Attributes
-    ----------
-    matrix
-        A in the basis of all blocks; zero where it is not known, in the last block.
-    start
-        Shape (b, width of the first block): the start vectors in the basis.
-    num_known
-        Basis vectors that have been multiplied, in ``num_steps`` steps.
-    is_invariant
-        Whether these are all.
-    num_moments
-        K.
+    ``matrix`` is zero where it is not known, in the last block. ``start`` has the start vectors in the basis of the
+    first block as rows. ``num_known`` basis vectors have been multiplied; these are all if the space ``is_invariant``.
     """
 
     matrix: FloatArray
@@ -54,7 +42,7 @@ class KrylovCoefficients:
 
     @property
     def per_probe(self) -> int:
-        """Products that a probe takes."""
+        """Products that each probe takes."""
         return products_per_probe(self.num_moments)
 
     @property
@@ -91,7 +79,7 @@ class KrylovCoefficients:
     def probes_needed(self, rtol: float) -> int:
         """Return the probes of B that should give standard errors of ``rtol`` times the moments of abs(A).
 
-        The variance of a probe's k-th estimate is 2 tr B^{2k}, here from what the Krylov space shows of it.
+        The variance of the k-th estimate of one probe is 2 tr B^{2k}, here by what the Krylov space shows of B.
         """
         nodes, counts = self.nodes_and_counts()
         orders = np.arange(1, self.num_moments + 1)
@@ -100,10 +88,7 @@ class KrylovCoefficients:
         return int(np.ceil(np.max(2 * traces / np.maximum(errors, TINY) ** 2)))
 
     def has_gained(self, products_left: int) -> bool:
-        """Return whether the latest blocks have made the variance fall by more than the probes for another are worth.
-
-        The variance of the mean is that of a probe over the number of probes: logarithms are compared.
-        """
+        """Return whether the latest blocks have made the variance fall by more than probes for another would."""
         width, num_blocks = len(self.start), self.num_blocks
         latest = min(2, num_blocks)
         before, now = self.remaining_sizes(self.per_probe, (num_blocks - latest, num_blocks))
@@ -149,7 +134,7 @@ class KrylovCoefficients:
         return nodes, np.where(is_eigenvalue, 1.0, np.maximum(counts, 1.0))
 
     def remaining_sizes(self, num_powers: int, depths: tuple[int, ...]) -> list[float]:
-        """Return for each depth the mean over k of log tr B^{2k}, up to a constant: the variance of a probe."""
+        """Return for each depth the mean over k of log tr B^{2k}, up to a constant: the variance of one probe."""
         traces = self.remaining_traces(num_powers, depths)
         return [float(x) for x in np.mean(np.log(np.maximum(traces, TINY)), axis=1)]
 

@@ -38,8 +38,8 @@ def lanczos_density(
     r"""Estimate the spectral density of ``A``: outliers one by one, all other eigenvalues by quadrature.
 
     Block Lanczos from P random vectors, reorthogonalised twice. Ritz values that have converged are eigenvalues, of
-    weight 1/N each; what is left of the random vectors beside their eigenvectors sees the rest of the spectrum by Gauss
-    quadrature. Fractions and cdf have intervals that hold the noise of the probes and the finite resolution.
+    weight 1/N each. The parts of the random vectors orthogonal to their eigenvectors see the rest of the spectrum, by
+    Gauss quadrature. Intervals of fractions and of the cdf allow for the noise of probes and for finite resolution.
 
     Parameters
     ----------
@@ -73,8 +73,17 @@ def lanczos_density(
     -----
     Cost: P s products; (s + 1) P N numbers of memory and 4 N (P s)² operations for orthogonality; with ``low_memory``
     4 P N numbers. Coefficients are float64 whatever the dtype of ``A``. A space that A maps to itself ends the run: the
-    spectrum is then known but for multiplicities. Sources: Golub & Welsch (1969) for quadrature; Golub & Meurant
+    spectrum is then known, except for multiplicities. Sources: Golub & Welsch (1969) for quadrature; Golub & Meurant
     (2010) for blocks; Papyan (2019) and Ghorbani, Krishnan & Xiao (2019) for Hessians.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> density = lanczos_density(np.diag([*np.zeros(97), 3.0, 4.0, 9.0]))
+    >>> density.eigenvalues_found.round(6)
+    array([3., 4., 9.])
+    >>> round(density.fraction_degenerate(), 6)
+    0.97
     """
     num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products)
     settings: Any = {"function": "lanczos_density", "num_probes": num_probes, "low_memory": low_memory}
@@ -102,7 +111,7 @@ def lanczos_density(
 
 @dataclass(frozen=True)
 class _Reading:
-    """What coefficients say: quadratures of the last steps, latest first, and by it r·Ar and Ar·Ar of all probes."""
+    """Quadratures of the last steps, latest first, and the sums of r·Ar and Ar·Ar over probes by the latest."""
 
     quadratures: list[Quadrature]
     trace: float

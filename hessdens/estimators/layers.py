@@ -15,7 +15,8 @@ from hessdens.linalg.probes import Distribution
 from hessdens.linalg.walk import products_per_probe
 from hessdens.results.moments import Moments
 
-Block = list[slice]
+# Where the parameters of a layer stand in a vector.
+Places = list[slice]
 
 
 def layer_moments(
@@ -31,10 +32,10 @@ def layer_moments(
 ) -> dict[str, Moments]:
     """Estimate the moments of each layer's diagonal block of a curvature matrix, as `spectral_moments` does.
 
-    A vector that is zero outside a layer is multiplied by the whole matrix, and what the product has outside the layer
-    is set to zero: so the layer's own block is raised to its powers, exactly. The vectors of many layers share a
-    product, and with it the passes over data and network. One vector for several layers at once would be exact only if
-    the blocks between them were zero.
+    A vector that is zero outside a layer is multiplied by the whole matrix, and the product is set to zero outside the
+    layer. This raises the layer's own block to its powers, exactly. The vectors of many layers share a multi-vector
+    product, and with it the passes over the data. One vector for several layers at once would be exact only if the
+    blocks between them were zero.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def layer_moments(
         Parameters of each layer by its name, as in the ``parameters`` of `hessian_operator`. Default: the parameters of
         each module make a layer.
     block_size
-        Vectors in one multi-vector product; memory is 3 N block_size numbers beside the operator's own.
+        Vectors in one multi-vector product; memory is 3 N block_size numbers besides the operator's own.
 
     Returns
     -------
@@ -62,7 +63,16 @@ def layer_moments(
 
     Notes
     -----
-    Cost: P ceil(K/2) products a layer, in as many passes over the data as vectors make blocks.
+    Cost: P ceil(K/2) products per layer, in one pass over the data per step of each block of vectors.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from hessdens import hessian_operator
+    >>> model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    >>> H = hessian_operator(model, torch.nn.MSELoss(), [(torch.ones(4, 2), torch.zeros(4, 1))])
+    >>> {layer: moments.size for layer, moments in layer_moments(H, 2, num_probes=4).items()}
+    {'0': 9, '2': 4}
     """
     run = Run(A, num_moments, seed, distribution, block_size, num_probes=num_probes, progress=progress)
     operator = run.operator
@@ -71,63 +81,63 @@ def layer_moments(
             "layer_moments needs an operator that knows its parameters, from hessian_operator or its like; got "
             f"{type(A).__name__}."
         )
-    blocks = _blocks(operator, layers)
-    samples = {name: np.empty((num_probes, num_moments)) for name in blocks}
-    columns = [(i, name) for i in range(num_probes) for name in blocks]
+    places = _places(operator, layers)
+    samples = {name: np.empty((num_probes, num_moments)) for name in places}
+    columns = [(i, name) for i in range(num_probes) for name in places]
     with run.bar(len(columns), unit="vector") as bar:
         for start, stop in run.blocks(0, len(columns)):
             chunk = columns[start:stop]
             first, last = chunk[0][0], chunk[-1][0]
-            masked = _Masked(operator, [blocks[name] for _, name in chunk])
+            masked = _Masked(operator, [places[name] for _, name in chunk])
             vectors = masked.restricted(run.probes(first, last + 1)[:, [i - first for i, _ in chunk]])
             moments = PowerWalk(vectors, first, masked).moments(num_moments)
             for (i, name), sample in zip(chunk, moments, strict=True):
-                samples[name][i] = sample * operator.size / _length(blocks[name])
+                samples[name][i] = sample * operator.size / _length(places[name])
             bar.update(stop - start)
     num_products = num_probes * products_per_probe(num_moments)
     return {
-        name: Moments.from_samples(samples[name], size=_length(block), num_products=num_products)
-        for name, block in blocks.items()
+        name: Moments.from_samples(samples[name], size=_length(own), num_products=num_products)
+        for name, own in places.items()
     }
 
 
 class _Masked(Wrapped):
-    """Column i of a product is that with the diagonal block ``blocks[i]``, zero outside."""
+    """Column i of a product is that with the diagonal block at ``places[i]``, zero outside."""
 
-    def __init__(self, operator: Operator, blocks: list[Block]) -> None:
+    def __init__(self, operator: Operator, places: list[Places]) -> None:
         super().__init__(operator)
-        self._blocks = blocks
+        self._places = places
 
     def restricted(self, V: Tensor) -> Tensor:
-        """Return V with each column set to zero outside its block."""
+        """Return V with each column set to zero outside its places."""
         result = torch.zeros_like(V)
-        for column, block in enumerate(self._blocks):
-            for rows in block:
-                result[rows, column] = V[rows, column]
+        for column, places in enumerate(self._places):
+            for place in places:
+                result[place, column] = V[place, column]
         return result
 
     def _matmat(self, V: Tensor) -> Tensor:
         return self.restricted(self._operator.matmat(V))
 
 
-def _blocks(operator: Operator, layers: Mapping[str, Selection] | None) -> dict[str, Block]:
+def _places(operator: Operator, layers: Mapping[str, Selection] | None) -> dict[str, Places]:
     """Return the places in a vector that belong to each layer."""
     sizes = operator.parameter_sizes
     if layers is None:
         modules = dict.fromkeys(name.rpartition(".")[0] for name in sizes)
         layers = {module: [name for name in sizes if name.rpartition(".")[0] == module] for module in modules}
     stops = np.cumsum(list(sizes.values())).tolist()
-    places = {name: slice(stop - sizes[name], stop) for name, stop in zip(sizes, stops, strict=True)}
-    blocks = {}
+    place_of = {name: slice(stop - sizes[name], stop) for name, stop in zip(sizes, stops, strict=True)}
+    places = {}
     for layer, selection in layers.items():
         chosen = matching(sizes, selection)
         if not chosen:
             raise ValueError(f"layers[{layer!r}] must name parameters of the operator; it names none.")
-        blocks[layer] = [place for name, place in places.items() if name in chosen]
-    if not blocks:
+        places[layer] = [place for name, place in place_of.items() if name in chosen]
+    if not places:
         raise ValueError("layers must have at least one layer; got none.")
-    return blocks
+    return places
 
 
-def _length(block: Block) -> int:
-    return sum(rows.stop - rows.start for rows in block)
+def _length(places: Places) -> int:
+    return sum(place.stop - place.start for place in places)

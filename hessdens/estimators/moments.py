@@ -1,4 +1,4 @@
-"""Spectral moments from products with random vectors (Skilling 1989), beside a dominant eigenspace treated exactly."""
+"""Spectral moments from products with random vectors (Skilling 1989); a dominant eigenspace is treated exactly."""
 
 import os
 from dataclasses import replace
@@ -36,11 +36,11 @@ def spectral_moments(
     r"""Estimate the first moments m_k = (1/N) tr(A^k) of the spectral density of ``A``, without bias.
 
     "skilling": for each probe r with E[r r^T] = I, v_0 = r, v_k = A v_{k-1}, the estimates are m_{2k} = v_k·v_k / N and
-    m_{2k-1} = v_{k-1}·v_k / N: two moments a product. A few outlying eigenvalues carry most of their variance.
+    m_{2k-1} = v_{k-1}·v_k / N: two moments per product. A few outlying eigenvalues carry most of their variance.
 
     "deflated": some products make a Krylov basis Q of the dominant eigenspace. With B = (1 - Q Q^T) A (1 - Q Q^T), the
-    same products give tr A^k - tr B^k exactly, and the rest serves for probes of B. The split is chosen from the first
-    steps, by how fast tr B^{2k} falls; probes are independent of it.
+    same products give tr A^k - tr B^k exactly. All other products serve for probes of B. The split is chosen from the
+    first steps, by how fast tr B^{2k} falls; probes are independent of it.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ def spectral_moments(
         Instead of ``max_products``: P, the number of random vectors of "skilling"; "deflated" spends as many products
         as these take. Standard errors fall as 1/sqrt(P).
     rtol
-        Stop when standard errors are this share of the moments of the absolute eigenvalues; ``max_products`` (default
-        10,000) is then a limit, with a warning where it is reached first. A pilot sample of 6 probes (20 with
-        "skilling") says how many are needed, and does not enter the result: stopping on a running mean would bias it.
+        Stop when standard errors are this fraction of the moments of the absolute eigenvalues. ``max_products``
+        (default 10,000) is then a limit, with a warning where it is reached first. A pilot sample of 6 probes (20 with
+        "skilling") says how many are needed. It does not enter the result: stopping on a running mean would bias it.
     seed
         Probe i depends on (seed, i) alone: with "skilling", more probes extend fewer, whatever the device or
         ``block_size``.
@@ -68,11 +68,11 @@ def spectral_moments(
         Of the entries of a probe: "gaussian" (the paper's) or "rademacher" (±1, which knows the trace of a diagonal
         matrix exactly and, with "skilling", never has a larger variance for m_1).
     block_size
-        Probes in one multi-vector product; memory is 3 N block_size numbers beside the operator's own.
+        Probes in one multi-vector product; memory is 3 N block_size numbers besides the operator's own.
     checkpoint
-        A folder in which finished work is kept, and found again after a run was killed or when more probes or moments
-        are asked for: the last product and the estimates of each probe (P N numbers), and the products that make a
-        basis. Takes one product more, to recognise the operator.
+        A folder in which finished work is kept: the last product and the estimates of each probe (P N numbers), and the
+        products that make a basis. A run that was killed goes on from there, and one with more probes or moments
+        extends it. This takes one product more, to recognise the operator.
     progress
         Show a progress bar on standard error.
 
@@ -96,6 +96,13 @@ def spectral_moments(
     kept within range by factors that are powers of two, which change no bit of the result. Source: J. Skilling, The
     eigenvalues of mega-dimensional matrices (1989); Orhan & Pitkow (2018), note 3, equations 2-4; for "deflated", T.
     Chen and E. Hallman, Krylov-aware stochastic trace estimation (2023).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> moments = spectral_moments(np.diag([*np.zeros(97), 3.0, 4.0, 9.0]), 2, max_products=20)
+    >>> moments.values.round(6)  # exact, since a Krylov space holds all outliers
+    array([0.16, 1.06])
     """
     budget = Budget.of_moments(method, num_moments, max_products, num_probes, rtol)
     settings = {"function": "spectral_moments", "method": method}

@@ -48,6 +48,14 @@ def as_operator(
         of ``A``; if ``A`` is an `Operator` of another ``dtype`` or ``device``.
     TypeError
         If ``A`` is none of the above, or is complex or integer where floating point is needed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> as_operator(np.eye(3))
+    FunctionOperator(size=3, dtype=torch.float64, device=cpu)
+    >>> as_operator(lambda V: 2 * V, size=4).shape
+    (4, 4)
     """
     place = None if device is None else torch.device(device)
     if size is not None and size < 1:

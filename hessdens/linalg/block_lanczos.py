@@ -14,7 +14,7 @@ LENGTHS_OF_ROUNDING = 10.0
 
 
 class BlockLanczos:
-    """Krylov space of some start vectors, grown by one multi-vector product a step.
+    """Krylov space of some start vectors, grown by one multi-vector product per step.
 
     After s steps there are blocks V_0..V_s of orthonormal rows, and A V_0..A V_{s-1} lie in their span. Blocks have the
     width of the start, less where vectors become dependent; the last one is empty once the space is invariant.

@@ -29,16 +29,9 @@ def row_lengths(rows: Tensor, team: Team = ALONE) -> Tensor:
 
 
 def raise_if_not_finite(values: Tensor, what: str, first: int = 0) -> None:
-    """Raise NonFiniteError unless all values are finite.
+    """Raise NonFiniteError unless all values are finite, shape (P,) or (N, P): a number or all entries per product.
 
-    Parameters
-    ----------
-    values
-        Shape (P,) or (N, P): of each product a number or all entries.
-    what
-        Which product that is, with ``{}`` in place of its number.
-    first
-        Number of the first product.
+    ``what`` names a product in the message, with ``{}`` in place of its number; ``first`` is that of the first.
     """
     is_finite = torch.isfinite(values)
     if not is_finite.all():

@@ -13,7 +13,7 @@ from hessdens.linalg.team import ALONE, Team
 
 
 class Operator(ABC):
-    """A symmetric linear map of R^N that is known by its products only.
+    """A symmetric linear map of R^N that is known by its products only. A subclass defines ``_matmat``.
 
     Attributes
     ----------
@@ -22,7 +22,15 @@ class Operator(ABC):
     dtype, device
         Of the vectors that it takes and returns.
     team
-        The processes that share its work, and the entries of a vector that each holds: by default this one, all.
+        The processes that share its work, and the entries of a vector that each holds. Default: this one holds all.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from hessdens import as_operator
+    >>> A = as_operator(np.diag([1.0, 2.0, 6.0]))
+    >>> (2 * A + 0.5 * A.identity()) @ torch.ones(3, dtype=A.dtype)
+    tensor([ 2.5000,  4.5000, 12.5000], dtype=torch.float64)
     """
 
     size: int
@@ -36,7 +44,7 @@ class Operator(ABC):
 
     @property
     def num_rows(self) -> int:
-        """Number of entries of a vector that this process holds: N, but for models that are sharded."""
+        """Number of entries of a vector that this process holds: N, except for models that are sharded."""
         return sum(part.stop - part.start for part in self.team.rows(self.size))
 
     @property

@@ -35,7 +35,7 @@ class Team:
         return [part], 0
 
     def least(self, value: int) -> int:
-        """Return the smallest value of all processes: for what each measures by itself, as free memory."""
+        """Return the smallest value of all processes: for what each measures alone, such as free memory."""
         return value
 
     def check_same(self, facts: Mapping[str, str | int | float]) -> None:

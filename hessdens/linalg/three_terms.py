@@ -12,27 +12,15 @@ from hessdens.linalg.operator import Operator
 
 
 class ThreeTermLanczos:
-    """Jacobi matrices of an operator and some start vectors, grown by one multi-vector product a step.
+    """Jacobi matrices of an operator and some start vectors, grown by one multi-vector product per step.
 
-    Without reorthogonalisation: four vectors of memory per start vector, whatever the number of steps.
-
-    Parameters
-    ----------
-    operator
-        A, symmetric, of size N.
-    start
-        Shape (b, N): start vectors as rows, or the entries of them that this process holds.
-    max_steps
-        Coefficients are kept for so many steps.
+    It takes what `BlockLanczos` takes. There is no reorthogonalisation: memory is four vectors per start vector,
+    whatever the number of steps. ``num_products`` counts vectors whose recurrence had not ended.
 
     Attributes
     ----------
     diagonal, off_diagonal
         Shape (max_steps, b): coefficients of each start vector, zero where its recurrence has ended.
-    num_steps
-        Multi-vector products made so far.
-    num_products
-        Products made so far with vectors whose recurrence had not ended.
     """
 
     def __init__(self, operator: Operator, start: Tensor, max_steps: int) -> None:

@@ -14,26 +14,18 @@ from hessdens.linalg.operator import Operator
 
 
 def products_per_probe(num_moments: int) -> int:
-    """Return the products that so many moments of a probe take: one for two moments."""
+    """Return the products that so many moments take per probe: one for two moments."""
     return (num_moments + 1) // 2
 
 
 class Walk(ABC):
     """Vectors v_s of P probes after s products, and two moments per product from each.
 
-    Parameters
-    ----------
-    vectors
-        v_0, shape (N, P), or the rows of this process.
-    first_probe
-        Number of the first, for error messages.
-    operator
-        A.
+    It begins with v_0, shape (N, P), or the rows of this process. Error messages count from ``first_probe``. A subclass
+    names its ``state``, the tensors that say how it goes on; the latest vectors, "vectors", are among them.
 
     Attributes
     ----------
-    state
-        Names of the tensors, "vectors" among them, that say how a walk goes on: those of a file.
     samples
         Two moments a step so far, shape (P, 2 num_steps).
     asymmetry

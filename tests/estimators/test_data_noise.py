@@ -104,7 +104,7 @@ def test_bad_input():
         data_noise(matrices[:1])
     with pytest.raises(ValueError, match="operators must have the same size; got 12 and, at position 1, 5"):
         data_noise([matrices[0], np.eye(5)])
-    with pytest.raises(ValueError, match=r"weights must have shape \(3,\), one an operator; got \(2,\)"):
+    with pytest.raises(ValueError, match=r"weights must have shape \(3,\), one per operator; got \(2,\)"):
         data_noise(matrices, weights=[1, 2])
     with pytest.raises(ValueError, match=r"weights must be positive and finite; got \[1.0, 0.0, 2.0\]"):
         data_noise(matrices, weights=[1, 0, 2])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hessdens import as_operator, exact_spectrum
 from hessdens.estimators import exact
 from hessdens.estimators.exact import dense_matrix
+from hessdens.estimators.run import Run
 from hessdens.testing import rotated, symmetric_matrices
 
 
@@ -36,7 +37,7 @@ def test_matrix_is_symmetrised_across_tiles(monkeypatch):
     exact._symmetrise(whole, tile=3)
     np.testing.assert_allclose(whole.numpy(), (matrix + matrix.T) / 2, rtol=1e-15)
     operator = as_operator(matrix, check_symmetric=False)
-    np.testing.assert_allclose(dense_matrix(operator, block_size=4).numpy(), (matrix + matrix.T) / 2, rtol=1e-14)
+    np.testing.assert_allclose(dense_matrix(Run(operator, block_size=4)).numpy(), (matrix + matrix.T) / 2, rtol=1e-14)
 
 
 def test_one_eigenvalue():
