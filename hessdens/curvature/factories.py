@@ -87,6 +87,18 @@ def hessian_operator(
     Cost of a product: two or three gradients a vector, less for multilayer perceptrons; one pass over the data for all
     probes.
     Source: B. A. Pearlmutter, Fast exact multiplication by the Hessian (1994).
+
+    Examples
+    --------
+    The loss is w², so its Hessian is the number 2.
+
+    >>> import torch
+    >>> from hessdens import hessian_operator
+    >>> model = torch.nn.Linear(1, 1, bias=False).double()
+    >>> data = [(torch.ones(4, 1, dtype=torch.float64), torch.zeros(4, 1, dtype=torch.float64))]
+    >>> H = hessian_operator(model, torch.nn.MSELoss(), data)
+    >>> H @ torch.ones(H.size, dtype=torch.float64)
+    tensor([2.00], dtype=torch.float64)
     """
     problem = Problem.of(
         model,
@@ -132,6 +144,19 @@ def ggn_operator(
     -----
     Cost of a product: about 2 gradients, one pass over the data for all probes. Source: N. N. Schraudolph, Fast
     curvature matrix-vector products (2002).
+
+    Examples
+    --------
+    A linear model has no curvature of its own, so this matrix is its Hessian.
+
+    >>> import torch
+    >>> from hessdens import ggn_operator, hessian_operator
+    >>> model, loss_fn = torch.nn.Linear(3, 2).double(), torch.nn.CrossEntropyLoss()
+    >>> data = [(torch.eye(3, dtype=torch.float64), torch.tensor([0, 1, 1]))]
+    >>> G, H = ggn_operator(model, loss_fn, data), hessian_operator(model, loss_fn, data)
+    >>> vector = torch.ones(G.size, dtype=torch.float64).cumsum(0)
+    >>> torch.allclose(G @ vector, H @ vector)
+    True
     """
     problem = Problem.of(
         model,
@@ -191,6 +216,20 @@ def fisher_operator(
     Cost: as `ggn_operator`. A prediction is one target of the cross-entropy, one output of the squared error and of the
     binary cross-entropy; for the empirical matrix of the latter two and of other losses, one row. Source: F. Kunstner,
     L. Balles, P. Hennig, Limitations of the empirical Fisher approximation (2019).
+
+    Examples
+    --------
+    With the labels of the data, one example gives the square of its gradient.
+
+    >>> import torch
+    >>> from hessdens import fisher_operator
+    >>> model, loss_fn = torch.nn.Linear(3, 2).double(), torch.nn.CrossEntropyLoss()
+    >>> inputs, labels = torch.ones(1, 3, dtype=torch.float64), torch.tensor([0])
+    >>> F = fisher_operator(model, loss_fn, [(inputs, labels)], kind="empirical")
+    >>> gradients = torch.autograd.grad(loss_fn(model(inputs), labels), list(model.parameters()))
+    >>> gradient = torch.cat([part.flatten() for part in gradients])
+    >>> torch.allclose(F @ gradient, gradient * (gradient @ gradient))
+    True
     """
     problem = Problem.of(
         model,
