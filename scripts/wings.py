@@ -1,6 +1,7 @@
 """Draw which wing of hessdens imports which, from the source: ``python scripts/wings.py`` writes the figure anew.
 
-Arrows that follow from others are left out: where A imports B and B imports C, A may import C too.
+Arrows that follow from others are left out: where A imports B and B imports C, A may import C too. Modules that stand
+in no wing are left out as well.
 """
 
 import ast
@@ -68,16 +69,13 @@ def reaches_torch(module: str) -> bool:
 
 def graph() -> dict[str, dict[str, object]]:
     """Return for each wing its sentence, what it imports, and whether it needs torch."""
-    wings: dict[str, list[str]] = {}
-    for module in MODULES:
-        wings.setdefault(module.split(".")[0], []).append(module)
-    wings = {wing: members for wing, members in wings.items() if wing not in (*FOUNDATION, "__main__")}
+    names = [module.removesuffix(".__init__") for module in MODULES if module.count(".") == 1 and "__init__" in module]
+    wings = {wing: [module for module in MODULES if module.startswith(f"{wing}.")] for wing in names}
     result: dict[str, dict[str, object]] = {}
     for wing, members in wings.items():
-        tree = MODULES[f"{wing}.__init__" if f"{wing}.__init__" in MODULES else wing]
         others = {other.split(".")[0] for member in members for other in own_imports(member)}
         result[wing] = {
-            "sentence": (ast.get_docstring(tree) or "").splitlines()[0].replace("`", ""),
+            "sentence": (ast.get_docstring(MODULES[f"{wing}.__init__"]) or "").splitlines()[0].replace("`", ""),
             "imports": sorted(others & wings.keys() - {wing}),
             "torch": any(reaches_torch(member) for member in members),
         }
