@@ -55,6 +55,15 @@ def load_result(path: str | os.PathLike[str]) -> Result:
         message names the file and what is wrong.
     OSError
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from hessdens import Spectrum
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Spectrum([1.0, 2.0]).save(f"{folder}/exact.npz")
+    ...     print(load_result(f"{folder}/exact.npz").eigenvalues)
+    [1. 2.]
     """
     kind, arrays = read_npz(path)
     if kind not in CLASSES:

@@ -38,7 +38,6 @@ from hessdens.curvature import CurvatureOperator
 from hessdens.densities import (
     cdf_bounds,
     degenerate_bounds,
-    density_difference,
     kernel_polynomial,
     maximum_entropy,
     negative_bounds,
@@ -48,7 +47,7 @@ from hessdens.linalg import Operator
 from hessdens.mixture import Grid, fit_uncertainty
 from hessdens.monitor import SpectrumHistory, csv_logger
 from hessdens.plotting import plot_history
-from hessdens.results import chebyshev_from_quadrature
+from hessdens.results import ChebyshevMoments
 from hessdens.results.chebyshev import chebyshev_from_power
 from hessdens.results.support import Interval
 
@@ -215,7 +214,7 @@ def moments(folder: Path) -> Numbers:
     yield "chebyshev.to_power", chebyshev.power_moments(6)
     yield "chebyshev.from_power", chebyshev_from_power(deflated, chebyshev.support)
     eigenvalues = exact_spectrum(H).eigenvalues
-    yield "chebyshev.from_quadrature", chebyshev_from_quadrature(eigenvalues, np.full(H.size, 1 / H.size), 20)
+    yield "chebyshev.from_quadrature", ChebyshevMoments.from_quadrature(eigenvalues, np.full(H.size, 1 / H.size), 20)
 
 
 def densities(folder: Path) -> Numbers:
@@ -238,7 +237,7 @@ def densities(folder: Path) -> Numbers:
         kept = lanczos_density(H, num_steps=count, num_probes=3, checkpoint=folder / "lanczos")
         yield f"lanczos.checkpoint.{count}", kept
     before, after = (lanczos_density(trained(count), max_products=40) for count in (25, 30))
-    change = density_difference(before, after, window=0.1)
+    change = before.difference(after, window=0.1)
     yield "difference", [change, change.interval(), change.gain]
     exact = exact_spectrum(H, block_size=16)
     yield "exact.largest", exact.eigenvalues[-1]
@@ -319,7 +318,7 @@ def files_and_text(folder: Path) -> Numbers:
         yield f"text.{kind}", VARYING_TEXT.sub("", str(back))
         numbers = {name: value for name, value in back.numbers().items() if name not in VARYING}
         yield f"summary.{kind}", json.dumps(numbers, sort_keys=True)
-    for text in (grid, density_difference(density, density), H, as_operator(np.eye(3))):
+    for text in (grid, density.difference(density), H, as_operator(np.eye(3))):
         yield f"text.{type(text).__name__}", str(text)
     yield "plot_density", [line.get_xydata() for line in plot_density(density, exact=exact).lines]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hessdens import Spectrum, compare, fit_mixture, lanczos_density, load_result, spectral_moments
-from hessdens.densities import Density, density_difference, kernel_polynomial, maximum_entropy
+from hessdens.densities import Density, kernel_polynomial, maximum_entropy
 from hessdens.estimators import chebyshev_moments, data_noise
 from hessdens.loading import CLASSES
 from hessdens.mixture import Grid, fit_uncertainty
@@ -46,7 +46,7 @@ def make_results():
         compare(moments, exact),
         compare(kernel_polynomial(chebyshev), exact),
         data_noise([MATRIX, 2 * MATRIX], num_probes=4),
-        density_difference(density, lanczos_density(2 * MATRIX, max_products=30)),
+        density.difference(lanczos_density(2 * MATRIX, max_products=30)),
         SpectrumHistory({"size": len(MATRIX), "model": "matrix"}, (*records, failed)),
     ]
     return {f"{type(result).__name__}-{index}": result for index, result in enumerate(results)}

@@ -3,7 +3,7 @@
 from hessdens.densities.base import Density
 from hessdens.densities.bounds import cdf_bounds, degenerate_bounds, negative_bounds
 from hessdens.densities.compare import Comparison, compare
-from hessdens.densities.difference import DensityDifference, density_difference
+from hessdens.densities.difference import DensityDifference
 from hessdens.densities.kernel_polynomial import KernelPolynomialDensity, kernel_polynomial
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.maximum_entropy import MaximumEntropyDensity, maximum_entropy
@@ -20,7 +20,6 @@ __all__ = [
     "cdf_bounds",
     "compare",
     "degenerate_bounds",
-    "density_difference",
     "kernel_polynomial",
     "maximum_entropy",
     "negative_bounds",

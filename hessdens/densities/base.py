@@ -90,6 +90,11 @@ def check_density(density: object, name: str) -> None:
     )
 
 
+def default_bandwidth(spread: float, position: float) -> float:
+    """Return a hundredth of the spread of eigenvalues; where there is none, a thousandth of where they are."""
+    return spread / 100 if spread > 0 else 1e-3 * max(abs(position), 1e-3)
+
+
 def percent(fraction: float) -> str:
     """Return a fraction as a percentage that shows how far it is from 0% and 100%."""
     distance = min(fraction, 1 - fraction)

@@ -83,6 +83,14 @@ def cdf_bounds(source: Any, x: ArrayLike) -> Bounds:
 
     Cost: an eigenproblem of size n + 1 a point. Source: N. I. Akhiezer, The Classical Moment Problem (1965), chapter 2;
     G. H. Golub and G. Meurant, Matrices, Moments and Quadrature (2010), chapter 6.
+
+    Examples
+    --------
+    Mean 0 and variance 1 leave at most 1/5 of the mass at or below -2 (Cantelli):
+
+    >>> lower, upper = cdf_bounds([0.0, 1.0], -2.0)
+    >>> print(f"{lower:.6f} to {upper:.6f}")
+    0.000000 to 0.200000
     """
     points = np.asarray(x, dtype=np.float64)
     jacobi = jacobi_matrix(source)

@@ -116,6 +116,13 @@ def compare(
     -----
     Between the nodes of the two densities the area between the distribution functions is integrated by a 4-point
     Gauss-Legendre rule: exact for two spectra. Cost: 4 evaluations of both cdfs per node.
+
+    Examples
+    --------
+    >>> from hessdens import Spectrum
+    >>> comparison = compare(Spectrum([0.0, 1.0]), Spectrum([0.0, 2.0]))
+    >>> comparison.kolmogorov, comparison.wasserstein
+    (0.5, 0.5)
     """
     check_density(exact, "exact")
     if isinstance(estimate, Moments):

@@ -118,7 +118,7 @@ def kernel_polynomial(moments: ChebyshevMoments, *, kernel: Kernel = "jackson") 
     Parameters
     ----------
     moments
-        K Chebyshev moments, from `chebyshev_moments` or `chebyshev_from_quadrature`.
+        K Chebyshev moments, from `chebyshev_moments` or `ChebyshevMoments.from_quadrature`.
     kernel
         "jackson": the series convolved with a positive kernel, so that the density is not negative for moments that
         some density has; its standard deviation, π h / K, is the resolution. "dirichlet": the plain series, which has
@@ -140,6 +140,13 @@ def kernel_polynomial(moments: ChebyshevMoments, *, kernel: Kernel = "jackson") 
     Every eigenvalue is spread over the resolution, so mass beside a window's edge is counted on both sides: fractions
     are biased where π h / K is not far below the window. Cost: none in products. Source: A. Weiße et al., The kernel
     polynomial method, Reviews of Modern Physics 78 (2006), eq. 71.
+
+    Examples
+    --------
+    >>> from hessdens.results import ChebyshevMoments
+    >>> moments = ChebyshevMoments.from_quadrature([0.0, 1.0], [0.5, 0.5], 100)
+    >>> print(f"{kernel_polynomial(moments).mass(-0.5, 0.5):.3f}")
+    0.500
     """
     if not isinstance(moments, ChebyshevMoments):
         raise TypeError(

@@ -1,25 +1,23 @@
-"""The density that block Lanczos gives: eigenvalues found one by one, quadrature for the others, with intervals."""
+"""The density of the Lanczos process: some eigenvalues one by one, a quadrature for the others, with intervals."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
 
-from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, check_level, half_window
+from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, half_window
 from hessdens._types import FloatArray
-from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, percent
+from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, percent
+from hessdens.densities.difference import DensityDifference
+from hessdens.densities.jackknife import SUBSPACE, Jackknife, without_one
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.certificates import Certificates
 from hessdens.results.intervals import skewed_interval
 from hessdens.results.saved import Numbers, Saved, rows
 
-# Errors exceed the spread over probes, since probes decide together which eigenvalues are found: by 5 to 15%, with a
-# bias of up to a quarter of the spread in the highest moments.
-SUBSPACE = 1.25
-# An interval of a fraction that is wider says so, when printed.
+# A printed density says so if the interval of a fraction is wider than this.
 WIDE = 0.1
 
 
@@ -88,7 +86,7 @@ class LanczosDensity(Density, Saved):
         return self.quadrature.residuals
 
     def moments(self, order: int) -> FloatArray:
-        """Return m_1..m_order. Unbiased but for the choice of eigenvalues found, up to 2 num_steps - 1."""
+        """Return m_1..m_order. Unbiased up to order 2 num_steps - 1, except for the choice of eigenvalues found."""
         return self.moment_samples(order).mean(axis=0)
 
     def moment_samples(self, order: int) -> FloatArray:
@@ -111,28 +109,28 @@ class LanczosDensity(Density, Saved):
         """
         points = np.asarray(x, dtype=np.float64)
         flat = points.reshape(-1)
-        values = self.quadrature.cdf(flat, self._mean_weights())
+        values = self.quadrature.cdf(flat, self.quadrature.mean_weights())
         return np.where(np.isnan(flat), np.nan, values).reshape(points.shape)
 
     def cdf_interval(self, x: ArrayLike, level: float = LEVEL) -> FloatArray:
         """Return pointwise confidence intervals of the cdf: lower and upper ends, each of the shape of x.
 
         They hold the noise of the probes (jackknife) and the finite resolution (the change over the last three steps,
-        and the mass between the Ritz values beside x), and end where Ritz values make more or less impossible (Cauchy).
+        and the mass between the Ritz values next to x). They end where Ritz values make more or less impossible
+        (Cauchy).
         """
         points = np.asarray(x, dtype=np.float64)
         flat = points.reshape(-1)
-        ends = self._interval(
-            lambda quadrature, weights: quadrature.cdf(flat, weights), self.quadrature.unresolved(flat), level
-        )
+        unresolved = self.quadrature.unresolved(flat)
+        ends = self._jackknife(lambda quadrature, weights: quadrature.cdf(flat, weights), unresolved).interval(level)
         ends = np.clip(ends, *(self.quadrature.counts(flat) / self.size))
         return np.where(np.isnan(flat), np.nan, ends).reshape(2, *points.shape)
 
     def pdf(self, x: ArrayLike, *, bandwidth: float | None = None) -> FloatArray:
         """Return the density smoothed by a Gaussian of standard deviation ``bandwidth``.
 
-        Default bandwidth: the mean distance between neighbouring Ritz values where the mass lies, those of outliers not
-        among them.
+        Default bandwidth: the mean distance between neighbouring Ritz values where the mass lies, without those of
+        outliers.
         """
         points = np.asarray(x, dtype=np.float64)
         return self._pdf_samples(points.reshape(-1), bandwidth).mean(axis=0).reshape(points.shape)
@@ -149,12 +147,11 @@ class LanczosDensity(Density, Saved):
         """Return the bandwidth that `pdf` takes by default, in units of the eigenvalues."""
         points = self.quadrature.abscissae
         if len(points) > 1:
-            mean = float(np.average(np.gradient(points), weights=np.maximum(self._mean_weights(), 1e-300)))
+            mean = float(np.average(np.gradient(points), weights=np.maximum(self.quadrature.mean_weights(), 1e-300)))
             if mean > 0:
                 return mean
         values = self.nodes()
-        spread = float(np.ptp(values))
-        return spread / 100 if spread > 0 else 1e-3 * max(abs(float(values[0])), 1e-3)
+        return default_bandwidth(float(np.ptp(values)), float(values[0]))
 
     def mass_interval(self, edges: ArrayLike, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the mass in each bin, for n ascending edges: lower and upper ends, (2, n - 1).
@@ -168,16 +165,15 @@ class LanczosDensity(Density, Saved):
         if points.ndim != 1 or len(points) < 2 or not (np.diff(points) >= 0).all():
             raise ValueError(f"edges must be at least 2 ascending numbers; got {edges!r}.")
         unresolved = self.quadrature.unresolved(points)
-        ends = self._interval(
-            lambda quadrature, weights: np.diff(quadrature.cdf(points, weights)),
-            unresolved[1:] + unresolved[:-1],
-            level,
+        bins = self._jackknife(
+            lambda quadrature, weights: np.diff(quadrature.cdf(points, weights)), unresolved[1:] + unresolved[:-1]
         )
+        ends = bins.interval(level)
         return np.clip(ends, *self.quadrature.mass_bounds(points))
 
     def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
-        return float(self.quadrature.inside(half_window(window), self._mean_weights())[0])
+        return float(self.quadrature.inside(half_window(window), self.quadrature.mean_weights())[0])
 
     def degenerate_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the degenerate fraction, shape (2,): noise of probes and finite resolution.
@@ -186,7 +182,8 @@ class LanczosDensity(Density, Saved):
         """
         half = half_window(window)
         unresolved = self.quadrature.unresolved(np.array([-half, half])).sum(keepdims=True)
-        ends = self._interval(lambda quadrature, weights: quadrature.inside(half, weights), unresolved, level)[:, 0]
+        fraction = self._jackknife(lambda quadrature, weights: quadrature.inside(half, weights), unresolved)
+        ends = fraction.interval(level)[:, 0]
         (fewest,), (most,) = self.quadrature.mass_bounds(np.array([-half, np.nextafter(half, 0.0)]))
         return np.clip(ends, fewest, most)
 
@@ -197,6 +194,41 @@ class LanczosDensity(Density, Saved):
     def nodes(self) -> FloatArray:
         """Return ascending points between which the cdf is smooth."""
         return self.quadrature.ritz_values()
+
+    def difference(
+        self, other: Self, *, window: float = PAPER_WINDOW, title: str = "from the first to the second"
+    ) -> DensityDifference:
+        """Return the changes from this density to ``other``, which `lanczos_density` made from the same probes.
+
+        Parameters
+        ----------
+        other
+            A density of as many eigenvalues, from the same seed and number of probes.
+        window
+            Size of the window around 0 that counts as degenerate.
+        title
+            From which density to which, for printing.
+
+        Raises
+        ------
+        ValueError
+            If the numbers of eigenvalues or probes differ, or ``window`` is negative or not finite.
+
+        Notes
+        -----
+        Every number is a function of the mean over probes, so the leave-one-out values of both densities, subtracted
+        probe by probe, give the jackknife error of the change; for moments it is the standard error of paired samples.
+        """
+        if (self.size, self.num_probes) != (other.size, other.num_probes):
+            raise ValueError(
+                "Densities must have the same eigenvalues and probes in number; got "
+                f"{self.size:,} and {other.size:,} eigenvalues, {self.num_probes} and {other.num_probes} probes."
+            )
+        before, after = self._all_numbers(window), other._all_numbers(window)
+        change = after.minus(before)
+        errors = (before.noise(), before.resolution(), after.noise(), after.resolution())
+        unpaired = np.sqrt(sum(error**2 for error in errors))
+        return DensityDifference(change.values, change.noise(), change.resolution(), unpaired, self.num_probes, title)
 
     def __str__(self) -> str:
         intervals = self.degenerate_interval(), self.negative_interval()
@@ -227,26 +259,30 @@ class LanczosDensity(Density, Saved):
         add_intervals(numbers, degenerate=intervals[0], negative=intervals[1])
         return numbers | self.certificates._numbers(window, level)
 
-    def _mean_weights(self) -> FloatArray:
-        return self.quadrature.weights.mean(axis=0)
+    def _jackknife(
+        self, functional: Callable[[Quadrature, FloatArray], FloatArray], unresolved: FloatArray
+    ) -> Jackknife:
+        return Jackknife.of(functional, (self.quadrature, *self.earlier), unresolved)
 
-    def _interval(
-        self, functional: Callable[[Quadrature, FloatArray], FloatArray], unresolved: FloatArray, level: float
-    ) -> FloatArray:
-        """Return ends, shape (2, m), for what ``functional`` makes of a quadrature with the mean weights of probes.
+    def _all_numbers(self, window: float) -> Jackknife:
+        """Return the moments and both fractions, whose changes `difference` tells."""
+        half = half_window(window)
+        edges = self.quadrature.unresolved(np.array([-half, half]))
 
-        ``unresolved`` is mass that may lie on either side of an edge; its share on one side is taken to be uniform.
-        """
-        check_level(level)
-        tail, count, weights = (1 + level) / 2, self.num_probes, self.quadrature.weights
-        value = functional(self.quadrature, self._mean_weights())
-        others = functional(self.quadrature, (weights.sum(axis=0) - weights) / (count - 1))
-        noise = SUBSPACE * np.sqrt((count - 1) * np.mean((others - others.mean(axis=0)) ** 2, axis=0))
-        before = [functional(quadrature, quadrature.weights.mean(axis=0)) for quadrature in self.earlier]
-        resolution = np.sqrt(np.mean((np.array(before) - value) ** 2, axis=0)) if before else np.zeros_like(value)
-        resolution = np.hypot(resolution, unresolved / np.sqrt(12))
-        half_width = np.hypot(stdtrit(count - 1, tail) * noise, ndtri(tail) * resolution)
-        return np.stack([value - half_width, value + half_width])
+        def functional(quadrature: Quadrature, weights: FloatArray) -> FloatArray:
+            negative = quadrature.cdf(np.array([-half]), weights)
+            return np.concatenate([quadrature.inside(half, weights), negative], axis=-1)
+
+        fractions = self._jackknife(functional, np.array([edges.sum(), edges[0]]))
+        samples = self.moment_samples(NUM_MOMENTS)
+        moments = samples.mean(axis=0)
+        return Jackknife(
+            np.concatenate([moments, fractions.values]),
+            np.concatenate([without_one(samples), fractions.left_out], axis=1),
+            # Moments do not depend on the resolution: a quadrature knows four from three steps on.
+            [np.concatenate([moments, earlier]) for earlier in fractions.earlier],
+            np.concatenate([np.zeros(NUM_MOMENTS), fractions.unresolved]),
+        )
 
     def _pdf_samples(self, x: FloatArray, bandwidth: float | None) -> FloatArray:
         """Return the smoothed density as each probe sees it, shape (P, len(x))."""

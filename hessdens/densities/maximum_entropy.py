@@ -177,6 +177,13 @@ def maximum_entropy(
 
     Cost: none in products; a second at most for 30 moments on one core. Source: J. Skilling (1989); L. R. Mead and N.
     Papanicolaou, Maximum entropy in the problem of moments (1984); K. Bandyopadhyay et al. (2005) for the basis.
+
+    Examples
+    --------
+    >>> from hessdens.results import Moments
+    >>> uniform = Moments([1 / 2, 1 / 3], [0.0, 0.0], [[1 / 2, 1 / 3]], size=100, num_products=0)
+    >>> print(f"{maximum_entropy(uniform, support=(0, 1)).mass(0.0, 0.25):.3f}")
+    0.250
     """
     if isinstance(moments, ChebyshevMoments):
         if support is not None:

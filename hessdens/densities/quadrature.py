@@ -148,6 +148,10 @@ class Quadrature(Saved):
     size: int
     interlaces: bool
 
+    def mean_weights(self) -> FloatArray:
+        """Return the mean of the weights over probes, shape (n,)."""
+        return self.weights.mean(axis=0)
+
     def ritz_values(self) -> FloatArray:
         """Return eigenvalues and abscissae, ascending."""
         return np.sort(np.concatenate([self.eigenvalues, self.abscissae]))
@@ -183,7 +187,7 @@ class Quadrature(Saved):
 
     def unresolved(self, x: FloatArray) -> FloatArray:
         """Return the mass near each x that may lie on either side of it; shape of x."""
-        weights = self.weights.mean(axis=0)
+        weights = self.mean_weights()
         between = mass_between(self.abscissae, np.where(self.atoms, 0.0, weights), x, len(self.weights))
         beyond = mass_beyond(self.abscissae, np.where(self.atoms, weights, 0.0), self.radii, x)
         return between + 2 * beyond  # twice, since the step of an atom is at one end of what is possible

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from hessdens._checks import PAPER_WINDOW, at_least, half_window
 from hessdens._types import FloatArray
-from hessdens.densities.base import Density
+from hessdens.densities.base import Density, default_bandwidth
 from hessdens.results.saved import Numbers, Saved
 
 # Kernels are evaluated for this many (point, eigenvalue) pairs at a time: 32 MB.
@@ -23,6 +23,14 @@ class Spectrum(Density, Saved):
     ----------
     eigenvalues
         Shape (N,), finite; kept in ascending order.
+
+    Examples
+    --------
+    >>> spectrum = Spectrum([3.0, -0.5, 0.0, 0.02])
+    >>> spectrum.fraction_degenerate(window=0.2)
+    0.5
+    >>> print(spectrum)
+    Spectrum of 4 eigenvalues from -0.5 to 3: 50.00% degenerate, 25.00% negative (window 0.2)
     """
 
     layout: ClassVar = {"eigenvalues": "N finite"}
@@ -61,8 +69,7 @@ class Spectrum(Density, Saved):
         Default bandwidth: a hundredth of the standard deviation of the eigenvalues.
         """
         if bandwidth is None:
-            spread = float(self.eigenvalues.std())
-            bandwidth = spread / 100 if spread > 0 else 1e-3 * max(abs(float(self.eigenvalues[0])), 1e-3)
+            bandwidth = default_bandwidth(float(self.eigenvalues.std()), float(self.eigenvalues[0]))
         if not bandwidth > 0:
             raise ValueError(f"bandwidth must be positive; got {bandwidth}.")
         points = np.asarray(x, dtype=np.float64)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._types import FloatArray
 from hessdens.densities.base import NUM_MOMENTS, percent
-from hessdens.densities.difference import DensityDifference, density_difference
+from hessdens.densities.difference import DensityDifference
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.results.saved import Saved
 from hessdens.results.storage import pack, take, unpack
@@ -151,7 +151,8 @@ class SpectrumHistory(Saved):
             if record.density is None:
                 raise ValueError(f"Both records must have a density; that of step {step} has none: {record.failure}")
             densities.append(record.density)
-        return density_difference(*densities, window=window, title=f"from step {first:,} to step {second:,}")
+        before, after = densities
+        return before.difference(after, window=window, title=f"from step {first:,} to step {second:,}")
 
     def until(self, step: int) -> Self:
         """Return the history without the records after a step."""

@@ -1,7 +1,7 @@
 """What an estimate is: numbers with their errors, and files."""
 
 from hessdens.results.certificates import Certificates
-from hessdens.results.chebyshev import ChebyshevMoments, chebyshev_from_quadrature
+from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.data_noise import DataNoise
 from hessdens.results.moments import Moments
 
@@ -10,5 +10,4 @@ __all__ = [
     "ChebyshevMoments",
     "DataNoise",
     "Moments",
-    "chebyshev_from_quadrature",
 ]

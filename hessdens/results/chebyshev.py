@@ -1,4 +1,4 @@
-"""Chebyshev moments of a spectral density: what power moments are for low orders, without their rounding for high."""
+"""Chebyshev moments of a spectral density: power moments in a basis that rounding does not spoil at high orders."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from numpy.polynomial import chebyshev, polynomial
 from numpy.typing import ArrayLike
 from scipy.linalg import toeplitz
 
+from hessdens._checks import at_least
 from hessdens._types import FloatArray
 from hessdens.results.certificates import Certificates
 from hessdens.results.moments import Moments, check_samples, mean_and_errors
@@ -27,7 +28,7 @@ class ChebyshevMoments(Saved):
     standard_errors
         Standard errors of `values`, shape (K,).
     samples
-        One estimate a probe, shape (P, K).
+        One estimate per probe, shape (P, K).
     support
         (c - h, c + h), which holds all eigenvalues.
     size
@@ -41,6 +42,14 @@ class ChebyshevMoments(Saved):
     ------
     ValueError
         If shapes do not agree, or the support is empty or not finite.
+
+    Examples
+    --------
+    >>> moments = ChebyshevMoments.from_quadrature([0.0, 1.0], [0.5, 0.5], 2, support=(-2, 2))
+    >>> moments.values.round(9).tolist()
+    [0.25, -0.75]
+    >>> moments.power_moments(2).values.round(9).tolist()
+    [0.5, 0.5]
     """
 
     layout: ClassVar = {
@@ -68,6 +77,63 @@ class ChebyshevMoments(Saved):
     def from_samples(cls, samples: Any, *, support: Iterable[float], size: int, num_products: int) -> Self:
         """Return mean and standard error over the first axis of ``samples``, shape (P, K) with P >= 2."""
         return cls(*mean_and_errors(samples), Interval.of(support), size, num_products)
+
+    @classmethod
+    def from_quadrature(
+        cls,
+        nodes: ArrayLike,
+        weights: ArrayLike,
+        num_moments: int = 64,
+        *,
+        support: Interval | tuple[float, float] | None = None,
+        size: int | None = None,
+        num_products: int = 0,
+    ) -> Self:
+        """Return the Chebyshev moments of quadratures: μ_k = Σ_i w_i T_k((x_i - c) / h).
+
+        Parameters
+        ----------
+        nodes, weights
+            Shape (n,) for one measure, such as a spectrum with weights 1/N, whose standard errors are 0; or (P, n), one
+            row per probe. Weights sum to 1 along the last axis.
+        num_moments
+            K. Those of a Gauss quadrature of n nodes are those of what it stands for up to K = 2n - 1.
+        support
+            Default: that of the nodes, and a hundredth beyond either end.
+        size
+            N, the number of eigenvalues. Default: n.
+        num_products
+            Products that the nodes have cost.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not agree, values are not finite, weights do not sum to 1, or a node is outside the support.
+        """
+        nodes, weights = np.asarray(nodes, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+        if nodes.shape != weights.shape or nodes.ndim not in (1, 2) or nodes.size == 0:
+            raise ValueError(
+                f"nodes and weights must both have shape (n,) or (P, n); got {nodes.shape}, {weights.shape}."
+            )
+        if not (np.isfinite(nodes).all() and np.isfinite(weights).all()):
+            raise ValueError("nodes and weights must be finite; got NaN or infinity.")
+        if np.abs(weights.sum(axis=-1) - 1).max() > 1e-6:
+            raise ValueError(f"weights must sum to 1 along the last axis; got sums {weights.sum(axis=-1)}.")
+        at_least("num_moments", num_moments, 1)
+        low, high = float(nodes.min()), float(nodes.max())
+        interval = Interval.around(low, high) if support is None else Interval.of(support)
+        if not (interval.low <= low and high <= interval.high):
+            raise ValueError(
+                f"support must hold all nodes, which reach from {low} to {high}; got {interval}. Pass a wider one."
+            )
+        angles = np.arccos(interval.standardised(nodes))
+        orders = np.arange(1, num_moments + 1)
+        samples = np.stack([np.sum(weights * np.cos(k * angles), axis=-1) for k in orders], axis=-1)
+        size = nodes.shape[-1] if size is None else size
+        if nodes.ndim == 2 and len(nodes) > 1:
+            return cls.from_samples(samples, support=interval, size=size, num_products=num_products)
+        samples = samples.reshape(1, num_moments)
+        return cls(samples[0], np.zeros(num_moments), samples, interval, size, num_products)
 
     @property
     def num_probes(self) -> int:
@@ -117,61 +183,6 @@ class ChebyshevMoments(Saved):
         table = rows(value=self.values, standard_error=self.standard_errors)
         certificates = {} if self.certificates is None else self.certificates._numbers(window, level)
         return {**counts, "chebyshev_moments": table, **certificates}
-
-
-def chebyshev_from_quadrature(
-    nodes: ArrayLike,
-    weights: ArrayLike,
-    num_moments: int = 64,
-    *,
-    support: Interval | tuple[float, float] | None = None,
-    size: int | None = None,
-    num_products: int = 0,
-) -> ChebyshevMoments:
-    """Return the Chebyshev moments of quadratures: μ_k = Σ_i w_i T_k((x_i - c) / h).
-
-    Parameters
-    ----------
-    nodes, weights
-        Shape (n,) for one measure, such as a spectrum with weights 1/N, whose standard errors are 0; or shape (P, n),
-        one a probe. Weights sum to 1 along the last axis.
-    num_moments
-        K. Those of a Gauss quadrature of n nodes are those of what it stands for up to K = 2n - 1.
-    support
-        Default: that of the nodes, and a hundredth beyond either end.
-    size
-        N of the operator. Default: n.
-    num_products
-        Products that the nodes have cost.
-
-    Raises
-    ------
-    ValueError
-        If shapes do not agree, values are not finite, weights do not sum to 1, or a node is outside the support.
-    """
-    nodes, weights = np.asarray(nodes, dtype=np.float64), np.asarray(weights, dtype=np.float64)
-    if nodes.shape != weights.shape or nodes.ndim not in (1, 2) or nodes.size == 0:
-        raise ValueError(f"nodes and weights must both have shape (n,) or (P, n); got {nodes.shape}, {weights.shape}.")
-    if not (np.isfinite(nodes).all() and np.isfinite(weights).all()):
-        raise ValueError("nodes and weights must be finite; got NaN or infinity.")
-    if np.abs(weights.sum(axis=-1) - 1).max() > 1e-6:
-        raise ValueError(f"weights must sum to 1 along the last axis; got sums {weights.sum(axis=-1)}.")
-    if num_moments < 1:
-        raise ValueError(f"num_moments must be at least 1; got {num_moments}.")
-    low, high = float(nodes.min()), float(nodes.max())
-    interval = Interval.around(low, high) if support is None else Interval.of(support)
-    if not (interval.low <= low and high <= interval.high):
-        raise ValueError(
-            f"support must hold all nodes, which reach from {low} to {high}; got {interval}. Pass a wider one."
-        )
-    angles = np.arccos(interval.standardised(nodes))
-    orders = np.arange(1, num_moments + 1)
-    samples = np.stack([np.sum(weights * np.cos(k * angles), axis=-1) for k in orders], axis=-1)
-    size = nodes.shape[-1] if size is None else size
-    if nodes.ndim == 2 and len(nodes) > 1:
-        return ChebyshevMoments.from_samples(samples, support=interval, size=size, num_products=num_products)
-    samples = samples.reshape(1, num_moments)
-    return ChebyshevMoments(samples[0], np.zeros(num_moments), samples, interval, size, num_products)
 
 
 def chebyshev_from_power(moments: Moments, support: Iterable[float]) -> ChebyshevMoments:

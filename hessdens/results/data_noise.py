@@ -30,6 +30,12 @@ class DataNoise(Saved):
         P, the number of random vectors.
     num_products
         Products spent with all matrices together.
+
+    Examples
+    --------
+    >>> counts = {"size": 100, "num_batches": 2, "num_probes": 8, "num_products": 16}
+    >>> DataNoise([1.0], probe_errors=[0.3], data_errors=[0.4], **counts).total_errors.tolist()
+    [0.5]
     """
 
     layout: ClassVar = {

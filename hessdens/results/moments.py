@@ -33,6 +33,14 @@ class Moments(Saved):
         Dimensions of the space that was treated exactly; probes are used for the rest.
     certificates
         Measured defects of what should be exact; None for moments that no estimator of hessdens has made.
+
+    Examples
+    --------
+    >>> moments = Moments.from_samples([[0.9, 2.1], [1.1, 1.9], [1.0, 2.0]], size=100, num_products=3)
+    >>> print(moments)
+    Moments of 100 eigenvalues from 3 probes, 3 products
+      m_1 =  1.0000e+00 ± 5.8e-02
+      m_2 =  2.0000e+00 ± 5.8e-02
     """
 
     layout: ClassVar = {

@@ -9,12 +9,12 @@ from naive import lanczos_quadrature, least_and_largest_mass
 from hessdens import Spectrum
 from hessdens.densities import cdf_bounds, degenerate_bounds, negative_bounds
 from hessdens.densities.bounds import eigenvalue_support, jacobi_matrix, largest_mass
-from hessdens.results import Moments, chebyshev_from_quadrature
+from hessdens.results import ChebyshevMoments, Moments
 from hessdens.testing import spectra
 
 
 def chebyshev_of(eigenvalues, order):
-    return chebyshev_from_quadrature(eigenvalues, np.full(len(eigenvalues), 1 / len(eigenvalues)), order)
+    return ChebyshevMoments.from_quadrature(eigenvalues, np.full(len(eigenvalues), 1 / len(eigenvalues)), order)
 
 
 def all_sources(eigenvalues, order):

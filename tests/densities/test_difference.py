@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hessdens import Spectrum, lanczos_density
-from hessdens.densities import DensityDifference, density_difference
-from hessdens.densities.lanczos import SUBSPACE
+from hessdens.densities import DensityDifference
+from hessdens.densities.jackknife import SUBSPACE
 
 RNG = np.random.default_rng(0)
 SIZE = 150
@@ -26,11 +26,16 @@ def densities(seed, **sizes):
     return [lanczos_density(matrix, seed=seed, **(sizes or {"max_products": 50})) for matrix in (FIRST, SECOND)]
 
 
+def changed(seed, **options):
+    before, after = densities(seed)
+    return before.difference(after, **options)
+
+
 def test_errors_hold_against_exact_eigenvalues_and_are_far_smaller_than_unpaired_ones():
     change, rounding = exact(SECOND) - exact(FIRST), 1e-9 * np.abs(exact(SECOND))
     covered, gains, misses, errors = [], [], [], []
     for seed in range(40):
-        found = density_difference(*densities(seed))
+        found = changed(seed)
         low, high = found.interval()
         covered.append((low - rounding <= change) & (change <= high + rounding))
         misses.append(found.values - change)
@@ -44,7 +49,7 @@ def test_errors_hold_against_exact_eigenvalues_and_are_far_smaller_than_unpaired
 
 def test_error_of_a_moment_is_that_of_paired_samples():
     first, second = densities(0)
-    found = density_difference(first, second)
+    found = first.difference(second)
     samples = second.moment_samples(4) - first.moment_samples(4)
     np.testing.assert_allclose(found.values[:4], samples.mean(axis=0), rtol=1e-9)
     np.testing.assert_allclose(found.noise[:4], SUBSPACE * samples.std(axis=0, ddof=1) / 2, rtol=1e-6)
@@ -55,14 +60,14 @@ def test_error_of_a_moment_is_that_of_paired_samples():
 
 def test_no_change_has_no_noise():
     density = densities(1)[0]
-    found = density_difference(density, density)
+    found = density.difference(density)
     np.testing.assert_array_equal(found.values, 0)
     np.testing.assert_array_equal(found.noise, 0)
 
 
 def test_fractions_are_those_of_the_densities():
     first, second = densities(2)
-    found = density_difference(first, second, window=0.1)
+    found = first.difference(second, window=0.1)
     expected = (
         [d.fraction_degenerate(0.1) for d in (first, second)],
         [d.fraction_negative(0.1) for d in (first, second)],
@@ -71,7 +76,7 @@ def test_fractions_are_those_of_the_densities():
 
 
 def test_printed():
-    found = density_difference(*densities(0), title="from step 0 to step 10")
+    found = changed(0, title="from step 0 to step 10")
     lines = str(found).splitlines()
     assert lines[0] == "Change from step 0 to step 10 (the same 4 probes)"
     assert [line.split()[0] for line in lines[1:]] == list(found.names)
@@ -82,9 +87,9 @@ def test_printed():
 def test_bad_input():
     first, second = densities(0)
     with pytest.raises(ValueError, match=r"same eigenvalues and probes in number; got 150 and 2 eigenvalues, 4 and 2"):
-        density_difference(first, lanczos_density(np.diag([1.0, 2.0]), num_probes=2, num_steps=2))
+        first.difference(lanczos_density(np.diag([1.0, 2.0]), num_probes=2, num_steps=2))
     with pytest.raises(ValueError, match="window must be finite"):
-        density_difference(first, second, window=-1)
+        first.difference(second, window=-1)
     with pytest.raises(ValueError, match="level must lie"):
-        density_difference(first, second).interval(1.0)
-    assert isinstance(density_difference(first, second), DensityDifference)
+        first.difference(second).interval(1.0)
+    assert isinstance(first.difference(second), DensityDifference)

@@ -11,13 +11,13 @@ from scipy.integrate import quad
 from hessdens import Spectrum, compare
 from hessdens.densities import KernelPolynomialDensity, kernel_polynomial
 from hessdens.densities.kernel_polynomial import jackson_factors
-from hessdens.results import ChebyshevMoments, Moments, chebyshev_from_quadrature
+from hessdens.results import ChebyshevMoments, Moments
 from hessdens.testing import spectra
 
 
 def density_of(eigenvalues, order, kernel="jackson", support=None):
     weights = np.full(len(eigenvalues), 1 / len(eigenvalues))
-    moments = chebyshev_from_quadrature(eigenvalues, weights, order, support=support)
+    moments = ChebyshevMoments.from_quadrature(eigenvalues, weights, order, support=support)
     return kernel_polynomial(moments, kernel=kernel)
 
 

@@ -11,13 +11,13 @@ from scipy.integrate import quad
 
 from hessdens import Spectrum, compare
 from hessdens.densities import MaximumEntropyDensity, cdf_bounds, maximum_entropy
-from hessdens.results import ChebyshevMoments, Moments, chebyshev_from_quadrature
+from hessdens.results import ChebyshevMoments, Moments
 from hessdens.testing import spectra
 
 
 def chebyshev_of(eigenvalues, order, support=None):
     weights = np.full(len(eigenvalues), 1 / len(eigenvalues))
-    return chebyshev_from_quadrature(eigenvalues, weights, order, support=support)
+    return ChebyshevMoments.from_quadrature(eigenvalues, weights, order, support=support)
 
 
 def power_moments(values, size=100, errors=None):

@@ -11,7 +11,7 @@ from hessdens import as_operator
 from hessdens.estimators import chebyshev_moments
 from hessdens.estimators.chebyshev import START_PROBE, spectral_support
 from hessdens.linalg.probes import operator_probes, probe_block
-from hessdens.results import ChebyshevMoments, chebyshev_from_quadrature
+from hessdens.results import ChebyshevMoments
 from hessdens.testing import rotated, spectra, symmetric_matrices
 
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ def support_of(operator):
 
 def exact(eigenvalues, order, support):
     weights = np.full(len(eigenvalues), 1 / len(eigenvalues))
-    return chebyshev_from_quadrature(eigenvalues, weights, order, support=support).values
+    return ChebyshevMoments.from_quadrature(eigenvalues, weights, order, support=support).values
 
 
 @given(symmetric_matrices(), st.integers(1, 9), st.sampled_from(["gaussian", "rademacher"]))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import hessdens
 from hessdens import Spectrum
-from hessdens.results import ChebyshevMoments, Moments, chebyshev_from_quadrature
+from hessdens.results import ChebyshevMoments, Moments
 from hessdens.results.chebyshev import chebyshev_from_power
 from hessdens.results.support import Interval
 from hessdens.testing import spectra
@@ -25,7 +25,7 @@ def example():
 
 def exact(eigenvalues, order, support=None):
     weights = np.full(len(eigenvalues), 1 / len(eigenvalues))
-    return chebyshev_from_quadrature(eigenvalues, weights, order, support=support)
+    return ChebyshevMoments.from_quadrature(eigenvalues, weights, order, support=support)
 
 
 def test_mean_standard_error_and_interval():
@@ -88,8 +88,8 @@ def test_errors_beyond_the_samples_are_kept():
 
 def test_quadratures_of_several_probes():
     nodes, weights = np.array([[0.0, 1.0], [0.5, 2.0]]), np.array([[0.5, 0.5], [0.25, 0.75]])
-    both = chebyshev_from_quadrature(nodes, weights, 3, support=(0, 2), size=7, num_products=4)
-    single = [chebyshev_from_quadrature(n, w, 3, support=(0, 2)) for n, w in zip(nodes, weights, strict=True)]
+    both = ChebyshevMoments.from_quadrature(nodes, weights, 3, support=(0, 2), size=7, num_products=4)
+    single = [ChebyshevMoments.from_quadrature(n, w, 3, support=(0, 2)) for n, w in zip(nodes, weights, strict=True)]
     np.testing.assert_array_equal(both.samples, [one.values for one in single])
     np.testing.assert_array_equal(single[0].standard_errors, 0)
     assert (both.size, both.num_products, both.num_probes) == (7, 4, 2)
@@ -151,7 +151,7 @@ def test_bad_moments():
 )
 def test_bad_quadratures(nodes, weights, arguments, message):
     with pytest.raises(ValueError, match=message):
-        chebyshev_from_quadrature(nodes, weights, **arguments)
+        ChebyshevMoments.from_quadrature(nodes, weights, **arguments)
 
 
 def test_densities_and_bounds_do_not_import_torch():
