@@ -63,7 +63,8 @@ def chebyshev_moments(
     block_size
         Probes in one multi-vector product; memory is 4 N block_size numbers besides the operator's own.
     checkpoint
-        As in `spectral_moments`; the last two vectors of each probe are kept, 2 P N numbers.
+        As in `spectral_moments`; the last two vectors of each probe are kept, 2 P N numbers, and products for the
+        support.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def chebyshev_moments(
     settings = {"function": "chebyshev_moments", "support": repr(tuple(ends)) if ends else "found"}
     probes = num_moments, seed, distribution, block_size
     run = Run(operator, *probes, num_probes=count, checkpoint=checkpoint, settings=settings, progress=progress)
-    interval, spent = (ends, 0) if ends else _support(run)
+    interval, spent = (ends, 0) if ends else spectral_support(run.recorded, run.probes(START_PROBE, START_PROBE + 1))
     if max_products is not None:
         count = (max_products - spent) // products_per_probe(num_moments)
     num_products = count * products_per_probe(num_moments)
@@ -134,17 +135,6 @@ def _check_density(moments: ChebyshevMoments, rounding: float) -> None:
     violation = -moments.toeplitz_eigenvalue() / (len(moments.values) + 1)
     if violation > rounding:
         raise OutsideError(f"no density on it has these moments, by {violation:.1e}")
-
-
-def _support(run: Run) -> tuple[Interval, int]:
-    """Return what `spectral_support` gives, from finished work where it is there."""
-    arrays = None if run.checkpoint is None else run.checkpoint.load("support")
-    if arrays is not None:
-        return Interval.of(arrays["support"]), int(arrays["num_products"])
-    interval, num_products = spectral_support(run.operator, run.probes(START_PROBE, START_PROBE + 1))
-    if run.checkpoint is not None:
-        run.checkpoint.save("support", {"support": list(interval), "num_products": num_products})
-    return interval, num_products
 
 
 def spectral_support(operator: Operator, start: Tensor) -> tuple[Interval, int]:

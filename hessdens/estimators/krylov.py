@@ -41,14 +41,9 @@ class KrylovCoefficients:
         return cls(matrix, start, space.num_products, space.num_steps, space.is_invariant, num_moments)
 
     @property
-    def per_probe(self) -> int:
-        """Products that each probe takes."""
-        return products_per_probe(self.num_moments)
-
-    @property
     def num_blocks(self) -> int:
         """Number of blocks that can be deflated: walks of K steps from them stay within what is known."""
-        return self.num_steps if self.is_invariant else self.num_steps + 1 - self.per_probe
+        return self.num_steps if self.is_invariant else self.num_steps + 1 - products_per_probe(self.num_moments)
 
     @cached_property
     def scaled(self) -> FloatArray:
@@ -91,7 +86,7 @@ class KrylovCoefficients:
         """Return whether the latest blocks have made the variance fall by more than probes for another would."""
         width, num_blocks = len(self.start), self.num_blocks
         latest = min(2, num_blocks)
-        before, now = self.remaining_sizes(self.per_probe, (num_blocks - latest, num_blocks))
+        before, now = self.remaining_sizes(products_per_probe(self.num_moments), (num_blocks - latest, num_blocks))
         gain = (before - now) / latest
         return products_left > width and gain > np.log(products_left / (products_left - width))
 
@@ -107,7 +102,7 @@ class KrylovCoefficients:
         width = len(self.start)
 
         def size(num_steps: int) -> float:
-            removed = EFFICIENCY * width * (num_steps - self.per_probe)
+            removed = EFFICIENCY * width * (num_steps - products_per_probe(self.num_moments))
             left = np.clip(np.cumsum(counts) - removed, 0.0, counts)
             sums = np.array([np.sum(left * squares**k) for k in range(1, self.num_moments + 1)])
             return float(np.mean(np.log(np.maximum(sums, TINY))))

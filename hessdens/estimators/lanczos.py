@@ -1,7 +1,6 @@
 """Spectral densities by block Lanczos, and by the three-term recurrence where memory is short."""
 
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,8 @@ from hessdens.linalg.operator import Operator, Wrapped
 from hessdens.linalg.probes import Distribution
 from hessdens.linalg.three_terms import ThreeTermLanczos
 
+# Quadratures of the last steps, latest first, and the sums of r·Ar and Ar·Ar over probes by the latest.
+Reading = tuple[list[Quadrature], float, float]
 TINY = np.finfo(np.float64).tiny
 # Earlier quadratures that show how far the resolution goes.
 EARLIER = 3
@@ -96,26 +97,17 @@ def lanczos_density(
             space.step()
             bar.update(space.num_products - bar.n)
     reading = _of_block(space, size) if isinstance(space, BlockLanczos) else _of_three_terms(space, size)
-    quadrature, *earlier = reading.quadratures
+    (quadrature, *earlier), trace, square = reading
     mass = len(quadrature.eigenvalues) / size + quadrature.weights.sum(axis=1)
     certificates = run.certificates(
         space.num_products,
         symmetry=space.symmetry_defect(),
         orthogonality=space.orthogonality_defect(),
         weights=float(np.abs(mass - 1).max()),
-        trace=abs(reading.trace - operator.trace) / max(operator.square, TINY) ** 0.5,
-        frobenius=abs(reading.square - operator.square) / max(operator.square, TINY),
+        trace=abs(trace - operator.trace) / max(operator.square, TINY) ** 0.5,
+        frobenius=abs(square - operator.square) / max(operator.square, TINY),
     )
     return LanczosDensity(quadrature, tuple(earlier), space.num_steps, space.num_products, certificates)
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """Quadratures of the last steps, latest first, and the sums of r·Ar and Ar·Ar over probes by the latest."""
-
-    quadratures: list[Quadrature]
-    trace: float
-    square: float
 
 
 class _FirstProduct(Wrapped):
@@ -132,24 +124,21 @@ class _FirstProduct(Wrapped):
         return products
 
 
-def _of_block(space: BlockLanczos, size: int) -> _Reading:
+def _of_block(space: BlockLanczos, size: int) -> Reading:
     matrix, start = space.matrix(), space.start_coordinates
     known = [space.num_rows(steps) for steps in _last_steps(space.num_steps)]
     ritz, vectors = np.linalg.eigh(matrix[: known[0], : known[0]])
     shares = np.sum(vectors[: start.shape[1]] ** 2, axis=0)
-    return _Reading(
-        [block_quadrature(matrix, rows, start, size, space.rounding) for rows in known],
-        float(shares @ ritz),
-        float(shares @ ritz**2),
-    )
+    quadratures = [block_quadrature(matrix, rows, start, size, space.rounding) for rows in known]
+    return quadratures, float(shares @ ritz), float(shares @ ritz**2)
 
 
-def _of_three_terms(space: ThreeTermLanczos, size: int) -> _Reading:
+def _of_three_terms(space: ThreeTermLanczos, size: int) -> Reading:
     # A recurrence that has ended early would only add zeros.
     steps = _last_steps(len(space.diagonal))
     quadratures = [tridiagonal_quadrature(space.diagonal[:s], space.off_diagonal[:s], size) for s in steps]
     trace, square = (float((quadratures[0].weights @ quadratures[0].abscissae ** k).sum()) for k in (1, 2))
-    return _Reading(quadratures, trace, square)
+    return quadratures, trace, square
 
 
 def _last_steps(num_steps: int) -> range:

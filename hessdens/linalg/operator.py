@@ -1,7 +1,7 @@
 """Symmetric linear operators, known by their products only."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -90,15 +90,16 @@ class Operator(ABC):
         return 0.0
 
     def __add__(self, other: "Operator") -> "Operator":
-        return _Sum(self, other, 1.0) if isinstance(other, Operator) else _not_an_operator(other)
+        return _sum(self, other, 1.0) if isinstance(other, Operator) else _not_an_operator(other)
 
     def __sub__(self, other: "Operator") -> "Operator":
-        return _Sum(self, other, -1.0) if isinstance(other, Operator) else _not_an_operator(other)
+        return _sum(self, other, -1.0) if isinstance(other, Operator) else _not_an_operator(other)
 
     def __mul__(self, factor: float) -> "Operator":
         if not isinstance(factor, int | float | np.number) or isinstance(factor, bool) or not np.isfinite(factor):
             raise TypeError(f"An operator is multiplied by a finite number; got {factor!r}. Use @ for vectors.")
-        return _Scaled(self, float(factor))
+        scale = float(factor)
+        return _Combined(lambda V: scale * self.matmat(V), {"factor": scale}, self)
 
     __rmul__ = __mul__
 
@@ -178,58 +179,50 @@ class Wrapped(Operator):
         return self._operator.state_checksum()
 
 
-class _Scaled(Wrapped):
-    """An operator times a number."""
+class _Combined(Wrapped):
+    """An operator made of others on the same vectors; ``facts`` tell it from other combinations of these."""
 
-    def __init__(self, operator: Operator, factor: float) -> None:
-        super().__init__(operator)
-        self._factor = factor
-
-    def origin(self) -> dict[str, str | int | float]:
-        return _joined(super().origin(), {"factor": self._factor})
-
-    def _matmat(self, V: Tensor) -> Tensor:
-        return self._factor * self._operator.matmat(V)
-
-
-class _Sum(Wrapped):
-    """``first + sign * second``."""
-
-    def __init__(self, first: Operator, second: Operator, sign: float) -> None:
-        super().__init__(first)
-        mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
-        if mine != others:
-            raise ValueError(f"Operators in a sum must have one size, dtype and device; got {mine} and {others}.")
-        if first.team.is_sharded != second.team.is_sharded:
-            raise ValueError("Operators in a sum must both be sharded over processes, or neither; got one of each.")
-        if first.team is ALONE:
-            self.team = second.team
-        self._second = second
-        self._sign = sign
+    def __init__(self, product: Callable[[Tensor], Tensor], facts: Mapping[str, float], *parts: Operator) -> None:
+        super().__init__(parts[0])
+        self._product = product
+        self._facts = facts
+        self._parts = parts
 
     @property
     def parameter_sizes(self) -> dict[str, int]:
-        return super().parameter_sizes or self._second.parameter_sizes
+        return next((part.parameter_sizes for part in self._parts if part.parameter_sizes), {})
 
     def origin(self) -> dict[str, str | int | float]:
-        return _joined(super().origin(), self._second.origin(), {"sign": self._sign})
+        joined: dict[str, str | int | float] = {}
+        origins = [part.origin() for part in self._parts]
+        for origin in (*origins, self._facts):
+            for name, value in origin.items():
+                while name in joined:
+                    name = f"other {name}"
+                joined[name] = value
+        return joined
 
     def state_checksum(self) -> float:
-        return super().state_checksum() + self._second.state_checksum()
+        return sum(part.state_checksum() for part in self._parts)
 
     def _matmat(self, V: Tensor) -> Tensor:
-        return torch.add(self._operator.matmat(V), self._second.matmat(V), alpha=self._sign)
+        return self._product(V)
 
 
-def _joined(*origins: dict[str, str | int | float]) -> dict[str, str | int | float]:
-    """Return all entries of some origins; a name that several of them use gets a prefix."""
-    joined: dict[str, str | int | float] = {}
-    for origin in origins:
-        for name, value in origin.items():
-            while name in joined:
-                name = f"other {name}"
-            joined[name] = value
-    return joined
+def _sum(first: Operator, second: Operator, sign: float) -> Operator:
+    """Return ``first + sign * second``."""
+    mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
+    if mine != others:
+        raise ValueError(f"Operators in a sum must have one size, dtype and device; got {mine} and {others}.")
+    if first.team.is_sharded != second.team.is_sharded:
+        raise ValueError("Operators in a sum must both be sharded over processes, or neither; got one of each.")
+
+    def product(V: Tensor) -> Tensor:
+        return torch.add(first.matmat(V), second.matmat(V), alpha=sign)
+
+    combined = _Combined(product, {"sign": sign}, first, second)
+    combined.team = second.team if first.team is ALONE else first.team
+    return combined
 
 
 def _not_an_operator(other: object) -> Operator:

@@ -15,18 +15,11 @@ Distribution = Literal["gaussian", "rademacher"]
 CHUNK = 2**20
 
 
-def operator_probes(operator: Operator, seed: int, start: int, stop: int, distribution: Distribution) -> Tensor:
+def operator_probes(A: Operator, seed: int, start: int, stop: int, distribution: Distribution) -> Tensor:
     """Return the `probe_block` of an operator's size, dtype and device: of each process its own rows."""
-    operator.team.check_same({"seed": seed, "first probe": start, "last probe": stop - 1, "distribution": distribution})
+    A.team.check_same({"seed": seed, "first probe": start, "last probe": stop - 1, "distribution": distribution})
     return probe_block(
-        seed,
-        start,
-        stop,
-        operator.size,
-        distribution=distribution,
-        dtype=operator.dtype,
-        device=operator.device,
-        team=operator.team,
+        seed, start, stop, A.size, distribution=distribution, dtype=A.dtype, device=A.device, team=A.team
     )
 
 
