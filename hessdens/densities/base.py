@@ -16,7 +16,26 @@ NUM_MOMENTS = 4
 
 
 class Density(ABC):
-    """A spectral density: the questions that `Spectrum`, `SkewNormalMixture` and every other density answers."""
+    """A spectral density: the questions that `Spectrum`, `SkewNormalMixture` and every other density answers.
+
+    A density of your own needs `moments`, `cdf`, `pdf` and `nodes`; `compare` and `plot_density` then take it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessdens.densities import Density
+    >>> class Uniform(Density):
+    ...     def moments(self, order):
+    ...         return 1 / (np.arange(1, order + 1) + 1)
+    ...     def cdf(self, x):
+    ...         return np.clip(x, 0.0, 1.0)
+    ...     def pdf(self, x):
+    ...         return np.where((np.asarray(x) > 0) & (np.asarray(x) < 1), 1.0, 0.0)
+    ...     def nodes(self):
+    ...         return np.array([0.0, 1.0])
+    >>> Uniform().fraction_degenerate(window=0.5)
+    0.25
+    """
 
     @abstractmethod
     def moments(self, order: int) -> FloatArray:

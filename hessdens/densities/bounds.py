@@ -112,8 +112,17 @@ def cdf_bounds(source: Any, x: ArrayLike) -> Bounds:
 def degenerate_bounds(source: Any, window: float = PAPER_WINDOW) -> tuple[float, float]:
     """Return bounds on the mass inside a window of this size around 0, abs(λ) < window / 2.
 
-    They hold where those of `cdf_bounds` hold, see there for each source. Each end of the window is taken by itself, so
-    that they are not always the sharpest.
+    They hold where those of `cdf_bounds` hold, see there for each source. The two ends of the window are taken apart,
+    so that the bounds are not always the sharpest.
+
+    Examples
+    --------
+    With mean 0 and mean square 0.01, at most a tenth lies beyond ±0.3 on each side.
+
+    >>> from hessdens.densities import degenerate_bounds
+    >>> lower, upper = degenerate_bounds([0.0, 0.01], window=0.6)
+    >>> print(f"{lower:.3f} to {upper:.3f}")
+    0.800 to 1.000
     """
     half = half_window(window)
     lower, upper = cdf_bounds(source, [-half, half])
@@ -124,6 +133,15 @@ def negative_bounds(source: Any, window: float = PAPER_WINDOW) -> tuple[float, f
     """Return bounds on the mass to the left of the window, λ <= -window / 2.
 
     They hold where those of `cdf_bounds` hold, see there for each source.
+
+    Examples
+    --------
+    With mean 0 and mean square 0.01, at most a tenth lies at or below -0.3 (Cantelli's inequality).
+
+    >>> from hessdens.densities import negative_bounds
+    >>> lower, upper = negative_bounds([0.0, 0.01], window=0.6)
+    >>> print(f"{lower:.3f} to {upper:.3f}")
+    0.000 to 0.100
     """
     lower, upper = cdf_bounds(source, -half_window(window))
     return float(lower), float(upper)
