@@ -21,11 +21,13 @@ PILOT_PROBES = {"skilling": 20, "deflated": 6}
 PILOT_MARGIN = 1.3
 # A standard error above so many times the accuracy asked for is warned of.
 SHORT_OF_ACCURACY = 1.5
-# Of a density by Lanczos. Probes are so many times the square root of the budget: 4 or 5 at 100 products, 6 at 200.
+# Products of a density by Lanczos where neither steps nor probes are given.
 DENSITY_PRODUCTS = 100
+# Its probes in units of the square root of the budget: 4 or 5 at 100 products, 6 at 200.
 DENSITY_WIDTH = 0.45
-# Where a number of probes is given alone, or a number of steps.
+# Its steps where only probes are given.
 DENSITY_STEPS = 30
+# Its probes where only steps are given.
 DENSITY_PROBES = 6
 
 

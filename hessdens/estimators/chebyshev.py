@@ -159,10 +159,10 @@ def spectral_support(operator: Operator, start: Tensor) -> tuple[Interval, int]:
     return Interval.around(low, high, tolerance(operator)), lanczos.num_products
 
 
-def _outside(interval: Interval, found: bool, sign: str) -> str:
+def _outside(interval: Interval, is_by_lanczos: bool, sign: str) -> str:
     low, high = interval
     margin = 0.1 * (high - low)
-    kind = " found by Lanczos" if found else ""
+    kind = " found by Lanczos" if is_by_lanczos else ""
     return (
         f"support must hold all eigenvalues; got ({low:.6g}, {high:.6g}){kind}, and {sign}. Pass a wider one, "
         f"such as ({low - margin:.6g}, {high + margin:.6g})."

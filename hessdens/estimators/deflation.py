@@ -1,10 +1,4 @@
-"""Moments of a matrix whose dominant eigenspace is treated exactly, and the rest by random probes.
-
-Let Q be an orthonormal basis of a block Krylov space and B = (1 - Q Q^T) A (1 - Q Q^T). Then tr A^k - tr B^k is known
-from the products that made Q: it is a sum over closed walks of length k between blocks that touch Q, and these reach at
-most k/2 blocks beyond it. What is left, tr B^k, is estimated by probes, each with variance 2 tr B^{2k}, without the
-outliers.
-"""
+"""The part of moments that a Krylov basis of the dominant eigenspace gives exactly."""
 
 import math
 from dataclasses import dataclass
@@ -38,14 +32,14 @@ MOST_VECTORS = 2_000
 
 @dataclass(frozen=True)
 class Deflation:
-    """What some products give, and how to go on.
+    """A subspace that is treated exactly, what its products say of moments, and what they cost.
 
     Attributes
     ----------
     basis
-        Q, shape (rows, N). Without rows where deflation is not worth its products.
+        Q, an orthonormal basis as rows, shape (rows, N); without rows where deflation is not worth its products.
     known, rounding
-        tr A^k - tr B^k for k = 1..K, and what an error of one eps in products makes of it.
+        tr A^k - tr B^k for k = 1..K, and its error if that of products is one eps.
     samples
         Where Q has no rows: estimates of tr A^k from the start vectors, shape (b, K), as probes give them; else (0, K).
     num_products, num_start
@@ -65,7 +59,7 @@ class Deflation:
 
 
 def not_deflated(operator: Operator, num_moments: int) -> Deflation:
-    """Return what there is before any product."""
+    """Return a deflation by no subspace, without any product."""
     basis = torch.empty(0, operator.num_rows, dtype=operator.dtype, device=operator.device)
     nothing = np.zeros(num_moments)
     return Deflation(basis, nothing, nothing, np.empty((0, num_moments)), 0, 0)
@@ -93,7 +87,10 @@ class Deflated(Wrapped):
 def deflate(run: Run, budget: Budget, bar: Any) -> Deflation:
     """Return a Krylov basis worth its products, so that the rest of the budget serves for probes.
 
-    Where an accuracy is asked for, the basis is no larger than that needs.
+    Let Q be the basis of some blocks of a Krylov space, and B = (1 - Q Q^T) A (1 - Q Q^T). Then tr A^k - tr B^k is a
+    sum over closed walks of length k between blocks that touch Q. They reach at most k/2 blocks beyond it, so the
+    products that made these blocks give it exactly. Probes estimate tr B^k, each with variance 2 tr B^{2k}, without the
+    outliers. Where an accuracy is asked for, the basis is no larger than that needs.
     """
     num_moments, max_products = budget.num_moments, budget.max_products - budget.pilot * budget.per_probe
     width, most_steps = _width_and_most_steps(run.operator, budget, max_products)

@@ -96,7 +96,7 @@ class Run:
         """Return moments of probes ``first`` to ``last - 1``, shape (P, K), block by block, from finished work or anew.
 
         ``walk_from`` takes first vectors, which ``prepare`` makes of probes, and the number of the first. Finished work
-        of another ``key`` is another one's.
+        has a ``key`` of its own for each kind of vectors.
         """
         samples = np.empty((last - first, self._num_moments))
         for start, stop in self.blocks(first, last):
@@ -115,7 +115,7 @@ class Run:
         return samples
 
     def certificates(self, num_products: int, **defects: float) -> Certificates:
-        """Return defects, by name, beside what this run has cost so far."""
+        """Return defects, by name, and what this run has cost so far."""
         return Certificates(
             threshold=TOLERANCE * torch.finfo(self.operator.dtype).eps,
             num_products=num_products,
