@@ -35,7 +35,7 @@ def spectra(draw: st.DrawFn, *, min_size: int = 1, max_size: int = 30, max_magni
     """Draw eigenvalues, shape (N,), of the kinds that Hessians have.
 
     Kinds: indefinite without structure, definite, mostly zero with a few outliers, few distinct values, a bulk of tiny
-    ones beside one large one. All have magnitude <= ``max_magnitude``.
+    ones and a single large one. All have magnitude <= ``max_magnitude``.
     """
     size = draw(st.integers(min_size, max_size))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))

@@ -81,8 +81,8 @@ def cdf_bounds(source: Any, x: ArrayLike) -> Bounds:
     definiteness are left out: the bounds become wider, not wrong. For exact moments rounding goes outwards: the last
     norm used is taken as large as rounding may have made it, and points and masses are moved by 1e-9.
 
-    Cost: an eigenproblem of size n + 1 a point. Source: N. I. Akhiezer, The Classical Moment Problem (1965), chapter 2;
-    G. H. Golub and G. Meurant, Matrices, Moments and Quadrature (2010), chapter 6.
+    Cost: an eigenproblem of size n + 1 per point. Source: N. I. Akhiezer, The Classical Moment Problem (1965), chapter
+    2; G. H. Golub and G. Meurant, Matrices, Moments and Quadrature (2010), chapter 6.
 
     Examples
     --------

@@ -11,13 +11,18 @@ ABSCISSAE, WEIGHTS = np.polynomial.legendre.leggauss(16)
 # Panels are halved until the mass of each is right to this.
 PANEL_TOLERANCE = 1e-12
 MOST_PANELS = 1024
-# Moments count as met from here on; the least standard deviation that a moment is given, and the factor to it.
+# Moments that are met to this count as met exactly.
 MATCHED = 1e-9
+# The least standard deviation that a moment is given; exact moments get it.
 LEAST_DEVIATION = 1e-6
-STEP = 10**0.5
+# Standard deviations fall by this factor from one minimum to the next.
+DEVIATION_STEP = 10**0.5
+# Of Newton's method on fixed panels.
 MOST_ITERATIONS = 100
+# Of the panels at one set of standard deviations.
 MOST_REFINEMENTS = 20
-SHORTEST = 1e-10
+# Newton's method gives up where only a shorter part of a step descends.
+SHORTEST_STEP = 1e-10
 
 
 def panel_nodes(edges: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -47,12 +52,12 @@ def minimise(values: FloatArray, errors: FloatArray) -> tuple[FloatArray, FloatA
     least = max(LEAST_DEVIATION, float(errors.min()))
     level = 1.0
     while True:
-        level = max(level / STEP, least)
+        level = max(level / DEVIATION_STEP, least)
         trial = np.maximum(errors, level)
-        found = _solve_at(values, trial, multipliers, edges)
-        if found is None:
+        minimum = _solve_at(values, trial, multipliers, edges)
+        if minimum is None:
             return multipliers, edges, deviations
-        multipliers, edges = found
+        multipliers, edges = minimum
         deviations = trial
         if level == least or np.abs(deviations**2 * multipliers).max() <= MATCHED:
             return multipliers, edges, deviations
@@ -63,15 +68,15 @@ def _solve_at(
 ) -> tuple[FloatArray, FloatArray] | None:
     """Return the minimum of the dual and panels that resolve it, or None where Newton's method does not converge."""
     for _ in range(MOST_REFINEMENTS):
-        found, converged = _newton(values, deviations, multipliers, edges)
-        finer = _refined(found, edges)
+        minimum, converged = _newton(values, deviations, multipliers, edges)
+        finer = _refined(minimum, edges)
         if len(finer) == len(edges):
-            return (found, edges) if converged else None
-        # A minimum between whose nodes mass was hidden is none: start again from the last true point, on finer panels.
+            return (minimum, edges) if converged else None
+        # The finer panels reveal mass between the nodes: this was no minimum of the true dual. Restart on them.
         edges = _refined(multipliers, finer)
-        before, after = (_Dual(values, deviations, edges).value(point)[0] for point in (multipliers, found))
-        if after < before:
-            multipliers = found
+        dual = _Dual(values, deviations, edges)
+        if dual.value(minimum)[0] < dual.value(multipliers)[0]:
+            multipliers = minimum
     return None
 
 
@@ -80,8 +85,10 @@ class _Dual:
 
     def __init__(self, values: FloatArray, deviations: FloatArray, edges: FloatArray) -> None:
         angles, logs = panel_nodes(edges)
-        self._values, self._deviations = values, deviations
-        self._logs, self.basis = logs.reshape(-1), basis_at(angles, len(values))
+        self._values = values
+        self._deviations = deviations
+        self._logs = logs.reshape(-1)
+        self.basis = basis_at(angles, len(values))
 
     def value(self, multipliers: FloatArray) -> tuple[float, FloatArray]:
         """Return the dual and the masses of the nodes."""
@@ -114,7 +121,7 @@ def _newton(
             if trial_value <= value + 0.1 * length * slope + 1e-12 * abs(value):
                 break
             length /= 2
-            if length < SHORTEST:
+            if length < SHORTEST_STEP:
                 return multipliers, False
         multipliers, value = trial, trial_value
     return multipliers, False

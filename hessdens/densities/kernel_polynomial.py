@@ -122,7 +122,7 @@ def kernel_polynomial(moments: ChebyshevMoments, *, kernel: Kernel = "jackson") 
     kernel
         "jackson": the series convolved with a positive kernel, so that the density is not negative for moments that
         some density has; its standard deviation, π h / K, is the resolution. "dirichlet": the plain series, which has
-        these moments exactly but overshoots beside every peak.
+        these moments exactly but overshoots next to every peak.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def kernel_polynomial(moments: ChebyshevMoments, *, kernel: Kernel = "jackson") 
 
     Notes
     -----
-    Every eigenvalue is spread over the resolution, so mass beside a window's edge is counted on both sides: fractions
+    Every eigenvalue is spread over the resolution, so mass next to a window's edge is counted on both sides: fractions
     are biased where π h / K is not far below the window. Cost: none in products. Source: A. Weiße et al., The kernel
     polynomial method, Reviews of Modern Physics 78 (2006), eq. 71.
 

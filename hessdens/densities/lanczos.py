@@ -90,11 +90,11 @@ class LanczosDensity(Density, Saved):
         return self.moment_samples(order).mean(axis=0)
 
     def moment_samples(self, order: int) -> FloatArray:
-        """Return m_1..m_order as each probe sees them, shape (P, order)."""
+        """Return m_1..m_order by each probe, shape (P, order)."""
         at_least("order", order, 1)
         powers = np.arange(1, order + 1)
-        found = np.sum(self.quadrature.eigenvalues[:, None] ** powers, axis=0) / self.size
-        return self.quadrature.weights @ self.quadrature.abscissae[:, None] ** powers + found
+        single = np.sum(self.quadrature.eigenvalues[:, None] ** powers, axis=0) / self.size
+        return self.quadrature.weights @ self.quadrature.abscissae[:, None] ** powers + single
 
     def moments_interval(self, order: int, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the moments, shape (2, order)."""
@@ -285,7 +285,7 @@ class LanczosDensity(Density, Saved):
         )
 
     def _pdf_samples(self, x: FloatArray, bandwidth: float | None) -> FloatArray:
-        """Return the smoothed density as each probe sees it, shape (P, len(x))."""
+        """Return the smoothed density by each probe, shape (P, len(x))."""
         width = self.bandwidth() if bandwidth is None else bandwidth
         if not width > 0:
             raise ValueError(f"bandwidth must be positive; got {width}.")
@@ -293,5 +293,5 @@ class LanczosDensity(Density, Saved):
         def kernel(points: FloatArray) -> FloatArray:
             return np.exp(-0.5 * ((x - points[:, None]) / width) ** 2) / (width * np.sqrt(2 * np.pi))
 
-        found = kernel(self.quadrature.eigenvalues).sum(axis=0) / self.size
-        return self.quadrature.weights @ kernel(self.quadrature.abscissae) + found
+        single = kernel(self.quadrature.eigenvalues).sum(axis=0) / self.size
+        return self.quadrature.weights @ kernel(self.quadrature.abscissae) + single

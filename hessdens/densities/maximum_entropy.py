@@ -17,10 +17,11 @@ from hessdens.results.moments import Moments
 from hessdens.results.saved import Numbers, Saved
 from hessdens.results.support import Interval
 
-# Residuals above so many standard errors are more than noise; where moments are exact, residuals above this.
+# Residuals above so many standard errors are more than noise.
 INCONSISTENT = 3.0
+# Where moments are exact, residuals above this are.
 MISSED = 1e-6
-# Power moments are converted to Chebyshev moments with at least this accuracy, where need be on a wider interval.
+# Power moments are converted to Chebyshev moments to this accuracy, if necessary on a wider support.
 CONVERSION = 1e-8
 
 
@@ -140,7 +141,7 @@ def maximum_entropy(
     r"""Return the density of maximum entropy with the given moments, each within its standard error.
 
     Of all densities on the interval with moments μ_k + e_k it maximises entropy minus Σ_k (e_k / s_k)^2 / 2: moments
-    have Gaussian errors of their standard deviations s_k. For exact moments s_k is as good as 0.
+    have Gaussian errors of their standard deviations s_k. For exact moments s_k is almost 0.
 
     Parameters
     ----------
@@ -173,7 +174,7 @@ def maximum_entropy(
     falls in steps to max(standard error, 1e-6), less only for as long as Newton's method converges; it stops early
     when all moments are met to 1e-9. Steps solve a least-squares problem by QR, so that the condition of the moments'
     covariance enters only by its root. Integrals are Gauss-Legendre rules of 16 points in the angle arccos x, on panels
-    that are halved until they agree with their halves: a peak of 1e-3 of the interval takes some ten halvings.
+    that are halved until they agree with their halves: a peak of 1e-3 of the interval takes about ten halvings.
 
     Cost: none in products; a second at most for 30 moments on one core. Source: J. Skilling (1989); L. R. Mead and N.
     Papanicolaou, Maximum entropy in the problem of moments (1984); K. Bandyopadhyay et al. (2005) for the basis.

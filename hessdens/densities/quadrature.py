@@ -29,7 +29,8 @@ class QuadratureCdf:
 
     def __init__(self, abscissae: FloatArray, weights: FloatArray, atoms: NDArray[np.bool_]) -> None:
         sums = np.cumsum(weights, axis=-1)
-        self._abscissae, self._total = abscissae, sums[..., -1:] if len(abscissae) else np.zeros((*sums.shape[:-1], 1))
+        self._abscissae = abscissae
+        self._total = sums[..., -1:] if len(abscissae) else np.zeros((*sums.shape[:-1], 1))
         middle = sums - weights / 2
         self._below = np.where(atoms, sums - weights, middle)
         self._above = np.where(atoms, sums, middle)
@@ -64,8 +65,8 @@ def mass_beyond(abscissae: FloatArray, weights: FloatArray, radii: FloatArray, x
 def mass_between(abscissae: FloatArray, weights: FloatArray, x: FloatArray, width: int = 1) -> FloatArray:
     """Return the mass of the interval between neighbouring points in which each x lies: what interpolation shares out.
 
-    Half of the weight of either point. Beyond the outermost points, where the function is 0 or all, there is no such
-    bound: a block of ``width`` points may stand for what is as far out as it is long.
+    It is half of the weight of either point. Beyond the last node there is no such bound: we allow the mass of the
+    outermost ``width`` nodes, out to the distance that these nodes span.
     """
     count = len(abscissae)
     if count == 0:
@@ -106,27 +107,27 @@ def _geometric(first: FloatArray, second: FloatArray, share: FloatArray) -> Floa
 
 @dataclass(frozen=True, eq=False)
 class Quadrature(Saved):
-    """Eigenvalues that are found and, for all others, points and weights.
+    """Single eigenvalues and, for all others, points and weights.
 
     Parameters
     ----------
     eigenvalues, residuals
-        Shape (E,), ascending: eigenvalues that are found, each of weight 1/N, and the lengths of their residuals, which
-        bound their errors.
+        Shape (E,), ascending: eigenvalues that are known one by one, each of weight 1/N, and the lengths of their
+        residuals, which bound their errors.
     abscissae
         Shape (n,), ascending: Ritz values that stand for the other N - E eigenvalues.
     weights
-        Shape (P, n): their weights as each probe sees them. Rows sum to (N - E) / N.
+        Shape (P, n): their weights, for each probe. Rows sum to (N - E) / N.
     atoms
         Shape (n,), bool: abscissae that are eigenvalues of unknown multiplicity.
     radii
-        Shape (n,): lengths of residuals of atoms, at most about which is the root mean square distance of what they
-        stand for; of others 0.
+        Shape (n,). For an atom, the length of its residual: the eigenvalues it stands for lie within about this
+        distance of it (root mean square). For other points, 0.
     size
-        N.
+        N, the number of eigenvalues.
     interlaces
-        Whether these are the Ritz values of one compression of A. Then there are at least as many eigenvalues on either
-        side of any point as Ritz values (Cauchy).
+        Whether these are the Ritz values of one compression of A. Then at least as many eigenvalues as Ritz values lie
+        on either side of any point (Cauchy).
     """
 
     layout: ClassVar = {
@@ -158,8 +159,8 @@ class Quadrature(Saved):
 
     def cdf(self, x: FloatArray, weights: FloatArray) -> FloatArray:
         """Return the mass at or below x for other weights, of shape (n,) or (L, n); shape (len(x),) or (L, len(x))."""
-        found = np.searchsorted(self.eigenvalues, x, side="right") / self.size
-        values = found + QuadratureCdf(self.abscissae, weights, self.atoms)(x)
+        steps = np.searchsorted(self.eigenvalues, x, side="right") / self.size
+        values = steps + QuadratureCdf(self.abscissae, weights, self.atoms)(x)
         return np.clip(values, *self.counts(x) / self.size)
 
     def counts(self, x: FloatArray) -> NDArray[np.intp]:
@@ -171,19 +172,19 @@ class Quadrature(Saved):
         return np.stack([fewest, most])
 
     def mass_bounds(self, edges: FloatArray) -> FloatArray:
-        """Return the least and the most mass in each bin, by Cauchy and the eigenvalues found, shape (2, n - 1)."""
+        """Return the least and the most mass in each bin, by Cauchy and the single eigenvalues, shape (2, n - 1)."""
         fewest, most = self.counts(edges)
         low, high = self.eigenvalues - self.residuals, self.eigenvalues + self.residuals
-        found = np.sum((low[:, None] > edges[:-1]) & (high[:, None] <= edges[1:]), axis=0)
-        return np.stack([np.maximum(fewest[1:] - most[:-1], found), most[1:] - fewest[:-1]]) / self.size
+        inside = np.sum((low[:, None] > edges[:-1]) & (high[:, None] <= edges[1:]), axis=0)
+        return np.stack([np.maximum(fewest[1:] - most[:-1], inside), most[1:] - fewest[:-1]]) / self.size
 
     def inside(self, half: float, weights: FloatArray) -> FloatArray:
         """Return the mass in (-half, half) for other weights, of shape (n,) or (L, n); shape (1,) or (L, 1)."""
-        found = np.count_nonzero(np.abs(self.eigenvalues) < half) / self.size
+        single = np.count_nonzero(np.abs(self.eigenvalues) < half) / self.size
         cdf = QuadratureCdf(self.abscissae, weights, self.atoms)
         others = cdf(np.array([half]), "left") - cdf(np.array([-half]))
         outside = np.count_nonzero(np.abs(self.ritz_values()) >= half) if self.interlaces else 0
-        return np.clip(found + others, 0.0, 1 - outside / self.size)
+        return np.clip(single + others, 0.0, 1 - outside / self.size)
 
     def unresolved(self, x: FloatArray) -> FloatArray:
         """Return the mass near each x that may lie on either side of it; shape of x."""

@@ -1,4 +1,4 @@
-"""What a Krylov space says of a spectrum: eigenvalues that it has found, and quadrature for all others."""
+"""From the matrix of a Krylov space to its quadrature: single eigenvalues, and points and weights for the others."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,12 +8,12 @@ from scipy.special import chdtri
 from hessdens._types import FloatArray
 from hessdens.densities.quadrature import Quadrature
 
-# A Ritz value whose residual is below this share of its distance to the next is an eigenvalue: its error is at most a
-# tenth of that distance (Kato and Temple: residual² / distance).
+# A Ritz value whose residual is below this fraction of its distance to the next is an eigenvalue: its error is at most
+# a tenth of that distance (Kato and Temple: residual² / distance).
 CONVERGED = 0.3
-# Ritz values of one eigenvalue differ by some errors of products.
-SAME = 10.0
-# Probability that the weight of eigenvalues that are counted right is taken for too much.
+# Ritz values of one eigenvalue differ by at most so many errors of products.
+ROUNDINGS_APART = 10.0
+# Probability that eigenvalues which are counted right have too much weight by chance.
 UNLIKELY = 1e-10
 
 
@@ -27,7 +27,7 @@ def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size
     start
         The start vectors in the basis of the first block, shape (P, width of that block).
     size
-        N.
+        N, the number of eigenvalues.
     rounding
         Error of products, in units of eigenvalues.
     """
@@ -35,23 +35,23 @@ def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size
     residuals = np.linalg.norm(matrix[num_known:, :num_known] @ vectors, axis=0) + rounding
     weights = (start @ vectors[: start.shape[1]]) ** 2
     apart = [group for group in _groups(ritz, residuals) if _is_apart(ritz, residuals, group, rounding)]
-    found = [group for group in apart if _is_counted(weights[:, group], len(group))]
+    single = [group for group in apart if _is_counted(weights[:, group], len(group))]
     atoms = [group for group in apart if not _is_counted(weights[:, group], len(group))]
-    num_found = sum(len(group) for group in found)
-    if num_found < size and num_found == len(ritz):  # nothing is left to stand for the others
-        found, atoms, num_found = [], found, 0
-    taken = np.concatenate([*found, *atoms, np.empty(0, np.intp)]).astype(np.intp)
+    num_single = sum(len(group) for group in single)
+    if num_single < size and num_single == len(ritz):  # nothing is left to stand for the others
+        single, atoms, num_single = [], single, 0
+    taken = np.concatenate([*single, *atoms, np.empty(0, np.intp)]).astype(np.intp)
     others = [np.array([j]) for j in np.setdiff1d(np.arange(len(ritz)), taken)]
     nodes = sorted([*others, *atoms], key=lambda group: float(ritz[group[0]]))
     sums = [weights[:, group].sum(axis=1) for group in nodes]
     is_atom = np.array([any(group is atom for atom in atoms) for group in nodes], dtype=bool)
     radii = np.array([residuals[group].max() for group in nodes])
-    alone = np.sort(np.concatenate([*found, np.empty(0, np.intp)]).astype(np.intp))
+    alone = np.sort(np.concatenate([*single, np.empty(0, np.intp)]).astype(np.intp))
     return Quadrature(
         ritz[alone],
         residuals[alone],
         np.array([ritz[group].mean() for group in nodes]),
-        _normalised(np.stack(sums, axis=1) if sums else np.zeros((len(start), 0)), 1 - num_found / size),
+        _normalised(np.stack(sums, axis=1) if sums else np.zeros((len(start), 0)), 1 - num_single / size),
         is_atom,
         np.where(is_atom, radii, 0.0),
         size,
@@ -84,7 +84,7 @@ def _is_apart(ritz: FloatArray, residuals: FloatArray, group: NDArray[np.intp], 
     distance, residual = min(below, above), float(residuals[group].max())
     if not residual < CONVERGED * distance:
         return False
-    return bool(ritz[last] - ritz[first] <= 2 * residual**2 / distance + SAME * rounding)
+    return bool(ritz[last] - ritz[first] <= 2 * residual**2 / distance + ROUNDINGS_APART * rounding)
 
 
 def _is_counted(weights: FloatArray, num_ritz: int) -> bool:
@@ -115,6 +115,5 @@ def tridiagonal_quadrature(diagonal: FloatArray, off_diagonal: FloatArray, size:
         weights.append(vectors[0] ** 2)
     points, table = np.concatenate(abscissae), block_diag(*weights)
     order = np.argsort(points, kind="stable")
-    nothing, no_atoms = np.empty(0), np.zeros(len(points), dtype=bool)
-    radii = np.zeros(len(points))
-    return Quadrature(nothing, nothing, points[order], table[:, order], no_atoms, radii, size, interlaces=False)
+    none, zeros = np.empty(0), np.zeros(len(points))
+    return Quadrature(none, none, points[order], table[:, order], zeros > 0, zeros, size, interlaces=False)

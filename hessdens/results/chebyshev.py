@@ -144,7 +144,7 @@ class ChebyshevMoments(Saved):
         """Return m_1..m_order with their standard errors, for order <= K.
 
         λ^k = (c + h x)^k is expanded in T_0..T_k. Rounding is some 1e-16 of (abs(c) + h)^k, which is more than m_k
-        itself where nearly all eigenvalues are tiny beside the support.
+        itself where nearly all eigenvalues are tiny relative to the support.
         """
         if not 1 <= order <= len(self.values):
             raise ValueError(f"order must be from 1 to {len(self.values)}, the moments that there are; got {order}.")

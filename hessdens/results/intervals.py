@@ -38,7 +38,7 @@ def skewed_interval(values: FloatArray, standard_errors: FloatArray, samples: Fl
 def skewed_quantiles(
     values: FloatArray, standard_errors: FloatArray, samples: FloatArray, probabilities: FloatArray
 ) -> FloatArray:
-    """Return what the means of quadratic forms are below with given confidence.
+    """Return upper limits of the means of quadratic forms, with given confidence.
 
     ``probabilities`` has shape (n, K) or (n, 1), entries in (0, 1); the result has shape (n, K). Other arguments are
     those of `skewed_interval`.
