@@ -95,7 +95,7 @@ def traffic() -> dict[str, Any]:
         "probes": (probes_traffic(len(V), 8, ranks).bytes_sent, sent(lambda: probes.matmat(V))),
     }
     sharded: Any = distributed.sharded_operator(shard(model), LOSS, part)
-    plan = sharded_traffic(sharded.shards, 1, ranks, num_batches=sharded.num_steps)
+    plan = sharded_traffic(sharded.shard_sizes, 1, ranks, num_batches=sharded.num_steps)
     V = torch.ones(sharded.num_rows, 1)
     # Gloo makes an all-reduce of a reduce-scatter: twice its bytes.
     kinds = {"reduce-scatter": "all-reduce"}

@@ -316,7 +316,7 @@ def check_traffic():
     }
     operator = distributed.sharded_operator(sharded(model), LOSS, part)
     steps, V = operator.num_steps, torch.ones(operator.num_rows, 2, dtype=F64)
-    plan = sharded_traffic(operator.shards, 2, ranks, num_batches=steps, dtype=F64)
+    plan = sharded_traffic(operator.shard_sizes, 2, ranks, num_batches=steps, dtype=F64)
     return {**found, "sharded": [planned(plan), watched(lambda: operator.matmat(V))]}
 
 

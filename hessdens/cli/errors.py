@@ -7,8 +7,14 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-FINE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-PACKAGE, LIBRARY = Path(__file__).resolve().parents[1], Path(traceback.__file__).resolve().parent
+# Exit statuses, as other commands use them.
+FINE = 0
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+# Where code is hessdens, and where it is Python's own library.
+PACKAGE = Path(__file__).resolve().parents[1]
+LIBRARY = Path(traceback.__file__).resolve().parent
 # The options by which a user of the command line knows arguments of the library.
 OPTIONS = {
     "max_products": "--products",

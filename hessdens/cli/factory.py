@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -64,9 +65,7 @@ def find(place: str) -> Any:
         sys.path.insert(0, here)
     module = _from_file(Path(module_name)) if module_name.endswith(".py") else _imported(module_name)
     if not hasattr(module, name):
-        near = difflib.get_close_matches(name, dir(module), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise CommandError(f"{module_name} must have a function {name!r}; it has none.{hint}")
+        raise CommandError(f"{module_name} must have a function {name!r}; it has none.{_hint(name, dir(module))}")
     function = getattr(module, name)
     if not callable(function):
         raise CommandError(f"{place} must be a function; got {type(function).__name__}.")
@@ -98,13 +97,14 @@ def _from_file(path: Path) -> ModuleType:
     if folder not in sys.path:
         sys.path.insert(0, folder)  # as Python does for a script
     name = path.stem if path.stem not in sys.modules else f"hessdens_factory_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
+    file = os.path.abspath(path)
+    loader = SourceFileLoader(name, file)
+    spec = ModuleSpec(name, loader, origin=file)
+    spec.has_location = True  # the module has a __file__
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
@@ -120,23 +120,28 @@ def _checked(made: tuple[Any, ...], place: str, function: Any) -> tuple[nn.Modul
     if not isinstance(keywords, dict):
         raise CommandError(f"{place} must return keyword arguments as a dictionary in fourth place; got {kinds}.")
     known = list(inspect.signature(function).parameters)[3:]
-    for name in keywords:
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise CommandError(f"{place} must return keyword arguments of {function.__name__}; got {name!r}.{hint}")
+    unknown = [name for name in keywords if name not in known]
+    if unknown:
+        hint = _hint(str(unknown[0]), known)
+        raise CommandError(f"{place} must return keyword arguments of {function.__name__}; got {unknown[0]!r}.{hint}")
     return model, loss_fn, data, keywords
+
+
+def _hint(name: str, names: list[str]) -> str:
+    """Return a sentence with the nearest of ``names``; nothing where none is near."""
+    near = difflib.get_close_matches(name, names, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def checked_device(device: str) -> torch.device:
     """Return a device that this machine has."""
     try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
+        place = torch.device(device)
+        torch.empty(0, device=place)
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
         reason = str(error).splitlines()[0]
         raise CommandError(f"--device must be a device that this machine has; got {device!r}: {reason}") from error
-    return found
+    return place
 
 
 def _moved(data: Any, device: torch.device | None, dtype: torch.dtype | None) -> Any:

@@ -11,26 +11,38 @@ from hessdens.cli.options import parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command, ``sys.argv[1:]`` by default, and return its exit status: 0, 1, 2 or 130."""
+    """Run one command, ``sys.argv[1:]`` by default, and return its exit status: 0, 1, 2 or 130.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from hessdens import Spectrum
+    >>> with TemporaryDirectory() as folder:
+    ...     Spectrum([-1.0, 0.0, 0.0, 3.0]).save(f"{folder}/exact.npz")
+    ...     status = main(["show", f"{folder}/exact.npz"])
+    Spectrum of 4 eigenvalues from -1 to 3: ...
+    >>> status
+    0
+    """
     try:
-        found = parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
     except SystemExit as exit_:  # --help, --version, or a wrong command line
         return int(exit_.code or 0)
-    found.progress = not found.quiet and sys.stderr.isatty()
+    options.progress = not options.quiet and sys.stderr.isatty()
     with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
-            status: int = found.run(found)
+            status: int = options.run(options)
             sys.stdout.flush()
         except BrokenPipeError:
             # The reader has gone, as `head` does; what Python still holds for it must not raise again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return FAILED
         except KeyboardInterrupt:
-            kept = "Nothing was written."
-            if found.checkpoint is not None:
-                kept = f"Finished work is in {found.checkpoint}: the same command goes on from there."
-            tell(f"interrupted. {kept}")
+            rest = "Nothing was written."
+            if options.checkpoint is not None:
+                rest = f"Finished work is in {options.checkpoint}: the same command goes on from there."
+            tell(f"interrupted. {rest}")
             return INTERRUPTED
         except Exception as error:
             return report(error)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._version import __version__
 from hessdens.cli import commands
-from hessdens.cli.errors import OPTIONS
+from hessdens.cli.errors import OPTIONS, USAGE
 from hessdens.linalg.probes import Distribution
 
 STATUS = """\
@@ -64,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
 
     def error(self, message: str) -> Any:
-        self.exit(2, f"hessdens: {message}. See {self.prog} --help.\n")
+        self.exit(USAGE, f"hessdens: {message}. See {self.prog} --help.\n")
 
 
 def _density(subparsers: Any) -> None:

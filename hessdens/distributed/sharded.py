@@ -123,7 +123,7 @@ class ShardedOperator(Operator):
         self.team = ShardedTeam(self._group, rows_of(list(self._shards.values())), self.device)
 
     @property
-    def shards(self) -> list[int]:
+    def shard_sizes(self) -> list[int]:
         """Numbers of parameters that a process holds of each ``fully_shard``, padding included."""
         return group_sizes(self._model)
 

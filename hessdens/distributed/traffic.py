@@ -78,7 +78,7 @@ def probes_traffic(size: int, num_vectors: int, num_ranks: int, *, dtype: torch.
 
 
 def sharded_traffic(
-    shards: Sequence[int],
+    shard_sizes: Sequence[int],
     num_vectors: int,
     num_ranks: int,
     *,
@@ -94,23 +94,23 @@ def sharded_traffic(
 
     Parameters
     ----------
-    shards
+    shard_sizes
         Numbers of parameters that a process holds of each ``fully_shard`` group, padding included:
-        `ShardedOperator.shards`.
+        `ShardedOperator.shard_sizes`.
     num_vectors, num_ranks, num_batches
         P, n, and batches in a pass over the data: the most that a process has.
     gathers
         1 where parameters are kept between the passes (``reshard_after_forward=False``, and parameters of the root).
     """
-    _check(max(shards), num_vectors, num_ranks)
+    _check(max(shard_sizes), num_vectors, num_ranks)
     passes = GRADIENTS * num_vectors * num_batches
     collectives: list[tuple[Kind, int, int]] = [
         ("all-reduce", 8, 3 + 2 * num_vectors),
         ("all-reduce", 8 * num_vectors, 1),
     ]
-    for shard in shards:
-        collectives.append(("all-gather", shard * dtype.itemsize, gathers * passes))
-        collectives.append(("reduce-scatter", num_ranks * shard * dtype.itemsize, passes))
+    for size in shard_sizes:
+        collectives.append(("all-gather", size * dtype.itemsize, gathers * passes))
+        collectives.append(("reduce-scatter", num_ranks * size * dtype.itemsize, passes))
     return Traffic(num_ranks, tuple(collectives))
 
 

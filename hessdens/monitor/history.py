@@ -1,4 +1,4 @@
-"""What a monitor has seen of a training run: one record a measurement, in a file that a killed run goes on with."""
+"""What a monitor has measured in a training run: one record per measurement, in a file with which a run resumes."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from hessdens.densities.lanczos import LanczosDensity
 from hessdens.results.saved import Saved
 from hessdens.results.storage import pack, take, unpack
 
-# Records that a printed history shows at most: the first and the last among them.
+# Records that a printed history shows at most, the first and the last among them.
 PRINTED = 12
 
 
@@ -57,7 +57,9 @@ class SpectrumRecord(Saved):
     def numbers(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> dict[str, float]:
         """Return what a logger is given, by name: values, ends of intervals (``_low``, ``_high``), edges, times."""
         names = [*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative"]
-        values, ends, edges = (np.full(shape, np.nan) for shape in ((len(names),), (2, len(names)), (2,)))
+        values = np.full(len(names), np.nan)
+        ends = np.full((2, len(names)), np.nan)
+        edges = np.full(2, np.nan)
         density = self.density
         if density is not None:
             fractions = [density.fraction_degenerate(window), density.fraction_negative(window)]
@@ -65,12 +67,12 @@ class SpectrumRecord(Saved):
             intervals = [density.degenerate_interval(window, level), density.negative_interval(window, level)]
             ends = np.concatenate([density.moments_interval(NUM_MOMENTS, level), np.transpose(intervals)], axis=1)
             edges = density.nodes()[[0, -1]]
-        found = {"loss": self.loss}
+        numbers = {"loss": self.loss}
         for index, name in enumerate(names):
-            found |= {name: values[index], f"{name}_low": ends[0, index], f"{name}_high": ends[1, index]}
-        found |= {"smallest": edges[0], "largest": edges[1]}
-        found |= {"training_seconds": self.training_seconds, "measuring_seconds": self.measuring_seconds}
-        return {name: float(value) for name, value in found.items()}
+            numbers |= {name: values[index], f"{name}_low": ends[0, index], f"{name}_high": ends[1, index]}
+        numbers |= {"smallest": edges[0], "largest": edges[1]}
+        numbers |= {"training_seconds": self.training_seconds, "measuring_seconds": self.measuring_seconds}
+        return {name: float(value) for name, value in numbers.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +85,20 @@ class SpectrumHistory(Saved):
     Parameters
     ----------
     identity
-        Of what the records are: model, loss, parameters, data, probes.
+        What the records are of: model, loss, parameters, data, probes.
     records
         By ascending step.
+
+    Examples
+    --------
+    >>> from hessdens import lanczos_density
+    >>> density = lanczos_density(np.diag([0.0, 0.1, 2.0, 5.0]), max_products=8)
+    >>> records = (SpectrumRecord(0, 2.3, density, "", 0.0, 0.1), SpectrumRecord(100, 0.7, density, "", 9.0, 0.2))
+    >>> history = SpectrumHistory({"model": "Net", "size": 4}, records)
+    >>> history.steps, history.values("loss")
+    (array([  0, 100]), array([2.3, 0.7]))
+    >>> history.values("largest")
+    array([5., 5.])
     """
 
     identity: Mapping[str, str | int | float]
@@ -138,7 +151,7 @@ class SpectrumHistory(Saved):
         return np.array([columns.get(name, []) for name in names])
 
     def difference(self, first: int, second: int, *, window: float = PAPER_WINDOW) -> DensityDifference:
-        """Return the changes from step ``first`` to step ``second``, with errors that know of the same probes.
+        """Return the changes from step ``first`` to step ``second``, with errors that account for the shared probes.
 
         Raises
         ------
