@@ -47,11 +47,11 @@ def share_probes(A: Any, *, group: GroupLike = None) -> Operator:
     if operator.team.is_sharded:
         raise ValueError("share_probes needs whole vectors; those of this operator are sharded over processes.")
 
-    def identity() -> Identity:
-        known = identity_of(operator)
-        return known if "parameters" in known else run_identity(operator)
+    def facts() -> Identity:
+        identity = identity_of(operator)
+        return identity if "parameters" in identity else run_identity(operator)
 
-    check_table(processes, processes.together(identity), "the same operator")
+    check_table(processes, processes.together(facts), "the same operator")
     return SharedProbes(operator, processes)
 
 

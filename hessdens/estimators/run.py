@@ -106,9 +106,9 @@ class Run:
                 walk = walk_from(prepare(self.probes(start, stop)), start)
             else:
                 walk = walk_from(torch.from_numpy(arrays["vectors"]).to(self.operator.device).T, start).resumed(arrays)
-            known = walk.num_steps
+            steps = walk.num_steps
             samples[start - first : stop - first] = walk.moments(self._num_moments)
-            if self.checkpoint is not None and walk.num_steps > known:
+            if self.checkpoint is not None and walk.num_steps > steps:
                 self.checkpoint.save(name, walk.to_arrays())
             self.asymmetry = float(np.fmax(self.asymmetry, walk.asymmetry))
             bar.update((stop - start) * products_per_probe(self._num_moments))
