@@ -169,6 +169,14 @@ def test_values_that_a_class_refuses_are_told_with_the_file(tmp_path):
         load_result(tmp_path / "r.npz")
 
 
+def test_a_file_is_unpacked_once(tmp_path, monkeypatch):
+    Spectrum([1.0]).save(tmp_path / "r.npz")
+    opened, load = [], np.load
+    monkeypatch.setattr(np, "load", lambda *arguments, **options: opened.append(1) or load(*arguments, **options))
+    load_result(tmp_path / "r.npz")
+    assert len(opened) == 1
+
+
 def test_other_versions(tmp_path):
     path = tmp_path / "r.npz"
     Spectrum([1.0]).save(path)

@@ -75,6 +75,19 @@ def test_fractions_are_those_of_the_densities():
     np.testing.assert_allclose(found.values[4:], [after - before for before, after in expected], atol=1e-15)
 
 
+def test_nothing_can_be_changed_and_files_hold_all(tmp_path):
+    change = changed(0)
+    with pytest.raises(ValueError, match="read-only"):
+        change.values[0] = 0.0
+    change.save(tmp_path / "d.npz")
+    loaded = DensityDifference.load(tmp_path / "d.npz")
+    assert str(loaded) == str(change)
+    numbers = loaded.numbers(level=0.9)
+    assert numbers == change.numbers(level=0.9)
+    low, high = change.interval(0.9)[:, 1]
+    assert (numbers["changes"]["m_2"]["low"], numbers["changes"]["m_2"]["high"]) == (low, high)
+
+
 def test_printed():
     found = changed(0, title="from step 0 to step 10")
     lines = str(found).splitlines()
