@@ -9,21 +9,15 @@ relative to the moment of the absolute eigenvalues; that of Skilling's estimator
 intervals that hold the exact moment.
 """
 
-import argparse
-import json
-import platform
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from hvp import processor
+from measuring import origin, parser_of, save
 from spectra import diagonal, network_spectra, synthetic_spectra
 
 from hessdens import spectral_moments
 
-RESULTS = Path(__file__).resolve().parent / "results" / "accuracy.json"
 BUDGETS = (50, 150)
 # Budgets tried for the products that an error of 5% takes.
 LADDER = (10, 20, 30, 40, 50, 100, 200, 400, 800, 1600)
@@ -48,10 +42,9 @@ def rms(errors: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--cache", type=Path, help="keep the networks' eigenvalues in this .npz file")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     table: dict[str, Any] = {}
     networks = network_spectra(options.cache)
@@ -79,13 +72,11 @@ def main() -> None:
         print(f"products to 5% on m_2..m_4: {enough}", flush=True)
         table[name] = {"size": len(eigenvalues), "budgets": rows, "products_to_5_percent": enough}
     content = {
-        "date": date.today().isoformat(),
-        "machine": processor("cpu"),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        **origin(),
         "seeds": options.seeds,
         "table": table,
     }
-    options.output.write_text(json.dumps(content, indent=1) + "\n")
+    save(options.output, content)
 
 
 def _cells(values: np.ndarray) -> str:

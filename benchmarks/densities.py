@@ -11,22 +11,18 @@ function that torch no longer has, is given a replacement. Then the share of 95%
 hold the exact values. Other libraries come with ``pip install hessdens[peers,examples]``.
 """
 
-import argparse
 import importlib
 import importlib.metadata
-import json
-import platform
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from hvp import processor
+from measuring import origin, parser_of, save
 from scipy.fft import dct, idct
 from spectra import diagonal, network_spectra, synthetic_spectra
 from torch import Tensor
@@ -37,7 +33,6 @@ from hessdens.estimators import chebyshev_moments
 from hessdens.linalg import Operator
 from hessdens.mixture import Grid
 
-RESULTS = Path(__file__).resolve().parent / "results" / "densities.json"
 BUDGETS = (100, 200)
 # Runs between which another library's products are shared.
 RUNS = (1, 2, 5, 10)
@@ -260,19 +255,15 @@ def coverage(eigenvalues: np.ndarray, products: int, seeds: int) -> dict[str, fl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--coverage-seeds", type=int, default=500)
     parser.add_argument("--cache", type=Path, help="keep the networks' eigenvalues in this .npz file")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of other libraries
     networks = network_spectra(options.cache)
     content: dict[str, Any] = {
-        "date": date.today().isoformat(),
-        "machine": processor("cpu"),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__}
-        | {name: importlib.metadata.version(name) for name in PEERS},
+        **origin(packages=tuple(PEERS)),
         "seeds": options.seeds,
         "coverage_seeds": options.coverage_seeds,
         "networks": list(networks),
@@ -290,7 +281,7 @@ def main() -> None:
             held = coverage(eigenvalues, products, options.coverage_seeds)
             content["coverage"].setdefault(name, {})[products] = held
             print("  coverage " + ", ".join(f"{key} {value:.1%}" for key, value in held.items()), flush=True)
-            options.output.write_text(json.dumps(content, indent=1) + "\n")
+            save(options.output, content)
 
 
 if __name__ == "__main__":

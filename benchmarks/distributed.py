@@ -25,14 +25,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from hvp import processor
+from measuring import origin, parser_of, save, timed
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 from wire import bytes_on_the_wire
@@ -40,7 +38,6 @@ from wire import bytes_on_the_wire
 from hessdens import Plan, distributed, hessian_operator, lanczos_density, spectral_moments
 from hessdens.distributed.traffic import examples_traffic, probes_traffic, sharded_traffic
 
-RESULTS = Path(__file__).resolve().parent / "results" / "distributed.json"
 TIMEOUT = 30.0
 WIDTH, DEPTH = 2048, 16
 VECTORS = 2
@@ -69,17 +66,15 @@ def scaling() -> dict[str, Any]:
     operator: Any = hessian_operator(mlp(128, 20), LOSS, part, plan=Plan("feedforward", 100, 8))
     operator = distributed.share_examples(operator)
     V = torch.ones(operator.size, 8)
-    return {"parameters": operator.size, "seconds": seconds(lambda: operator.matmat(V))}
+    return {"parameters": operator.size, "seconds": median_seconds(lambda: operator.matmat(V))}
 
 
-def seconds(function: Callable[[], Any]) -> float:
+def median_seconds(function: Callable[[], Any]) -> float:
     times = []
     function()
     for _ in range(7):
         dist.barrier()
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
+        times.append(timed(function)[1])
     return statistics.median(times)
 
 
@@ -233,11 +228,10 @@ def finished(processes: list[subprocess.Popen[bytes]], folder: Path) -> Any:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--only", default="scaling,traffic,memory,kills")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
         torch.set_num_threads(1)
@@ -245,7 +239,7 @@ def main() -> None:
         options.output.write_text(json.dumps(PARTS[options.worker]()))
         dist.destroy_process_group()
         return
-    content: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    content: dict[str, Any] = json.loads(options.output.read_text()) if options.output.exists() else {}
     for part in options.only.split(","):
         if part == "scaling":
             times = {ranks: results(part, ranks)[0] for ranks in (1, 2, 4)}
@@ -264,14 +258,12 @@ def main() -> None:
         else:
             found = kills(options.kills)
         content[part] = {
-            "date": date.today().isoformat(),
-            "machine": processor("cpu"),
+            **origin(packages=("numpy",)),
             "cores": os.cpu_count(),
-            "versions": {"torch": torch.__version__, "numpy": np.__version__},
             "found": found,
         }
         print(part, json.dumps(found, indent=1))
-        RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+        save(options.output, content)
 
 
 if __name__ == "__main__":

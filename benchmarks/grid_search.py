@@ -7,27 +7,21 @@ Prints tables and writes them to `benchmarks/results/grid_search.json`. Times ar
 array to a `MixtureFit`. The default backend uses one core for a fit, all points in Numba all cores, NumPy one.
 """
 
-import argparse
-import datetime
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numba
 import numpy as np
-import scipy
+from measuring import origin, parser_of, save, timed
 
-import hessdens
 from hessdens.mixture import Grid, MixtureFit, SkewNormalMixture, fit_mixture, fit_mixtures
 
-OUTPUT = Path(__file__).parent / "results" / "grid_search.json"
 MEBIBYTE = 2**20
 # A fresh process: peak memory after the import and after two fits, and the time of each fit.
 FRESH_PROCESS = """
@@ -104,14 +98,10 @@ GROUPS: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
 }
 
 
-def timed(moments: np.ndarray, backend: str) -> tuple[list[MixtureFit], np.ndarray]:
+def fits_of(moments: np.ndarray, backend: str) -> tuple[list[MixtureFit], np.ndarray]:
     """Return one fit for each row, and the seconds that each took."""
-    fits, seconds = [], []
-    for row in moments:
-        start = time.perf_counter()
-        fits.append(fit_mixture(row, backend=backend))
-        seconds.append(time.perf_counter() - start)
-    return fits, np.array(seconds)
+    fits, seconds = zip(*(timed(partial(fit_mixture, row, backend=backend)) for row in moments), strict=True)
+    return list(fits), np.array(seconds)
 
 
 def agree(fits: list[MixtureFit], others: list[MixtureFit]) -> int:
@@ -133,9 +123,9 @@ def measure(num_vectors: int, num_numpy: int) -> dict[str, Any]:
     moments = np.array([GROUPS[name](rng) for name in names])
     for backend in ("numba", "numba-exhaustive"):
         fit_mixture(moments[0], backend=backend)
-    fits, seconds = timed(moments, "numba")
-    all_points, all_points_seconds = timed(moments, "numba-exhaustive")
-    plain, plain_seconds = timed(moments[:num_numpy], "numpy")
+    fits, seconds = fits_of(moments, "numba")
+    all_points, all_points_seconds = fits_of(moments, "numba-exhaustive")
+    plain, plain_seconds = fits_of(moments[:num_numpy], "numpy")
     backends = [
         ("numba", seconds, agree(fits, fits), len(fits)),
         ("numba-exhaustive", all_points_seconds, agree(fits, all_points), len(all_points)),
@@ -153,8 +143,7 @@ def measure(num_vectors: int, num_numpy: int) -> dict[str, Any]:
             "quantile_95_objective": float(np.quantile(objectives, 0.95)),
         }
     many = np.array([noisy(rng) for _ in range(1000)])
-    start = time.perf_counter()
-    fit_mixtures(many)
+    _, thousand_fits = timed(fit_mixtures, many)
     return {
         "backends": {
             name: {
@@ -167,21 +156,12 @@ def measure(num_vectors: int, num_numpy: int) -> dict[str, Any]:
             for name, times, same, number in backends
         },
         "groups": groups,
-        "thousand_fits_in_one_call_s": time.perf_counter() - start,
+        "thousand_fits_in_one_call_s": thousand_fits,
     }
 
 
-def processor() -> str:
-    """Return the model name of the processor, where the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()
-
-
 def report(result: dict[str, Any]) -> None:
-    print(f"{result['processor']}, {result['threads']} threads, 10⁸ points")
+    print(f"{result['machine']}, {result['threads']} threads, 10⁸ points")
     print(
         f"\n{'backend':18s} {'median':>12s} {'slowest':>12s} {'points/s':>10s} {'times':>7s}  same index and objective"
     )
@@ -206,21 +186,15 @@ def report(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--vectors", type=int, default=1000, help="fits by both Numba backends")
     parser.add_argument("--numpy", type=int, default=16, help="fits by NumPy as well")
-    parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
         runs = {name: fresh_process(cache) for name in ("compiling", "from_cache")}
     result = {
-        "date": datetime.date.today().isoformat(),
-        "processor": processor(),
+        **origin(packages=("hessdens", "numba", "numpy", "scipy")),
         "threads": numba.config.NUMBA_NUM_THREADS,
-        "versions": {
-            "python": platform.python_version(),
-            **{module.__name__: module.__version__ for module in (hessdens, numba, np, scipy)},
-        },
         "fresh_process": {
             name: {
                 "first_fit_s": run["times"][0],
@@ -232,8 +206,7 @@ def main() -> None:
         **measure(arguments.vectors, arguments.numpy),
     }
     report(result)
-    arguments.output.parent.mkdir(exist_ok=True)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    save(arguments.output, result)
 
 
 if __name__ == "__main__":

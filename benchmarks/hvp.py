@@ -10,22 +10,17 @@ within that peer's. Results of other models on the same machine are kept. Peers 
 ``pip install hessdens[peers,examples]``.
 """
 
-import argparse
 import dataclasses
-import importlib.metadata
 import json
-import platform
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
 from typing import Any
 
 import torch
 from hvp_models import CASES, Case
+from measuring import PEERS, origin, parser_of, save, timed
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -33,7 +28,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from hessdens import hessian_operator
 from hessdens.curvature.memory_model import peak_memory
 
-RESULTS = Path(__file__).resolve().parent / "results" / "hvp.json"
 DEFAULT = ("20x128", "20x128 hyper-residual", "10x16", "ResNet-18", "transformer")
 WARM_UPS, REPEATS = 1, 3
 LOSS = nn.CrossEntropyLoss()
@@ -177,14 +171,7 @@ def _reference(model: nn.Module, batches: Batches, V: Tensor) -> Tensor:
 def _seconds(function: Callable[[], Any], device: str, repeats: int = REPEATS) -> float:
     for _ in range(WARM_UPS):
         function()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return statistics.median(timed(function, device=device)[1] for _ in range(repeats))
 
 
 def _peak(function: Callable[[], Any], device: str) -> int:
@@ -213,11 +200,10 @@ def least_operations(case: Case) -> int | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--models", nargs="+", default=DEFAULT, choices=CASES)
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--one", nargs=2, metavar=("MODEL", "CONTENDER"), help="measure one here and print JSON")
     parser.add_argument("--memory-limit", type=int, help="of hessdens, in bytes, with --one")
     options = parser.parse_args()
@@ -227,12 +213,8 @@ def main() -> None:
             print(json.dumps(one(*options.one, options.device)))
         return
     rate = matrix_product_rate(options.device)
-    content: dict[str, Any] = {
-        "machine": processor(options.device),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__}
-        | {n: importlib.metadata.version(n) for n in ("curvlinops-for-pytorch", "hessian-eigenthings", "pyhessian")},
-    }
+    content = origin(options.device, PEERS)
+    day = content.pop("date")
     before = json.loads(options.output.read_text()) if options.output.is_file() else {}
     table = before.get("models", {}) if content == {key: before.get(key) for key in content} else {}
     for model in options.models:
@@ -244,14 +226,14 @@ def main() -> None:
             # Beside the blocks, a product takes the vectors in its own order and the result.
             limit = int(best["peak_mib"] * 2**20) - 3 * 4 * own["parameters"] * own["probes"]
             rows["hessdens, less memory"] = _in_process(model, "hessdens", options.device, limit)
-        table[model] = {"date": date.today().isoformat(), "gigaflops": rate / 1e9, "contenders": rows}
+        table[model] = {"date": day, "gigaflops": rate / 1e9, "contenders": rows}
         _print(model, rows, peers)
         operations = least_operations(CASES[model]())
         if operations is not None:
             table[model]["limit_microseconds"] = 1e6 * operations / rate
             share = 1e6 * operations / rate / rows["hessdens"]["microseconds"]
             print(f"arithmetic limit {1e6 * operations / rate:.2f} microseconds; hessdens reaches {share:.0%}")
-        options.output.write_text(json.dumps(content | {"models": table}, indent=1) + "\n")
+        save(options.output, content | {"models": table})
 
 
 def _in_process(model: str, contender: str, device: str, memory_limit: int | None = None) -> dict[str, Any]:
@@ -279,16 +261,6 @@ def _print(model: str, rows: dict[str, Any], peers: dict[str, Any]) -> None:
         best = min(peers, key=lambda name: peers[name]["microseconds"])
         ratio = peers[best]["microseconds"] / rows["hessdens"]["microseconds"]
         print(f"best peer {best}: {ratio:.2f} times hessdens' time; plan {rows['hessdens']['plan']}", flush=True)
-
-
-def processor(device: str) -> str:
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()
 
 
 if __name__ == "__main__":

@@ -1,18 +1,14 @@
 """The models that `hvp.py` times, with their data."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+import measuring  # noqa: F401  # puts the examples on the path
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
-
 from skip_paper.data import load_images, prepare
 from skip_paper.networks import SkipNetwork
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 
 @dataclass(frozen=True)

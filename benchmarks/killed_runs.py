@@ -7,7 +7,6 @@ folder, killed by SIGKILL after a random time, until it ends. The results must b
 finished run may be repeated.
 """
 
-import argparse
 import json
 import os
 import random
@@ -15,17 +14,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from hvp import processor
+from measuring import EXAMPLES, origin, parser_of, save, timed
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-RESULTS = Path(__file__).resolve().parent / "results" / "killed_runs.json"
 # On the embedded digits, wherever CIFAR is.
 CODE = (
     "import sys; from skip_paper import data, run_all; data.usual_places = list; "
@@ -55,7 +48,7 @@ def finished(folder: Path) -> dict[str, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--only")
     parser.add_argument("--seed", type=int, default=0)
@@ -63,10 +56,9 @@ def main() -> None:
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name:
         whole, killed = Path(name) / "whole", Path(name) / "killed"
-        begin = time.monotonic()
-        if start(whole, options.only).wait():
+        failed, seconds = timed(lambda: start(whole, options.only).wait())
+        if failed:
             sys.exit("The uninterrupted run failed: run it by hand.")
-        seconds = time.monotonic() - begin
         kept: dict[str, int] = {}
         repeated, kills, equal = 0, 0, True
         while True:
@@ -90,12 +82,14 @@ def main() -> None:
                     break
                 killed, kept = killed.with_name(f"{killed.name}_"), {}  # it ended before the kill: begin anew
     content = {
-        "date": date.today().isoformat(), "machine": processor("cpu"), "threads": torch.get_num_threads(),
-        "versions": {"torch": torch.__version__, "numpy": np.__version__}, "kills": kills,
-        "seconds_uninterrupted": round(seconds, 1), "finished_runs_repeated": repeated, "results_equal": equal,
-    }  # fmt: skip
+        **origin(packages=("numpy",)),
+        "kills": kills,
+        "seconds_uninterrupted": round(seconds, 1),
+        "finished_runs_repeated": repeated,
+        "results_equal": equal,
+    }
     print(json.dumps(content))
-    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+    save(options.output, content)
     sys.exit(not equal or repeated > 0)
 
 

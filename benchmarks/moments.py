@@ -6,27 +6,17 @@ For 10-layer plain networks on the images that the example finds (CIFAR-100, els
 error of m_1..m_4 over seeds, the reported standard error beside it, and the seconds that the products took.
 """
 
-import argparse
-import json
-import platform
-import sys
-import time
-from datetime import date
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
-
+from measuring import origin, parser_of, save, timed
 from skip_paper.data import load_images, prepare
 from skip_paper.networks import SkipNetwork
 from skip_paper.training import train
+from torch import nn
 
 from hessdens import exact_spectrum, hessian_operator, spectral_moments
 
-RESULTS = Path(__file__).resolve().parent / "results" / "moments.json"
 PROBES = (5, 25, 100)
 
 
@@ -37,12 +27,8 @@ def measure(network, batch, seeds):
     network.float()
     rows = []
     for distribution in ("gaussian", "rademacher"):
-        start = time.perf_counter()
-        pool = [
-            spectral_moments(operator, method="skilling", num_probes=PROBES[-1], seed=s, distribution=distribution)
-            for s in range(seeds)
-        ]
-        seconds = (time.perf_counter() - start) / (seeds * 2 * PROBES[-1])
+        options = {"method": "skilling", "num_probes": PROBES[-1], "distribution": distribution}
+        pool, seconds = timed(lambda: [spectral_moments(operator, seed=s, **options) for s in range(seeds)])  # noqa: B023
         for probes in PROBES:  # fewer probes are the first of more
             samples = np.array([moments.samples[:probes] for moments in pool])
             relative = samples.mean(axis=1) / exact.moments(4) - 1
@@ -53,14 +39,14 @@ def measure(network, batch, seeds):
                     "products": 2 * probes,
                     "rmse": np.sqrt((relative**2).mean(axis=0)).tolist(),
                     "reported_error": np.sqrt((reported**2).mean(axis=0)).tolist(),
-                    "milliseconds_per_product": 1e3 * seconds,
+                    "milliseconds_per_product": 1e3 * seconds / (seeds * 2 * PROBES[-1]),
                 }
             )
     return exact, rows
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--steps", type=int, nargs="+", default=[0, 200, 600])
@@ -85,14 +71,12 @@ def main():
             print(f"{row['distribution']:10s} {row['products']:8d}   {errors}   {reported} {speed:8.2f}")
         table.append({"steps": steps, "size": exact.size, "rows": rows})
     content = {
-        "date": date.today().isoformat(),
-        "machine": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        **origin(packages=("numpy",)),
         "data": images.title,
-        "arguments": {k: v for k, v in vars(options).items() if k != "data"},
+        "arguments": {k: v for k, v in vars(options).items() if k not in ("data", "output")},
         "table": table,
     }
-    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+    save(options.output, content)
 
 
 if __name__ == "__main__":

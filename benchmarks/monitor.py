@@ -10,26 +10,20 @@ error that the turns without a measurement show; the number of records and the s
 errors of changes between successive records are than unpaired ones.
 """
 
-import argparse
 import copy
-import json
-import platform
 import time
-from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from hvp import processor
 from hvp_models import Case, skip_network
+from measuring import origin, parser_of, save
 from skip_paper.training import train
 from torch import nn
 
 from hessdens import SpectrumMonitor
 from hessdens.densities.difference import NAMES
 
-RESULTS = Path(__file__).resolve().parent / "results" / "monitor.json"
 BUDGETS = (0.05, 0.2)
 EXAMPLES, PRODUCTS, TURN = 500, 50, 50
 
@@ -95,10 +89,9 @@ def measure(case: Case, budget: float, num_steps: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--budgets", type=float, nargs="+", default=list(BUDGETS))
-    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     case = skip_network("plain", 20, 128, 128, 50_000, 1)
     for _ in train(copy.deepcopy(case.model), case.inputs, case.targets, measure_at=range(1, TURN + 1), seed=0):
@@ -116,16 +109,13 @@ def main() -> None:
         )
         print(f"  gain of pairing {row['median_gain_of_pairing']}", flush=True)
     content = {
-        "date": date.today().isoformat(),
-        "machine": processor("cpu"),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        **origin(),
         "steps": options.steps,
         "products": PRODUCTS,
         "examples": EXAMPLES,
         "budgets": rows,
     }
-    options.output.write_text(json.dumps(content, indent=1) + "\n")
+    save(options.output, content)
 
 
 if __name__ == "__main__":

@@ -7,18 +7,11 @@ default estimator with 2,000 products and other probes; errors are relative to i
 the time that it spends in products, less 1.
 """
 
-import argparse
-import json
-import platform
-import time
-from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from hvp import processor
 from hvp_models import skip_network
+from measuring import origin, parser_of, save, timed
 from skip_paper.training import train
 from torch import Tensor, nn
 
@@ -26,7 +19,6 @@ from hessdens import hessian_operator, lanczos_density, spectral_moments
 from hessdens.linalg import Operator
 from hessdens.linalg.operator import Wrapped
 
-RESULTS = Path(__file__).resolve().parent / "results" / "overhead.json"
 PRODUCTS, REFERENCE, EXAMPLES = 50, 2000, 2000
 
 
@@ -38,17 +30,15 @@ class Timed(Wrapped):
         self.seconds = 0.0
 
     def _matmat(self, V: Tensor) -> Tensor:
-        start = time.perf_counter()
-        products = self._operator.matmat(V)
-        self.seconds += time.perf_counter() - start
+        products, seconds = timed(self._operator.matmat, V)
+        self.seconds += seconds
         return products
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     table: dict[str, Any] = {}
     for architecture in ("plain", "residual"):
@@ -69,10 +59,9 @@ def main() -> None:
         for name, call in calls.items():
             errors, overheads = [], []
             for seed in range(options.seeds):
-                timed = Timed(operator)
-                start = time.perf_counter()
-                result = call(timed, seed)
-                overheads.append((time.perf_counter() - start) / timed.seconds - 1)
+                clocked = Timed(operator)
+                result, seconds = timed(call, clocked, seed)
+                overheads.append(seconds / clocked.seconds - 1)
                 values = result.moments(4) if name == "lanczos_density" else result.values
                 errors.append(values / reference.values - 1)
             rows[name] = {
@@ -90,10 +79,7 @@ def main() -> None:
             "methods": rows,
         }
     content = {
-        "date": date.today().isoformat(),
-        "machine": processor("cpu"),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        **origin(),
         "epochs": options.epochs,
         "seeds": options.seeds,
         "products": PRODUCTS,
@@ -101,7 +87,7 @@ def main() -> None:
         "examples": EXAMPLES,
         "networks": table,
     }
-    options.output.write_text(json.dumps(content, indent=1) + "\n")
+    save(options.output, content)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,14 @@ dense matrices made by ``torch.func``, eigenvalues and traces with those of the 
 those of traces are root mean squares over seeds. The libraries come with ``pip install hessdens[peers,examples]``.
 """
 
-import argparse
-import importlib.metadata
 import json
-import platform
 import warnings
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from hvp import processor
+from measuring import PEERS, origin, parser_of, save
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
@@ -27,8 +22,6 @@ from torch.func import functional_call, jacrev, vmap
 from hessdens import fisher_operator, ggn_operator, hessian_operator, lanczos_density, spectral_moments
 from hessdens.testing import NetworkCase
 
-RESULTS = Path(__file__).resolve().parent / "results" / "peers_agreement.json"
-PACKAGES = ("curvlinops-for-pytorch", "hessian-eigenthings", "pyhessian")
 LOSS = nn.CrossEntropyLoss()
 NUM_EIGENVALUES, TRACE_PRODUCTS = 5, 99
 Batches = list[tuple[Tensor, Tensor]]
@@ -271,9 +264,8 @@ def density_of_pyhessian(model: nn.Module, batches: Batches) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of other libraries
     uneven, even = (500, 100), (300, 300)
@@ -281,10 +273,7 @@ def main() -> None:
     matrix = dense(model, batches)["Hessian"]
     exact = torch.linalg.eigvalsh(matrix).numpy()
     content = {
-        "date": date.today().isoformat(),
-        "machine": processor("cpu"),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__}
-        | {name: importlib.metadata.version(name) for name in PACKAGES},
+        **origin(packages=PEERS),
         "parameters": len(matrix),
         "examples": sum(len(x) for x, _ in batches),
         "seeds": options.seeds,
@@ -298,7 +287,7 @@ def main() -> None:
         "density of PyHessian": density_of_pyhessian(model, batches),
     }
     print(json.dumps(content, indent=1))
-    options.output.write_text(json.dumps(content, indent=1) + "\n")
+    save(options.output, content)
 
 
 if __name__ == "__main__":

@@ -7,26 +7,19 @@ once; the five fastest are then timed alternately with the library's choice, sin
 low. Columns: microseconds per example and probe; chosen block's time over that of the best block found.
 """
 
-import argparse
 import dataclasses
 import itertools
-import json
-import platform
 import statistics
-import time
-from datetime import date
-from pathlib import Path
 from typing import Any
 
 import torch
-from hvp import processor
 from hvp_models import CASES, Case
+from measuring import origin, parser_of, save, timed
 from torch import Tensor, nn
 
 from hessdens import Plan, hessian_operator
 from hessdens.curvature import CurvatureOperator, Schedule
 
-RESULTS = Path(__file__).resolve().parent / "results" / "plans.json"
 # Model: examples and the most probes.
 SIZES = {"20x128": (1_000, 32), "10x16": (2_000, 64), "ResNet-18": (8, 8), "transformer": (16, 16)}
 ROUNDS, FINALISTS = 5, 5
@@ -43,11 +36,7 @@ def seconds(operator: CurvatureOperator, V: Tensor) -> float:
     """Return the least time of a product within a fifth of a second of them."""
     times: list[float] = []
     while not times or sum(times) < SECONDS:
-        start = time.perf_counter()
-        operator @ V
-        if V.is_cuda:
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
+        times.append(timed(operator.matmat, V, device=V.device.type)[1])
     return min(times)
 
 
@@ -114,20 +103,16 @@ def measure(name: str, device: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--models", nargs="+", default=list(SIZES), choices=SIZES)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     table = {name: measure(name, options.device) for name in options.models}
     content = {
-        "date": date.today().isoformat(),
-        "machine": processor(options.device),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        **origin(options.device),
         "models": table,
     }
-    options.output.write_text(json.dumps(content, indent=1) + "\n")
+    save(options.output, content)
 
 
 if __name__ == "__main__":

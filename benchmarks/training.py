@@ -7,37 +7,18 @@ the time of some steps, those of both ways in turn, medians over repeats; and th
 weights after these steps. The plain loop is `skip_paper.training.train`, with Adam as torch has it by default.
 """
 
-import argparse
-import json
-import platform
 import statistics
-import time
-from datetime import date
-from pathlib import Path
 from typing import Any
 
-import torch
-from hvp import processor
+from measuring import origin, parser_of, save, timed
 from skip_paper.batched_training import BatchedTraining
 from skip_paper.data import load_images, prepare
 from skip_paper.networks import SkipNetwork
 from skip_paper.stacked import StackedNetworks
 from skip_paper.training import train
 
-RESULTS = Path(__file__).resolve().parent / "results" / "training.json"
 # Depth, width, principal components, networks at once on a CPU and on a GPU, steps of both ways.
 CASES = {"10x16": (10, 16, 128, {"cpu": 40, "cuda": 400}, 30), "30x128": (30, 128, None, {"cpu": 4, "cuda": 50}, 5)}
-
-
-def seconds(run: Any, device: str) -> float:
-    """Return the wall time of a call."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    run()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def measure(name: str, device: str, repeats: int) -> dict[str, Any]:
@@ -55,7 +36,7 @@ def measure(name: str, device: str, repeats: int) -> dict[str, Any]:
         networks = [network(seed) for seed in range(count)]
         training = BatchedTraining(StackedNetworks(networks), inputs, targets, seeds=range(count))
         training.run(1)
-        times.append(seconds(lambda: training.run(1 + num_steps), device))
+        times.append(timed(training.run, 1 + num_steps, device=device)[1])
         training.networks.hand_out(networks)
         return networks
 
@@ -63,7 +44,7 @@ def measure(name: str, device: str, repeats: int) -> dict[str, Any]:
         one = network(0)
         pauses = train(one, inputs, targets, seed=0, measure_at=(1, 1 + num_steps))
         next(pauses)
-        times.append(seconds(lambda: next(pauses), device))
+        times.append(timed(next, pauses, device=device)[1])
         return one
 
     batched, looped, times = [], [], []
@@ -93,17 +74,13 @@ def measure(name: str, device: str, repeats: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     content: dict[str, Any] = {
-        "date": date.today().isoformat(),
-        "machine": processor(options.device),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        **origin(options.device),
         "cases": {},
     }
     for name in options.cases:
@@ -111,7 +88,7 @@ def main() -> None:
         rates = ", ".join(f"{key} {rate:.3g}" for key, rate in found["networks_x_epochs_a_second"].items())
         print(f"{name}, {found['networks']} networks: networks x epochs a second {rates}; ratio {found['ratio']:.2f}")
         print(f"  relative difference of weights {found['relative_difference']:.1e}", flush=True)
-    options.output.write_text(json.dumps(content, indent=1) + "\n")
+    save(options.output, content)
 
 
 if __name__ == "__main__":

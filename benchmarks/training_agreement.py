@@ -8,15 +8,10 @@ tensor, in float32 and float64; and, for scale, how far either way in float32 is
 Gradients of 30 plain layers vanish, and Adam divides them by their own size: rounding can decide the signs of steps.
 """
 
-import argparse
 import json
-import platform
 from dataclasses import replace
-from datetime import date
-from pathlib import Path
 
-import torch
-from hvp import processor
+from measuring import origin, parser_of, save
 from skip_paper.batched_training import BatchedTraining
 from skip_paper.data import load_images, prepare
 from skip_paper.networks import NetworkSpec
@@ -24,7 +19,6 @@ from skip_paper.stacked import StackedNetworks
 from skip_paper.training import train
 from torch import Tensor
 
-RESULTS = Path(__file__).resolve().parent / "results" / "training_agreement.json"
 EXAMPLES, SEEDS = 25_000, (0, 1, 2)
 PLAIN = NetworkSpec("plain", 30, 128)
 RESIDUAL = replace(PLAIN, architecture="residual")
@@ -68,9 +62,8 @@ def differences(weights: Weights, others: Weights) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     images = load_images("cifar100")
     inputs, targets = (tensor[:EXAMPLES] for tensor in prepare(images).train)
@@ -86,15 +79,12 @@ def main() -> None:
         }
         print(name, json.dumps(rows[name]), flush=True)
     content = {
-        "date": date.today().isoformat(),
-        "machine": processor("cpu"),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        **origin(),
         "steps": options.steps,
         "data": images.title,
         "kinds": rows,
     }
-    options.output.write_text(json.dumps(content, indent=1) + "\n")
+    save(options.output, content)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def _grid_search(content: dict) -> str:
     header = ["backend", "median ms a fit", "slowest ms", "points a second", "times slower", "same index and objective"]
     fresh = content["fresh_process"]
     return (
-        f"{content['date']}, {content['processor']}, {content['threads']} threads; {_versions(content)}.\n\n"
+        f"{_origin(content)}\n\n"
         + _table(header, rows)
         + f"\n1,000 fits in one call: {content['thousand_fits_in_one_call_s']:.2f} s. First fit of a process: "
         f"{fresh['compiling']['first_fit_s']:.1f} s when it compiles, {fresh['from_cache']['first_fit_s']:.1f} s from the cache; "
@@ -173,7 +173,7 @@ def _large_model(content: dict) -> str:
         for k, (m, e) in enumerate(zip(content["moments"], content["standard_errors"], strict=True), start=1)
     )
     return (
-        f"{content['date']}, {content['machine']}, {content['threads']} threads; torch {content['torch']}. {content['parameters']:,} parameters, "
+        f"{_origin(content)} {content['parameters']:,} parameters, "
         f"{content['sequences']} sequences of 128 random tokens, {content['mode']}: {content['seconds']:.0f} s, peak of the process "
         f"{content['peak_gib']:.1f} GiB. {moments}.\n"
     )
@@ -270,7 +270,7 @@ def _moments(content: dict) -> str:
     ]
     a = content["arguments"]
     return (
-        f"{content['date']}, {content['machine']}; {_versions(content)}. {content['data']}, plain 10x{a['width']} network, "
+        f"{_origin(content)} {content['data']}, plain 10x{a['width']} network, "
         f"{a['examples']:,} examples, {a['seeds']} seeds. Each cell: relative root-mean-square error over seeds, in brackets "
         "the standard error that the estimates report.\n\n"
         + _table(["training steps", "probes", "products", "m_1", "m_2", "m_3", "m_4"], rows)
