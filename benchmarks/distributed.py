@@ -5,9 +5,9 @@
 Processes talk by gloo and have one thread each. The parts:
 
 - scaling: seconds of a product with examples shared by 1, 2 and 4 processes, and time of one over n times that of n.
-- traffic: bytes that TCP connections have sent (``tcpi_bytes_sent`` of Linux) beside the counts of ``Traffic``.
-- memory: the largest resident memory of four processes in products with a sharded model, beside the bound (parameters +
-  vectors) / 4 + one layer + a constant.
+- traffic: bytes that TCP connections have sent (``tcpi_bytes_sent`` of Linux) against the counts of ``Traffic``.
+- memory: the largest resident memory of four processes in products with a sharded model, against the bound: (parameters
+  + vectors) / 4 + one layer + a constant.
 - kills: one of four processes killed at a random moment, again and again: how long the others take to end, and whether
   the run that is left in the end has the numbers of an uninterrupted one.
 """

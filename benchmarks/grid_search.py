@@ -58,7 +58,7 @@ def planted(rng: np.random.Generator) -> np.ndarray:
 
 
 def near_tie(rng: np.random.Generator) -> np.ndarray:
-    """Return moments half-way between neighbours on the grid, or of a point of it but for rounding."""
+    """Return moments half-way between neighbours on the grid, or of a point of it except for rounding."""
     index = rng.integers(99, size=4)
     first = Grid.paper().point(index).moments(4)
     if rng.random() < 0.5:
@@ -67,7 +67,7 @@ def near_tie(rng: np.random.Generator) -> np.ndarray:
 
 
 def huge(rng: np.random.Generator) -> np.ndarray:
-    """Return moments of eigenvalues far above the grid; many or all objectives are 4 but for rounding."""
+    """Return moments of eigenvalues far above the grid; many or all objectives are 4 except for rounding."""
     return noisy(rng) * (10 ** rng.uniform(1, 40)) ** np.arange(1, 5)
 
 

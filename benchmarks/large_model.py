@@ -32,7 +32,7 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     plan = operator.plan
     print(f"{operator.size:,} parameters, {options.sequences} sequences of 128 tokens, {plan}")
-    print(f"{seconds:.0f} s, of which {built:.0f} s to make the operator; peak {peak / 2**30:.2f} GiB")
+    print(f"{seconds:.0f} s, {built:.0f} s of them to make the operator; peak {peak / 2**30:.2f} GiB")
     for k, (value, error) in enumerate(zip(moments.values, moments.standard_errors, strict=True), start=1):
         print(f"m_{k} = {value:.3e} ± {error:.1e}")
     content = {

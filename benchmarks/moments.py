@@ -3,7 +3,7 @@
     python benchmarks/moments.py [--width 16] [--steps 0 200 600] [--seeds 20]
 
 For 10-layer plain networks on the images that the example finds (CIFAR-100, else digits): relative root-mean-square
-error of m_1..m_4 over seeds, the reported standard error beside it, and the seconds that the products took.
+error of m_1..m_4 over seeds, the reported standard error, and the seconds that the products took.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Weights of networks trained together beside those of each trained alone, at the paper's size.
+"""Weights of networks trained together compared with those of each trained alone, at the paper's size.
 
     python benchmarks/training_agreement.py [--steps 50]
 

@@ -3,11 +3,11 @@
     pip install transformers
     python examples/gpt2.py
 
-takes some minutes. A small GPT-2 (two layers, one token a byte) with random weights
-is trained briefly on the documentation that comes with Python. Paragraphs differ in length, so they are padded, and
-the mean loss over a batch is one over tokens, not over paragraphs. ``forward=`` says how the model is called,
-``num_examples=`` how much a batch weighs. One sees that products then do not depend on how paragraphs are shared out
-to batches, while weights by paragraphs give another matrix, and how training changes the density.
+takes some minutes. A small GPT-2 (two layers, one token per byte) with random weights is trained briefly on the
+documentation that comes with Python. Paragraphs differ in length, so they are padded, and the mean loss over a batch
+is a mean over tokens, not over paragraphs. ``forward=`` says how the model is called, and ``num_examples=`` how much
+a batch weighs. With these weights, products do not depend on how paragraphs are divided into batches. Weights by
+paragraphs give another matrix. The figure shows how training changes the density.
 """
 
 from collections.abc import Sequence

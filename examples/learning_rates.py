@@ -3,11 +3,12 @@
     python examples/learning_rates.py
 
 takes about a minute on one core. A network (64-32-32-10, tanh, squared error) learns scikit-learn's handwritten
-digits by gradient descent with the whole data set in each step. One sees what Cohen et al. (2021) describe: the
-largest eigenvalue of the Hessian, the sharpness, grows while the loss falls ("progressive sharpening") until it
-reaches 2 / (learning rate), above which gradient descent on a quadratic function diverges; there it stays, just above
-the line, while the loss keeps falling, but not in each step. With a learning rate so small that the line is not
-reached one sees the growth alone. One operator serves all along: it sees the model as it is when a product is made.
+digits by gradient descent with the whole data set in each step. The figure shows what Cohen et al. (2021) describe.
+The largest eigenvalue of the Hessian, the sharpness, grows while the loss falls ("progressive sharpening"), until it
+reaches 2 / (learning rate). Above that, gradient descent on a quadratic function diverges. There the sharpness stays,
+just above the line, while the loss keeps falling, but not in each step. With a very small learning rate the line is
+not reached, and there is growth alone. One operator serves for the whole run: it sees the model as it is when a
+product is made.
 """
 
 from collections.abc import Sequence

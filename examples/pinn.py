@@ -2,13 +2,13 @@
 
     python examples/pinn.py
 
-takes about a minute on one core. A small network u(x, y) learns to solve the Poisson equation -Δu = f on
-the unit square with u = 0 on its boundary, for the f whose solution is sin(πx) sin(πy). The loss is the mean of
-squared residuals inside plus that of squared values on the boundary; both parts of a batch are points, of different
-numbers, and there is nothing to compare with. The network is small enough for the exact spectrum of both matrices.
-One sees that at the start the Hessian has negative eigenvalues that the Gauss-Newton matrix cannot have; that after
-training, with residuals near zero, both agree on all large eigenvalues and differ only where eigenvalues are tiny;
-and eigenvalues that spread over more than ten orders of magnitude, which is why such losses are hard to minimise.
+takes about a minute on one core. A small network u(x, y) learns to solve the Poisson equation -Δu = f on the unit
+square with u = 0 on its boundary, for the f whose solution is sin(πx) sin(πy). The loss is the mean of squared
+residuals inside plus that of squared values on the boundary. Both parts of a batch are points, of different numbers,
+and there are no targets. The network is small enough for the exact spectrum of both matrices. At the start, the
+Hessian has negative eigenvalues, which the Gauss-Newton matrix cannot have. After training the residuals are near
+zero: then both matrices agree on all large eigenvalues, and differ only where eigenvalues are tiny. The eigenvalues
+spread over more than ten orders of magnitude, which is why such losses are hard to minimise.
 """
 
 import math

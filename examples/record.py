@@ -30,7 +30,7 @@ def parse(description: str, name: str, argv: Sequence[str] | None) -> argparse.N
 
 
 def save(figure: Figure, options: argparse.Namespace, numbers: dict[str, Any]) -> dict[str, Any]:
-    """Write the figure to ``options.output`` and the numbers beside it, as JSON; return what was written."""
+    """Write the figure to ``options.output`` and the numbers next to it, as JSON; return what was written."""
     path: Path = options.output
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)

@@ -3,11 +3,11 @@
     python examples/resnet_cifar.py
 
 takes about 5 minutes on one core. The network (batch normalisation in evaluation mode) is trained for three epochs on
-10,000 images. One sees a narrow bulk around 0; on its positive side a long tail whose largest eigenvalues are found
-one by one, without a gap at the number of classes; and negative eigenvalues that reach about a hundredth as far.
-How many eigenvalues count as degenerate depends on the window, so the fractions are drawn for windows of many sizes:
-with 120 products they are known well for windows wider than the usual 0.2, and hardly for narrower ones.
-Without CIFAR-10 on disk or network the digits of scikit-learn are used, and figure and output say so.
+10,000 images. The density has a narrow bulk around 0. On the positive side there is a long tail, whose largest
+eigenvalues are found one by one; it has no gap at the number of classes. Negative eigenvalues reach about a hundredth
+as far. How many eigenvalues count as degenerate depends on the window, so the fractions are drawn for windows of many
+sizes. With 120 products they are known well for windows wider than the usual 0.2, and hardly for narrower ones.
+Without CIFAR-10 on disk or network, the digits of scikit-learn are used, and figure and output say so.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ WINDOWS = np.geomspace(1e-2, 10, 25)
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut; the first halves the image where the number of channels grows."""
+    """Two convolutions with a shortcut; the first halves the image where the number of channels grows."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -3,13 +3,13 @@
     python examples/transformer_layers.py
 
 takes about 2 minutes on one core. A transformer that predicts bytes (two layers) is trained briefly on the
-documentation that comes with Python. ``layer_moments`` gives mean and root-mean-square eigenvalue of the Hessian's
-diagonal block of each weight matrix, with standard errors, in products that all blocks share; an operator with
-``parameters=`` is the diagonal block of one matrix, of which ``lanczos_density`` gives the largest eigenvalue. One
-sees that blocks differ by orders of magnitude: the head is the sharpest, embeddings of places the flattest, and in
-the attention of both layers keys have several times the largest eigenvalue of queries. That blocks differ so is one
-explanation of why transformers are trained with Adam, which scales each coordinate, rather than by plain gradient
-descent (Zhang et al. 2024).
+documentation that comes with Python. ``layer_moments`` gives the mean and the root-mean-square eigenvalue of the
+Hessian's diagonal block of each weight matrix, with standard errors. All blocks share the products. An operator with
+``parameters=`` is the diagonal block of one matrix, and ``lanczos_density`` gives its largest eigenvalue. The blocks
+differ by orders of magnitude. The head is the sharpest, and the embeddings of places are the flattest. In the
+attention of both layers, the largest eigenvalue of keys is several times that of queries. Such differences are one
+explanation of why transformers are trained with Adam, which scales each coordinate, and not by plain gradient descent
+(Zhang et al. 2024).
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from hessdens.results import Moments
 
 
 class Layer(nn.Module):
-    """Causal self-attention and a perceptron, each beside an identity."""
+    """Causal self-attention and a perceptron, each with a skip connection."""
 
     def __init__(self, width: int, num_heads: int) -> None:
         super().__init__()

@@ -110,7 +110,7 @@ def check_sdist(sdist: Path) -> None:
 
 
 def check_texts(*, released: bool) -> None:
-    """Raise unless the changelog has this version and nothing beside it is unreleased."""
+    """Raise unless the changelog has this version and nothing else is unreleased."""
     version = version_of_source()
     changelog = (ROOT / "CHANGELOG.md").read_text()
     if released:

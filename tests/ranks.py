@@ -296,7 +296,7 @@ def on_gloo(traffic):
 
 
 def check_traffic():
-    """What is sent, beside what was planned."""
+    """What is sent, and what was planned."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 900), nn.Tanh(), nn.Linear(900, 60), nn.Tanh(), nn.Linear(60, 3)).double()
     data, ranks = batches(), dist.get_world_size()

@@ -17,7 +17,7 @@ def trace_samples(product: Product, size: int, num_samples: int, rng: np.random.
 
 def tridiagonal(product: Product, start: FloatArray, num_steps: int) -> tuple[FloatArray, FloatArray]:
     """Return diagonal and off-diagonal of Lanczos' matrix; shorter where the space of ``start`` is exhausted."""
-    basis, diagonal, beside = [start / np.linalg.norm(start)], [], []
+    basis, diagonal, off_diagonal = [start / np.linalg.norm(start)], [], []
     scale = 0.0
     while True:
         vector = product(basis[-1])
@@ -27,6 +27,6 @@ def tridiagonal(product: Product, start: FloatArray, num_steps: int) -> tuple[Fl
             vector = vector - np.array(basis).T @ (np.array(basis) @ vector)
         length = float(np.linalg.norm(vector))
         if len(diagonal) == num_steps or length <= 1e-12 * scale:
-            return np.array(diagonal), np.array(beside)
-        beside.append(length)
+            return np.array(diagonal), np.array(off_diagonal)
+        off_diagonal.append(length)
         basis.append(vector / length)

@@ -27,7 +27,7 @@ class Layout:
     files
         Split -> (file name, number of images) of each file.
     labels
-        Binary version: number of label bytes of a record, the first of which is the label that is used.
+        Binary version: number of label bytes per record; the first is the label that is used.
         Python version: the key of the labels.
     num_classes
         Labels run from 0 to ``num_classes`` - 1.

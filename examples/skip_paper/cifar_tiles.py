@@ -1,4 +1,4 @@
-"""CIFAR stored losslessly as PNG tiles in .npz shards, beside a manifest with checksums."""
+"""CIFAR stored losslessly as PNG tiles in .npz shards, with a manifest with checksums."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Figure 6: gradient norms by layer in the first epochs, and batch normalisation beside bias regularisation."""
+"""Figure 6: gradient norms by layer in the first epochs, and batch normalisation compared with bias regularisation."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -5,7 +5,7 @@ W + I, so a_k + v_k and b_k + u_k take their place). Panel (b)'s start can be re
 the residual network's, as the text asks, give a1 = a2 = (1, 1)/sqrt 2 and b1 = b2 = (1, -1)/sqrt 2 ("equal norms").
 From there b_k = R a_k for ever with R = diag(1, -1), so the fit A^T R A never has two positive eigenvalues: the plain
 network ends at the saddle where the second mode is not learnt. The other reading, a1 = a2 = (1, sqrt 2) and b1 = b2 =
-(1, 1)/sqrt 2 ("longer a"), is run beside it; there the plain network converges.
+(1, 1)/sqrt 2 ("longer a"), is run as well; there the plain network converges.
 """
 
 from dataclasses import dataclass

@@ -187,7 +187,7 @@ def _orthogonal(generator: torch.Generator, count: int, width: int) -> Tensor:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A network of the paper but for its inputs and seed: the arguments of `SkipNetwork`, and BiasReg's penalty.
+    """A network of the paper except its inputs and seed: the arguments of `SkipNetwork`, and BiasReg's penalty.
 
     ``bias_strength`` is lambda, and N(``bias_mean``, ``bias_scale``) the distribution of the targets.
     """

@@ -76,7 +76,7 @@ def write_report(folder: Path, order: Sequence[str], preset: str) -> None:
 
 
 def markdown(found: Sequence[dict[str, Any]], preset: str, *, images: str = "") -> str:
-    """Return the report as Markdown; figures are files beside it, or in the folder ``images``."""
+    """Return the report as Markdown; figures are files next to it, or in the folder ``images``."""
     lines = ["# Skip connections eliminate singularities: reproduction", "", _summary(found, preset), "", RULE, ""]
     for content in found:
         lines += [

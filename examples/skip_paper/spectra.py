@@ -1,4 +1,4 @@
-"""The spectrum of one network during training: the paper's moments, and better estimates beside them."""
+"""The spectrum of one network during training: the paper's moments, and better estimates."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ class SpectrumSpec:
     probes
         For the four moments, two products each.
     products
-        For `lanczos_density`, beside the moments, after the last of these steps; 0 is none.
+        For `lanczos_density`, besides the moments, after the last of these steps; 0 is none.
     exact
         Compute all eigenvalues too, in float64.
     """

@@ -143,8 +143,8 @@ def biased(product, size, num_samples, rng):
 
 def shifted(product, start, num_steps):
     """Return a matrix whose off-diagonal is not that of Lanczos."""
-    diagonal, beside = importlib.import_module("matrix_free").tridiagonal(product, start, num_steps)
-    return diagonal, 1.1 * beside
+    diagonal, off_diagonal = importlib.import_module("matrix_free").tridiagonal(product, start, num_steps)
+    return diagonal, 1.1 * off_diagonal
 
 
 @pytest.mark.parametrize(
