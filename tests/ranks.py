@@ -158,6 +158,9 @@ def check_sharded():
     found["same gradient"] = model[0].weight.grad is kept
     found["weight"], found["steps"] = operator.total_weight, operator.num_steps
     found["resumed"] = resumed(operator)
+    found["order"] = checksums_of_order()
+    one = [(x[:1], y[:1]) for x, y in data]
+    found["sum of one"] = caught(lambda: distributed.sharded_operator(model, LOSSES["sum"], one))
     found["exact"] = caught(lambda: exact_spectrum(operator))
     found["layers"] = caught(lambda: layer_moments(operator))
     found["scipy"] = caught(operator.to_scipy)
@@ -176,6 +179,22 @@ def check_sharded():
     found["weights"] = caught(lambda: distributed.sharded_operator(model, LOSS, data, num_examples=lambda _: 0))
     found["empty"] = caught(lambda: distributed.sharded_operator(model, LOSS, data if rank != 2 else []))
     return found
+
+
+def checksums_of_order():
+    """Return whether checksums see two layers of one shape, and inputs and targets, in another order."""
+    x, y = torch.randn(2, 6, 4, dtype=F64, generator=torch.Generator().manual_seed(dist.get_rank()))
+    weights = torch.randn(2, 4, 4, dtype=F64, generator=torch.Generator().manual_seed(7))
+
+    def origin(order, pair):
+        model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)).double()
+        with torch.no_grad():
+            for layer, weight in zip(model, weights[order], strict=True):
+                layer.weight.copy_(weight)
+        return distributed.sharded_operator(sharded(model), nn.functional.mse_loss, [pair]).origin()
+
+    plain, swapped = origin([0, 1], (x, y)), origin([1, 0], (y, x))
+    return [plain[name] != swapped[name] for name in ("parameters", "data")]
 
 
 def resumed(operator):

@@ -1,9 +1,14 @@
 """The model as it is: precision, autocast, memory that runs out, dictionaries; and errors that name the module."""
 
+import sys
 import warnings
+import weakref
 
+import numpy as np
 import pytest
 import torch
+from curvature_cases import DATA as SMALL
+from curvature_cases import batches, dense, linear, narrow_network, normal, relative_error
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -22,10 +27,6 @@ def network():
 
 def vectors(size, dtype=torch.float32):
     return torch.randn(size, 5, generator=torch.Generator().manual_seed(1)).to(dtype)
-
-
-def relative_error(estimate, reference):
-    return float((estimate.double() - reference.double()).norm() / reference.double().norm())
 
 
 @pytest.mark.parametrize("make", OPERATORS)
@@ -103,12 +104,14 @@ class Greedy(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.network, self.most = network(), 10**9
+        self.network, self.most, self.seen = network(), 10**9, []
 
     def forward(self, x):
+        hidden = self.network[0](x)
+        self.seen.append(weakref.ref(hidden))
         if len(x) > self.most:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return self.network(x)
+        return self.network[1:](hidden)
 
 
 def test_out_of_memory_halves_the_block_and_says_so_once():
@@ -124,6 +127,35 @@ def test_out_of_memory_halves_the_block_and_says_so_once():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         torch.testing.assert_close(operator @ V, reference)
+
+
+def test_memory_is_freed_outside_of_the_handler(monkeypatch):
+    """Inside, the error keeps the frames of the product alive, and all tensors in them."""
+    model = Greedy()
+    operator = hessian_operator(model, F.cross_entropy, DATA, plan=Plan("reverse-over-reverse", 16, 5))
+    model.most, states = 10, []
+
+    def warn(message, **_):
+        states.append((sys.exc_info()[0], model.seen[-1]()))
+
+    monkeypatch.setattr("warnings.warn", warn)
+    operator @ vectors(operator.size)
+    assert states == [(None, None)]
+
+
+def test_settled_plans_are_those_of_products():
+    operator = hessian_operator(network(), F.cross_entropy, DATA)
+    schedule = operator.settle(5)
+    operator @ vectors(operator.size)
+    assert operator.plan == schedule
+    assert operator.settle(5) is schedule
+
+
+def test_plan_before_the_first_product():
+    operator = hessian_operator(network(), F.cross_entropy, DATA, plan=Plan("reverse-over-reverse", 3))
+    plan = operator.plan
+    assert (plan.mode, plan.examples_per_block, plan.probes_per_block) == ("reverse-over-reverse", 3, 1)
+    assert plan.memory > 0
 
 
 def test_out_of_memory_for_one_example_and_probe_is_an_error():
@@ -233,3 +265,61 @@ def test_tied_frozen_and_unused_parameters(make):
     assert operator.parameter_names == ("a.weight",)
     moments = spectral_moments(operator, 2, method="skilling", num_probes=2)
     assert moments.size == 9
+
+
+def test_model_that_changes_after_the_construction():
+    model = nn.Sequential(linear(), nn.Dropout(0.5)).eval()
+    operator = hessian_operator(model, F.cross_entropy, SMALL)
+    v = torch.ones(operator.size)
+    model.train()
+    with pytest.raises(ValueError, match="Dropout '1' is in training mode"):
+        operator @ v
+    model.eval().double()
+    with pytest.raises(ValueError, match=r"must stay as it was .*; '0.weight' had .* Make a new operator"):
+        operator @ v
+    model[0] = nn.Identity()
+    with pytest.raises(ValueError, match=r"must keep the parameters of the operator; '0.weight' is gone"):
+        operator @ v
+
+
+@pytest.mark.parametrize("mode", ["feedforward", "forward-over-reverse", "reverse-over-reverse"])
+def test_parameters_that_are_replaced(mode):
+    model = linear()
+    operator = hessian_operator(model, F.cross_entropy, SMALL, plan=Plan(mode))
+    model.load_state_dict({name: 2 * value + 1 for name, value in model.state_dict().items()}, assign=True)
+    model.weight.requires_grad_(), model.bias.requires_grad_()
+    v = torch.linspace(-1, 1, operator.size)
+    torch.testing.assert_close(operator @ v, hessian_operator(model, F.cross_entropy, SMALL, plan=Plan(mode)) @ v)
+
+
+def test_vectors_of_another_shape_or_dtype():
+    operator = hessian_operator(linear(), F.cross_entropy, SMALL)
+    with pytest.raises(ValueError, match=r"V must have shape \(8, P\); got \(7, 2\)"):
+        operator @ torch.zeros(7, 2)
+    with pytest.raises(ValueError, match=r"v must have shape \(8,\); got \(8, 2\)"):
+        operator.matvec(torch.zeros(8, 2))
+    with pytest.raises(
+        ValueError, match=r"V must be torch.float32 on cpu, as the operator is; got torch.float64 on cpu"
+    ):
+        operator @ torch.zeros(8, dtype=torch.float64)
+
+
+def test_operator_follows_the_model():
+    model = nn.Linear(2, 1).double()
+    operator = hessian_operator(model, nn.BCEWithLogitsLoss(), [(normal(5, 2), torch.ones(5, 1).double())])
+    before = dense(operator)
+    with torch.no_grad():
+        model.weight += 1
+    assert relative_error(dense(operator), before) > 1e-3
+
+
+def test_product_is_linear_and_serves_scipy():
+    from scipy.sparse.linalg import eigsh
+
+    operator = hessian_operator(narrow_network(), nn.CrossEntropyLoss(), batches(normal(37, 4), torch.arange(37) % 3))
+    hessian = dense(operator)
+    v = normal(operator.size)
+    torch.testing.assert_close(operator @ v, hessian @ v, rtol=1e-9, atol=1e-12)
+    top = eigsh(operator.to_scipy(), k=2, which="LM", return_eigenvectors=False, v0=np.ones(operator.size))
+    exact = np.linalg.eigvalsh(hessian.numpy())
+    np.testing.assert_allclose(np.max(np.abs(top)), np.max(np.abs(exact)), rtol=1e-8)

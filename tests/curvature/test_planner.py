@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from hessdens import Plan, ggn_operator, hessian_operator
-from hessdens.curvature.memory_model import MemoryModel, peak_memory
 from hessdens.curvature.planner import Planner
 
 GIB = 2**30
@@ -194,33 +193,3 @@ def test_plan_is_measured_once_there_is_work_and_then_remembered(monkeypatch):
     few = hessian_operator(network(), F.cross_entropy, DATA[:1])
     few @ torch.ones(few.size, 4)
     assert len(calls) == 1, "one block is not worth a measurement"
-
-
-@pytest.mark.parametrize("mode", ["feedforward", "forward-over-reverse", "reverse-over-reverse"])
-def test_predicted_memory(mode):
-    """Within a factor of the measured peak of the block, for a block much larger than those it is predicted from."""
-    model = nn.Sequential(nn.Linear(30, 50), nn.Tanh(), nn.Linear(50, 50), nn.Tanh(), nn.Linear(50, 3))
-    data = [(torch.randn(300, 30), torch.arange(300) % 3)]
-    operator = hessian_operator(model, F.cross_entropy, data, plan=Plan(mode, 300, 8))
-    V = torch.randn(operator.size, 8)
-    measured = peak_memory(lambda: operator @ V)
-    operator @ V
-    assert 0.5 * measured < operator.plan.memory < 2 * measured
-
-
-def test_peak_memory_counts_what_lives_at_one_time():
-    def work():
-        a = torch.zeros(1000)
-        b = a + 1
-        view = b[:10]
-        del a, b
-        return torch.ones(500), view
-
-    assert peak_memory(work) == 8000
-    assert peak_memory(lambda: torch.zeros(10)[:5].clone()) == 60
-
-
-def test_memory_model_is_bilinear():
-    truth = lambda b, p: 5 + 3 * p + 2 * b + 7 * b * p  # noqa: E731
-    assert MemoryModel(truth, (1, 3), (2, 3))(100, 50) == truth(100, 50)
-    assert MemoryModel(lambda b, p: 4 * b * p, (1, 3), (1,))(10, 20) == 800

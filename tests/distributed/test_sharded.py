@@ -27,6 +27,12 @@ def test_sharded_models_stay_as_they_were(together):
         assert rank["sharded"]["same gradient"]
 
 
+def test_checksums_of_shards_see_order(together):
+    """Two layers of one shape swapped, and inputs and targets."""
+    for rank in together:
+        assert rank["sharded"]["order"] == [True, True]
+
+
 @pytest.mark.parametrize(
     ("case", "message"),
     [
@@ -35,6 +41,7 @@ def test_sharded_models_stay_as_they_were(together):
         ("scipy", "TypeError: SciPy takes whole vectors"),
         ("pointer", "ValueError: The parameters must be whole tensors; '0.weight' .*hessdens.distributed.shard"),
         ("sum", "ValueError: loss_fn must return the mean over the examples"),
+        ("sum of one", "ValueError: loss_fn must return the mean .* add up to that of the whole, as a sum's do"),
         ("scalar", r"ValueError: The loss must be a scalar, the mean over a batch; got shape \(\d,\)\."),
         ("random", r"ValueError: The loss must not be random; got [\d.]+ and then [\d.]+\."),
         ("constant", "ValueError: The loss must depend on the parameters; it depends on none of them."),

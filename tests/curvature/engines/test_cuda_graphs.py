@@ -83,6 +83,20 @@ def test_blocks_of_each_shape_are_recorded_apart(recorder):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_batches_of_different_weights_share_a_graph(recorder, mode):
+    """As with numbers of tokens: a graph and a copy of every batch would take memory without limit."""
+    model, data = network(), [(INPUTS[i : i + 10], TARGETS[i : i + 10]) for i in range(0, 50, 10)]
+    options = {"num_examples": lambda batch: float(batch[0].square().sum()), "split_batches": False}
+    operator = hessian_operator(model, F.cross_entropy, data, **options)
+    operator._schedules.settled[5] = Schedule(mode, 10, 2, cuda_graph=True, tf32=False, memory=0)
+    eager = hessian_operator(model, F.cross_entropy, data, plan=Plan(mode), **options)
+    for seed in range(2):
+        V = vectors(operator.size, seed)
+        torch.testing.assert_close(operator @ V, eager @ V, rtol=1e-12, atol=1e-14)
+    assert recorder.captured == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_products_follow_the_parameters(recorder, mode):
     model = network()
     operator = graphed_operator(mode, model)

@@ -1,0 +1,62 @@
+"""Tensors in nested containers: found in order, replaced, cut and moved."""
+
+from collections import OrderedDict, defaultdict, namedtuple
+
+import pytest
+import torch
+from torch import nn
+
+from hessdens.curvature.containers import (
+    batch_length,
+    flattened,
+    leaves_of,
+    map_tensors,
+    on_device_of,
+    slice_batch,
+    tensors_of,
+)
+
+Pair = namedtuple("Pair", "x y")
+A, B = torch.arange(4.0), torch.ones(4, 2)
+NESTED = [A, {"b": B, "text": "c"}, Pair(A + 1, (2, None))]
+
+
+def test_leaves_and_tensors_in_order():
+    tensors = tensors_of(NESTED)
+    assert tensors[0] is A
+    assert tensors[1] is B
+    assert torch.equal(tensors[2], A + 1)
+    assert [leaf for leaf in leaves_of(NESTED) if not isinstance(leaf, torch.Tensor)] == ["c", 2, None]
+    assert tensors_of("text") == []
+
+
+def test_replaced_in_the_same_containers():
+    doubled = map_tensors(lambda t: 2 * t, NESTED)
+    assert torch.equal(doubled[0], 2 * A)
+    assert doubled[1]["text"] == "c"
+    assert isinstance(doubled[2], Pair)
+    assert doubled[2].y == (2, None)
+    table = defaultdict(list, x=A)
+    assert map_tensors(torch.neg, table)["missing"] == []
+    assert torch.equal(table["x"], A), "the original stays"
+    assert list(map_tensors(torch.neg, OrderedDict(x=A, y=B))) == ["x", "y"]
+
+
+def test_flattened_and_rebuilt():
+    leaves, rebuilt = flattened({"a": A, "rest": (B, [A])})
+    assert len(leaves) == 3
+    assert rebuilt([1, 2, 3]) == {"a": 1, "rest": (2, [3])}
+
+
+def test_cut_by_the_first_tensor():
+    assert batch_length(NESTED) == 4
+    part = slice_batch({"x": B, "constant": torch.ones(7), "scalar": torch.tensor(1.0)}, 1, 3)
+    assert [tuple(tensor.shape) for tensor in part.values()] == [(2, 2), (7,), ()]
+    with pytest.raises(ValueError, match=r"whose first dimension counts the examples; got float\. Pass num_ex"):
+        batch_length(3.0)
+
+
+def test_on_the_device_of_a_model():
+    (batch,) = on_device_of(nn.Linear(2, 1, device="meta"), [(A, "label")])
+    assert batch[0].device.type == "meta"
+    assert batch[1] == "label"

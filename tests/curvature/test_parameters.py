@@ -1,0 +1,89 @@
+"""Which parameters an operator acts on."""
+
+import torch
+from curvature_cases import (
+    INPUTS,
+    TARGETS,
+    batches,
+    dense,
+    linear,
+    narrow_network,
+    normal,
+    refuse,
+    relative_error,
+)
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+from hessdens import hessian_operator
+
+
+def test_parameters():
+    frozen = linear().requires_grad_(False)
+    refuse("at least one trainable parameter; got 2 selected of 2, none with", model=frozen)
+    refuse(
+        "at least one trainable parameter; the model has no parameters. Arguments are model, loss_fn and",
+        model=nn.Flatten(),
+    )
+    refuse("'wieght' matches none. Near: .'weight'", parameters="wieght")
+    refuse("got 0 selected of 2", parameters=lambda name, parameter: False)
+    refuse("must depend on the selected parameters", loss_fn=lambda z, t: z.detach().mean() + t.float().mean())
+
+
+def test_unused_selection():
+    model = nn.ModuleDict({"used": linear(), "unused": linear()})
+    forward = lambda model, batch: (model["used"](batch[0]), batch[1])  # noqa: E731
+    refuse(
+        "must depend on the selected parameters; it depends on none",
+        model=model,
+        forward=forward,
+        parameters="unused.*",
+    )
+
+
+def test_mixed_dtypes_and_devices():
+    model = nn.Sequential(linear(), nn.Linear(2, 2).to(torch.float64))
+    forward = lambda model, batch: (model[1](model[0](batch[0]).double()), batch[1])  # noqa: E731
+    refuse(r"must have one dtype; got torch.float32 \(0.bias\), torch.float64", model=model, forward=forward)
+    refuse(
+        r"The model must be on one device; got cpu .*, meta",
+        model=nn.Sequential(linear(), nn.Linear(2, 2, device="meta")),
+    )
+    refuse("Inputs must have the model's dtype, torch.float32; got torch.float64", data=[(INPUTS.double(), TARGETS)])
+    refuse("must be on the model's device, cpu; .* has a tensor on meta", data=[(INPUTS.to("meta"), TARGETS)])
+
+
+def test_parameters_by_name_glob_predicate_and_frozen():
+    model, data = narrow_network(), batches(normal(37, 4), torch.arange(37) % 3)
+    full = hessian_operator(model, nn.CrossEntropyLoss(), data)
+    first = hessian_operator(model, nn.CrossEntropyLoss(), data, parameters="0.*")
+    assert first.parameter_names == ("0.weight", "0.bias")
+    block = dense(full)[:40, :40]
+    assert relative_error(dense(first), block) < 1e-13
+    named = hessian_operator(model, nn.CrossEntropyLoss(), data, parameters=["0.bias", "0.weight"])
+    assert relative_error(dense(named), block) < 1e-13
+    chosen = hessian_operator(model, nn.CrossEntropyLoss(), data, parameters=lambda name, p: p.ndim == 2)
+    assert all(name.endswith("weight") for name in chosen.parameter_names)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith("0."))
+    assert relative_error(dense(hessian_operator(model, nn.CrossEntropyLoss(), data)), block) < 1e-13
+
+
+def test_unused_parameters_are_left_out_and_tied_ones_count_once():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.unused = (nn.Linear(3, 3, bias=False).double() for _ in range(3))
+            self.second.weight = self.first.weight
+
+        def forward(self, x):
+            return self.second(torch.tanh(self.first(x)))
+
+    model, inputs, targets = Tied(), normal(9, 3), normal(9, 3, seed=1)
+    operator = hessian_operator(model, nn.MSELoss(), [(inputs, targets)])
+    assert operator.parameter_names == ("first.weight",)
+    W = model.first.weight.detach()
+    reference = torch.func.hessian(
+        lambda w: F.mse_loss(torch.tanh(inputs @ w.reshape(3, 3).T) @ w.reshape(3, 3).T, targets)
+    )(W.reshape(-1))
+    assert relative_error(dense(operator), reference) < 1e-13

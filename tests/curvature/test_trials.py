@@ -1,0 +1,110 @@
+"""Which engines are right for a loss, and which module is to blame."""
+
+import warnings
+
+import pytest
+import torch
+from curvature_cases import INPUTS, batches, dense, normal, refuse, relative_error
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F  # noqa: N812
+
+from hessdens import ggn_operator, hessian_operator
+
+
+def test_mode_falls_back_where_torch_has_no_forward_derivative():
+    """The Huber loss has no forward derivative in torch, and the mean squared error's fails (pytorch issue 123996)."""
+    inputs, targets = normal(37, 4), normal(37, 1, seed=1)
+    huber = hessian_operator(nn.Linear(4, 1).double(), nn.HuberLoss(delta=100.0), batches(inputs, targets))
+    square = hessian_operator(nn.Linear(4, 1).double(), nn.MSELoss(), batches(inputs, targets))
+    assert huber.modes == square.modes == ("feedforward", "reverse-over-reverse")
+    assert relative_error(dense(huber), dense(square) / 2) < 1e-13, "far from the kink, Huber is half the square"
+
+
+class Cubed(torch.autograd.Function):
+    """A custom operation in the old style, differentiable twice, but not forward and not under vmap."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return 3 * x**2 * gradient
+
+
+class CubedOnce(Cubed):
+    """The same, whose backward pass torch must not differentiate."""
+
+    backward = staticmethod(once_differentiable(Cubed.backward))
+
+
+class CubedWrongly(torch.autograd.Function):
+    """The same with a forward derivative that is wrong."""
+
+    generate_vmap_rule = True
+    forward = staticmethod(lambda x: x**3)
+    backward = Cubed.backward
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return 2 * tangent
+
+
+@pytest.mark.parametrize("operation", [Cubed, CubedOnce, CubedWrongly])
+def test_custom_operations_have_right_products_or_a_measured_error(operation, recwarn):
+    warnings.simplefilter("always")
+    model, data = nn.Linear(4, 3).double(), batches(normal(37, 4), torch.arange(37) % 3)
+
+    def operator(cube):
+        return hessian_operator(
+            model, nn.CrossEntropyLoss(), data, forward=lambda model, batch: (cube(model(batch[0])), batch[1])
+        )
+
+    reference, found = dense(operator(lambda x: x**3)), operator(operation.apply)
+    error = relative_error(dense(found), reference)
+    if operation is CubedOnce:
+        assert found.modes == ("central-differences",)
+        assert "torch cannot differentiate this loss twice" in str(recwarn[0].message)
+        assert error < found.product_error < 1e-5
+    else:
+        assert found.modes == ("reverse-over-reverse",)
+        assert found.product_error is None
+        assert error < 1e-13
+        assert not recwarn
+
+
+def test_second_derivative_that_is_not_finite():
+    model = nn.Linear(3, 1, bias=False)
+    model.weight.data.zero_()
+    refuse(
+        "second derivative of the loss must be finite; that of batch 0 is not",
+        model=model,
+        loss_fn=lambda z, t: z.abs().pow(1.5).mean(),
+        data=[(INPUTS, INPUTS[:, :1])],
+    )
+
+
+def test_without_second_derivative_there_is_an_error():
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, gradient):
+            return 2 * gradient
+
+    with pytest.raises(ValueError, match=r"must be differentiable twice.*once differentiable"):
+        ggn_operator(
+            nn.Linear(4, 3).double(), F.cross_entropy, [(normal(11, 4), torch.arange(11) % 3)],
+            forward=lambda model, batch: (Once.apply(model(batch[0])), batch[1]),
+        )  # fmt: skip
