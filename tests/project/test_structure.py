@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import wings
-from wings import FOUNDATION, MODULES, imported, own_imports
+from wings import FOUNDATION, MODULES, PACKAGE, imported, own_imports
 
 import hessdens
 
@@ -44,6 +44,10 @@ MAY_IMPORT = {
 WITHOUT_TORCH = ("results", "densities", "mixture")
 # Imports inside functions: libraries that take long to import, where a function alone needs them.
 IN_FUNCTIONS = {"matplotlib", "hessdens.mixture.grid_search"}
+
+
+def path_of(module):
+    return PACKAGE / (module.replace(".", "/") + ".py")
 
 
 def wing_of(module):
@@ -117,3 +121,51 @@ def test_design_has_a_line_for_each_wing():
     design = (TESTS.parent / "docs/design.md").read_text()
     for wing in hessdens.WINGS:
         assert design.count(f"| `{wing}` |") == 1, wing
+
+
+FOLDERS = sorted({path.parent for path in PACKAGE.rglob("*.py")})
+
+
+def test_no_wing_is_crowded():
+    sizes = {folder.name: len({*folder.glob("*.py")} - {folder / "__init__.py"}) for folder in FOLDERS}
+    assert {wing: size for wing, size in sizes.items() if size > 13} == {}
+
+
+def test_no_module_is_long():
+    lines = {module: len(path_of(module).read_text().splitlines()) for module in MODULES}
+    assert {module: size for module, size in lines.items() if size > 320} == {}
+
+
+def test_no_function_is_long():
+    lines = {
+        f"{module}.{node.name}": length_of_body(node)
+        for module, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {function: size for function, size in lines.items() if size > 50} == {}
+
+
+def length_of_body(function):
+    """Return the lines of a function without its signature and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_top_level_has_fifteen_names():
+    assert len(hessdens.__all__) == 15
+
+
+def test_each_module_has_a_test_of_its_own():
+    """Modules that define no function and no class have nothing to test."""
+    for module, tree in MODULES.items():
+        path = path_of(module).relative_to(PACKAGE)
+        if any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in tree.body):
+            assert (TESTS / path.parent / f"test_{path.name.lstrip('_')}").exists(), module
+
+
+def test_each_test_of_a_wing_has_its_module():
+    for folder in FOLDERS:
+        for test in (TESTS / folder.relative_to(PACKAGE)).glob("test_*.py"):
+            name = test.name.removeprefix("test_")
+            assert (folder / name).exists() or (folder / f"_{name}").exists(), test
