@@ -24,7 +24,7 @@ LEAST_FEASIBLE = 0.05
 # Of the scaled Hankel matrix: moments of a few point masses have the eigenvalue 0, to this.
 HANKEL_ROUNDING = 1e-9
 # Probabilities nearer to 0 or 1 than this are not drawn.
-FURTHEST = 1e-9
+LEAST_PROBABILITY = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,7 +270,7 @@ def _draw(moments: Moments, num_draws: int, generator: np.random.Generator) -> F
     scaled = np.concatenate([deviations, np.diag(np.sqrt(np.maximum(errors**2 - np.sum(deviations**2, axis=0), 0)))])
     scaled = scaled / scale
     normal = generator.standard_normal((num_draws, len(scaled))) @ scaled
-    return skewed_quantiles(values, errors, samples, np.clip(ndtr(normal), FURTHEST, 1 - FURTHEST))
+    return skewed_quantiles(values, errors, samples, np.clip(ndtr(normal), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
 
 
 def _have_a_density(moments: FloatArray) -> NDArray[np.bool_]:
