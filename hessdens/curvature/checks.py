@@ -48,8 +48,8 @@ def check_parameters(model: nn.Module) -> torch.device:
         )
     devices = {str(p.device): name for name, p in [*model.named_buffers(), *model.named_parameters()]}
     if len(devices) > 1:
-        found = ", ".join(f"{device} ({name})" for device, name in devices.items())
-        raise ValueError(f"The model must be on one device; got {found}. Move it with model.to(device).")
+        several = ", ".join(f"{device} ({name})" for device, name in devices.items())
+        raise ValueError(f"The model must be on one device; got {several}. Move it with model.to(device).")
     parameter = next(model.parameters(), None)
     if parameter is None:
         raise ValueError(

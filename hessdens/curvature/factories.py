@@ -1,7 +1,7 @@
 """Curvature of a loss as an operator on the parameters: exact products for any model."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from torch import Tensor, nn
 
@@ -11,7 +11,7 @@ from hessdens.curvature.fisher import fisher_problem
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.parameters import Selection
 from hessdens.curvature.plan import Plan
-from hessdens.curvature.problem import Problem
+from hessdens.curvature.problem import Problem, ProblemOptions
 
 
 def hessian_operator(
@@ -56,13 +56,13 @@ def hessian_operator(
         over examples, or where the tensors of a batch cannot be cut along their first dimension.
     check_deterministic
         Compare the first batch with itself, its loss too, and the batches of each pass with those of the first. Costs
-        one forward pass of one batch, and one read of the data a pass.
+        one forward pass of one batch, and one read of the data per pass.
     plan
         How products are made, as far as it is not left to the library: see `Plan`. The library times a few blocks once
         there is enough work for that to pay, so that results of two runs agree to rounding only, unless ``plan`` gives
         all.
     memory_limit
-        Bytes that a product may use beside the probes and the model. Default: half of what is free.
+        Bytes that a product may use besides the probes and the model. Default: half of what is free.
 
     Returns
     -------
@@ -84,8 +84,7 @@ def hessian_operator(
 
     Notes
     -----
-    Cost of a product: two or three gradients a vector, less for multilayer perceptrons; one pass over the data for all
-    probes.
+    Cost of a product: two or three gradients per vector, less for multilayer perceptrons, in one pass over the data.
     Source: B. A. Pearlmutter, Fast exact multiplication by the Hessian (1994).
 
     Examples
@@ -118,13 +117,9 @@ def ggn_operator(
     loss_fn: Callable[[Any, Any], Tensor],
     data: Iterable[Any],
     *,
-    forward: Forward | None = None,
-    parameters: Selection = None,
-    num_examples: Callable[[Any], float] | None = None,
-    split_batches: bool = True,
-    check_deterministic: bool = True,
     plan: Plan | None = None,
     memory_limit: int | None = None,
+    **options: Unpack[ProblemOptions],
 ) -> CurvatureOperator:
     """Return the generalised Gauss-Newton matrix of the mean loss over ``data``: J^T B J, averaged.
 
@@ -158,16 +153,7 @@ def ggn_operator(
     >>> torch.allclose(G @ vector, H @ vector)
     True
     """
-    problem = Problem.of(
-        model,
-        loss_fn,
-        data,
-        forward=forward,
-        parameters=parameters,
-        num_examples=num_examples,
-        split_batches=split_batches,
-        check_deterministic=check_deterministic,
-    )
+    problem = Problem.of(model, loss_fn, data, **options)
     check_curvature_of_loss(problem.loss, problem.passes.first_batch)
     return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)
 
@@ -180,13 +166,9 @@ def fisher_operator(
     kind: Literal["exact", "monte-carlo", "empirical"] = "exact",
     num_samples: int = 1,
     seed: int = 0,
-    forward: Forward | None = None,
-    parameters: Selection = None,
-    num_examples: Callable[[Any], float] | None = None,
-    split_batches: bool = True,
-    check_deterministic: bool = True,
     plan: Plan | None = None,
     memory_limit: int | None = None,
+    **options: Unpack[ProblemOptions],
 ) -> CurvatureOperator:
     r"""Return the Fisher information matrix: the mean over ``data`` of E[g g^T], g the gradient of -log p(y | x).
 
@@ -199,8 +181,8 @@ def fisher_operator(
         Gaussian with variance 1/2) or ``nn.BCEWithLogitsLoss``, or their functions in ``torch.nn.functional``, without
         weights and label smoothing. For the empirical matrix: any mean over the rows of the outputs.
     kind
-        "exact": the expectation over the labels that the model predicts; the Gauss-Newton matrix, but for ``NLLLoss``.
-        "monte-carlo": its mean over ``num_samples`` labels drawn for each prediction, unbiased. "empirical": with the
+        "exact": the expectation over the labels that the model predicts; except for ``NLLLoss``, the Gauss-Newton
+        matrix. "monte-carlo": its mean over ``num_samples`` labels drawn for each prediction, unbiased. "empirical": with the
         labels in ``data``, which is another matrix.
     num_samples, seed
         Of the Monte Carlo matrix. The labels of a prediction depend on the seed, its batch and its place there only,
@@ -231,15 +213,6 @@ def fisher_operator(
     >>> torch.allclose(F @ gradient, gradient * (gradient @ gradient))
     True
     """
-    problem = Problem.of(
-        model,
-        loss_fn,
-        data,
-        forward=forward,
-        parameters=parameters,
-        num_examples=num_examples,
-        split_batches=split_batches,
-        check_deterministic=check_deterministic,
-    )
+    problem = Problem.of(model, loss_fn, data, **options)
     problem = fisher_problem(problem, kind, num_samples, seed)
     return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)

@@ -5,17 +5,17 @@ mean_i (u_i·z_i)^2 / 2 has the Hessian mean_i u_i u_i^T in the outputs, so that
 g_i g_i^T for the gradients g_i = J_i^T u_i in the parameters.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from hessdens._checks import at_least
 from hessdens.curvature.containers import batch_length, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule
-from hessdens.curvature.passes import Passes
 from hessdens.curvature.problem import Problem
 
 Kind = Literal["exact", "monte-carlo", "empirical"]
@@ -37,8 +37,7 @@ def fisher_problem(problem: Problem, kind: str, num_samples: int, seed: int) -> 
     """Return the problem whose Gauss-Newton matrix is the Fisher matrix of ``problem``."""
     if kind not in get_args(Kind):
         raise ValueError(f"kind must be one of {get_args(Kind)}; got {kind!r}.")
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1; got {num_samples}.")
+    at_least("num_samples", num_samples, 1)
     loss = problem.loss
     likelihood = _likelihood(loss.loss_fn)
     if likelihood is None and kind != "empirical":
@@ -81,11 +80,11 @@ def _check_outputs(loss: LossModule, batch: Any) -> None:
         )
 
 
-def _half_mean_square(u: Tensor, z: Tensor, dim: int | None, kept: Tensor | None = None) -> Tensor:
-    """Return half the mean of (u·z)^2 over the kept predictions, u·z summed over one dimension (None: no sum)."""
+def _half_mean_square(u: Tensor, z: Tensor, dim: int | None, mask: Tensor | None = None) -> Tensor:
+    """Return half the mean of (u·z)^2 over masked predictions, u·z summed over one dimension (None: no sum)."""
     products = u * z if dim is None else (u * z).sum(dim=dim)
     squares = products.square()
-    return squares.mean() / 2 if kept is None else (squares * kept).sum() / kept.expand_as(squares).sum() / 2
+    return squares.mean() / 2 if mask is None else (squares * mask).sum() / mask.expand_as(squares).sum() / 2
 
 
 class _Empirical:
@@ -97,8 +96,8 @@ class _Empirical:
     def __call__(self, z: Tensor, targets: Any) -> Tensor:
         gradient: Tensor = torch.func.grad(self._loss_fn)(z.detach(), targets)
         if self._likelihood in CATEGORICAL and not targets.is_floating_point():
-            kept = targets != _ignored(self._loss_fn)
-            return _half_mean_square(gradient * kept.sum(), z, dim=z.ndim - 1 if z.ndim == 1 else 1, kept=kept)
+            mask = targets != _ignored(self._loss_fn)
+            return _half_mean_square(gradient * mask.sum(), z, dim=z.ndim - 1 if z.ndim == 1 else 1, mask=mask)
         rows = z.flatten(start_dim=1) if z.ndim > 1 else z.unsqueeze(1)
         return _half_mean_square(gradient.reshape(rows.shape) * len(z), rows, dim=1)
 
@@ -110,9 +109,9 @@ class _ExactOfLogProbabilities:
         self._ignored = ignored
 
     def __call__(self, z: Tensor, targets: Tensor) -> Tensor:
-        kept = targets != self._ignored
+        mask = targets != self._ignored
         squares = (z.detach().exp() * z.square()).sum(dim=1)
-        return (squares * kept).sum() / kept.sum() / 2
+        return (squares * mask).sum() / mask.sum() / 2
 
 
 class _Sampled:
@@ -129,9 +128,9 @@ class _Sampled:
             scores = self._score(z.detach(), uniforms(keys, self._num_samples, z.shape))
             return _half_mean_square(scores, z, dim=None)
         last = z.movedim(1, -1)
-        kept = None if labels.is_floating_point() else labels != self._ignored
+        mask = None if labels.is_floating_point() else labels != self._ignored
         scores = self._class_score(last.detach(), uniforms(keys, self._num_samples, last.shape[:-1]))
-        return _half_mean_square(scores, last, dim=-1, kept=kept)
+        return _half_mean_square(scores, last, dim=-1, mask=mask)
 
     def _class_score(self, logs: Tensor, uniform: Tensor) -> Tensor:
         """Return the gradients at the outputs, samples first and classes last, of a class drawn for each prediction."""
@@ -150,54 +149,25 @@ class _Sampled:
         return 2 * torch.erfinv(2 * uniform - 1).to(z.dtype)
 
 
-@dataclass(frozen=True)
-class _KeyedPasses:
-    """Batches with a key for each example."""
-
-    passes: Passes
-    takes_pairs: bool
-    seed: int
-
-    @property
-    def num_batches(self) -> int:
-        return self.passes.num_batches
-
-    @property
-    def first_batch(self) -> Any:
-        return self._keyed(0, self.passes.first_batch)
-
-    def __iter__(self) -> Iterator[Any]:
-        for index, batch in enumerate(self.passes):
-            yield self._keyed(index, batch)
-
-    def _keyed(self, index: int, batch: Any) -> Any:
-        tensors = tensors_of(batch)
-        start = _mixed(torch.tensor([self.seed]) * 2 + 1) + index
-        keys = _mixed(_mixed(start) + torch.arange(batch_length(batch))).to(tensors[0].device)
-        return (batch[0], (batch[1], keys)) if self.takes_pairs else (batch, keys)
-
-
 def _with_keys(problem: Problem, sampled: _Sampled, seed: int) -> Problem:
     """Return the problem with a key for each example, from which its labels are drawn."""
-    if problem.loss.takes_pairs:
-        loss = problem.loss.with_loss(sampled)
+    takes_pairs = problem.loss.takes_pairs
 
-        def weight(batch: Any) -> float:
-            return problem.weight((batch[0], batch[1][0]))
-    else:
+    def keyed(index: int, batch: Any) -> Any:
+        start = _mixed(torch.tensor([seed]) * 2 + 1) + index
+        keys = _mixed(_mixed(start) + torch.arange(batch_length(batch))).to(tensors_of(batch)[0].device)
+        return (batch[0], (batch[1], keys)) if takes_pairs else (batch, keys)
 
-        def forward(model: nn.Module, keyed: Any) -> Any:
-            batch, keys = keyed
-            outputs, targets = problem.loss.forward(batch)
-            return outputs, (targets, keys)
+    def forward(model: nn.Module, keyed_batch: Any) -> Any:
+        batch, keys = keyed_batch
+        outputs, targets = problem.loss.forward(batch)
+        return outputs, (targets, keys)
 
-        loss = problem.loss.with_loss(sampled, forward)
+    def weight(keyed_batch: Any) -> float:
+        return problem.weight((keyed_batch[0], keyed_batch[1][0]) if takes_pairs else keyed_batch[0])
 
-        def weight(batch: Any) -> float:
-            return problem.weight(batch[0])
-
-    passes = _KeyedPasses(problem.passes, problem.loss.takes_pairs, seed)
-    return replace(problem, loss=loss, passes=passes, weight=weight)
+    loss = problem.loss.with_loss(sampled, None if takes_pairs else forward)
+    return replace(problem, loss=loss, passes=problem.passes.transformed(keyed), weight=weight)
 
 
 def uniforms(keys: Tensor, num_samples: int, shape: torch.Size) -> Tensor:

@@ -36,11 +36,11 @@ class _Meter(TorchDispatchMode):
             # Forward derivatives have zeros that are not stored; below a dispatch mode, torch crashes on reading them.
             args, kwargs = map_tensors(_stored, (args, kwargs))
             tensors = tensors_of((args, kwargs))
-        given = {id(tensor.untyped_storage()) for tensor in tensors}
+        inputs = {id(tensor.untyped_storage()) for tensor in tensors}
         result = func(*args, **kwargs)
         for tensor in tensors_of(result):
             storage = tensor.untyped_storage()
-            if id(storage) not in given and storage not in self._known:
+            if id(storage) not in inputs and storage not in self._known:
                 self._known.add(storage)
                 self.live += storage.nbytes()
                 weakref.finalize(storage, self._freed, storage.nbytes())

@@ -46,9 +46,9 @@ def select_parameters(model: nn.Module, selection: Selection, loss: LossModule, 
         raise ValueError("The loss must depend on the selected parameters; it depends on none of them.")
     dtypes = {str(parameter.dtype): name for name, parameter in used.items()}
     if len(dtypes) > 1:
-        found = ", ".join(f"{dtype} ({name})" for dtype, name in dtypes.items())
+        several = ", ".join(f"{dtype} ({name})" for dtype, name in dtypes.items())
         raise ValueError(
-            f"The selected parameters must have one dtype; got {found}. Convert the model with model.to(dtype)."
+            f"The selected parameters must have one dtype; got {several}. Convert the model with model.to(dtype)."
         )
     return used
 
@@ -61,9 +61,9 @@ def matching(named: Mapping[str, Any], selection: Selection) -> set[str]:
         return {name for name, parameter in named.items() if selection(name, parameter)}
     chosen: set[str] = set()
     for pattern in [selection] if isinstance(selection, str) else selection:
-        found = fnmatch.filter(named, pattern)
-        if not found:
+        names = fnmatch.filter(named, pattern)
+        if not names:
             near = difflib.get_close_matches(pattern, named, n=3, cutoff=0.3) or list(named)[:3]
             raise ValueError(f"parameters must name parameters of the model; {pattern!r} matches none. Near: {near}.")
-        chosen.update(found)
+        chosen.update(names)
     return chosen

@@ -1,29 +1,15 @@
 """Passes over the data: repeated, and checked to see the same batches."""
 
 import contextlib
+import copy
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sized
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hessdens.linalg.fingerprint import Fingerprint, fingerprint, is_same
-
-
-class Passes(Protocol):
-    """Batches that are the same in every pass."""
-
-    @property
-    def first_batch(self) -> Any:
-        """The first batch."""
-
-    @property
-    def num_batches(self) -> int:
-        """Number of batches in a pass; 1 as long as it is not known."""
-
-    def __iter__(self) -> Iterator[Any]:
-        """Begin a pass."""
 
 
 class RepeatedPasses:
@@ -36,7 +22,9 @@ class RepeatedPasses:
 
     def __init__(self, data: Iterable[Any], *, check: bool) -> None:
         _check_iterable(data)
-        self._data, self._check = data, check
+        self._data = data
+        self._check = check
+        self._transform: Callable[[int, Any], Any] = lambda index, batch: batch
         self._fingerprints: list[Fingerprint] | None = None
         first = self._first(seed=0)
         if not first:
@@ -56,6 +44,13 @@ class RepeatedPasses:
             return len(self._fingerprints)
         return len(self._data) if isinstance(self._data, Sized) else 1
 
+    def transformed(self, transform: Callable[[int, Any], Any]) -> "RepeatedPasses":
+        """Return passes over ``transform(index, batch)`` of each batch."""
+        other = copy.copy(self)
+        other._transform = transform
+        other.first_batch = transform(0, self.first_batch)
+        return other
+
     def __iter__(self) -> Iterator[Any]:
         with _same_random_state():
             seen: list[Fingerprint] = []
@@ -65,7 +60,7 @@ class RepeatedPasses:
                     seen.append(fingerprint(batch))
                     if expected is not None and (index >= len(expected) or not is_same(seen[-1], expected[index])):
                         raise ValueError(_difference(index))
-                yield batch
+                yield self._transform(index, batch)
             if expected is not None and len(seen) < len(expected):
                 raise ValueError(
                     f"data must give the same batches in every pass; the first had {len(expected)}, this one "

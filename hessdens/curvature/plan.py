@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from hessdens._checks import at_least
 from hessdens.curvature.engines.tables import Mode
 
 __all__ = ["Mode", "Plan", "Schedule"]
@@ -46,9 +47,8 @@ class Plan:
         if self.mode is not None and self.mode not in modes:
             raise ValueError(f"mode must be one of {', '.join(modes)}; got {self.mode!r}.")
         for name in ("examples_per_block", "probes_per_block"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1; got {value}.")
+            if getattr(self, name) is not None:
+                at_least(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True)

@@ -45,21 +45,7 @@ Memory = Callable[[Mode, int, int], int]
 
 
 class Schedules:
-    """The schedule for each number of probes: a usual one, and measured once there has been enough work.
-
-    Parameters
-    ----------
-    problem
-        What is multiplied.
-    maker
-        Makes the engines that are tried.
-    modes
-        Those that are possible, in order of preference.
-    plan
-        What the user has decided.
-    memory_limit
-        Bytes that a product may use; None: half of what is free.
-    """
+    """The schedule for each number of probes: a usual one, and measured once there has been enough work."""
 
     def __init__(
         self, problem: Problem, maker: EngineMaker, modes: tuple[Mode, ...], plan: Plan, memory_limit: int | None

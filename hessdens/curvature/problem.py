@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from torch import Tensor, nn
 
@@ -18,9 +18,19 @@ from hessdens.curvature.checks import (
 from hessdens.curvature.containers import batch_length, slice_batch
 from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.parameters import Selection, select_parameters
-from hessdens.curvature.passes import Passes, RepeatedPasses
+from hessdens.curvature.passes import RepeatedPasses
 
-__all__ = ["Forward", "Problem"]
+__all__ = ["Forward", "Problem", "ProblemOptions"]
+
+
+class ProblemOptions(TypedDict, total=False):
+    """Keyword arguments of `hessian_operator` that say what is multiplied."""
+
+    forward: Forward | None
+    parameters: Selection
+    num_examples: Callable[[Any], float] | None
+    split_batches: bool
+    check_deterministic: bool
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Problem:
     """
 
     loss: LossModule
-    passes: Passes
+    passes: RepeatedPasses
     weight: Callable[[Any], float]
     parameters: dict[str, nn.Parameter]
     splits: bool

@@ -70,9 +70,9 @@ def sharded_operator(
 
     Notes
     -----
-    Cost: 4 gradients a product and vector. Beside the model, a process holds its shards of one gradient, of a copy of
-    the parameters, of the P vectors and P products, and of one vector more. Sent: `sharded_traffic`. Each process draws
-    all entries of a probe and keeps its own.
+    Cost: 4 gradients per vector. Besides the model, a process holds its shards of one gradient, of a copy of the
+    parameters, of the P vectors and P products, and of one vector more. Sent: `sharded_traffic`. Each process draws all
+    entries of a probe and keeps its own.
     """
     return ShardedOperator(model, loss_fn, data, forward, num_examples, check_deterministic, allow_equal_data)
 

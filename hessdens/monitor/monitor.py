@@ -20,7 +20,7 @@ from hessdens.estimators.lanczos import lanczos_density
 from hessdens.linalg.identity import Identity, differences, facts_of
 from hessdens.monitor.history import SpectrumHistory, SpectrumRecord
 from hessdens.monitor.loggers import Logger
-from hessdens.monitor.options import ProblemOptions
+from hessdens.monitor.options import OperatorOptions
 from hessdens.monitor.overhead import OverheadBudget
 
 # Two probes and four steps, which know four moments.
@@ -114,7 +114,7 @@ class SpectrumMonitor:
         history: str | os.PathLike[str] | None = None,
         start: int = 0,
         clock: Callable[[], float] = time.perf_counter,
-        **problem: Unpack[ProblemOptions],
+        **problem: Unpack[OperatorOptions],
     ) -> None:
         at_least("max_products", max_products, FEWEST_PRODUCTS)
         at_least("start", start, 0)

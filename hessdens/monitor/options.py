@@ -2,27 +2,20 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict
 
-from hessdens.curvature.parameters import Selection
 from hessdens.curvature.plan import Plan
-from hessdens.curvature.problem import Forward
+from hessdens.curvature.problem import ProblemOptions
 from hessdens.monitor.loggers import Logger
 
 
-class ProblemOptions(TypedDict, total=False):
+class OperatorOptions(ProblemOptions, total=False):
     """Keyword arguments of `hessian_operator`."""
 
-    forward: Forward | None
-    parameters: Selection
-    num_examples: Callable[[Any], float] | None
-    split_batches: bool
-    check_deterministic: bool
     plan: Plan | None
     memory_limit: int | None
 
 
-class MonitorOptions(ProblemOptions, total=False):
+class MonitorOptions(OperatorOptions, total=False):
     """Keyword arguments of `SpectrumMonitor` that callbacks hand on: all except ``start``."""
 
     max_products: int

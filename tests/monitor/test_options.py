@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hessdens import SpectrumMonitor, hessian_operator
-from hessdens.monitor.options import MonitorOptions, ProblemOptions
+from hessdens.monitor.options import MonitorOptions, OperatorOptions
 
 
 def keywords(function):
@@ -17,12 +17,12 @@ def keywords(function):
 
 
 def test_options_of_a_problem_are_those_of_operators():
-    assert set(ProblemOptions.__annotations__) == keywords(hessian_operator)
+    assert set(OperatorOptions.__annotations__) == keywords(hessian_operator)
 
 
 def test_options_of_callbacks_are_those_of_the_monitor():
     own = keywords(SpectrumMonitor.__init__) - {"start"}
-    assert set(MonitorOptions.__annotations__) == own | set(ProblemOptions.__annotations__)
+    assert set(MonitorOptions.__annotations__) == own | set(OperatorOptions.__annotations__)
 
 
 def test_other_options_are_named():

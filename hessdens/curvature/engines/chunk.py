@@ -97,18 +97,7 @@ class Workspace:
 class Derivatives:
     """Directional derivatives of each value and of the gradient at it, shape (B, P, n); None where they are 0.
 
-    Attributes
-    ----------
-    chunk, workspace
-        The P probes, and memory.
-    moves
-        Whether each value depends on the selected parameters.
-    num_uses
-        How many steps each value goes into.
-    tangents, gradients
-        The derivatives of the values and of the gradients.
-    graphs
-        Derivatives before and after a map, connected by torch's graph.
+    ``moves`` says which values depend on the selected parameters, ``num_uses`` how many steps each goes into.
     """
 
     def __init__(self, chunk: Chunk, workspace: Workspace, moves: Sequence[bool], num_uses: Sequence[int]) -> None:
@@ -118,6 +107,7 @@ class Derivatives:
         self.num_uses = num_uses
         self.tangents: list[Tensor | None] = [None] * len(moves)
         self.gradients: list[Tensor | None] = [None] * len(moves)
+        # Derivatives before and after a map, connected by torch's graph.
         self.graphs: dict[object, tuple[Tensor, Tensor]] = {}
 
     def is_held(self, tensor: Tensor) -> bool:

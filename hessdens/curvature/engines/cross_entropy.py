@@ -29,9 +29,9 @@ class _CrossEntropy:
         device = targets.device.type if isinstance(targets, Tensor) else "cpu"
         if not _is_usual(z, targets) or torch.is_autocast_enabled(device):
             return self._loss_fn(z, targets)
-        kept = targets != self._ignored
-        weights = (kept.to(z.dtype) / kept.sum()).unsqueeze(1)
-        classes = targets.where(kept, 0).unsqueeze(1)
+        mask = targets != self._ignored
+        weights = (mask.to(z.dtype) / mask.sum()).unsqueeze(1)
+        classes = targets.where(mask, 0).unsqueeze(1)
         return _Value.apply(z, classes, weights)  # type: ignore[no-untyped-call]
 
 

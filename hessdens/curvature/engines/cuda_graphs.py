@@ -16,13 +16,7 @@ class GraphedProducts:
     The first block of a shape is worked on as usual, which also warms the libraries up, the second is captured. What
     cannot be captured (a model that waits for the device, say) goes on as usual. Memory: the engine's, for as long as
     this object lives, and a copy of a block of each shape.
-
-    Parameters
-    ----------
-    engine
-        What makes the products.
-    like
-        A tensor with the dtype and device of the weights.
+    Weights have dtype and device of ``like``.
     """
 
     def __init__(self, engine: Replayable, like: Tensor) -> None:

@@ -161,6 +161,7 @@ class GeneralProducts:
         self._total = torch.zeros_like(probes, dtype=torch.float64 if is_half else probes.dtype)
 
     error: float | None = None
+    structure = ()
 
     def add(self, batch: Any, weight: float | Tensor) -> Tensor:
         """Add ``weight`` times the products of one block of examples; return its `check_sums`."""
@@ -179,11 +180,6 @@ class GeneralProducts:
                 # A weight on the device must not be waited for.
                 total.addcmul_(entry, weight) if isinstance(weight, Tensor) else total.add_(entry, alpha=weight)
         return check_sums(value, gradient.values())
-
-    @property
-    def structure(self) -> tuple[()]:
-        """What decides which work there is, besides the block: nothing."""
-        return ()
 
     def load(self, probes: Tensor) -> None:
         """Start anew with other probes, as many as before, in the same memory."""

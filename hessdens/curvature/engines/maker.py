@@ -12,13 +12,7 @@ from hessdens.curvature.engines.tables import Mode
 
 
 class EngineMaker:
-    """Makes engines for a loss by mode: a new one each time, or for CUDA graphs the latest one if it fits.
-
-    Attributes
-    ----------
-    parameters
-        What products are taken in; may be replaced.
-    """
+    """Makes engines for a loss by mode: a new one each time, or for CUDA graphs the latest one if it fits."""
 
     def __init__(self, table: Mapping[Mode, Make], loss: LossModule, parameters: Values) -> None:
         self.parameters = parameters

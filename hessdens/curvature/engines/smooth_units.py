@@ -19,9 +19,9 @@ Derivatives = tuple[Tensor, Tensor]
 
 
 class SmoothUnits(TorchFunctionMode):
-    """Inside, GELU and SiLU in full precision are the ones of this module, but in functions that torch.func transforms.
+    """While it is active, GELU and SiLU in float32 and float64 are those of this module.
 
-    There the derivatives of all probes share the chain anyway.
+    Functions that torch.func transforms are excepted: there the derivatives of all probes share the chain anyway.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
