@@ -1,7 +1,7 @@
 """Estimate minus exact: how far off a density is."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 
@@ -30,14 +30,9 @@ class Comparison(Saved):
         The area between them (the 1-Wasserstein distance), in units of the eigenvalues.
     """
 
-    layout: ClassVar = {
-        **dict.fromkeys(("moments", "exact_moments", "standard_errors"), "K number"),
-        **dict.fromkeys(("degenerate", "exact_degenerate", "negative", "exact_negative"), "number"),
-        **dict.fromkeys(("kolmogorov", "wasserstein"), "number"),
-    }
-    moments: FloatArray
-    exact_moments: FloatArray
-    standard_errors: FloatArray
+    moments: Annotated[FloatArray, "K number"]
+    exact_moments: Annotated[FloatArray, "K number"]
+    standard_errors: Annotated[FloatArray, "K number"]
     degenerate: float
     exact_degenerate: float
     negative: float

@@ -1,7 +1,7 @@
 """Change between two Lanczos densities from the same probes: what probes and resolution do to both cancels."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from hessdens._checks import LEVEL
 from hessdens._types import FloatArray
 from hessdens.densities.base import NUM_MOMENTS
 from hessdens.densities.jackknife import interval_of
-from hessdens.results.saved import Numbers, Saved
+from hessdens.results.saved import Numbers, Saved, Size
 
 NAMES = (*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative")
 
@@ -32,16 +32,11 @@ class DensityDifference(Saved):
         From which density to which, for printing.
     """
 
-    layout: ClassVar = {
-        **dict.fromkeys(("values", "noise", "resolution", "unpaired_errors"), f"{len(NAMES)} finite"),
-        "num_probes": "size",
-        "title": "text",
-    }
-    values: FloatArray
-    noise: FloatArray
-    resolution: FloatArray
-    unpaired_errors: FloatArray
-    num_probes: int
+    values: Annotated[FloatArray, "6 finite"]
+    noise: Annotated[FloatArray, "6 finite"]
+    resolution: Annotated[FloatArray, "6 finite"]
+    unpaired_errors: Annotated[FloatArray, "6 finite"]
+    num_probes: Size
     title: str
 
     @property

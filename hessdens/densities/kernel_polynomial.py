@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -34,10 +34,9 @@ class KernelPolynomialDensity(Density, Saved):
         "jackson", a positive kernel, or "dirichlet", the plain truncated series.
     """
 
-    layout: ClassVar = {"coefficients": "K finite", "support": "2 finite", "kernel": "text"}
-    coefficients: FloatArray
+    coefficients: Annotated[FloatArray, "K finite"]
     support: Interval
-    kernel: Kernel = "jackson"
+    kernel: Annotated[Kernel, "text"] = "jackson"
 
     def __post_init__(self) -> None:
         coefficients = np.asarray(self.coefficients, dtype=np.float64)

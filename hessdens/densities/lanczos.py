@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +15,7 @@ from hessdens.densities.jackknife import SUBSPACE, Jackknife, without_one
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.certificates import Certificates
 from hessdens.results.intervals import skewed_interval
-from hessdens.results.saved import Numbers, Saved, rows
+from hessdens.results.saved import Numbers, Saved, Size, rows
 
 # A printed density says so if the interval of a fraction is wider than this.
 WIDE = 0.1
@@ -43,16 +43,9 @@ class LanczosDensity(Density, Saved):
         Measured defects of what should be exact.
     """
 
-    layout: ClassVar = {
-        "quadrature": Quadrature,
-        "earlier": (Quadrature,),
-        "num_steps": "size",
-        "num_products": "count",
-        "certificates": Certificates,
-    }
     quadrature: Quadrature
     earlier: tuple[Quadrature, ...]
-    num_steps: int
+    num_steps: Size
     num_products: int
     certificates: Certificates
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,17 +47,12 @@ class MaximumEntropyDensity(Density, Saved):
         too small to compute with.
     """
 
-    layout: ClassVar = {
-        **dict.fromkeys(("multipliers", "residuals", "standard_errors", "deviations"), "K finite"),
-        "edges": "E finite",
-        "support": "2 finite",
-    }
-    multipliers: FloatArray
-    edges: FloatArray
+    multipliers: Annotated[FloatArray, "K finite"]
+    edges: Annotated[FloatArray, "E finite"]
     support: Interval
-    residuals: FloatArray
-    standard_errors: FloatArray
-    deviations: FloatArray
+    residuals: Annotated[FloatArray, "K finite"]
+    standard_errors: Annotated[FloatArray, "K finite"]
+    deviations: Annotated[FloatArray, "K finite"]
 
     def __post_init__(self) -> None:
         super().__post_init__()

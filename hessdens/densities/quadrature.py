@@ -1,13 +1,13 @@
 """Gauss quadratures, and cumulative distribution functions between their points."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hessdens._types import FloatArray
-from hessdens.results.saved import Saved
+from hessdens.results.saved import Saved, Size
 
 
 class QuadratureCdf:
@@ -130,23 +130,13 @@ class Quadrature(Saved):
         on either side of any point (Cauchy).
     """
 
-    layout: ClassVar = {
-        "eigenvalues": "E finite",
-        "residuals": "E finite",
-        "abscissae": "n finite",
-        "weights": "P n finite",
-        "atoms": "n flag",
-        "radii": "n finite",
-        "size": "size",
-        "interlaces": "flag",
-    }
-    eigenvalues: FloatArray
-    residuals: FloatArray
-    abscissae: FloatArray
-    weights: FloatArray
-    atoms: NDArray[np.bool_]
-    radii: FloatArray
-    size: int
+    eigenvalues: Annotated[FloatArray, "E finite"]
+    residuals: Annotated[FloatArray, "E finite"]
+    abscissae: Annotated[FloatArray, "n finite"]
+    weights: Annotated[FloatArray, "P n finite"]
+    atoms: Annotated[NDArray[np.bool_], "n flag"]
+    radii: Annotated[FloatArray, "n finite"]
+    size: Size
     interlaces: bool
 
     def mean_weights(self) -> FloatArray:

@@ -1,7 +1,7 @@
 """Exact eigenvalues, answering the same questions as every estimated density."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -33,8 +33,7 @@ class Spectrum(Density, Saved):
     Spectrum of 4 eigenvalues from -0.5 to 3: 50.00% degenerate, 25.00% negative (window 0.2)
     """
 
-    layout: ClassVar = {"eigenvalues": "N finite"}
-    eigenvalues: FloatArray
+    eigenvalues: Annotated[FloatArray, "N finite"]
 
     def __post_init__(self) -> None:
         eigenvalues = np.sort(np.asarray(self.eigenvalues, dtype=np.float64))

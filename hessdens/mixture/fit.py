@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +11,7 @@ from hessdens._types import FloatArray
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import SkewNormalMixture
 from hessdens.results.moments import Moments
-from hessdens.results.saved import Numbers, Saved
+from hessdens.results.saved import Finite, Numbers, Saved, Size
 
 Index = tuple[int, int, int, int]
 AXIS_NAMES = ("weight", "location", "scale", "shape")
@@ -41,20 +41,12 @@ class MixtureFit(Saved):
         Number of mixtures that it is the best of.
     """
 
-    layout: ClassVar = {
-        "mixture": SkewNormalMixture,
-        "objective": "finite",
-        "residuals": "4 finite",
-        "index": "4 count",
-        "on_edge": "E text",
-        "num_points": "size",
-    }
     mixture: SkewNormalMixture
-    objective: float
-    residuals: FloatArray
-    index: Index
-    on_edge: tuple[str, ...]
-    num_points: int
+    objective: Finite
+    residuals: Annotated[FloatArray, "4 finite"]
+    index: Annotated[Index, "4 count"]
+    on_edge: Annotated[tuple[str, ...], "E text"]
+    num_points: Size
 
     @property
     def is_poor(self) -> bool:

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,7 +10,7 @@ from scipy.special import ndtr, owens_t
 from hessdens._checks import at_least, check_interval
 from hessdens._types import FloatArray
 from hessdens.densities.base import Density
-from hessdens.results.saved import Numbers, Saved
+from hessdens.results.saved import Finite, Numbers, Saved
 
 # The normal density underflows to 0 beyond this many standard deviations.
 FAR = 40.0
@@ -47,12 +46,11 @@ class SkewNormalMixture(Density, Saved):
     (0.5, 1.5)
     """
 
-    layout: ClassVar = dict.fromkeys(("weight", "location", "scale", "shape", "narrow_scale"), "finite")
-    weight: float
-    location: float
-    scale: float
-    shape: float
-    narrow_scale: float = 1e-3
+    weight: Finite
+    location: Finite
+    scale: Finite
+    shape: Finite
+    narrow_scale: Finite = 1e-3
 
     def __post_init__(self) -> None:
         for name in self.layout:

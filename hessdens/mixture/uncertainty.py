@@ -1,7 +1,7 @@
 """How sure a fitted mixture is: errors of its moments carried through the fit, and points that fit nearly as well."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import SkewNormalMixture, mixture_cdf
 from hessdens.results.intervals import skewed_quantiles
 from hessdens.results.moments import Moments, least_hankel_eigenvalue
-from hessdens.results.saved import Numbers, Saved
+from hessdens.results.saved import Finite, Numbers, Saved
 
 # Points of a grid that are kept as near-ties.
 MOST_TIES = 100_000
@@ -39,9 +39,8 @@ class Mixtures(Saved):
         σ of all.
     """
 
-    layout: ClassVar = {"parameters": "n 4 finite", "narrow_scale": "finite"}
-    parameters: FloatArray
-    narrow_scale: float
+    parameters: Annotated[FloatArray, "n 4 finite"]
+    narrow_scale: Finite
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -84,22 +83,13 @@ class FitUncertainty(Saved):
         A difference of objectives: a sum of relative errors of four moments.
     """
 
-    layout: ClassVar = {
-        "fit": MixtureFit,
-        "draws": Mixtures,
-        "objectives": "D finite",
-        "on_edge": "D flag",
-        "num_discarded": "count",
-        "ties": Mixtures,
-        "near": "finite",
-    }
     fit: MixtureFit
     draws: Mixtures
-    objectives: FloatArray
-    on_edge: NDArray[np.bool_]
+    objectives: Annotated[FloatArray, "D finite"]
+    on_edge: Annotated[NDArray[np.bool_], "D flag"]
     num_discarded: int
     ties: Mixtures
-    near: float
+    near: Finite
 
     def __post_init__(self) -> None:
         super().__post_init__()

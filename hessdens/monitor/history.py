@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,14 +39,6 @@ class SpectrumRecord(Saved):
         Time of the run until then: in training; and in all measurements, this one included.
     """
 
-    layout: ClassVar = {
-        "step": "count",
-        "loss": "number",
-        "density?": LanczosDensity,
-        "failure": "text",
-        "training_seconds": "number",
-        "measuring_seconds": "number",
-    }
     step: int
     loss: float
     density: LanczosDensity | None

@@ -3,7 +3,6 @@
 import math
 import platform
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -46,13 +45,6 @@ class Certificates(Saved):
         relative to the largest.
     """
 
-    layout: ClassVar = {
-        "threshold": "number",
-        "num_products": "count",
-        "seconds": "number",
-        "versions": "text",
-        **dict.fromkeys(DEFECTS, "number"),
-    }
     threshold: float
     num_products: int
     seconds: float

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.polynomial import chebyshev, polynomial
@@ -13,7 +13,7 @@ from hessdens._checks import at_least
 from hessdens._types import FloatArray
 from hessdens.results.certificates import Certificates
 from hessdens.results.moments import Moments, check_samples, mean_and_errors
-from hessdens.results.saved import Numbers, Saved, rows
+from hessdens.results.saved import Numbers, Saved, Size, rows
 from hessdens.results.support import Interval
 
 
@@ -52,20 +52,11 @@ class ChebyshevMoments(Saved):
     [0.5, 0.5]
     """
 
-    layout: ClassVar = {
-        "values": "K finite",
-        "standard_errors": "K finite",
-        "samples": "P K finite",
-        "support": "2 finite",
-        "size": "size",
-        "num_products": "count",
-        "certificates?": Certificates,
-    }
-    values: FloatArray
-    standard_errors: FloatArray
-    samples: FloatArray
+    values: Annotated[FloatArray, "K finite"]
+    standard_errors: Annotated[FloatArray, "K finite"]
+    samples: Annotated[FloatArray, "P K finite"]
     support: Interval
-    size: int
+    size: Size
     num_products: int
     certificates: Certificates | None = None
 

@@ -1,12 +1,12 @@
 """Moments with errors from probes and from data apart."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 
 from hessdens._types import FloatArray
-from hessdens.results.saved import Numbers, Saved, rows
+from hessdens.results.saved import Numbers, Saved, Size, rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +38,13 @@ class DataNoise(Saved):
     [0.5]
     """
 
-    layout: ClassVar = {
-        **dict.fromkeys(("values", "probe_errors", "data_errors"), "K finite"),
-        **dict.fromkeys(("size", "num_batches", "num_probes", "num_products"), "size"),
-    }
-    values: FloatArray
-    probe_errors: FloatArray
-    data_errors: FloatArray
-    size: int
-    num_batches: int
-    num_probes: int
-    num_products: int
+    values: Annotated[FloatArray, "K finite"]
+    probe_errors: Annotated[FloatArray, "K finite"]
+    data_errors: Annotated[FloatArray, "K finite"]
+    size: Size
+    num_batches: Size
+    num_probes: Size
+    num_products: Size
 
     @property
     def total_errors(self) -> FloatArray:

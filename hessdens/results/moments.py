@@ -1,7 +1,7 @@
 """Spectral moments with standard errors: the plain result that the torch side hands to the statistics side."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from hessdens._checks import LEVEL
 from hessdens._types import FloatArray
 from hessdens.results.certificates import Certificates
 from hessdens.results.intervals import skewed_interval
-from hessdens.results.saved import Numbers, Saved, rows
+from hessdens.results.saved import Numbers, Saved, Size, rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +43,10 @@ class Moments(Saved):
       m_2 =  2.0000e+00 ± 5.8e-02
     """
 
-    layout: ClassVar = {
-        "values": "K number",
-        "standard_errors": "K number",
-        "samples": "P K number",
-        "size": "size",
-        "num_products": "count",
-        "num_deflated": "count",
-        "certificates?": Certificates,
-    }
-    values: FloatArray
-    standard_errors: FloatArray
-    samples: FloatArray
-    size: int
+    values: Annotated[FloatArray, "K number"]
+    standard_errors: Annotated[FloatArray, "K number"]
+    samples: Annotated[FloatArray, "P K number"]
+    size: Size
     num_products: int
     num_deflated: int = 0
     certificates: Certificates | None = None

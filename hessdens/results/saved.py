@@ -1,9 +1,10 @@
 """Results that cannot be written to, that have files, and that give their numbers as JSON has them."""
 
+import inspect
 import math
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 import numpy as np
 
@@ -13,22 +14,32 @@ from hessdens.results.storage import load_npz, readonly, save_npz, take
 from hessdens.results.support import Interval
 
 Numbers = dict[str, Any]
+Size = Annotated[int, "size"]
+Finite = Annotated[float, "finite"]
+SUPPORT = "2 finite"
+KINDS_OF_TYPES = {float: "number", int: "count", bool: "flag", str: "text", Interval: SUPPORT}
 
 
 class Saved:
     """What frozen dataclasses of results and of their parts have in common.
 
-    ``layout`` has one entry for each field: shape and kind, as `storage.take` reads them; or the class of a part, which
-    is saved under the field's name, "?" behind which says that it may be None; or a tuple of one class, for a tuple of
-    such parts. Arrays become read-only, and fields called ``support`` an `Interval`.
+    Annotations of the fields say what a file holds: ``Annotated[FloatArray, "P K finite"]`` gives shape and kind, as
+    `storage.take` reads them; those of plain types are in ``KINDS_OF_TYPES``. Other fields are parts, saved under the
+    field's name: ``Part``, ``Part | None`` or ``tuple[Part, ...]``. Arrays become read-only.
     """
 
     layout: ClassVar[Mapping[str, Any]]
 
+    def __init_subclass__(cls) -> None:
+        cls.layout = {
+            name: getattr(annotation, "__metadata__", [KINDS_OF_TYPES.get(annotation, annotation)])[0]
+            for name, annotation in inspect.get_annotations(cls).items()
+        }
+
     def __post_init__(self) -> None:
         for name, kind in self.layout.items():
             if isinstance(kind, str) and " " in kind:
-                object.__setattr__(self, name, _kept(name, getattr(self, name), kind.split()[-1]))
+                object.__setattr__(self, name, _kept(getattr(self, name), kind))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write to an ``.npz`` file, atomically and without pickle."""
@@ -42,12 +53,11 @@ class Saved:
     def to_arrays(self) -> dict[str, Any]:
         """Return what `from_arrays` reads, for a file."""
         arrays: dict[str, Any] = {}
-        for key, kind in self.layout.items():
-            name = key.removesuffix("?")
+        for name, kind in self.layout.items():
             value = getattr(self, name)
             if isinstance(kind, str):
                 arrays[name] = _written(value, kind)
-            elif isinstance(kind, tuple):
+            elif isinstance(value, tuple):
                 for index, part in enumerate(value):
                     arrays |= {f"{name}_{index}_{inner}": array for inner, array in part.to_arrays().items()}
             elif value is not None:
@@ -59,16 +69,15 @@ class Saved:
         """Return the result that `to_arrays` was asked of; ValueError, naming the file, if arrays are damaged."""
         own = {name: kind for name, kind in cls.layout.items() if isinstance(kind, str)}
         values = take(arrays, own, path, prefix)
-        for key, kind in cls.layout.items():
-            name = key.removesuffix("?")
+        for name in [name for name in cls.layout if name not in own]:
+            part, *other = get_args(cls.layout[name]) or [cls.layout[name]]  # other: [...], [NoneType] or []
             start = f"{prefix}{name}_"
-            inner = [other.removeprefix(start) for other in arrays if other.startswith(start)]
-            if isinstance(kind, tuple):
-                count = len({other.partition("_")[0] for other in inner})
-                values[name] = tuple(kind[0].from_arrays(arrays, path, f"{start}{index}_") for index in range(count))
-            elif not isinstance(kind, str):
-                is_there = inner or key == name
-                values[name] = kind.from_arrays(arrays, path, start) if is_there else None
+            inner = [key.removeprefix(start) for key in arrays if key.startswith(start)]
+            if other == [...]:
+                count = len({key.partition("_")[0] for key in inner})
+                values[name] = tuple(part.from_arrays(arrays, path, f"{start}{index}_") for index in range(count))
+            else:
+                values[name] = part.from_arrays(arrays, path, start) if inner or not other else None
         return cls(**values)
 
     def numbers(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> Numbers:
@@ -120,13 +129,13 @@ def _written(value: Any, kind: str) -> Any:
     """Return a value as a file has it."""
     if kind.endswith("text"):
         return np.array(value, dtype=np.str_)  # of no entries, too
-    return (value.low, value.high) if isinstance(value, Interval) else value
+    return tuple(value) if kind == SUPPORT else value
 
 
-def _kept(name: str, value: Any, kind: str) -> Any:
+def _kept(value: Any, kind: str) -> Any:
     """Return an array of a result so that it cannot be changed."""
-    if name == "support":
+    if kind == SUPPORT:
         return Interval.of(value)
-    if kind in ("count", "text"):
+    if kind.endswith(("count", "text")):
         return tuple(np.asarray(value).tolist())
-    return readonly(value, bool if kind == "flag" else np.float64)
+    return readonly(value, bool if kind.endswith("flag") else np.float64)

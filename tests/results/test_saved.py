@@ -1,7 +1,7 @@
 """What results have in common: read-only arrays, files, and numbers as JSON has them."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated
 
 import numpy as np
 import pytest
@@ -12,25 +12,16 @@ from hessdens.results.support import Interval
 
 @dataclass(frozen=True, eq=False)
 class Part(Saved):
-    layout: ClassVar = {"values": "n finite", "names": "m text", "index": "2 count"}
-    values: np.ndarray
-    names: tuple[str, ...]
-    index: tuple[int, int]
+    values: Annotated[np.ndarray, "n finite"]
+    names: Annotated[tuple[str, ...], "m text"]
+    index: Annotated[tuple[int, int], "2 count"]
 
 
 @dataclass(frozen=True, eq=False)
 class Whole(Saved):
-    layout: ClassVar = {
-        "support": "2 finite",
-        "is_odd": "flag",
-        "masks": "n flag",
-        "one": Part,
-        "maybe?": Part,
-        "many": (Part,),
-    }
     support: Interval
     is_odd: bool
-    masks: np.ndarray
+    masks: Annotated[np.ndarray, "n flag"]
     one: Part
     maybe: Part | None
     many: tuple[Part, ...]
