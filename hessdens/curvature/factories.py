@@ -182,8 +182,8 @@ def fisher_operator(
         weights and label smoothing. For the empirical matrix: any mean over the rows of the outputs.
     kind
         "exact": the expectation over the labels that the model predicts; except for ``NLLLoss``, the Gauss-Newton
-        matrix. "monte-carlo": its mean over ``num_samples`` labels drawn for each prediction, unbiased. "empirical": with the
-        labels in ``data``, which is another matrix.
+        matrix. "monte-carlo": its mean over ``num_samples`` labels drawn for each prediction, unbiased. "empirical":
+        with the labels in ``data``, which is another matrix.
     num_samples, seed
         Of the Monte Carlo matrix. The labels of a prediction depend on the seed, its batch and its place there only,
         whatever the block or the device: the operator is one fixed matrix.
