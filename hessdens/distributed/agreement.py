@@ -19,16 +19,10 @@ ADVICE = {
 }
 
 
-def check_same(group: Group, facts: Facts, what: str) -> None:
-    """Raise RankError on every process unless all have the same facts; ``what`` names them."""
-    check_table(group, group.gather_objects(dict(facts)), what)
-
-
 def check_table(group: Group, table: Sequence[Facts], what: str) -> None:
-    """Raise RankError unless the facts of all processes are the same."""
-    names = dict.fromkeys(name for facts in table for name in facts)
+    """Raise RankError unless the facts of all processes are the same; ``what`` names them."""
     differences = []
-    for name in names:
+    for name in dict.fromkeys(name for facts in table for name in facts):
         groups = _grouped(name, [facts.get(name) for facts in table], group.global_ranks)
         if len(groups) > 1:
             parts = " and ".join(f"{_shown(value)} on {named_ranks(ranks)}" for value, ranks in groups)

@@ -69,15 +69,7 @@ def _join(backend: str, timeout: float) -> None:
 
 
 class Group:
-    """Processes that call the same methods in the same order.
-
-    Attributes
-    ----------
-    rank, num_ranks
-        Position of this process, and how many there are.
-    global_ranks
-        Their ranks among all processes, as error messages name them.
-    """
+    """Processes that call the same methods in the same order; error messages name them by their ``global_ranks``."""
 
     def __init__(self, group: GroupLike, caller: str) -> None:
         if not dist.is_initialized():
@@ -97,9 +89,15 @@ class Group:
 
     def sum(self, part: Tensor) -> Tensor:
         """Return the sum of a tensor over the processes, in its memory where that is in one piece."""
-        part = part.contiguous()
+        return self._reduced(part.contiguous(), dist.ReduceOp.SUM)
+
+    def least(self, value: int, device: torch.device) -> int:
+        """Return the smallest value of all processes."""
+        return int(self._reduced(torch.tensor(value, dtype=torch.int64, device=device), dist.ReduceOp.MIN))
+
+    def _reduced(self, part: Tensor, operation: Any) -> Tensor:
         with self._errors_of_lost_ranks():
-            dist.all_reduce(part, group=self._group)
+            dist.all_reduce(part, operation, group=self._group)
         return part
 
     def gather(self, part: Tensor) -> list[Tensor]:
@@ -124,35 +122,24 @@ class Group:
             dist.broadcast_object_list(values, src=self.global_ranks[0], group=self._group)
         return values[0]
 
-    def least(self, value: int, device: torch.device) -> int:
-        """Return the smallest value of all processes."""
-        number = torch.tensor(value, dtype=torch.int64, device=device)
-        with self._errors_of_lost_ranks():
-            dist.all_reduce(number, dist.ReduceOp.MIN, group=self._group)
-        return int(number)
-
     def together(self, function: Callable[[], Any]) -> list[Any]:
         """Return what ``function`` returns on each process; an error on one is an error on all, naming it."""
-        error: Exception | None = None
-        value = None
+        value, failure = None, None
         try:
             value = function()
-        except Exception as caught:
-            error = caught
-        answers = self.gather_objects((value, None if error is None else (type(error).__name__, str(error))))
-        self.raise_failures([failure for _, failure in answers], error)
-        return [value for value, _ in answers]
+        except Exception as error:
+            failure = error
+        self.stop_together(failure)
+        return self.gather_objects(value)
 
-    def raise_failures(self, failures: Sequence[tuple[str, str] | None], own: Exception | None) -> None:
-        """Raise the error of this process, or else one that names those that have failed."""
-        if own is not None:
-            own.add_note(f"On rank {self.global_ranks[self.rank]}; the other ranks stop too.")
-            raise own
-        messages = [
-            f"rank {rank} failed with {failure[0]}: {failure[1]}"
-            for rank, failure in zip(self.global_ranks, failures, strict=True)
-            if failure is not None
-        ]
+    def stop_together(self, failure: Exception | None) -> None:
+        """Raise the error of this process, or else one that names those that have failed, if there are any."""
+        rank = self.global_ranks[self.rank]
+        message = None if failure is None else f"rank {rank} failed with {type(failure).__name__}: {failure}"
+        messages = [text for text in self.gather_objects(message) if text is not None]
+        if failure is not None:
+            failure.add_note(f"On rank {rank}; the other ranks stop too.")
+            raise failure
         if messages:
             raise RankError(f"Ranks stop together; {'; '.join(messages)}")
 

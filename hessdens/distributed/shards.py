@@ -13,17 +13,7 @@ from torch.distributed.tensor import Shard as ShardOf
 
 @dataclass(frozen=True)
 class Shard:
-    """A process' part of a parameter.
-
-    Attributes
-    ----------
-    parameter
-        The whole, of which this process knows its part only.
-    local
-        The part, in the memory of the parameter.
-    first_row
-        Where it begins along the first dimension.
-    """
+    """A process' part of a parameter, in the parameter's memory; it begins at ``first_row`` of the first dimension."""
 
     parameter: Any
     local: Tensor
@@ -41,10 +31,10 @@ def shards_of(model: nn.Module) -> tuple[dict[str, Shard], DeviceMesh]:
     Raises ValueError unless all are sharded along their first dimension, over one mesh of one dimension, in float32 or
     float64.
     """
-    trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    trainable: dict[str, Any] = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trainable:
         raise ValueError("The operator needs at least one trainable parameter; the model has none.")
-    shards, meshes = {}, []
+    shards = {}
     for name, parameter in trainable.items():
         if not isinstance(parameter, DTensor):
             raise ValueError(
@@ -61,18 +51,13 @@ def shards_of(model: nn.Module) -> tuple[dict[str, Shard], DeviceMesh]:
                 f"Differences of gradients need parameters in float32 or float64; {name!r} is {parameter.dtype}. "
                 "Convert the model before it is sharded: model.float()."
             )
-        meshes.append(parameter.device_mesh)
-        shards[name] = _shard(parameter)
-    if any(mesh != meshes[0] for mesh in meshes) or len({shard.local.dtype for shard in shards.values()}) > 1:
+        local, mesh = parameter.to_local().detach(), parameter.device_mesh
+        # The first processes have rows / ranks, rounded up.
+        first_row = min(mesh.get_local_rank() * -(-parameter.shape[0] // mesh.size()), parameter.shape[0])
+        shards[name] = Shard(parameter, local, first_row)
+    if len({(p.device_mesh, p.dtype) for p in trainable.values()}) > 1:
         raise ValueError("sharded_operator needs parameters of one dtype over one mesh; got several.")
-    return shards, meshes[0]
-
-
-def _shard(parameter: DTensor) -> Shard:
-    """Return a process' shard; the first processes have rows / ranks, rounded up."""
-    mesh = parameter.device_mesh
-    step = -(-parameter.shape[0] // mesh.size())
-    return Shard(parameter, parameter.to_local().detach(), min(mesh.get_local_rank() * step, parameter.shape[0]))
+    return shards, mesh
 
 
 def rows_of(shards: list[Shard]) -> list[slice]:

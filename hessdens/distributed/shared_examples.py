@@ -6,11 +6,10 @@ from torch import Tensor
 
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.distributed.agreement import check_different, check_table
-from hessdens.distributed.exchange import multiplied
+from hessdens.distributed.exchange import Shared
 from hessdens.distributed.group import Group, GroupLike
-from hessdens.distributed.teams import WholeTeam
 from hessdens.linalg.identity import identity_of
-from hessdens.linalg.operator import Operator, Wrapped
+from hessdens.linalg.operator import Operator
 
 # What depends on the part of the data.
 OF_THE_PART = ("data", "batches")
@@ -65,24 +64,16 @@ def share_examples(operator: CurvatureOperator, *, group: GroupLike = None, allo
     return SharedExamples(operator, processes)
 
 
-class SharedExamples(Wrapped):
+class SharedExamples(Shared):
     """The weighted mean of the operators of a group of processes."""
 
     _operator: CurvatureOperator
-
-    def __init__(self, operator: CurvatureOperator, group: Group) -> None:
-        super().__init__(operator)
-        self.team = WholeTeam((group,), operator.device)
-        self._group = group
 
     def origin(self) -> dict[str, str | int | float]:
         """Return what the processes have in common: nothing that depends on how the data are divided."""
         return {name: value for name, value in super().origin().items() if name not in OF_THE_PART}
 
     def _matmat(self, V: Tensor) -> Tensor:
-        def multiply() -> tuple[Tensor, float]:
-            return self._operator.matmat(V), self._operator.total_weight
-
-        product, weights = multiplied(self._group, self._operator, V, multiply)
+        product, weights = self._multiplied(V, V, lambda: self._operator.total_weight)
         share = float(weights[self._group.rank] / weights.sum())
         return self._group.sum(product.T * share).T

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from hessdens.distributed.agreement import check_table
-from hessdens.distributed.exchange import multiplied
+from hessdens.distributed.exchange import Shared
 from hessdens.distributed.group import Group, GroupLike
-from hessdens.distributed.teams import WholeTeam
 from hessdens.linalg.adapt import as_operator
 from hessdens.linalg.identity import Identity, identity_of, run_identity
-from hessdens.linalg.operator import Operator, Wrapped
+from hessdens.linalg.operator import Operator
 
 
 def share_probes(A: Any, *, group: GroupLike = None) -> Operator:
@@ -55,23 +54,13 @@ def share_probes(A: Any, *, group: GroupLike = None) -> Operator:
     return SharedProbes(operator, processes)
 
 
-class SharedProbes(Wrapped):
+class SharedProbes(Shared):
     """An operator of which each process of a group multiplies its share of the columns."""
-
-    def __init__(self, operator: Operator, group: Group) -> None:
-        super().__init__(operator)
-        self._group = group
-        inner = operator.team.groups if isinstance(operator.team, WholeTeam) else ()
-        self.team = WholeTeam((group, *inner), operator.device)
 
     def _matmat(self, V: Tensor) -> Tensor:
         width = -(-V.shape[1] // self._group.num_ranks)
         mine = V[:, self._group.rank * width : (self._group.rank + 1) * width]
-
-        def multiply() -> tuple[Tensor, float]:
-            return self._operator.matmat(mine) if mine.shape[1] else mine, 1.0
-
-        product, _ = multiplied(self._group, self._operator, V, multiply)
+        product, _ = self._multiplied(V, mine)
         rows = V.new_zeros(width, len(V))
         rows[: product.shape[1]] = product.T
         return torch.cat(self._group.gather(rows))[: V.shape[1]].T

@@ -6,15 +6,15 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from hessdens.distributed.agreement import check_same
+from hessdens.distributed.agreement import check_table
 from hessdens.distributed.group import Group
 from hessdens.linalg.team import Team
 
 T = TypeVar("T")
 
 
-class WholeTeam(Team):
-    """Processes that all hold whole vectors, along one or two dimensions of a grid of them."""
+class GroupTeam(Team):
+    """Processes along one or two dimensions of a grid of them."""
 
     def __init__(self, groups: tuple[Group, ...], device: torch.device) -> None:
         self.groups = groups
@@ -29,7 +29,11 @@ class WholeTeam(Team):
     def check_same(self, facts: Mapping[str, str | int | float]) -> None:
         """Raise RankError if processes differ."""
         for group in self.groups:
-            check_same(group, facts, "the same arguments")
+            check_table(group, group.gather_objects(dict(facts)), "the same arguments")
+
+
+class WholeTeam(GroupTeam):
+    """Processes that all hold whole vectors."""
 
     def shared(self, function: Callable[[], T | None]) -> T | None:
         """Call the function on the first process of all, and hand on its answer or error, dimension by dimension."""
@@ -47,15 +51,15 @@ class WholeTeam(Team):
         return value
 
 
-class ShardedTeam(Team):
+class ShardedTeam(GroupTeam):
     """Processes that each hold entries of their own of every vector."""
 
     is_sharded = True
 
     def __init__(self, group: Group, rows: list[slice], device: torch.device) -> None:
+        super().__init__((group,), device)
         self._group = group
         self._rows = rows
-        self._device = device
 
     def rows(self, size: int) -> list[slice]:
         """Return the places of the entries of this process."""
@@ -68,14 +72,6 @@ class ShardedTeam(Team):
     def gather(self, part: Tensor) -> tuple[list[Tensor], int]:
         """Return a tensor of every process."""
         return self._group.gather(part), self._group.rank
-
-    def least(self, value: int) -> int:
-        """Return the smallest value of all processes."""
-        return self._group.least(value, self._device)
-
-    def check_same(self, facts: Mapping[str, str | int | float]) -> None:
-        """Raise RankError if processes differ."""
-        check_same(self._group, facts, "the same arguments")
 
     def shared(self, function: Callable[[], Any]) -> Any:
         """Call the function on each process; None, or an error, on one is the same on all."""

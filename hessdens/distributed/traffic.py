@@ -10,25 +10,18 @@ from hessdens._checks import at_least
 from hessdens.distributed.exchange import HEADER
 
 Kind = Literal["all-reduce", "all-gather", "reduce-scatter"]
-BYTES_OF_HEADER = 8 * HEADER
+Collective = tuple[Kind, int, int]
+HEADERS: Collective = ("all-gather", 8 * HEADER, 1)
 # Gradients at four points make a central difference of fourth order.
 GRADIENTS = 4
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Collective operations that a process takes part in, and what that makes it send.
-
-    Parameters
-    ----------
-    num_ranks
-        n.
-    collectives
-        Kind, bytes that each process contributes, and how many such operations.
-    """
+    """Collective operations of n processes, and what each sends: kind, bytes that it contributes, how many of these."""
 
     num_ranks: int
-    collectives: tuple[tuple[Kind, int, int], ...]
+    collectives: tuple[Collective, ...]
 
     @property
     def bytes_given(self) -> int:
@@ -49,8 +42,7 @@ class Traffic:
     @property
     def messages(self) -> int:
         """Messages that a process sends to the next by ring algorithms: 2 (n - 1) in an all-reduce, else n - 1."""
-        steps = {"all-reduce": 2, "reduce-scatter": 1, "all-gather": 1}
-        return sum(steps[kind] * (self.num_ranks - 1) * count for kind, _, count in self.collectives)
+        return sum((1 + (kind == "all-reduce")) * (self.num_ranks - 1) * count for kind, _, count in self.collectives)
 
     def __str__(self) -> str:
         count = sum(number for _, _, number in self.collectives)
@@ -66,15 +58,13 @@ def examples_traffic(size: int, num_vectors: int, num_ranks: int, *, dtype: torc
     It does not depend on the number of examples.
     """
     _check(size, num_vectors, num_ranks)
-    numbers = size * num_vectors * dtype.itemsize
-    return Traffic(num_ranks, (("all-gather", BYTES_OF_HEADER, 1), ("all-reduce", numbers, 1)))
+    return Traffic(num_ranks, (HEADERS, ("all-reduce", size * num_vectors * dtype.itemsize, 1)))
 
 
 def probes_traffic(size: int, num_vectors: int, num_ranks: int, *, dtype: torch.dtype = torch.float32) -> Traffic:
     """Return what a product with P vectors of R^N sends where probes are shared: a header, ceil(P / n) N numbers."""
     _check(size, num_vectors, num_ranks)
-    numbers = size * -(-num_vectors // num_ranks) * dtype.itemsize
-    return Traffic(num_ranks, (("all-gather", BYTES_OF_HEADER, 1), ("all-gather", numbers, 1)))
+    return Traffic(num_ranks, (HEADERS, ("all-gather", size * -(-num_vectors // num_ranks) * dtype.itemsize, 1)))
 
 
 def sharded_traffic(
@@ -88,26 +78,14 @@ def sharded_traffic(
 ) -> Traffic:
     """Return what a product with P vectors sends where parameters are sharded.
 
-    These are four gradients per vector. Each gathers the parameters of every ``fully_shard`` in the forward pass and
-    again in the backward pass, and adds up and scatters their gradients. A few numbers for the step and the error come
-    on top.
-
-    Parameters
-    ----------
-    shard_sizes
-        Numbers of parameters that a process holds of each ``fully_shard`` group, padding included:
-        `ShardedOperator.shard_sizes`.
-    num_vectors, num_ranks, num_batches
-        P, n, and batches in a pass over the data: the most that a process has.
-    gathers
-        1 where parameters are kept between the passes (``reshard_after_forward=False``, and parameters of the root).
+    These are four gradients per vector, and a few numbers for the step and the error. Each gradient gathers the
+    parameters of every ``fully_shard`` in the forward pass and again in the backward pass (``gathers=1``: not again, as
+    with ``reshard_after_forward=False``, and at the root), and adds up and scatters their gradients. ``shard_sizes``
+    is `ShardedOperator.shard_sizes`, padding included; ``num_batches`` is the most that a process has.
     """
     _check(max(shard_sizes), num_vectors, num_ranks)
     passes = GRADIENTS * num_vectors * num_batches
-    collectives: list[tuple[Kind, int, int]] = [
-        ("all-reduce", 8, 3 + 2 * num_vectors),
-        ("all-reduce", 8 * num_vectors, 1),
-    ]
+    collectives: list[Collective] = [("all-reduce", 8, 3 + 2 * num_vectors), ("all-reduce", 8 * num_vectors, 1)]
     for size in shard_sizes:
         collectives.append(("all-gather", size * dtype.itemsize, gathers * passes))
         collectives.append(("reduce-scatter", num_ranks * size * dtype.itemsize, passes))
