@@ -8,13 +8,9 @@ from hessdens.densities.kernel_polynomial import KernelPolynomialDensity
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.maximum_entropy import MaximumEntropyDensity
 from hessdens.densities.spectrum import Spectrum
-from hessdens.mixture.fit import MixtureFit
-from hessdens.mixture.model import SkewNormalMixture
-from hessdens.mixture.uncertainty import FitUncertainty
+from hessdens.mixture import FitUncertainty, MixtureFit, SkewNormalMixture
 from hessdens.monitor.history import SpectrumHistory
-from hessdens.results.chebyshev import ChebyshevMoments
-from hessdens.results.data_noise import DataNoise
-from hessdens.results.moments import Moments
+from hessdens.results import ChebyshevMoments, DataNoise, Moments
 from hessdens.results.storage import read_npz
 
 Result = (

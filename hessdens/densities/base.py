@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +14,9 @@ from hessdens.results.saved import Numbers, rows
 
 # Moments among the numbers of a density.
 NUM_MOMENTS = 4
+FRACTIONS = ("degenerate", "negative")
+# Sums are evaluated for this many (point, term) pairs at a time: 32 MB.
+PAIRS_PER_CHUNK = 4_000_000
 
 
 class Density(ABC):
@@ -77,7 +81,7 @@ class Density(ABC):
     def _numbers(self, window: float, level: float) -> Numbers:
         """Return what every density adds to the numbers of a result."""
         nodes = self.nodes()
-        fractions = {name: {"value": getattr(self, f"fraction_{name}")(window)} for name in ("degenerate", "negative")}
+        fractions = {name: {"value": getattr(self, f"fraction_{name}")(window)} for name in FRACTIONS}
         return {
             "lowest": nodes[0],
             "highest": nodes[-1],
@@ -86,11 +90,19 @@ class Density(ABC):
         }
 
 
-def add_intervals(numbers: Numbers, **intervals: FloatArray) -> Numbers:
-    """Return the numbers of a density with lower and upper ends of its fractions' intervals, by name."""
-    for name, (low, high) in intervals.items():
+def add_intervals(numbers: Numbers, result: object, window: float, level: float) -> None:
+    """Add to the numbers of a result the lower and upper ends of its fractions' intervals."""
+    for name in FRACTIONS:
+        low, high = getattr(result, f"{name}_interval")(window, level)
         numbers["fractions"][name] |= {"low": low, "high": high}
-    return numbers
+
+
+def in_chunks(function: Callable[[FloatArray], FloatArray], x: FloatArray, num_terms: int) -> FloatArray:
+    """Return what ``function`` makes of points in a column, as sums of so many terms each, in the shape of ``x``."""
+    points = x.reshape(-1, 1)
+    size = max(1, PAIRS_PER_CHUNK // num_terms)
+    chunks = [function(points[start : start + size]) for start in range(0, max(1, len(points)), size)]
+    return np.concatenate(chunks).reshape(x.shape)
 
 
 def check_density(density: object, name: str) -> None:
@@ -104,9 +116,8 @@ def check_density(density: object, name: str) -> None:
         hint = " Moments are no density: pass fit_mixture(moments).mixture."
     elif isinstance(density, np.ndarray | list):
         hint = " Eigenvalues are one as Spectrum(eigenvalues)."
-    raise TypeError(
-        f"{name} must be a density (a Spectrum, a SkewNormalMixture, ...); got {type(density).__name__}.{hint}"
-    )
+    kind = type(density).__name__
+    raise TypeError(f"{name} must be a density (a Spectrum, a SkewNormalMixture, ...); got {kind}.{hint}")
 
 
 def default_bandwidth(spread: float, position: float) -> float:

@@ -26,21 +26,11 @@ SLACK = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Jacobi:
-    """The recurrence β_{j+1} p_{j+1} = (λ - α_j) p_j - β_j p_{j-1} of the orthonormal polynomials p_0..p_m.
+    """The recurrence β_{j+1} p_{j+1} = (λ - α_j) p_j - β_j p_{j-1} of the orthonormal polynomials p_0..p_m."""
 
-    Parameters
-    ----------
-    diagonal
-        α_0..α_{m-1}, shape (m,).
-    off_diagonal
-        β_1..β_m, positive, shape (m,).
-    scale
-        Of the eigenvalues.
-    """
-
-    diagonal: FloatArray
-    off_diagonal: FloatArray
-    scale: float
+    diagonal: FloatArray  # α_0..α_{m-1}
+    off_diagonal: FloatArray  # β_1..β_m, positive
+    scale: float  # of the eigenvalues
 
 
 def cdf_bounds(source: Any, x: ArrayLike) -> Bounds:

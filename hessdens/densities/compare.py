@@ -1,5 +1,6 @@
 """Estimate minus exact: how far off a density is."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from hessdens._checks import PAPER_WINDOW
 from hessdens._types import FloatArray
-from hessdens.densities.base import Density, check_density, percent
+from hessdens.densities.base import FRACTIONS, Density, check_density, percent
 from hessdens.results.moments import Moments
 from hessdens.results.saved import Numbers, Saved, rows
 
@@ -70,16 +71,9 @@ class Comparison(Saved):
 
     def _numbers(self, window: float, level: float) -> Numbers:
         columns = {"value": self.moments, "standard_error": self.standard_errors, "exact": self.exact_moments}
-        fractions = {
-            name: {"value": getattr(self, name), "exact": getattr(self, f"exact_{name}")}
-            for name in ("degenerate", "negative")
-        }
-        return {
-            "moments": rows(**columns, relative_error=self.relative_errors, z_score=self.z_scores),
-            **fractions,
-            "kolmogorov": self.kolmogorov,
-            "wasserstein": self.wasserstein,
-        }
+        both = {name: {"value": getattr(self, name), "exact": getattr(self, f"exact_{name}")} for name in FRACTIONS}
+        table = rows(**columns, relative_error=self.relative_errors, z_score=self.z_scores)
+        return {"moments": table, **both, **self._named("kolmogorov", "wasserstein")}
 
 
 def compare(
@@ -97,10 +91,6 @@ def compare(
         How many moments are compared; of `Moments`, all.
     window
         Size of the window around 0 that counts as degenerate.
-
-    Returns
-    -------
-    Comparison
 
     Raises
     ------
@@ -121,23 +111,16 @@ def compare(
     """
     check_density(exact, "exact")
     if isinstance(estimate, Moments):
-        nan = float("nan")
-        exact_moments = exact.moments(len(estimate.values))
-        fractions = (nan, exact.fraction_degenerate(window), nan, exact.fraction_negative(window))
-        return Comparison(estimate.values, exact_moments, estimate.standard_errors, *fractions, nan, nan)
-    check_density(estimate, "estimate")
-    kolmogorov, wasserstein = _distances(estimate, exact)
-    return Comparison(
-        estimate.moments(num_moments),
-        exact.moments(num_moments),
-        np.full(num_moments, np.nan),
-        estimate.fraction_degenerate(window),
-        exact.fraction_degenerate(window),
-        estimate.fraction_negative(window),
-        exact.fraction_negative(window),
-        kolmogorov,
-        wasserstein,
-    )
+        moments, errors = estimate.values, estimate.standard_errors
+        degenerate = negative = kolmogorov = wasserstein = math.nan
+    else:
+        check_density(estimate, "estimate")
+        moments, errors = estimate.moments(num_moments), np.full(num_moments, np.nan)
+        degenerate, negative = estimate.fraction_degenerate(window), estimate.fraction_negative(window)
+        kolmogorov, wasserstein = _distances(estimate, exact)
+    exact_moments = exact.moments(len(moments))
+    fractions = (degenerate, exact.fraction_degenerate(window), negative, exact.fraction_negative(window))
+    return Comparison(moments, exact_moments, errors, *fractions, kolmogorov, wasserstein)
 
 
 def _distances(first: Density, second: Density) -> tuple[float, float]:

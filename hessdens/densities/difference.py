@@ -63,7 +63,7 @@ class DensityDifference(Saved):
         low, high = self.interval(level)
         columns = {"value": self.values, "standard_error": self.standard_errors, "low": low, "high": high}
         changes = {name: {key: column[index] for key, column in columns.items()} for index, name in enumerate(NAMES)}
-        return {"num_probes": self.num_probes, "title": self.title, "level": level, "changes": changes}
+        return {**self._named("num_probes", "title"), "level": level, "changes": changes}
 
     def __str__(self) -> str:
         rows = zip(NAMES, self.values, self.standard_errors, self.unpaired_errors, self.gain, strict=True)

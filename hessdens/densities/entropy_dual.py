@@ -45,6 +45,14 @@ def log_sum(exponents: FloatArray) -> float:
     return highest + math.log(float(np.exp(exponents - highest).sum()))
 
 
+def panel_masses(edges: FloatArray, multipliers: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    """Return the log of Z, and angles and masses of all nodes, shape (panels, 16), of a density."""
+    angles, logs = panel_nodes(edges)
+    exponents = logs + series(angles, multipliers)
+    log_partition = log_sum(exponents)
+    return log_partition, angles, np.exp(exponents - log_partition)
+
+
 def minimise(values: FloatArray, errors: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return multipliers, panels that resolve their density, and the standard deviations that moments were given."""
     edges = np.linspace(0.0, math.pi, 2 * len(values) + 1)

@@ -16,42 +16,27 @@ from hessdens.densities.quadrature import Quadrature
 SUBSPACE = 1.25
 
 
+# Numbers from a quadrature and weights (n,), or (P, n) for P at once.
+Functional = Callable[[Quadrature, FloatArray], FloatArray]
+
+
 @dataclass(frozen=True)
 class Jackknife:
-    """Numbers that the mean over probes gives, and the same numbers from less.
+    """Numbers that the mean over probes gives, and the same numbers from less."""
 
-    Parameters
-    ----------
-    values
-        Shape (m,).
-    left_out
-        The same without one probe each, shape (P, m).
-    earlier
-        The same some Lanczos steps earlier, each of shape (m,).
-    unresolved
-        Mass that may lie on either side of an edge, shape (m,); its share on one side is taken to be uniform.
-    """
-
-    values: FloatArray
-    left_out: FloatArray
-    earlier: Sequence[FloatArray]
-    unresolved: FloatArray
+    values: FloatArray  # (m,)
+    left_out: FloatArray  # (P, m): the same without one probe each
+    earlier: Sequence[FloatArray]  # the same some Lanczos steps earlier, each of shape (m,)
+    unresolved: FloatArray  # (m,): mass that may lie on either side of an edge, its share on one side taken as uniform
 
     @classmethod
-    def of(
-        cls,
-        functional: Callable[[Quadrature, FloatArray], FloatArray],
-        quadratures: Sequence[Quadrature],
-        unresolved: FloatArray,
-    ) -> Self:
-        """Return what ``functional`` makes of quadratures, the latest first, and of weights (n,) or (P, n)."""
+    def of(cls, functional: Functional, quadratures: Sequence[Quadrature], unresolved: FloatArray) -> Self:
+        """Return what ``functional`` makes of quadratures, the latest first."""
         latest, *earlier = quadratures
-        return cls(
-            functional(latest, latest.mean_weights()),
-            functional(latest, without_one(latest.weights)),
-            [functional(quadrature, quadrature.mean_weights()) for quadrature in earlier],
-            unresolved,
-        )
+        values = functional(latest, latest.mean_weights())
+        left_out = functional(latest, without_one(latest.weights))
+        before = [functional(quadrature, quadrature.mean_weights()) for quadrature in earlier]
+        return cls(values, left_out, before, unresolved)
 
     def minus(self, other: Self) -> Self:
         """Return the change from numbers of the same probes. Mass between Ritz values lies elsewhere: it adds up."""

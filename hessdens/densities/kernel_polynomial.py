@@ -9,15 +9,13 @@ from numpy.typing import ArrayLike
 
 from hessdens._checks import PAPER_WINDOW, at_least
 from hessdens._types import FloatArray
-from hessdens.densities.base import Density
+from hessdens.densities.base import Density, in_chunks
 from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.saved import Numbers, Saved
 from hessdens.results.support import Interval
 
 Kernel = Literal["jackson", "dirichlet"]
 NODES_PER_MOMENT = 4
-# The series is summed for this many (point, moment) pairs at a time: 32 MB.
-PAIRS_PER_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,18 +95,12 @@ class KernelPolynomialDensity(Density, Saved):
         return text
 
     def _numbers(self, window: float, level: float) -> Numbers:
-        own = {"kernel": self.kernel, "resolution": self.resolution, "support": self.support}
-        return own | super()._numbers(window, level)
+        return self._named("kernel", "resolution", "support") | super()._numbers(window, level)
 
     def _sum(self, angles: FloatArray, function: np.ufunc, coefficients: FloatArray) -> FloatArray:
         """Return Σ_k coefficients_k function(k angle), in the shape of ``angles``."""
-        flat = angles.reshape(-1)
         orders = np.arange(1, len(coefficients) + 1)
-        total = np.empty_like(flat)
-        rows = max(1, PAIRS_PER_CHUNK // len(orders))
-        for start in range(0, len(flat), rows):
-            total[start : start + rows] = function(np.outer(flat[start : start + rows], orders)) @ coefficients
-        return total.reshape(angles.shape)
+        return in_chunks(lambda points: function(points * orders) @ coefficients, angles, len(orders))
 
 
 def kernel_polynomial(moments: ChebyshevMoments, *, kernel: Kernel = "jackson") -> KernelPolynomialDensity:
@@ -122,10 +114,6 @@ def kernel_polynomial(moments: ChebyshevMoments, *, kernel: Kernel = "jackson") 
         "jackson": the series convolved with a positive kernel, so that the density is not negative for moments that
         some density has; its standard deviation, π h / K, is the resolution. "dirichlet": the plain series, which has
         these moments exactly but overshoots next to every peak.
-
-    Returns
-    -------
-    KernelPolynomialDensity
 
     Raises
     ------

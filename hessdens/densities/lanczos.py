@@ -1,6 +1,6 @@
 """The density of the Lanczos process: some eigenvalues one by one, a quadrature for the others, with intervals."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,7 +11,7 @@ from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, percent
 from hessdens.densities.difference import DensityDifference
-from hessdens.densities.jackknife import SUBSPACE, Jackknife, without_one
+from hessdens.densities.jackknife import SUBSPACE, Functional, Jackknife, without_one
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.certificates import Certificates
 from hessdens.results.intervals import skewed_interval
@@ -161,8 +161,7 @@ class LanczosDensity(Density, Saved):
         bins = self._jackknife(
             lambda quadrature, weights: np.diff(quadrature.cdf(points, weights)), unresolved[1:] + unresolved[:-1]
         )
-        ends = bins.interval(level)
-        return np.clip(ends, *self.quadrature.mass_bounds(points))
+        return np.clip(bins.interval(level), *self.quadrature.mass_bounds(points))
 
     def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
@@ -176,9 +175,8 @@ class LanczosDensity(Density, Saved):
         half = half_window(window)
         unresolved = self.quadrature.unresolved(np.array([-half, half])).sum(keepdims=True)
         fraction = self._jackknife(lambda quadrature, weights: quadrature.inside(half, weights), unresolved)
-        ends = fraction.interval(level)[:, 0]
         (fewest,), (most,) = self.quadrature.mass_bounds(np.array([-half, np.nextafter(half, 0.0)]))
-        return np.clip(ends, fewest, most)
+        return np.clip(fraction.interval(level)[:, 0], fewest, most)
 
     def negative_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the negative fraction, shape (2,), as `cdf_interval` does."""
@@ -224,37 +222,31 @@ class LanczosDensity(Density, Saved):
         return DensityDifference(change.values, change.noise(), change.resolution(), unpaired, self.num_probes, title)
 
     def __str__(self) -> str:
-        intervals = self.degenerate_interval(), self.negative_interval()
+        fractions = (self.fraction_degenerate(), self.fraction_negative())
+        intervals = (self.degenerate_interval(), self.negative_interval())
         degenerate, negative = (
             f"{percent(value)} ({percent(low)} to {percent(high)})"
-            for value, (low, high) in zip(
-                (self.fraction_degenerate(), self.fraction_negative()), intervals, strict=True
-            )
+            for value, (low, high) in zip(fractions, intervals, strict=True)
         )
         low, high = self.nodes()[[0, -1]]
-        return "\n".join(
-            [
-                f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
-                f"{negative} negative (window {PAPER_WINDOW:g}, {LEVEL:.0%} intervals)",
-                *wide_hint(intervals),
-                f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
-                f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
-                str(self.certificates),
-            ]
-        )
+        lines = [
+            f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
+            f"{negative} negative (window {PAPER_WINDOW:g}, {LEVEL:.0%} intervals)",
+            *wide_hint(intervals),
+            f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
+            f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
+        ]
+        return "\n".join([*lines, str(self.certificates)])
 
     def _numbers(self, window: float, level: float) -> Numbers:
-        counts = {name: getattr(self, name) for name in ("size", "num_products", "num_steps", "num_probes")}
+        counts = self._named("size", "num_products", "num_steps", "num_probes")
         numbers = {**counts, "eigenvalues_found": len(self.eigenvalues_found), **super()._numbers(window, level)}
         low, high = self.moments_interval(NUM_MOMENTS, level)
         numbers["moments"] = rows(value=self.moments(NUM_MOMENTS), low=low, high=high)
-        intervals = (self.degenerate_interval(window, level), self.negative_interval(window, level))
-        add_intervals(numbers, degenerate=intervals[0], negative=intervals[1])
+        add_intervals(numbers, self, window, level)
         return numbers | self.certificates._numbers(window, level)
 
-    def _jackknife(
-        self, functional: Callable[[Quadrature, FloatArray], FloatArray], unresolved: FloatArray
-    ) -> Jackknife:
+    def _jackknife(self, functional: Functional, unresolved: FloatArray) -> Jackknife:
         return Jackknife.of(functional, (self.quadrature, *self.earlier), unresolved)
 
     def _all_numbers(self, window: float) -> Jackknife:

@@ -11,7 +11,7 @@ from hessdens._checks import at_least
 from hessdens._types import FloatArray
 from hessdens.densities.base import Density
 from hessdens.densities.bounds import eigenvalue_support
-from hessdens.densities.entropy_dual import LEAST_DEVIATION, basis_at, log_sum, minimise, panel_nodes, series
+from hessdens.densities.entropy_dual import LEAST_DEVIATION, basis_at, minimise, panel_masses, panel_nodes, series
 from hessdens.results.chebyshev import ChebyshevMoments, chebyshev_from_power
 from hessdens.results.moments import Moments
 from hessdens.results.saved import Numbers, Saved
@@ -62,10 +62,7 @@ class MaximumEntropyDensity(Density, Saved):
     @cached_property
     def _panels(self) -> tuple[float, FloatArray, FloatArray, FloatArray]:
         """Log of Z, angles and masses of all nodes, shape (panels, 16), and the mass at or below each edge."""
-        angles, logs = panel_nodes(self.edges)
-        exponents = logs + series(angles, self.multipliers)
-        log_partition = log_sum(exponents)
-        masses = np.exp(exponents - log_partition)
+        log_partition, angles, masses = panel_masses(self.edges, self.multipliers)
         from_left = np.concatenate([np.cumsum(masses.sum(axis=1)[::-1])[::-1], [0.0]])
         return log_partition, angles, masses, from_left
 
@@ -200,7 +197,6 @@ def maximum_entropy(
         moments = chebyshev_from_power(moments, support)
     values, errors = moments.values[:count], moments.standard_errors[:count]
     multipliers, edges, deviations = minimise(values, errors)
-    angles, logs = panel_nodes(edges)
-    masses = np.exp(logs + series(angles, multipliers) - log_sum(logs + series(angles, multipliers)))
+    _, angles, masses = panel_masses(edges, multipliers)
     residuals = masses.reshape(-1) @ basis_at(angles, count) - values
     return MaximumEntropyDensity(multipliers, edges, moments.support, residuals, errors, deviations)

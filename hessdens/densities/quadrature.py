@@ -17,14 +17,7 @@ class QuadratureCdf:
     (Chebyshev, Markov, Stieltjes). Between points the function is interpolated: tails geometrically, since they fall by
     orders of magnitude from point to point, what is between them linearly. Atoms are steps.
 
-    Parameters
-    ----------
-    abscissae
-        Shape (n,), ascending.
-    weights
-        Shape (n,) or (L, n): one measure, or many with the same points.
-    atoms
-        Shape (n,), bool.
+    ``abscissae`` ascend; ``weights`` have shape (n,), or (L, n) for many measures with the same points.
     """
 
     def __init__(self, abscissae: FloatArray, weights: FloatArray, atoms: NDArray[np.bool_]) -> None:
@@ -46,9 +39,8 @@ class QuadratureCdf:
         share = _share(self._abscissae[left], x, self._abscissae[right])
         values = _between(self._above[..., left], self._below[..., right], share, self._total)
         # At a point itself: the step of an atom.
-        values = np.where(
-            (after > 0) & (x == self._abscissae[np.maximum(after - 1, 0)]), self._above[..., after - 1], values
-        )
+        is_point = (after > 0) & (x == self._abscissae[np.maximum(after - 1, 0)])
+        values = np.where(is_point, self._above[..., after - 1], values)
         return np.where(after == 0, 0.0, np.where(after == n, self._total, values))
 
 
@@ -91,11 +83,9 @@ def _between(first: FloatArray, second: FloatArray, share: FloatArray, total: Fl
 def _share(first: FloatArray, x: FloatArray, second: FloatArray) -> FloatArray:
     """Return where x lies between two points, from 0 to 1: on a logarithmic scale where these have the same sign."""
     same = first * second > 0
-    ends = [
-        np.where(same, np.log(np.abs(np.where(same, v, 1.0))), v) for v in (first, np.clip(x, first, second), second)
-    ]
-    width = ends[2] - ends[0]
-    return np.clip((ends[1] - ends[0]) / np.where(width != 0, width, 1.0), 0.0, 1.0)
+    points = (first, np.clip(x, first, second), second)
+    low, middle, high = (np.where(same, np.log(np.abs(np.where(same, v, 1.0))), v) for v in points)
+    return np.clip((middle - low) / np.where(high != low, high - low, 1.0), 0.0, 1.0)
 
 
 def _geometric(first: FloatArray, second: FloatArray, share: FloatArray) -> FloatArray:
@@ -107,36 +97,23 @@ def _geometric(first: FloatArray, second: FloatArray, share: FloatArray) -> Floa
 
 @dataclass(frozen=True, eq=False)
 class Quadrature(Saved):
-    """Single eigenvalues and, for all others, points and weights.
+    """E single eigenvalues and, for the other N - E, points and weights."""
 
-    Parameters
-    ----------
-    eigenvalues, residuals
-        Shape (E,), ascending: eigenvalues that are known one by one, each of weight 1/N, and the lengths of their
-        residuals, which bound their errors.
-    abscissae
-        Shape (n,), ascending: Ritz values that stand for the other N - E eigenvalues.
-    weights
-        Shape (P, n): their weights, for each probe. Rows sum to (N - E) / N.
-    atoms
-        Shape (n,), bool: abscissae that are eigenvalues of unknown multiplicity.
-    radii
-        Shape (n,). For an atom, the length of its residual: the eigenvalues it stands for lie within about this
-        distance of it (root mean square). For other points, 0.
-    size
-        N, the number of eigenvalues.
-    interlaces
-        Whether these are the Ritz values of one compression of A. Then at least as many eigenvalues as Ritz values lie
-        on either side of any point (Cauchy).
-    """
-
+    # Ascending: eigenvalues that are known one by one, each of weight 1/N, and the lengths of their residuals, which
+    # bound their errors.
     eigenvalues: Annotated[FloatArray, "E finite"]
     residuals: Annotated[FloatArray, "E finite"]
+    # Ascending: Ritz values that stand for the others; and their weights for each probe, in sum (N - E) / N.
     abscissae: Annotated[FloatArray, "n finite"]
     weights: Annotated[FloatArray, "P n finite"]
+    # Abscissae that are eigenvalues of unknown multiplicity.
     atoms: Annotated[NDArray[np.bool_], "n flag"]
+    # Of an atom, the length of its residual: the eigenvalues it stands for lie within about this distance of it (root
+    # mean square). Of other points, 0.
     radii: Annotated[FloatArray, "n finite"]
-    size: Size
+    size: Size  # N
+    # Whether these are the Ritz values of one compression of A. Then at least as many eigenvalues as Ritz values lie on
+    # either side of any point (Cauchy).
     interlaces: bool
 
     def mean_weights(self) -> FloatArray:

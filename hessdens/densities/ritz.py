@@ -18,18 +18,10 @@ UNLIKELY = 1e-10
 
 
 def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size: int, rounding: float) -> Quadrature:
-    """Return the quadrature of a block Krylov space.
+    """Return the quadrature of a block Krylov space of an operator with ``size`` eigenvalues.
 
-    Parameters
-    ----------
-    matrix
-        A in the basis of all blocks, of which the first ``num_known`` vectors have been multiplied.
-    start
-        The start vectors in the basis of the first block, shape (P, width of that block).
-    size
-        N, the number of eigenvalues.
-    rounding
-        Error of products, in units of eigenvalues.
+    ``matrix`` is A in the basis of all blocks, of which the first ``num_known`` vectors have been multiplied; ``start``
+    has the start vectors in the basis of the first block, shape (P, width); ``rounding`` is the error of products.
     """
     ritz, vectors = np.linalg.eigh(matrix[:num_known, :num_known])
     residuals = np.linalg.norm(matrix[num_known:, :num_known] @ vectors, axis=0) + rounding

@@ -8,11 +8,8 @@ from numpy.typing import ArrayLike
 
 from hessdens._checks import PAPER_WINDOW, at_least, half_window
 from hessdens._types import FloatArray
-from hessdens.densities.base import Density, default_bandwidth
+from hessdens.densities.base import Density, default_bandwidth, in_chunks
 from hessdens.results.saved import Numbers, Saved
-
-# Kernels are evaluated for this many (point, eigenvalue) pairs at a time: 32 MB.
-PAIRS_PER_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,15 +68,12 @@ class Spectrum(Density, Saved):
             bandwidth = default_bandwidth(float(self.eigenvalues.std()), float(self.eigenvalues[0]))
         if not bandwidth > 0:
             raise ValueError(f"bandwidth must be positive; got {bandwidth}.")
-        points = np.asarray(x, dtype=np.float64)
-        rows = max(1, PAIRS_PER_CHUNK // self.size)
-        flat = points.reshape(-1)
-        density = np.empty_like(flat)
-        for start in range(0, len(flat), rows):
-            z = (flat[start : start + rows, None] - self.eigenvalues) / bandwidth
-            density[start : start + rows] = np.exp(-0.5 * z**2).mean(axis=1)
-        density /= bandwidth * np.sqrt(2 * np.pi)
-        return density.reshape(points.shape)
+        kernels = in_chunks(
+            lambda points: np.exp(-0.5 * ((points - self.eigenvalues) / bandwidth) ** 2).mean(axis=1),
+            np.asarray(x, dtype=np.float64),
+            self.size,
+        )
+        return kernels / (bandwidth * np.sqrt(2 * np.pi))
 
     def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""

@@ -55,10 +55,8 @@ class MixtureFit(Saved):
 
     def __str__(self) -> str:
         errors = ", ".join(f"m_{k} {error:+.2%}" for k, error in enumerate(self.residuals, start=1))
-        lines = [
-            str(self.mixture),
-            f"  best of {self.num_points:,} mixtures, objective {self.objective:.4g} ({errors})",
-        ]
+        title = f"  best of {self.num_points:,} mixtures, objective {self.objective:.4g} ({errors})"
+        lines = [str(self.mixture), title]
         if self.on_edge:
             lines.append(
                 f"  ON THE EDGE OF THE GRID ({', '.join(self.on_edge)}): the best mixture may lie outside it; "
@@ -72,8 +70,7 @@ class MixtureFit(Saved):
         return "\n".join(lines)
 
     def _numbers(self, window: float, level: float) -> Numbers:
-        numbers = {name: getattr(self, name) for name in ("objective", "num_points", "is_poor", "on_edge")}
-        return numbers | self.mixture._numbers(window, level)
+        return self._named("objective", "num_points", "is_poor", "on_edge") | self.mixture._numbers(window, level)
 
 
 def fit_mixture(moments: Moments | ArrayLike, *, grid: Grid | None = None, backend: str = "numba") -> MixtureFit:
@@ -88,10 +85,6 @@ def fit_mixture(moments: Moments | ArrayLike, *, grid: Grid | None = None, backe
     backend
         ``"numba"`` searches boxes of points, best bound first; ``"numba-exhaustive"`` and ``"numpy"`` look at all
         points. They return the same index and objective, to the last bit.
-
-    Returns
-    -------
-    MixtureFit
 
     Raises
     ------
@@ -130,10 +123,6 @@ def fit_mixtures(
         `Moments` or arrays of shape (K,), K >= 4, or an array of shape (F, K).
     grid, backend
         As for `fit_mixture`.
-
-    Returns
-    -------
-    tuple of MixtureFit
 
     Raises
     ------
@@ -201,14 +190,11 @@ def _first_four(moments: Moments | ArrayLike, place: str = "") -> FloatArray:
     values = values[:4]
     with np.errstate(over="ignore", divide="ignore"):
         overflow = ~np.isfinite(1 / values)
+    rescale = " Rescale the operator."
     rules = (
         ("must be finite", ~np.isfinite(values), ""),
         ("must not be zero, because the objective divides by it", values == 0, ""),
-        (
-            "must not be so small that its reciprocal overflows, because the objective divides by it",
-            overflow,
-            " Rescale the operator.",
-        ),
+        ("must not be so small that its reciprocal overflows, because the objective divides by it", overflow, rescale),
     )
     for rule, broken, action in rules:
         if broken.any():

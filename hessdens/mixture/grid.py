@@ -132,6 +132,10 @@ class Grid:
             min(1e-3 * size, 0.1 * math.sqrt(second)),
         )
 
+    def axes(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Return weights, locations, scales and shapes."""
+        return self.weights, self.locations, self.scales, self.shapes
+
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """Number of weights, locations, scales and shapes."""
@@ -148,17 +152,13 @@ class Grid:
             raise IndexError(
                 f"index must be four numbers from 0 and below the grid's shape {self.shape}; got {tuple(index)}."
             )
-        weight, location, scale, shape = index
-        return SkewNormalMixture(
-            self.weights[weight], self.locations[location], self.scales[scale], self.shapes[shape], self.narrow_scale
-        )
+        weight, location, scale, shape = (axis[i] for axis, i in zip(self.axes(), index, strict=True))
+        return SkewNormalMixture(weight, location, scale, shape, self.narrow_scale)
 
     def __str__(self) -> str:
-        axes = ", ".join(f"{len(axis)} {name} {axis[0]:.3g}..{axis[-1]:.3g}" for name, axis in self._axes().items())
+        named = zip(AXES, self.axes(), strict=True)
+        axes = ", ".join(f"{len(axis)} {name} {axis[0]:.3g}..{axis[-1]:.3g}" for name, axis in named)
         return f"Grid of {self.num_points:,} mixtures: {axes}; narrow scale {self.narrow_scale:.3g}"
-
-    def _axes(self) -> dict[str, FloatArray]:
-        return {name: getattr(self, name) for name in AXES}
 
 
 def _check_axis(name: str, axis: FloatArray) -> None:

@@ -104,11 +104,8 @@ class SkewNormalMixture(Density, Saved):
         """
         grid = np.linspace(-12, 12, 97)
         flank = self.scale / max(1.0, abs(self.shape))
-        return np.unique(
-            np.concatenate(
-                [self.location + self.scale * grid, self.location + flank * grid, self.narrow_scale * grid, [0.0]]
-            )
-        )
+        tail = [self.location + width * grid for width in (self.scale, flank)]
+        return np.unique(np.concatenate([*tail, self.narrow_scale * grid, [0.0]]))
 
     def __str__(self) -> str:
         return (
@@ -152,10 +149,12 @@ def skew_normal_moments(location: ArrayLike, scale: ArrayLike, shape: ArrayLike,
         for n in range(order + 1)
     ]
     locations, scales = _powers(location, order), _powers(scale, order)
-    result = np.empty((order, *np.broadcast_shapes(location.shape, scale.shape, shape.shape)))
-    for n in range(1, order + 1):
-        result[n - 1] = sum(math.comb(n, i) * locations[n - i] * (scales[i] * standard[i]) for i in range(n + 1))
-    return result
+    return np.array(
+        [
+            sum(math.comb(n, i) * locations[n - i] * (scales[i] * standard[i]) for i in range(n + 1))
+            for n in range(1, order + 1)
+        ]
+    )
 
 
 def narrow_moments(narrow_scale: float, order: int) -> FloatArray:

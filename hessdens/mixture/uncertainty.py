@@ -1,13 +1,13 @@
 """How sure a fitted mixture is: errors of its moments carried through the fit, and points that fit nearly as well."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from hessdens._checks import LEVEL, PAPER_WINDOW, check_level, half_window
+from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, check_level, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.base import add_intervals, percent
 from hessdens.mixture.fit import AXIS_NAMES, POOR_OBJECTIVE, MixtureFit, fit_mixture, fit_mixtures
@@ -29,18 +29,10 @@ LEAST_PROBABILITY = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Mixtures(Saved):
-    """Mixtures with one narrow scale, and the range of what they answer.
+    """Mixtures with one narrow scale, and the range of what they answer."""
 
-    Parameters
-    ----------
-    parameters
-        Weight, location, scale and shape of each, shape (n, 4).
-    narrow_scale
-        σ of all.
-    """
-
-    parameters: Annotated[FloatArray, "n 4 finite"]
-    narrow_scale: Finite
+    parameters: Annotated[FloatArray, "n 4 finite"]  # weight, location, scale and shape of each
+    narrow_scale: Finite  # σ of all
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -131,41 +123,32 @@ class FitUncertainty(Saved):
         return _between_percentiles(self.draws.cdf(x), level)
 
     def __str__(self) -> str:
-        lines = [str(self.fit)]
-        mixture = self.fit.mixture
-        for name, value, draws, ties in (
-            ("degenerate", mixture.fraction_degenerate(), self.degenerate_interval(), self.ties.fraction_degenerate()),
-            ("negative", mixture.fraction_negative(), self.negative_interval(), self.ties.fraction_negative()),
-        ):
-            low, high = (percent(float(end)) for end in draws)
-            lines.append(
-                f"  {name} {percent(value)}, 95% interval {low} to {high}; near-ties {percent(float(ties.min()))} to "
-                f"{percent(float(ties.max()))}"
-            )
-        for name, value, interval, ties in zip(
-            AXIS_NAMES,
-            (mixture.weight, mixture.location, mixture.scale, mixture.shape),
-            self.parameters_interval().T,
-            self.ties.parameters.T,
-            strict=True,
-        ):
-            lines.append(
-                f"  {name} {value:.4g}, 95% interval {interval[0]:.4g} to {interval[1]:.4g}; near-ties "
-                f"{ties.min():.4g} to {ties.max():.4g}"
-            )
-        at_least = "at least " if len(self.ties) == MOST_TIES else ""
-        lines.append(
-            f"  {at_least}{len(self.ties):,} points of the grid within {self.near:g} of the best objective; "
+        mixture, near_ties = self.mixture, self.ties
+        fractions = [
+            ("degenerate", mixture.fraction_degenerate(), self.degenerate_interval(), near_ties.fraction_degenerate()),
+            ("negative", mixture.fraction_negative(), self.negative_interval(), near_ties.fraction_negative()),
+        ]
+        values = astuple(mixture)[:4]
+        parameters = zip(AXIS_NAMES, values, self.parameters_interval().T, near_ties.parameters.T, strict=True)
+        lines = [
+            f"  {name} {text(value)}, 95% interval {text(low)} to {text(high)}; near-ties {text(ties.min())} to "
+            f"{text(ties.max())}"
+            for table, text in ((fractions, percent), (parameters, "{:.4g}".format))
+            for name, value, (low, high), ties in table
+        ]
+        more = "at least " if len(self.ties) == MOST_TIES else ""
+        last = (
+            f"  {more}{len(self.ties):,} points of the grid within {self.near:g} of the best objective; "
             f"{len(self.draws):,} draws, {self.num_discarded:,} discarded, {self.share_on_edge:.0%} on an edge of the "
             f"grid, {self.share_poor:.0%} poor"
         )
-        return "\n".join(lines)
+        return "\n".join([str(self.fit), *lines, last])
 
     def _numbers(self, window: float, level: float) -> Numbers:
-        shares = {name: getattr(self, name) for name in ("num_discarded", "share_on_edge", "share_poor")}
-        intervals = (self.degenerate_interval(window, level), self.negative_interval(window, level))
+        shares = self._named("num_discarded", "share_on_edge", "share_poor")
         numbers = {**self.fit._numbers(window, level), **shares}
-        return add_intervals(numbers, degenerate=intervals[0], negative=intervals[1])
+        add_intervals(numbers, self, window, level)
+        return numbers
 
 
 def fit_uncertainty(
@@ -185,10 +168,6 @@ def fit_uncertainty(
         Of the draws.
     near
         Points of the grid whose objective exceeds the best by no more are near-ties.
-
-    Returns
-    -------
-    FitUncertainty
 
     Raises
     ------
@@ -218,16 +197,15 @@ def fit_uncertainty(
     """
     if not isinstance(moments, Moments):
         raise TypeError(f"moments must be Moments, which have samples; got {type(moments).__name__}.")
-    if num_draws < 20:
-        raise ValueError(f"num_draws must be at least 20; got {num_draws}.")
+    at_least("num_draws", num_draws, 20)
     if not (np.isfinite(near) and near >= 0):
         raise ValueError(f"near must be at least 0 and finite; got {near}.")
     if moments.num_probes < 2:
         raise ValueError(f"moments must have samples of at least 2 probes; got {moments.num_probes}.")
     grid = Grid.paper() if grid is None else grid
     fit = fit_mixture(moments, grid=grid)
-    drawn = _draw(moments, num_draws, np.random.default_rng(seed))
-    feasible = drawn[_have_a_density(drawn)]
+    candidates = _draw(moments, num_draws, np.random.default_rng(seed))
+    feasible = candidates[_have_a_density(candidates)]
     if len(feasible) < LEAST_FEASIBLE * num_draws:
         raise ValueError(
             f"moments must be those of a density to within their errors; of {num_draws} draws only {len(feasible)} "
@@ -237,18 +215,12 @@ def fit_uncertainty(
     from hessdens.mixture.grid_search import points_within
 
     flat = points_within(moments.values[:4], fit.objective + near, grid, MOST_TIES)
-    axes = (grid.weights, grid.locations, grid.scales, grid.shapes)
-    ties = np.stack([axis[i] for axis, i in zip(axes, np.unravel_index(flat, grid.shape), strict=True)], axis=1)
-    parameters = [(f.mixture.weight, f.mixture.location, f.mixture.scale, f.mixture.shape) for f in fits]
-    return FitUncertainty(
-        fit,
-        Mixtures(np.array(parameters), grid.narrow_scale),
-        np.array([f.objective for f in fits]),
-        np.array([bool(f.on_edge) for f in fits]),
-        num_draws - len(feasible),
-        Mixtures(ties, grid.narrow_scale),
-        near,
-    )
+    ties = np.stack([axis[i] for axis, i in zip(grid.axes(), np.unravel_index(flat, grid.shape), strict=True)], axis=1)
+    draws = np.array([astuple(each.mixture)[:4] for each in fits])
+    objectives = np.array([each.objective for each in fits])
+    on_edge = np.array([bool(each.on_edge) for each in fits])
+    drawn, near_ties = (Mixtures(parameters, grid.narrow_scale) for parameters in (draws, ties))
+    return FitUncertainty(fit, drawn, objectives, on_edge, num_draws - len(feasible), near_ties, near)
 
 
 def _draw(moments: Moments, num_draws: int, generator: np.random.Generator) -> FloatArray:

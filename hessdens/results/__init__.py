@@ -5,9 +5,4 @@ from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.data_noise import DataNoise
 from hessdens.results.moments import Moments
 
-__all__ = [
-    "Certificates",
-    "ChebyshevMoments",
-    "DataNoise",
-    "Moments",
-]
+__all__ = ["Certificates", "ChebyshevMoments", "DataNoise", "Moments"]

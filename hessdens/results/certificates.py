@@ -78,10 +78,5 @@ class Certificates(Saved):
 
 def versions(**libraries: str) -> str:
     """Return a line with the versions of hessdens, ``libraries``, NumPy and Python."""
-    known = {
-        "hessdens": __version__,
-        **libraries,
-        "NumPy": np.__version__,
-        "Python": platform.python_version(),
-    }
+    known = {"hessdens": __version__, **libraries, "NumPy": np.__version__, "Python": platform.python_version()}
     return ", ".join(f"{name} {version}" for name, version in known.items())

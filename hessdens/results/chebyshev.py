@@ -1,6 +1,6 @@
 """Chebyshev moments of a spectral density: power moments in a basis that rounding does not spoil at high orders."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
@@ -12,13 +12,13 @@ from scipy.linalg import toeplitz
 from hessdens._checks import at_least
 from hessdens._types import FloatArray
 from hessdens.results.certificates import Certificates
-from hessdens.results.moments import Moments, check_samples, mean_and_errors
-from hessdens.results.saved import Numbers, Saved, Size, rows
+from hessdens.results.moments import Moments, ProbeMeans, mean_and_errors
+from hessdens.results.saved import Numbers, Size, rows
 from hessdens.results.support import Interval
 
 
 @dataclass(frozen=True, eq=False)
-class ChebyshevMoments(Saved):
+class ChebyshevMoments(ProbeMeans):
     """Estimated Chebyshev moments μ_1..μ_K of a spectral density, μ_k = (1/N) tr T_k((A - c) / h).
 
     Parameters
@@ -59,10 +59,6 @@ class ChebyshevMoments(Saved):
     size: Size
     num_products: int
     certificates: Certificates | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_samples(self.values, self.standard_errors, self.samples)
 
     @classmethod
     def from_samples(cls, samples: Any, *, support: Iterable[float], size: int, num_products: int) -> Self:
@@ -126,11 +122,6 @@ class ChebyshevMoments(Saved):
         samples = samples.reshape(1, num_moments)
         return cls(samples[0], np.zeros(num_moments), samples, interval, size, num_products)
 
-    @property
-    def num_probes(self) -> int:
-        """P, the number of random vectors."""
-        return len(self.samples)
-
     def power_moments(self, order: int) -> Moments:
         """Return m_1..m_order with their standard errors, for order <= K.
 
@@ -140,14 +131,9 @@ class ChebyshevMoments(Saved):
         if not 1 <= order <= len(self.values):
             raise ValueError(f"order must be from 1 to {len(self.values)}, the moments that there are; got {order}.")
         line = [self.support.centre, self.support.half_width]
-        expansion = np.zeros((order, order + 1))
-        for k in range(1, order + 1):
-            expansion[k - 1, : k + 1] = chebyshev.chebpow(line, k, maxpower=None)
-        constant, expansion = expansion[:, 0], expansion[:, 1:]
-        samples = constant + self.samples[:, :order] @ expansion.T
-        errors = _propagated(expansion, self.samples[:, :order], self.standard_errors[:order])
-        values = constant + expansion @ self.values[:order]
-        return Moments(values, errors, samples, self.size, self.num_products)
+        expansion = [chebyshev.chebpow(line, k, maxpower=None) for k in range(1, order + 1)]
+        combined = _combined(expansion, self.values[:order], self.standard_errors[:order], self.samples[:, :order])
+        return Moments(*combined, self.size, self.num_products)
 
     def toeplitz_eigenvalue(self) -> float:
         """Return the smallest eigenvalue of the Toeplitz matrix of 1, μ_1, μ_2, ...; cost: O(K^3).
@@ -163,17 +149,15 @@ class ChebyshevMoments(Saved):
             f"Chebyshev moments of {self.size:,} eigenvalues in {self.support} from {self.num_probes} probes, "
             f"{self.num_products} products"
         )
-        pairs = list(enumerate(zip(self.values, self.standard_errors, strict=True), start=1))
-        lines = [f"  μ_{k} = {value: .4e} ± {error:.1e}" for k, (value, error) in pairs]
+        lines = self._lines("μ")
         if len(lines) > 8:
             lines = [*lines[:4], "  ...", lines[-1]]
-        return "\n".join([title, *lines, *([] if self.certificates is None else [str(self.certificates)])])
+        return "\n".join([title, *lines, *self._certified()])
 
     def _numbers(self, window: float, level: float) -> Numbers:
-        counts = {name: getattr(self, name) for name in ("size", "num_products", "num_probes", "support")}
         table = rows(value=self.values, standard_error=self.standard_errors)
-        certificates = {} if self.certificates is None else self.certificates._numbers(window, level)
-        return {**counts, "chebyshev_moments": table, **certificates}
+        counts = self._named("size", "num_products", "num_probes", "support")
+        return {**counts, "chebyshev_moments": table, **super()._numbers(window, level)}
 
 
 def chebyshev_from_power(moments: Moments, support: Iterable[float]) -> ChebyshevMoments:
@@ -187,29 +171,33 @@ def chebyshev_from_power(moments: Moments, support: Iterable[float]) -> Chebyshe
     order = len(moments.values)
     scale = max(abs(centre), half_width)
     line = [-centre / half_width, scale / half_width]  # x as a function of λ / scale
-    expansion = np.zeros((order, order + 1))
+    expansion: list[ArrayLike] = []
     for k in range(1, order + 1):
         total = np.zeros(1)
         for coefficient in chebyshev.cheb2poly(np.eye(k + 1)[k])[::-1]:
             total = polynomial.polyadd(polynomial.polymul(total, line), [coefficient])
-        expansion[k - 1, : k + 1] = total[: k + 1]
+        expansion.append(total[: k + 1])
     powers = scale ** np.arange(1.0, order + 1)
-    constant, expansion = expansion[:, 0], expansion[:, 1:]
-    samples = moments.samples / powers
     rounding = np.finfo(np.float64).eps * np.abs(moments.values)
-    errors = _propagated(expansion, samples, np.hypot(moments.standard_errors, rounding) / powers)
-    values = constant + expansion @ (moments.values / powers)
-    return ChebyshevMoments(
-        values, errors, constant + samples @ expansion.T, interval, moments.size, moments.num_products
-    )
+    errors = np.hypot(moments.standard_errors, rounding) / powers
+    combined = _combined(expansion, moments.values / powers, errors, moments.samples / powers)
+    return ChebyshevMoments(*combined, interval, moments.size, moments.num_products)
 
 
-def _propagated(matrix: FloatArray, samples: FloatArray, standard_errors: FloatArray) -> FloatArray:
-    """Return the standard errors of ``matrix`` times the mean of samples; all beyond their spread is independent."""
-    spread = np.zeros(len(standard_errors))
-    errors = np.zeros(len(matrix))
+def _combined(
+    expansion: Sequence[ArrayLike], values: FloatArray, standard_errors: FloatArray, samples: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return values, standard errors and samples of sums of moments; row k has factors of 1 and of the first k moments.
+
+    What standard errors have beyond the spread of samples is independent.
+    """
+    table = np.zeros((len(expansion), len(expansion) + 1))
+    for k, row in enumerate(expansion, start=1):
+        table[k - 1, : k + 1] = row
+    constant, matrix = table[:, 0], table[:, 1:]
+    spread, errors = np.zeros(len(standard_errors)), np.zeros(len(matrix))
     if len(samples) > 1:
         spread = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
         errors = (samples @ matrix.T).std(axis=0, ddof=1) / np.sqrt(len(samples))
     beyond = np.maximum(standard_errors**2 - spread**2, 0.0)
-    return np.sqrt(errors**2 + matrix**2 @ beyond)
+    return constant + matrix @ values, np.sqrt(errors**2 + matrix**2 @ beyond), constant + samples @ matrix.T

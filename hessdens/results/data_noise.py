@@ -52,17 +52,15 @@ class DataNoise(Saved):
         return np.hypot(self.probe_errors, self.data_errors)
 
     def __str__(self) -> str:
-        lines = [
+        title = (
             f"Moments of {self.size:,} eigenvalues from {self.num_batches} batches and {self.num_probes} probes, "
             f"{self.num_products:,} products with a batch"
-        ]
-        for k, (value, probe, data) in enumerate(
-            zip(self.values, self.probe_errors, self.data_errors, strict=True), start=1
-        ):
-            lines.append(f"  m_{k} = {value: .4e} ± {probe:.1e} (probes) ± {data:.1e} (data)")
-        return "\n".join(lines)
+        )
+        rows = enumerate(zip(self.values, self.probe_errors, self.data_errors, strict=True), start=1)
+        lines = [f"  m_{k} = {m: .4e} ± {probe:.1e} (probes) ± {data:.1e} (data)" for k, (m, probe, data) in rows]
+        return "\n".join([title, *lines])
 
     def _numbers(self, window: float, level: float) -> Numbers:
-        counts = {name: getattr(self, name) for name in ("size", "num_batches", "num_probes", "num_products")}
-        columns = {"value": self.values, "probe_error": self.probe_errors, "data_error": self.data_errors}
-        return counts | {"moments": rows(**columns)}
+        counts = self._named("size", "num_batches", "num_probes", "num_products")
+        table = rows(value=self.values, probe_error=self.probe_errors, data_error=self.data_errors)
+        return {**counts, "moments": table}

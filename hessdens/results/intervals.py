@@ -13,26 +13,14 @@ NEAR_MEDIAN = 1e-3
 
 
 def skewed_interval(values: FloatArray, standard_errors: FloatArray, samples: FloatArray, level: float) -> FloatArray:
-    """Return confidence intervals for the means of samples that are quadratic forms in random vectors.
+    """Return confidence intervals for the means of samples that are quadratic forms in random vectors, shape (2, K).
 
-    Parameters
-    ----------
-    values, standard_errors
-        Estimates and their standard errors, shape (K,).
-    samples
-        Shape (P, K), P >= 2: their skewness shapes the interval.
-    level
-        Probability that an interval holds the mean, in (0, 1).
-
-    Returns
-    -------
-    ndarray
-        Lower and upper ends, shape (2, K): the `skewed_quantiles` at (1 - level) / 2 and (1 + level) / 2.
+    ``samples`` has shape (P, K), P >= 2: their skewness shapes the interval. The ends, lower and upper, are the
+    `skewed_quantiles` at (1 - level) / 2 and (1 + level) / 2.
     """
     check_level(level)
     tail = (1 - level) / 2
-    ends = np.array([[tail], [1 - tail]])
-    return skewed_quantiles(values, standard_errors, samples, ends)
+    return skewed_quantiles(values, standard_errors, samples, np.array([[tail], [1 - tail]]))
 
 
 def skewed_quantiles(

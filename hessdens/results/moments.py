@@ -12,8 +12,42 @@ from hessdens.results.intervals import skewed_interval
 from hessdens.results.saved import Numbers, Saved, Size, rows
 
 
+class ProbeMeans(Saved):
+    """What moments of any kind have in common: they are means over probes."""
+
+    values: FloatArray
+    standard_errors: FloatArray
+    samples: FloatArray
+    certificates: Certificates | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        expected = self.samples.shape[-1:]
+        if self.samples.ndim != 2 or self.values.shape != expected or self.standard_errors.shape != expected:
+            raise ValueError(
+                "samples must have shape (P, K) and values and standard_errors shape (K,); got "
+                f"{self.samples.shape}, {self.values.shape} and {self.standard_errors.shape}."
+            )
+
+    @property
+    def num_probes(self) -> int:
+        """P, the number of random vectors."""
+        return len(self.samples)
+
+    def _lines(self, symbol: str) -> list[str]:
+        """Return a line for each moment."""
+        pairs = enumerate(zip(self.values, self.standard_errors, strict=True), start=1)
+        return [f"  {symbol}_{k} = {value: .4e} ± {error:.1e}" for k, (value, error) in pairs]
+
+    def _certified(self) -> list[str]:
+        return [] if self.certificates is None else [str(self.certificates)]
+
+    def _numbers(self, window: float, level: float) -> Numbers:
+        return {} if self.certificates is None else self.certificates._numbers(window, level)
+
+
 @dataclass(frozen=True, eq=False)
-class Moments(Saved):
+class Moments(ProbeMeans):
     """Estimated moments m_1..m_K of a spectral density, m_k = (1/N) tr(A^k).
 
     Parameters
@@ -51,19 +85,10 @@ class Moments(Saved):
     num_deflated: int = 0
     certificates: Certificates | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_samples(self.values, self.standard_errors, self.samples)
-
     @classmethod
     def from_samples(cls, samples: Any, *, size: int, num_products: int, num_deflated: int = 0) -> Self:
         """Return mean and standard error over the first axis of ``samples``, shape (P, K) with P >= 2."""
         return cls(*mean_and_errors(samples), size, num_products, num_deflated)
-
-    @property
-    def num_probes(self) -> int:
-        """Number of probes P."""
-        return int(self.samples.shape[0])
 
     def interval(self, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the moments, shape (2, K): lower ends, upper ends.
@@ -88,26 +113,13 @@ class Moments(Saved):
         deflated = f" beside {self.num_deflated} deflated dimensions" if self.num_deflated else ""
         source = f"{self.num_probes} probes{deflated}"
         title = f"Moments of {self.size:,} eigenvalues from {source}, {self.num_products} products"
-        pairs = enumerate(zip(self.values, self.standard_errors, strict=True), start=1)
-        lines = [title, *(f"  m_{k} = {value: .4e} ± {error:.1e}" for k, (value, error) in pairs)]
-        return "\n".join(lines if self.certificates is None else [*lines, str(self.certificates)])
+        return "\n".join([title, *self._lines("m"), *self._certified()])
 
     def _numbers(self, window: float, level: float) -> Numbers:
-        counts = {name: getattr(self, name) for name in ("size", "num_products", "num_probes", "num_deflated")}
         low, high = self.interval(level)
         table = rows(value=self.values, standard_error=self.standard_errors, low=low, high=high)
-        certificates = {} if self.certificates is None else self.certificates._numbers(window, level)
-        return {**counts, "moments": table, **certificates}
-
-
-def check_samples(values: FloatArray, standard_errors: FloatArray, samples: FloatArray) -> None:
-    """Raise ValueError unless there are as many values and standard errors as samples of each probe."""
-    expected = samples.shape[-1:]
-    if samples.ndim != 2 or values.shape != expected or standard_errors.shape != expected:
-        raise ValueError(
-            "samples must have shape (P, K) and values and standard_errors shape (K,); got "
-            f"{samples.shape}, {values.shape} and {standard_errors.shape}."
-        )
+        counts = self._named("size", "num_products", "num_probes", "num_deflated")
+        return {**counts, "moments": table, **super()._numbers(window, level)}
 
 
 def mean_and_errors(samples: Any) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -97,6 +97,9 @@ class Saved:
         """
         return plain({"kind": type(self).__name__, **self._numbers(window, level)})
 
+    def _named(self, *names: str) -> Numbers:
+        return {name: getattr(self, name) for name in names}
+
     def _numbers(self, window: float, level: float) -> Numbers:
         """Return what `numbers` adds to the kind, as NumPy has it."""
         raise NotImplementedError(f"{type(self).__name__} is a part of a result.")

@@ -6,7 +6,7 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -20,14 +20,14 @@ USUAL_SIZE = 2**30
 # Or this many times the bytes of the file: rounding noise hardly compresses, so only what is almost all zeros, or made
 # to fill the memory, takes more.
 MOST_EXPANSION = 100
-# Of a member: kinds of NumPy dtypes, what they are called, and the type of a single one.
-KINDS = {
-    "finite": ("fiu", "finite numbers", float),
-    "number": ("fiu", "numbers", float),
-    "count": ("iu", "a whole number, not negative", int),
-    "size": ("iu", "a whole number above 0", int),
-    "flag": ("b", "true or false", bool),
-    "text": ("U", "text", str),
+# Of a member: kinds of NumPy dtypes, what they are called, the type of a single one, and what holds for each number.
+KINDS: dict[str, tuple[str, str, type, Callable[[Any], Any] | None]] = {
+    "finite": ("fiu", "finite numbers", float, np.isfinite),
+    "number": ("fiu", "numbers", float, None),
+    "count": ("iu", "a whole number, not negative", int, lambda array: array >= 0),
+    "size": ("iu", "a whole number above 0", int, lambda array: array > 0),
+    "flag": ("b", "true or false", bool, None),
+    "text": ("U", "text", str, None),
 }
 
 
@@ -62,14 +62,7 @@ def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any])
 
 
 def load_npz(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
-    """Return the arrays that `save_npz` wrote to ``path`` under the same ``kind``.
-
-    Raises
-    ------
-    ValueError
-        If the file is not a result of hessdens, holds another kind, or was written by a newer or a much earlier
-        version; if it is damaged or pretends to hold more than it does.
-    """
+    """Return the arrays that `save_npz` wrote to ``path`` under the same ``kind``; other errors are `read_npz`'s."""
     actual, arrays = read_npz(path, kind)
     if actual != kind:
         raise ValueError(f"{path} must hold a saved {kind}; it holds {actual}.")
@@ -77,11 +70,13 @@ def load_npz(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
 
 
 def read_npz(path: str | os.PathLike[str], kind: str = "result") -> tuple[str, dict[str, Any]]:
-    """Return the kind and the arrays that `save_npz` wrote; errors, those of `load_npz`, speak of ``kind``."""
+    """Return the kind and the arrays that `save_npz` wrote.
+
+    ValueError, which speaks of ``kind``, if the file is not one of hessdens, was written by a newer or a much earlier
+    version, is damaged, or pretends to hold more than it does.
+    """
+    damaged = f"A saved {kind} must be a whole .npz file without pickled objects; got {path}."
     content = io.BytesIO(Path(path).read_bytes())
-    if not zipfile.is_zipfile(content):
-        raise ValueError(_damaged(kind, path))
-    content.seek(0)
     try:
         with zipfile.ZipFile(content) as archive:
             _check_members(archive, len(content.getbuffer()))
@@ -90,11 +85,11 @@ def read_npz(path: str | os.PathLike[str], kind: str = "result") -> tuple[str, d
             arrays = {name: arrays_of_file[name] for name in arrays_of_file.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, OverflowError) as error:
         # OSError, RuntimeError: what zipfile raises for damaged headers with impossible offsets, methods or passwords.
-        raise ValueError(_damaged(kind, path)) from error
+        raise ValueError(damaged) from error
     if "hessdens_kind" not in arrays:
         raise ValueError(f"{path} must hold a saved {kind}; it holds no hessdens result.")
     if not {"hessdens_format", "hessdens_names"} <= arrays.keys():
-        raise ValueError(_damaged(kind, path))
+        raise ValueError(damaged)
     version = take(arrays, {"hessdens_format": "count"}, path)["hessdens_format"]
     if version > FORMAT:
         raise ValueError(f"{path} has format {version}, written by a newer hessdens; this one reads up to {FORMAT}.")
@@ -106,7 +101,7 @@ def read_npz(path: str | os.PathLike[str], kind: str = "result") -> tuple[str, d
     tags = take(arrays, {"hessdens_kind": "text", "hessdens_names": "R text"}, path)
     arrays = {name: array for name, array in arrays.items() if not name.startswith("hessdens_")}
     if sorted(tags["hessdens_names"]) != sorted(arrays):
-        raise ValueError(_damaged(kind, path))
+        raise ValueError(damaged)
     return tags["hessdens_kind"], arrays
 
 
@@ -148,24 +143,15 @@ def take(
             lengths.setdefault(letter, int(letter) if letter.isdigit() else length) == length
             for letter, length in zip(letters, array.shape, strict=True)
         )
-        if not fits or not _is_of_kind(array, kind):
-            expected = f"({', '.join(map(str, shape))}) of {KINDS[kind][1]}"
+        dtypes, meaning, of_one, rule = KINDS[kind]
+        if not (fits and array.dtype.kind in dtypes and (rule is None or np.all(rule(array)))):
+            expected = f"({', '.join(map(str, shape))}) of {meaning}"
             raise ValueError(
                 f"{name!r} in {path} must have shape {expected}; got shape {array.shape} of {array.dtype}: the file is "
                 "damaged."
             )
-        taken[key] = array if letters else KINDS[kind][2](array.item())
+        taken[key] = array if letters else of_one(array.item())
     return taken
-
-
-def _is_of_kind(array: np.ndarray[Any, Any], kind: str) -> bool:
-    if array.dtype.kind not in KINDS[kind][0]:
-        return False
-    if kind == "finite":
-        return bool(np.isfinite(array).all())
-    if kind in ("count", "size"):
-        return bool((array >= (1 if kind == "size" else 0)).all())
-    return True
 
 
 def pack(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray[Any, Any]]:
@@ -188,9 +174,8 @@ def unpack(packed: Mapping[str, Any], num_rows: int) -> list[dict[str, np.ndarra
     for name in {key.rpartition(".")[0] for key in packed}:
         if not {f"{name}.values", f"{name}.shapes", f"{name}.rows"} <= packed.keys():
             raise ValueError(f"Packed arrays must be whole; {name!r} is not.")
-        values, shapes = packed[f"{name}.values"], packed[f"{name}.shapes"]
+        values, shapes, owners = (packed[f"{name}.{part}"] for part in ("values", "shapes", "rows"))
         sizes = np.prod(shapes, axis=1, dtype=np.int64)
-        owners = packed[f"{name}.rows"]
         fits = len(owners) == len(sizes) and np.all((owners >= 0) & (owners < num_rows))
         if not (fits and np.all(shapes >= 0) and sizes.sum() == len(values)):
             raise ValueError(f"Packed arrays must be whole; {name!r} is not.")
@@ -198,10 +183,6 @@ def unpack(packed: Mapping[str, Any], num_rows: int) -> list[dict[str, np.ndarra
         for owner, shape, piece in zip(owners, shapes, pieces, strict=True):
             rows[owner][name] = piece.reshape(shape)
     return rows
-
-
-def _damaged(kind: str, path: str | os.PathLike[str]) -> str:
-    return f"A saved {kind} must be a whole .npz file without pickled objects; got {path}."
 
 
 def readonly(array: Any, dtype: Any = np.float64) -> np.ndarray[Any, Any]:

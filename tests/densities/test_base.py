@@ -35,10 +35,21 @@ def test_what_is_no_density(value, hint):
     check_density(Normal(0), "r.npz")
 
 
+class Intervals:
+    def degenerate_interval(self, window, level):
+        return np.array([window, level])
+
+    def negative_interval(self, window, level):
+        return np.array([0.0, 0.2])
+
+
 def test_intervals_of_fractions():
     numbers = {"fractions": {"degenerate": {"value": 0.5}, "negative": {"value": 0.1}}}
-    add_intervals(numbers, negative=np.array([0.0, 0.2]))
-    assert numbers["fractions"] == {"degenerate": {"value": 0.5}, "negative": {"value": 0.1, "low": 0.0, "high": 0.2}}
+    add_intervals(numbers, Intervals(), 0.2, 0.95)
+    assert numbers["fractions"] == {
+        "degenerate": {"value": 0.5, "low": 0.2, "high": 0.95},
+        "negative": {"value": 0.1, "low": 0.0, "high": 0.2},
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """The kernel polynomial density: against the kernel itself, numerical integration, and exact spectra."""
 
-import sys
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -86,7 +84,7 @@ def test_window_and_both_sides_make_one():
 
 
 def test_outside_the_interval_and_shapes(monkeypatch):
-    monkeypatch.setattr(sys.modules["hessdens.densities.kernel_polynomial"], "PAIRS_PER_CHUNK", 100)  # several chunks
+    monkeypatch.setattr("hessdens.densities.base.PAIRS_PER_CHUNK", 100)  # several chunks
     np.testing.assert_array_equal(EXAMPLE.pdf([[-9.0, 9.0, np.nan]]), [[0, 0, np.nan]])
     np.testing.assert_array_equal(EXAMPLE.cdf([[-np.inf, -9.0, 9.0, np.inf, np.nan]]), [[0, 0, 1, 1, np.nan]])
     assert EXAMPLE.cdf(0.0).shape == ()

@@ -43,7 +43,7 @@ def test_window_and_both_sides_make_one(eigenvalues):
 
 
 def test_smoothed_density_integrates_to_one_and_peaks_at_the_eigenvalues(monkeypatch):
-    monkeypatch.setattr("hessdens.densities.spectrum.PAIRS_PER_CHUNK", 16)  # several chunks
+    monkeypatch.setattr("hessdens.densities.base.PAIRS_PER_CHUNK", 16)  # several chunks
     area, _ = quad(lambda x: float(EXAMPLE.pdf(x, bandwidth=0.05)), -2, 5, limit=500, points=[0, 3])
     assert area == pytest.approx(1, abs=1e-6)
     assert EXAMPLE.pdf([3.0])[0] > 10 * EXAMPLE.pdf([2.5])[0]
