@@ -13,24 +13,17 @@ from hessdens._version import __version__
 from hessdens.cli import self_test
 from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError, tell
 from hessdens.cli.factory import checked_device, operator_from
-from hessdens.densities.base import Density, percent
-from hessdens.densities.compare import compare
-from hessdens.densities.kernel_polynomial import kernel_polynomial
+from hessdens.densities import Density, Spectrum, compare, kernel_polynomial, maximum_entropy
+from hessdens.densities.base import percent
 from hessdens.densities.lanczos import wide_hint
-from hessdens.densities.maximum_entropy import maximum_entropy
-from hessdens.densities.spectrum import Spectrum
-from hessdens.estimators.chebyshev import chebyshev_moments
-from hessdens.estimators.exact import exact_spectrum
-from hessdens.estimators.lanczos import lanczos_density
-from hessdens.estimators.moments import spectral_moments
-from hessdens.linalg.operator import Operator
+from hessdens.estimators import chebyshev_moments, exact_spectrum, lanczos_density, spectral_moments
+from hessdens.linalg import Operator
 from hessdens.loading import Result, load_result
-from hessdens.mixture.fit import MixtureFit
-from hessdens.mixture.uncertainty import FitUncertainty, fit_uncertainty
-from hessdens.monitor.history import SpectrumHistory
-from hessdens.plotting.density import plot_density
-from hessdens.plotting.history import SIZE, history_axes, plot_history
-from hessdens.results.moments import Moments
+from hessdens.mixture import FitUncertainty, MixtureFit, fit_uncertainty
+from hessdens.monitor import SpectrumHistory
+from hessdens.plotting import plot_density, plot_history
+from hessdens.plotting.history import SIZE, history_axes
+from hessdens.results import Moments
 from hessdens.results.storage import replacing
 
 # Version of the JSON that commands print. It grows when a key changes its meaning or goes.
@@ -48,7 +41,7 @@ DENSITIES = {
 
 def density(arguments: argparse.Namespace) -> int:
     """Estimate a density of the operator that a factory makes."""
-    _check_out(arguments.out, arguments.force)
+    _check_out(arguments)
     options = _options(arguments, DENSITIES)
     return _finish(_density(_operator(arguments), arguments.method, options), arguments)
 
@@ -66,7 +59,7 @@ def _density(operator: Operator, method: str, options: dict[str, Any]) -> Result
 
 def moments(arguments: argparse.Namespace) -> int:
     """Estimate moments of the operator that a factory makes."""
-    _check_out(arguments.out, arguments.force)
+    _check_out(arguments)
     names = (*SAMPLING, "num_moments", "rtol")
     options = _options(arguments, dict.fromkeys(("deflated", "skilling"), names))
     return _finish(spectral_moments(_operator(arguments), method=arguments.method, **options), arguments)
@@ -87,9 +80,7 @@ def show(arguments: argparse.Namespace) -> int:
             print(f"{path}:")
         print(_printable(str(result)))
         if (arguments.window, arguments.level) != (PAPER_WINDOW, LEVEL) and "fractions" in numbers:
-            fractions = numbers["fractions"]
-            intervals = [(part["low"], part["high"]) for part in fractions.values() if _has_interval(part)]
-            print(f"  {_fractions(fractions)}", *wide_hint(intervals), sep="\n")
+            print(*_fractions(numbers["fractions"]), sep="\n")
     _print_json(arguments, results=results)
     return FINE
 
@@ -98,7 +89,7 @@ def plot(arguments: argparse.Namespace) -> int:
     """Draw densities from files on one pair of axes, or the history of a training run."""
     from matplotlib.figure import Figure  # here, since it takes 0.3 s to import
 
-    _check_out(arguments.out, arguments.force)
+    _check_out(arguments)
     labels = arguments.labels or [Path(path).stem for path in arguments.files]
     if len(labels) != len(arguments.files):
         raise UsageError(f"--labels must be as many as files, {len(arguments.files)}; got {len(labels)}.")
@@ -160,13 +151,8 @@ def validate(arguments: argparse.Namespace) -> int:
 
 
 def _operator(arguments: argparse.Namespace) -> Operator:
-    return operator_from(
-        arguments.factory,
-        curvature=arguments.curvature,
-        device=arguments.device,
-        dtype=arguments.dtype,
-        parameters=arguments.parameters,
-    )
+    model = {name: getattr(arguments, name) for name in ("curvature", "device", "dtype", "parameters")}
+    return operator_from(arguments.factory, **model)
 
 
 def _options(arguments: argparse.Namespace, methods: dict[str, tuple[str, ...]]) -> dict[str, Any]:
@@ -182,8 +168,9 @@ def _options(arguments: argparse.Namespace, methods: dict[str, tuple[str, ...]])
     return {**options, "progress": arguments.progress}
 
 
-def _check_out(out: str | None, force: bool) -> None:
+def _check_out(arguments: argparse.Namespace) -> None:
     """Raise UsageError, before the work begins, if its result could not be written."""
+    out = arguments.out
     if out is None:
         return
     path = Path(out)
@@ -193,7 +180,7 @@ def _check_out(out: str | None, force: bool) -> None:
         raise UsageError(f"--out must be in a folder that exists; there is no {path.parent}. Make it first.")
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"--out must be in a folder that can be written to; {path.parent} cannot.")
-    if path.exists() and not force:
+    if path.exists() and not arguments.force:
         raise UsageError(f"--out must be a new file; {out} exists. Give another name, or --force to replace it.")
 
 
@@ -221,17 +208,17 @@ def _loaded(path: str, *kinds: type[Any], what: str) -> Any:
     return estimate
 
 
-def _fractions(fractions: dict[str, Any]) -> str:
-    def text(fraction: dict[str, float]) -> str:
-        interval = f" ({percent(fraction['low'])} to {percent(fraction['high'])})" if _has_interval(fraction) else ""
-        return percent(fraction["value"]) + interval
-
-    head = f"{text(fractions['degenerate'])} degenerate, {text(fractions['negative'])} negative"
-    return f"{head} (window {fractions['window']:g}, {100 * fractions['level']:.4g}% intervals)"
-
-
-def _has_interval(part: Any) -> bool:
-    return isinstance(part, dict) and "low" in part
+def _fractions(fractions: dict[str, Any]) -> list[str]:
+    """Return the line on fractions and their intervals, and one that says so if these are wide."""
+    texts, intervals = [], []
+    for name in ("degenerate", "negative"):
+        part = fractions[name]
+        texts.append(f"{percent(part['value'])} {name}")
+        if "low" in part:
+            intervals.append((part["low"], part["high"]))
+            texts[-1] = f"{percent(part['value'])} ({percent(part['low'])} to {percent(part['high'])}) {name}"
+    settings = f"(window {fractions['window']:g}, {100 * fractions['level']:.4g}% intervals)"
+    return [f"  {', '.join(texts)} {settings}", *wide_hint(intervals)]
 
 
 def _printable(text: str) -> str:

@@ -5,7 +5,6 @@ import re
 import sys
 import traceback
 from pathlib import Path
-from types import TracebackType
 
 # Exit statuses, as other commands use them.
 FINE = 0
@@ -43,16 +42,18 @@ def report(error: BaseException) -> int:
     if isinstance(error, CommandError):
         tell(str(error))
         return error.status
-    if isinstance(error, OSError) and error.filename is not None and not _is_of_others(error.__traceback__):
+    frames = traceback.extract_tb(error.__traceback__)
+    paths = [Path(frame.filename).resolve() for frame in frames]
+    if isinstance(error, OSError) and error.filename is not None and not any(map(_is_of_others, paths)):
         tell(f"{error.filename} must be a file that can be read or written: {error.strerror}.")
         return FAILED
-    if isinstance(error, ValueError | TypeError | MemoryError | OSError) and _is_ours(error.__traceback__):
+    # What hessdens itself raised, rather than code that it called.
+    if isinstance(error, ValueError | TypeError | MemoryError | OSError) and paths and PACKAGE in paths[-1].parents:
         tell(with_options(str(error)))
         return FAILED
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_of_the_command(frame.filename)]
+    shown = [frame for frame in frames if not _is_of_the_command(frame.filename)]
     sys.stderr.write("Traceback (most recent call last):\n")
-    sys.stderr.write("".join(traceback.format_list(frames)))
-    sys.stderr.write("".join(traceback.format_exception_only(error)))
+    sys.stderr.writelines([*traceback.format_list(shown), *traceback.format_exception_only(error)])
     tell(f"the work failed with the {type(error).__name__} above.")
     return FAILED
 
@@ -67,18 +68,10 @@ def with_options(message: str) -> str:
     return re.sub(rf"\b(?:{'|'.join(OPTIONS)})\b", lambda match: OPTIONS[match.group()], message)
 
 
-def _is_ours(place: TracebackType | None) -> bool:
-    """Return whether hessdens itself raised an error, rather than code that it called."""
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    return place is not None and PACKAGE in Path(place.tb_frame.f_code.co_filename).resolve().parents
-
-
-def _is_of_others(place: TracebackType | None) -> bool:
-    """Return whether an error came through code that is neither hessdens nor Python's own library: a user's."""
-    paths = [Path(frame.filename).resolve() for frame in traceback.extract_tb(place)]
-    own = [path for path in paths if PACKAGE not in path.parents]
-    return any(LIBRARY not in path.parents or "site-packages" in path.parts for path in own)
+def _is_of_others(path: Path) -> bool:
+    """Return whether code is neither that of hessdens nor Python's own library: a user's."""
+    is_library = LIBRARY in path.parents and "site-packages" not in path.parts
+    return not (PACKAGE in path.parents or is_library)
 
 
 def _is_of_the_command(filename: str) -> bool:

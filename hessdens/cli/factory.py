@@ -18,10 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from hessdens.cli.errors import CommandError, UsageError
+from hessdens.curvature import fisher_operator, ggn_operator, hessian_operator
 from hessdens.curvature.containers import map_tensors
-from hessdens.curvature.factories import fisher_operator, ggn_operator, hessian_operator
-from hessdens.linalg.adapt import as_operator
-from hessdens.linalg.operator import Operator
+from hessdens.linalg import Operator, as_operator
 
 CURVATURES: dict[str, Any] = {"hessian": hessian_operator, "ggn": ggn_operator, "fisher": fisher_operator}
 EXPECTED = (

@@ -19,23 +19,31 @@ first) or path/to/file.py:function. It returns (model, loss_fn, data), as hessia
 (model, loss_fn, data, {keyword arguments}), such as {"forward": forward}; or an operator or symmetric matrix."""
 
 RTOL = "spend what makes standard errors this share of the moments of absolute eigenvalues"
+GLOBS = "names of parameters, such as 'layers.*.weight'; default all"
 WINDOW = f"size of the window around 0; default {PAPER_WINDOW:g}"
 # By the option, the argument of the library that it sets, where the names differ.
 ARGUMENTS = {option: argument for argument, option in OPTIONS.items()}
-# Options of every way to estimate with probes.
-SAMPLING = ("--products", "--probes", "--seed", "--distribution", "--checkpoint")
-# What options that several commands take have in common.
-SHARED: dict[str, dict[str, Any]] = {
+# What the commands that take an option have in common.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "--curvature": {"choices": ["hessian", "ggn", "fisher"], "help": "which matrix; default hessian"},
+    "--parameters": {"nargs": "+", "metavar": "GLOB", "help": GLOBS},
+    "--device": {"metavar": "DEVICE"},
+    "--dtype": {"choices": ["float32", "float64"], "help": "convert model and data"},
     "--products": {"type": int, "metavar": "N", "help": "products that may be spent"},
     "--probes": {"type": int, "metavar": "P", "help": "random vectors"},
     "--seed": {"type": int, "metavar": "I", "help": "of the probes; default 0"},
     "--distribution": {"choices": list(get_args(Distribution)), "help": "of a probe's entries"},
     "--checkpoint": {"metavar": "FOLDER", "help": "keep finished work there; the same command goes on after a kill"},
+    "--steps": {"type": int, "metavar": "S", "help": "Lanczos steps (lanczos)"},
+    "--low-memory": {"action": "store_true", "help": "keep three vectors per probe in place of S (lanczos)"},
     "--moments": {"type": int, "metavar": "K", "help": "how many; default 4"},
     "--rtol": {"type": float, "metavar": "X", "help": RTOL},
-    "--device": {"metavar": "DEVICE"},
+    "--max-size": {"type": int, "metavar": "N", "help": "largest matrix accepted, 20,000 (exact)"},
+    "--exact": {"metavar": "FILE", "help": "a file with exact eigenvalues, drawn behind"},
+    "--labels": {"nargs": "+", "metavar": "TEXT", "help": "one per file; default: the files' names"},
     "--window": {"type": float, "default": PAPER_WINDOW, "metavar": "W", "help": WINDOW},
     "--level": {"type": float, "default": LEVEL, "metavar": "P", "help": f"level of intervals; default {LEVEL:g}"},
+    "--dpi": {"type": int, "default": 150, "metavar": "N", "help": "dots per inch; default 150"},
     "--force": {"action": "store_true"},
     "--json": {"action": "store_true", "help": "print JSON in place of text"},
     "--quiet": {"action": "store_true", "help": "show no progress, even on a terminal"},
@@ -68,103 +76,70 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _density(subparsers: Any) -> None:
-    command = _command(
-        subparsers,
-        "density",
-        commands.density,
-        title="estimate a spectral density",
-        description="Estimate the spectral density of the Hessian that FACTORY makes, and print it.",
-        examples="  hessdens density train:problem --products 100 --out density.npz\n"
-        "  hessdens density train.py:problem --curvature ggn --device cuda --checkpoint work --out ggn.npz\n"
-        "  hessdens density train:problem --method exact --out exact.npz      (small networks)",
+    text = """\
+        estimate a spectral density
+        Estimate the spectral density of the Hessian that FACTORY makes, and print it.
+          hessdens density train:problem --products 100 --out density.npz
+          hessdens density train.py:problem --curvature ggn --device cuda --checkpoint work --out ggn.npz
+          hessdens density train:problem --method exact --out exact.npz      (small networks)"""
+    methods = (
+        "lanczos (default): outliers one by one, quadrature for the rest, with intervals; kernel-polynomial or "
+        "maximum-entropy: from Chebyshev moments; mixture: the fit of Orhan & Pitkow (2018); exact: all eigenvalues"
     )
-    _add_problem(command)
-    estimate = command.add_argument_group("estimate")
-    _add(
-        estimate,
-        "--method",
-        choices=list(commands.DENSITIES),
-        default="lanczos",
-        help="lanczos (default): outliers one by one, quadrature for the rest, with intervals; kernel-polynomial or "
-        "maximum-entropy: from Chebyshev moments; mixture: the fit of Orhan & Pitkow (2018); exact: all eigenvalues",
-    )
-    _add(estimate, *SAMPLING)
-    _add(estimate, "--steps", type=int, metavar="S", help="Lanczos steps (lanczos)")
-    _add(estimate, "--low-memory", action="store_true", help="keep three vectors per probe in place of S (lanczos)")
+    command = _command(subparsers, "density", commands.density, text)
+    estimate = _add_problem(command, list(commands.DENSITIES), methods)
+    _add(estimate, "--steps", "--low-memory")
     _add(estimate, "--moments", help="Chebyshev moments (kernel-polynomial, ...)")
     _add(estimate, "--rtol", help=f"{RTOL} (mixture)")
-    _add(estimate, "--max-size", type=int, metavar="N", help="largest matrix accepted, 20,000 (exact)")
+    _add(estimate, "--max-size")
     _add_output(command, "density.npz")
 
 
 def _moments(subparsers: Any) -> None:
-    command = _command(
-        subparsers,
-        "moments",
-        commands.moments,
-        title="estimate moments of the density",
-        description="Estimate the first moments of the spectral density of the Hessian that FACTORY makes, with "
-        "standard errors.",
-        examples="  hessdens moments train:problem --products 50 --out moments.npz\n"
-        "  hessdens moments train:problem --rtol 0.01 --json",
-    )
-    _add_problem(command)
-    estimate = command.add_argument_group("estimate")
-    _add(
-        estimate,
-        "--method",
-        choices=["deflated", "skilling"],
-        default="deflated",
-        help="deflated (default): the dominant eigenspace exactly, probes for the rest; skilling: probes alone",
-    )
-    _add(estimate, *SAMPLING, "--moments", "--rtol")
+    text = """\
+        estimate moments of the density
+        Estimate the first moments of the spectral density of the Hessian that FACTORY makes, with standard errors.
+          hessdens moments train:problem --products 50 --out moments.npz
+          hessdens moments train:problem --rtol 0.01 --json"""
+    methods = "deflated (default): the dominant eigenspace exactly, probes for the rest; skilling: probes alone"
+    command = _command(subparsers, "moments", commands.moments, text)
+    _add(_add_problem(command, ["deflated", "skilling"], methods), "--moments", "--rtol")
     _add_output(command, "moments.npz")
 
 
 def _show(subparsers: Any) -> None:
-    command = _command(
-        subparsers,
-        "show",
-        commands.show,
-        title="print what is in result files",
-        description="Print results from files of any kind that hessdens writes.",
-        examples="  hessdens show density.npz\n  hessdens show --json density.npz moments.npz",
-    )
+    text = """\
+        print what is in result files
+        Print results from files of any kind that hessdens writes.
+          hessdens show density.npz
+          hessdens show --json density.npz moments.npz"""
+    command = _command(subparsers, "show", commands.show, text)
     command.add_argument("files", nargs="+", metavar="FILE", help="result files, .npz")
     _add(command, "--window", "--level", "--json")
 
 
 def _plot(subparsers: Any) -> None:
-    command = _command(
-        subparsers,
-        "plot",
-        commands.plot,
-        title="draw densities, or the history of a training run, from files",
-        description="Draw densities from files on one pair of axes, both logarithmic, so that the bulk around 0 and "
-        "single outliers show. A history, from a SpectrumMonitor, is drawn over the training steps.",
-        examples="  hessdens plot density.npz --out density.png\n"
-        "  hessdens plot history.npz --out history.png\n"
-        "  hessdens plot before.npz after.npz --labels before after --exact exact.npz --out both.pdf",
-    )
+    text = """\
+        draw densities, or the history of a training run, from files
+        Draw densities from files on one pair of axes, both logarithmic, so that the bulk around 0 and
+        single outliers show. A history, from a SpectrumMonitor, is drawn over the training steps.
+          hessdens plot density.npz --out density.png
+          hessdens plot history.npz --out history.png
+          hessdens plot before.npz after.npz --labels before after --exact exact.npz --out both.pdf"""
+    command = _command(subparsers, "plot", commands.plot, text)
     command.add_argument("files", nargs="+", metavar="FILE", help="result files with a density, or one history, .npz")
-    _add(command, "--exact", metavar="FILE", help="a file with exact eigenvalues, drawn behind")
-    _add(command, "--labels", nargs="+", metavar="TEXT", help="one per file; default: the files' names")
-    _add(command, "--window", "--level")
-    _add(command, "--dpi", type=int, default=150, metavar="N", help="dots per inch; default 150")
+    _add(command, "--exact", "--labels", "--window", "--level", "--dpi")
     _add(command, "--out", required=True, metavar="PICTURE", help="what to write: .png, .pdf, .svg, ...")
     _add(command, "--force", help="replace PICTURE")
     _add(command, "--json")
 
 
 def _compare(subparsers: Any) -> None:
-    command = _command(
-        subparsers,
-        "compare",
-        commands.compare_files,
-        title="tell how far an estimate is from a reference",
-        description="Print moments, fractions and distances of an estimate next to those of a reference.",
-        examples="  hessdens compare density.npz exact.npz",
-    )
+    text = """\
+        tell how far an estimate is from a reference
+        Print moments, fractions and distances of an estimate next to those of a reference.
+          hessdens compare density.npz exact.npz"""
+    command = _command(subparsers, "compare", commands.compare_files, text)
     command.add_argument("estimate", metavar="ESTIMATE", help="a result file, .npz: a density, a fit, or moments")
     command.add_argument("exact", metavar="REFERENCE", help="a result file with a density, usually exact eigenvalues")
     _add(command, "--moments", default=4)
@@ -172,46 +147,46 @@ def _compare(subparsers: Any) -> None:
 
 
 def _validate(subparsers: Any) -> None:
-    command = _command(
-        subparsers,
-        "validate",
-        commands.validate,
-        title="check accuracy and speed on this machine",
-        description="Check products, moments, densities, fits and files against closed forms and exact eigenvalues, "
-        "and measure the speed, on this machine and device. Takes less than a minute.",
-        examples="  hessdens validate --device cuda",
-    )
+    text = """\
+        check accuracy and speed on this machine
+        Check products, moments, densities, fits and files against closed forms and exact eigenvalues,
+        and measure the speed, on this machine and device. Takes less than a minute.
+          hessdens validate --device cuda"""
+    command = _command(subparsers, "validate", commands.validate, text)
     _add(command, "--device", help="cpu (default), cuda, cuda:1, ...")
     _add(command, "--json", "--quiet")
 
 
-def _command(subparsers: Any, name: str, run: Any, *, title: str, description: str, examples: str) -> Any:
+def _command(subparsers: Any, name: str, run: Any, text: str) -> Any:
+    """Add a command, from its title, its description and, indented, examples."""
+    title, *lines = textwrap.dedent(text).splitlines()
+    description = " ".join(line for line in lines if not line.startswith(" "))
+    examples = "\n".join(line for line in lines if line.startswith(" "))
     factory = f"{FACTORY}\n\n" if name in ("density", "moments") else ""
-    command = subparsers.add_parser(
-        name,
-        help=title,
-        description=textwrap.fill(description, width=100),
-        epilog=f"{factory}Examples:\n{examples}\n\n{STATUS}",
-    )
+    epilog = f"{factory}Examples:\n{examples}\n\n{STATUS}"
+    command = subparsers.add_parser(name, help=title, description=textwrap.fill(description, width=100), epilog=epilog)
     command.set_defaults(run=run, quiet=False, checkpoint=None)
     return command
 
 
 def _add(group: Any, *options: str, **settings: Any) -> None:
-    """Add options to a command, or to a group of its options; ``settings`` replace those that they share."""
+    """Add options to a command, or to a group of its options; ``settings`` are those that other commands lack."""
     for option in options:
         names = {"dest": ARGUMENTS[option]} if option in ARGUMENTS else {}
-        group.add_argument(option, **SHARED.get(option, {}) | names | settings)
+        group.add_argument(option, **SETTINGS.get(option, {}) | names | settings)
 
 
-def _add_problem(command: Any) -> None:
+def _add_problem(command: Any, methods: list[str], about_methods: str) -> Any:
+    """Add what to estimate of, and how; return the group of the latter. The first method is the default."""
     command.add_argument("factory", metavar="FACTORY", help="what makes the model, its loss and data; see below")
     problem = command.add_argument_group("problem")
-    _add(problem, "--curvature", choices=["hessian", "ggn", "fisher"], help="which matrix; default hessian")
-    globs = "names of parameters, such as 'layers.*.weight'; default all"
-    _add(problem, "--parameters", nargs="+", metavar="GLOB", help=globs)
+    _add(problem, "--curvature", "--parameters")
     _add(problem, "--device", help="move model and data there: cpu, cuda, cuda:1, ...")
-    _add(problem, "--dtype", choices=["float32", "float64"], help="convert model and data")
+    _add(problem, "--dtype")
+    estimate = command.add_argument_group("estimate")
+    _add(estimate, "--method", choices=methods, default=methods[0], help=about_methods)
+    _add(estimate, "--products", "--probes", "--seed", "--distribution", "--checkpoint")
+    return estimate
 
 
 def _add_output(command: Any, name: str) -> None:

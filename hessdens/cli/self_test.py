@@ -15,19 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from hessdens._types import FloatArray
-from hessdens.curvature.factories import fisher_operator, ggn_operator, hessian_operator
-from hessdens.curvature.plan import Mode, Plan
-from hessdens.densities.compare import compare
-from hessdens.densities.maximum_entropy import maximum_entropy
-from hessdens.densities.spectrum import Spectrum
-from hessdens.estimators.chebyshev import chebyshev_moments
-from hessdens.estimators.exact import exact_spectrum
-from hessdens.estimators.lanczos import lanczos_density
-from hessdens.estimators.moments import spectral_moments
+from hessdens.curvature import Plan, fisher_operator, ggn_operator, hessian_operator
+from hessdens.curvature.plan import Mode
+from hessdens.densities import Spectrum, compare, maximum_entropy
+from hessdens.estimators import chebyshev_moments, exact_spectrum, lanczos_density, spectral_moments
+from hessdens.linalg import Operator
 from hessdens.loading import load_result
-from hessdens.mixture.fit import fit_mixture
-from hessdens.mixture.grid import Grid
-from hessdens.mixture.model import SkewNormalMixture
+from hessdens.mixture import Grid, SkewNormalMixture, fit_mixture
 from hessdens.reference import dense_hessian, outputs_by_parameters
 
 # Seeds are fixed, so a check of noise gives the same z-scores everywhere, except for rounding.
@@ -83,17 +77,21 @@ def products(device: torch.device) -> Iterator[Outcome]:
     """Compare products in every way with torch's dense derivatives: Hessian, Gauss-Newton and Fisher matrix."""
     for dtype in (torch.float64, torch.float32):
         eps = torch.finfo(dtype).eps
-        model, inputs, targets = _network(device, dtype)
-        exact, exact_inputs = model.double(), inputs.double()
-        hessian = dense_hessian(exact, nn.CrossEntropyLoss(), exact_inputs, targets)
-        gauss_newton = _gauss_newton(exact, exact_inputs)
+        model, loss_fn, [(inputs, targets)] = problem = _problem(device, dtype)
+        model.double()
+        hessian = dense_hessian(model, loss_fn, inputs.double(), targets)
+        gauss_newton = _gauss_newton(model, inputs.double())
         model.to(dtype)
-        for mode in EXACT_MODES:
-            H = hessian_operator(model, nn.CrossEntropyLoss(), [(inputs, targets)], plan=Plan(mode))
-            yield _product_error(f"Hessian, {mode}, {_name(dtype)}", H, hessian, 1e3 * eps)
-        for name, make in (("Gauss-Newton", ggn_operator), ("Fisher", fisher_operator)):
-            G = make(model, nn.CrossEntropyLoss(), [(inputs, targets)])
-            yield _product_error(f"{name}, {_name(dtype)}", G, gauss_newton, 1e3 * eps)
+        operators: list[tuple[str, Operator, Tensor]] = [
+            *((f"Hessian, {mode}", hessian_operator(*problem, plan=Plan(mode)), hessian) for mode in EXACT_MODES),
+            ("Gauss-Newton", ggn_operator(*problem), gauss_newton),
+            ("Fisher", fisher_operator(*problem), gauss_newton),
+        ]
+        V = torch.randn(len(hessian), 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).to(device)
+        for name, operator, dense in operators:
+            error = operator.matmat(V.to(dtype)).double() - dense @ V
+            relative = float(error.norm() / (dense @ V).norm())
+            yield Outcome(f"products, {name}, {str(dtype)[6:]}", relative, 1e3 * eps, "relative error")
 
 
 def exact_eigenvalues(device: torch.device) -> Iterator[Outcome]:
@@ -109,8 +107,7 @@ def exact_eigenvalues(device: torch.device) -> Iterator[Outcome]:
 
 def estimates(device: torch.device) -> Iterator[Outcome]:
     """Compare moments and densities of a small network with its exact eigenvalues."""
-    model, inputs, targets = _network(device, torch.float64)
-    H = hessian_operator(model, nn.CrossEntropyLoss(), [(inputs, targets)])
+    H = hessian_operator(*_problem(device, torch.float64))
     exact = exact_spectrum(H)
     for method in ("deflated", "skilling"):
         z = compare(spectral_moments(H, method=method, max_products=100), exact).z_scores
@@ -158,8 +155,7 @@ def devices(device: torch.device) -> Iterator[Outcome]:
         return
     values = []
     for place in (torch.device("cpu"), device):
-        model, inputs, targets = _network(place, torch.float64)
-        H = hessian_operator(model, nn.CrossEntropyLoss(), [(inputs, targets)])
+        H = hessian_operator(*_problem(place, torch.float64))
         values.append(spectral_moments(H, method="skilling", num_probes=4).values)
     error = _relative_error(values[1], values[0])
     yield Outcome(f"moments on {device} and on the CPU", error, 1e-9, "relative difference")
@@ -198,12 +194,12 @@ def _layers(widths: list[int], dtype: torch.dtype) -> nn.Sequential:
     return nn.Sequential(*modules[:-1])
 
 
-def _network(device: torch.device, dtype: torch.dtype) -> tuple[nn.Sequential, Tensor, Tensor]:
-    """Return a network of 211 parameters, inputs and targets."""
+def _problem(device: torch.device, dtype: torch.dtype) -> tuple[nn.Module, nn.Module, list[tuple[Tensor, Tensor]]]:
+    """Return a network of 211 parameters, its loss, and data."""
     generator = torch.Generator().manual_seed(2)
     inputs = torch.randn(150, 8, dtype=torch.float64, generator=generator).to(device, dtype)
     targets = torch.randint(0, 3, (150,), generator=generator).to(device)
-    return _layers([8, 16, 3], dtype).to(device), inputs, targets
+    return _layers([8, 16, 3], dtype).to(device), nn.CrossEntropyLoss(), [(inputs, targets)]
 
 
 def _gauss_newton(model: nn.Module, inputs: Tensor) -> Tensor:
@@ -215,18 +211,8 @@ def _gauss_newton(model: nn.Module, inputs: Tensor) -> Tensor:
     return torch.einsum("nai,nab,nbj->ij", jacobian, middle, jacobian) / len(inputs)
 
 
-def _product_error(name: str, operator: Any, dense: Tensor, limit: float) -> Outcome:
-    V = torch.randn(operator.size, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).to(dense.device)
-    error = operator.matmat(V.to(operator.dtype)).double() - dense @ V
-    return Outcome(f"products, {name}", float(error.norm() / (dense @ V).norm()), limit, "relative error")
-
-
 def _relative_error(value: FloatArray, expected: FloatArray) -> float:
     return float(np.linalg.norm(value - expected) / np.linalg.norm(expected))
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _fastest(work: Callable[[], object], device: torch.device, repeats: int = 3) -> float:

@@ -49,19 +49,18 @@ class SpectrumRecord(Saved):
     def numbers(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> dict[str, float]:
         """Return what a logger is given, by name: values, ends of intervals (``_low``, ``_high``), edges, times."""
         names = [*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative"]
-        values = np.full(len(names), np.nan)
-        ends = np.full((2, len(names)), np.nan)
+        rows = np.full((3, len(names)), np.nan)  # values, and lower and upper ends of their intervals
         edges = np.full(2, np.nan)
         density = self.density
         if density is not None:
             fractions = [density.fraction_degenerate(window), density.fraction_negative(window)]
-            values = np.concatenate([density.moments(NUM_MOMENTS), fractions])
             intervals = [density.degenerate_interval(window, level), density.negative_interval(window, level)]
-            ends = np.concatenate([density.moments_interval(NUM_MOMENTS, level), np.transpose(intervals)], axis=1)
+            rows[0] = *density.moments(NUM_MOMENTS), *fractions
+            rows[1:] = np.hstack([density.moments_interval(NUM_MOMENTS, level), np.transpose(intervals)])
             edges = density.nodes()[[0, -1]]
         numbers = {"loss": self.loss}
-        for index, name in enumerate(names):
-            numbers |= {name: values[index], f"{name}_low": ends[0, index], f"{name}_high": ends[1, index]}
+        for name, (value, low, high) in zip(names, rows.T, strict=True):
+            numbers |= {name: value, f"{name}_low": low, f"{name}_high": high}
         numbers |= {"smallest": edges[0], "largest": edges[1]}
         numbers |= {"training_seconds": self.training_seconds, "measuring_seconds": self.measuring_seconds}
         return {name: float(value) for name, value in numbers.items()}
@@ -168,12 +167,13 @@ class SpectrumHistory(Saved):
             return "History without records"
         failed = sum(record.density is None for record in self.records)
         last = self.records[-1]
+        training, measuring = last.training_seconds, last.measuring_seconds
         lines = [
             f"History of {self.identity.get('size', 0):,} eigenvalues of {self.identity.get('model', 'a model')}: "
             f"{len(self)} records from step {self[0].step:,} to step {last.step:,}"
             f"{f', {failed} without a density' if failed else ''}",
-            f"  training {last.training_seconds:.3g} s, measuring {last.measuring_seconds:.3g} s"
-            f"{_share(last.measuring_seconds, last.training_seconds)}",
+            f"  training {training:.3g} s, measuring {measuring:.3g} s"
+            f"{f' ({measuring / training:.1%} of it)' if training > 0 else ''}",
             f"{'step':>10} {'loss':>10} {'degenerate':>11} {'negative':>9} {'smallest':>10} {'largest':>10} "
             f"{'m_1':>10} {'m_2':>10}",
         ]
@@ -200,9 +200,7 @@ class SpectrumHistory(Saved):
             raise ValueError(f"{path} is damaged, or no history: {error}") from error
 
     def _numbers(self, window: float, level: float) -> dict[str, Any]:
-        records = [
-            {"step": record.step, "failure": record.failure, **record.numbers(window, level)} for record in self.records
-        ]
+        records = [{"step": r.step, "failure": r.failure, **r.numbers(window, level)} for r in self.records]
         return {"identity": self.identity, "window": window, "level": level, "records": records}
 
 
@@ -210,12 +208,7 @@ def _row(record: SpectrumRecord) -> str:
     if record.density is None:
         return f"{record.step:>10,} {record.loss:>10.4g}  {record.failure}"
     numbers = record.numbers()
-    return (
-        f"{record.step:>10,} {record.loss:>10.4g} {percent(numbers['degenerate']):>11} "
-        f"{percent(numbers['negative']):>9} {numbers['smallest']:>10.3g} {numbers['largest']:>10.3g} "
-        f"{numbers['m_1']:>10.3e} {numbers['m_2']:>10.3e}"
-    )
-
-
-def _share(measuring: float, training: float) -> str:
-    return f" ({measuring / training:.1%} of it)" if training > 0 else ""
+    fractions = f"{percent(numbers['degenerate']):>11} {percent(numbers['negative']):>9}"
+    ends = f"{numbers['smallest']:>10.3g} {numbers['largest']:>10.3g}"
+    moments = f"{numbers['m_1']:>10.3e} {numbers['m_2']:>10.3e}"
+    return f"{record.step:>10,} {record.loss:>10.4g} {fractions} {ends} {moments}"

@@ -5,17 +5,13 @@ from typing import Any, Unpack
 
 from torch import Tensor, nn
 
-from hessdens.curvature.containers import on_device_of
-from hessdens.monitor.history import SpectrumHistory
-from hessdens.monitor.monitor import SpectrumMonitor
-from hessdens.monitor.options import MonitorOptions
+from hessdens.monitor.callback import MonitorCallback, MonitorOptions
 
 try:
     from transformers import TrainerCallback
 except ImportError as error:
-    raise ImportError(
-        "hessdens.monitor.hugging_face needs transformers: pip install transformers accelerate."
-    ) from error
+    message = "hessdens.monitor.hugging_face needs transformers: pip install transformers accelerate."
+    raise ImportError(message) from error
 
 
 def model_loss(model: nn.Module, batch: Any) -> tuple[Any, None]:
@@ -28,8 +24,8 @@ def own_loss(loss: Tensor, targets: None) -> Tensor:
     return loss
 
 
-class SpectrumCallback(TrainerCallback):  # type: ignore[misc]
-    """Watch the spectrum of a model while the trainer of transformers trains it.
+class SpectrumCallback(MonitorCallback, TrainerCallback):  # type: ignore[misc]
+    """Watch the spectrum of a model while the trainer of transformers trains it: a `MonitorCallback`.
 
     Parameters
     ----------
@@ -40,17 +36,7 @@ class SpectrumCallback(TrainerCallback):  # type: ignore[misc]
         As `SpectrumMonitor` takes them. Default: the loss that the model returns.
     options
         Other arguments of `SpectrumMonitor`. Where the model's loss is a mean over tokens and examples have different
-        numbers of them, ``num_examples`` must count those of a batch.
-
-    Attributes
-    ----------
-    monitor
-        The `SpectrumMonitor`, from the start of training; None before, and on all ranks except the first.
-
-    Notes
-    -----
-    Steps are the trainer's ``state.global_step``. Only rank 0 measures, a model that it holds whole; the others wait in
-    their next collective, whose timeout must be longer than a measurement.
+        numbers of them, ``num_examples`` must count those of a batch. Steps are the trainer's ``state.global_step``.
     """
 
     def __init__(
@@ -61,21 +47,13 @@ class SpectrumCallback(TrainerCallback):  # type: ignore[misc]
         **options: Unpack[MonitorOptions],
     ) -> None:
         options.setdefault("forward", model_loss)
-        self._data, self._loss_fn, self._options = data, loss_fn, options
-        self.monitor: SpectrumMonitor | None = None
-
-    @property
-    def history(self) -> SpectrumHistory:
-        """All records so far."""
-        return SpectrumHistory({}) if self.monitor is None else self.monitor.history
+        super().__init__(loss_fn, data, options)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, *, model: nn.Module, **others: Any) -> None:
         """Make the monitor, which measures the model as it is."""
         if state.is_world_process_zero:
-            data = on_device_of(model, self._data)
-            self.monitor = SpectrumMonitor(model, self._loss_fn, data, start=state.global_step, **self._options)
+            self._begin(model, state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         """Measure, if the monitor decides so."""
-        if self.monitor is not None:
-            self.monitor(state.global_step)
+        self._go_on(state.global_step)

@@ -14,19 +14,26 @@ import torch
 from torch import Tensor, nn
 
 from hessdens._checks import PAPER_WINDOW, at_least, half_window
-from hessdens.curvature.factories import hessian_operator
+from hessdens.curvature import Plan, hessian_operator
+from hessdens.curvature.problem import ProblemOptions
 from hessdens.errors import NonFiniteError
-from hessdens.estimators.lanczos import lanczos_density
+from hessdens.estimators import lanczos_density
 from hessdens.linalg.identity import Identity, differences, facts_of
 from hessdens.monitor.history import SpectrumHistory, SpectrumRecord
 from hessdens.monitor.loggers import Logger
-from hessdens.monitor.options import OperatorOptions
 from hessdens.monitor.overhead import OverheadBudget
 
 # Two probes and four steps, which know four moments.
 FEWEST_PRODUCTS = 8
 # Facts of an operator that training changes.
 CHANGED_BY_TRAINING = ("parameters", "buffers")
+
+
+class OperatorOptions(ProblemOptions, total=False):
+    """Keyword arguments of `hessian_operator`."""
+
+    plan: Plan | None
+    memory_limit: int | None
 
 
 class SpectrumMonitor:
@@ -119,8 +126,7 @@ class SpectrumMonitor:
         at_least("max_products", max_products, FEWEST_PRODUCTS)
         at_least("start", start, 0)
         half_window(window)
-        _check_when(every, overhead)
-        _check_loggers(loggers)
+        _check(every, overhead, loggers)
         self._budget = OverheadBudget(overhead, clock)
         self._every = every
         self._window = window
@@ -162,10 +168,8 @@ class SpectrumMonitor:
         ValueError if ``step`` is less than before.
         """
         if step < self._num_steps_made:
-            raise ValueError(
-                f"step must not go back; got {step} after {self._num_steps_made}. Make a new monitor with start={step} "
-                "to go on from there."
-            )
+            back = f"step must not go back; got {step} after {self._num_steps_made}."
+            raise ValueError(f"{back} Make a new monitor with start={step} to go on from there.")
         self._num_steps_made = step
         is_due = self._every is None or step % self._every == 0
         if self.stopped or self._is_measured() or not is_due or not self._budget.allows_another():
@@ -199,7 +203,12 @@ class SpectrumMonitor:
         return bool(self.history) and self.history[-1].step == self._num_steps_made
 
     def _record(self) -> SpectrumRecord:
-        self._warn_of_frozen_parameters()
+        changed = sorted(name for name, flag in _trainable(self._model) if (name, not flag) in self._trainable)
+        if changed:
+            names = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
+            frozen = f"Parameters were frozen or unfrozen since the monitor was made ({names})."
+            kept = "It goes on with those it began with, so that records can be compared."
+            self._warn_once("trainable", f"{frozen} {kept}")
         density, failure = None, ""
         with evaluation_mode(self._model):
             try:
@@ -209,16 +218,6 @@ class SpectrumMonitor:
             loss = self._operator.loss()
         training, measuring = self._budget.training, self._budget.spent()
         return SpectrumRecord(self._num_steps_made, loss, density, failure, training, measuring)
-
-    def _warn_of_frozen_parameters(self) -> None:
-        changed = sorted(name for name, flag in _trainable(self._model) if (name, not flag) in self._trainable)
-        if changed:
-            self._warn_once(
-                "trainable",
-                f"Parameters were frozen or unfrozen since the monitor was made ({', '.join(changed[:3])}"
-                f"{', ...' if len(changed) > 3 else ''}). It goes on with those it began with, so that records "
-                "can be compared.",
-            )
 
     def _write(self, step: int, numbers: dict[str, float]) -> None:
         """Save the history and call the loggers; what fails is tried again next time, after one warning."""
@@ -240,16 +239,13 @@ class SpectrumMonitor:
             warnings.warn(message, stacklevel=2)
 
 
-def _check_when(every: int | None, overhead: float | None) -> None:
+def _check(every: int | None, overhead: float | None, loggers: Sequence[Logger]) -> None:
     if every is None and overhead is None:
         raise ValueError("every or overhead must be given; got None for both, which would measure at every step.")
     if every is not None:
         at_least("every", every, 1)
     if overhead is not None and not 0 < overhead < float("inf"):
         raise ValueError(f"overhead must be positive and finite, a share of training time; got {overhead}.")
-
-
-def _check_loggers(loggers: Sequence[Logger]) -> None:
     for logger in loggers:
         if not callable(logger):
             raise TypeError(f"Loggers must be callable as logger(step, numbers); got {type(logger).__name__}.")

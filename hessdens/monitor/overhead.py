@@ -14,19 +14,8 @@ class OverheadBudget:
     Another measurement is allowed once the budget would hold it even if it takes twice as long as the longest so far.
     The first is always allowed: it is paid for by the time until the second.
 
-    Parameters
-    ----------
-    overhead
-        Time of all measurements as a fraction of training time, at most; None: no limit.
-    clock
-        Returns seconds from any start.
-
-    Attributes
-    ----------
-    training
-        Seconds of training until the latest measurement began.
-    longest
-        Seconds of the longest measurement.
+    ``overhead`` is the fraction, None where there is no limit; ``clock`` returns seconds from any start. Attributes are
+    seconds: ``training`` until the latest measurement began, ``longest`` of the longest measurement.
 
     Examples
     --------

@@ -3,7 +3,4 @@
 from hessdens.plotting.density import plot_density
 from hessdens.plotting.history import plot_history
 
-__all__ = [
-    "plot_density",
-    "plot_history",
-]
+__all__ = ["plot_density", "plot_history"]
