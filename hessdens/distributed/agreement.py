@@ -45,12 +45,11 @@ def _grouped(fact: str, values: Sequence[Any], names: Sequence[int]) -> list[tup
     """Return each different value of a fact with the processes that have it."""
     groups: list[tuple[Any, list[int]]] = []
     for value, name in zip(values, names, strict=True):
-        for other, ranks in groups:
-            if is_same_fact(fact, value, other):
-                ranks.append(name)
-                break
-        else:
+        same = next((ranks for other, ranks in groups if is_same_fact(fact, value, other)), None)
+        if same is None:
             groups.append((value, [name]))
+        else:
+            same.append(name)
     return groups
 
 

@@ -1,8 +1,7 @@
 """Processes that send messages to one another: how they join, what they send, and errors that name who is lost."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -96,30 +95,26 @@ class Group:
         return int(self._reduced(torch.tensor(value, dtype=torch.int64, device=device), dist.ReduceOp.MIN))
 
     def _reduced(self, part: Tensor, operation: Any) -> Tensor:
-        with self._errors_of_lost_ranks():
-            dist.all_reduce(part, operation, group=self._group)
+        self._call(dist.all_reduce, part, operation)
         return part
 
     def gather(self, part: Tensor) -> list[Tensor]:
         """Return a tensor of every process, all of one shape."""
         part = part.contiguous()
         parts = list(part.new_empty(self.num_ranks, *part.shape))
-        with self._errors_of_lost_ranks():
-            dist.all_gather(parts, part, group=self._group)
+        self._call(dist.all_gather, parts, part)
         return parts
 
     def gather_objects(self, value: Any) -> list[Any]:
         """Return a small object of every process."""
         values: list[Any] = [None] * self.num_ranks
-        with self._errors_of_lost_ranks():
-            dist.all_gather_object(values, value, group=self._group)
+        self._call(dist.all_gather_object, values, value)
         return values
 
     def broadcast(self, value: Any) -> Any:
         """Return the first process' object."""
         values = [value]
-        with self._errors_of_lost_ranks():
-            dist.broadcast_object_list(values, src=self.global_ranks[0], group=self._group)
+        self._call(dist.broadcast_object_list, values, self.global_ranks[0])
         return values[0]
 
     def together(self, function: Callable[[], Any]) -> list[Any]:
@@ -143,11 +138,10 @@ class Group:
         if messages:
             raise RankError(f"Ranks stop together; {'; '.join(messages)}")
 
-    @contextmanager
-    def _errors_of_lost_ranks(self) -> Iterator[None]:
-        """Turn the backend's error after a lost process or a timeout into one that says what to do."""
+    def _call(self, collective: Callable[..., Any], *arguments: Any) -> None:
+        """Call a collective operation; after a lost process or a timeout, raise an error that says what to do."""
         try:
-            yield
+            collective(*arguments, group=self._group)
         except RuntimeError as error:  # torch's own DistBackendError among them
             own = self.global_ranks[self.rank]
             others = named_ranks([rank for rank in self.global_ranks if rank != own])

@@ -1,5 +1,6 @@
 """The shards of a model's parameters that a process holds, and where they lie in a vector."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,13 +74,11 @@ def rows_of(shards: list[Shard]) -> list[slice]:
 
 def group_sizes(model: nn.Module) -> list[int]:
     """Return the parameters that a process holds of each ``fully_shard``, with the padding that is sent along."""
-    owners: dict[str, list[Any]] = {}
+    sizes: Counter[str] = Counter()
     roots = sorted((name for name, module in model.named_modules() if isinstance(module, FSDPModule)), key=len)
-    for name, parameter in model.named_parameters():
+    parameters: dict[str, Any] = dict(model.named_parameters())
+    for name, parameter in parameters.items():
         owner = [root for root in roots if not root or name == root or name.startswith(root + ".")][-1]
-        owners.setdefault(owner, []).append(parameter)
-    sizes = []
-    for parameters in owners.values():
-        rows = (-(-p.shape[0] // p.device_mesh.size()) for p in parameters)
-        sizes.append(sum(count * (p.numel() // p.shape[0]) for count, p in zip(rows, parameters, strict=True)))
-    return sizes
+        rows = -(-parameter.shape[0] // parameter.device_mesh.size())
+        sizes[owner] += rows * (parameter.numel() // parameter.shape[0])
+    return list(sizes.values())

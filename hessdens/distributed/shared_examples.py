@@ -1,7 +1,5 @@
 """Examples shared out: each process multiplies with the matrix of its own part of the data."""
 
-from functools import partial
-
 from torch import Tensor
 
 from hessdens.curvature.operator import CurvatureOperator
@@ -56,7 +54,7 @@ def share_examples(operator: CurvatureOperator, *, group: GroupLike = None, allo
             "share_examples needs an operator that knows its number of examples, as hessian_operator makes; got "
             f"{type(operator).__name__}. Share first, and then add or scale: share_examples(H) + c * I."
         )
-    table = processes.together(partial(identity_of, operator))
+    table = processes.together(lambda: identity_of(operator))
     fixed = [{name: value for name, value in facts.items() if name not in OF_THE_PART} for facts in table]
     check_table(processes, fixed, "the same model and loss")
     if not allow_equal_data:

@@ -7,11 +7,4 @@ from hessdens.estimators.lanczos import lanczos_density
 from hessdens.estimators.layers import layer_moments
 from hessdens.estimators.moments import spectral_moments
 
-__all__ = [
-    "chebyshev_moments",
-    "data_noise",
-    "exact_spectrum",
-    "lanczos_density",
-    "layer_moments",
-    "spectral_moments",
-]
+__all__ = ["chebyshev_moments", "data_noise", "exact_spectrum", "lanczos_density", "layer_moments", "spectral_moments"]

@@ -31,6 +31,21 @@ DENSITY_STEPS = 30
 DENSITY_PROBES = 6
 
 
+def check_products(
+    num_moments: int, num_probes: int | None, max_products: int | None, fewest: int, purpose: str
+) -> None:
+    """Raise ValueError if products are limited in two ways, or to fewer than the ``fewest`` that serve the purpose."""
+    if max_products is not None and num_probes is not None:
+        raise ValueError(
+            f"num_probes or max_products may be given, not both; got {num_probes} and {max_products}. A probe takes "
+            f"{products_per_probe(num_moments)} products."
+        )
+    if max_products is not None and max_products < fewest:
+        raise ValueError(
+            f"max_products must be at least {fewest} for {num_moments} moments {purpose}; got {max_products}."
+        )
+
+
 @dataclass(frozen=True)
 class Budget:
     """What K moments may cost: so many products in all, or fewer if they reach the accuracy ``rtol``.
@@ -55,24 +70,17 @@ class Budget:
         if method not in FEWEST_PROBES:
             raise ValueError(f"method must be one of {', '.join(FEWEST_PROBES)}; got {method!r}.")
         per_probe = products_per_probe(num_moments)
-        if max_products is not None and num_probes is not None:
-            raise ValueError(
-                f"max_products or num_probes may be given, not both; got {max_products} and {num_probes}. A probe "
-                f"takes {per_probe} products."
-            )
         pilot = 0 if rtol is None else PILOT_PROBES[method]
         fewest = FEWEST_PROBES[method] + pilot
-        if max_products is None and rtol is None:
+        if rtol is not None and max_products is None:
+            max_products = MOST_PRODUCTS
+        purpose = f"by method={method!r}{'' if rtol is None else ' with rtol'}"
+        check_products(num_moments, num_probes, max_products, fewest * per_probe, purpose)
+        if max_products is None:
             num_probes = DEFAULT_PROBES if num_probes is None else num_probes
             if num_probes < fewest:
                 raise ValueError(f"num_probes must be at least {fewest} for method={method!r}; got {num_probes}.")
-            return cls(num_probes * per_probe, num_moments)
-        max_products = MOST_PRODUCTS if max_products is None else max_products
-        if max_products < fewest * per_probe:
-            raise ValueError(
-                f"max_products must be at least {fewest * per_probe} for {num_moments} moments by method={method!r}"
-                f"{'' if rtol is None else ' with rtol'}; got {max_products}."
-            )
+            max_products = num_probes * per_probe
         return cls(max_products, num_moments, rtol, pilot)
 
     @property
@@ -120,9 +128,8 @@ def _scales(values: FloatArray) -> FloatArray:
 
 def steps_and_probes(num_steps: int | None, num_probes: int | None, max_products: int | None) -> tuple[int, int]:
     """Return the steps and probes that arguments of `lanczos_density` describe; ValueError if there are none."""
-    for name, value in (("num_steps", num_steps), ("num_probes", num_probes)):
-        if value is not None:
-            at_least(name, value, 2)
+    at_least("num_steps", 2 if num_steps is None else num_steps, 2)
+    at_least("num_probes", 2 if num_probes is None else num_probes, 2)
     if max_products is None and (num_steps is not None or num_probes is not None):
         return num_steps or DENSITY_STEPS, num_probes or DENSITY_PROBES
     max_products = DENSITY_PRODUCTS if max_products is None else max_products

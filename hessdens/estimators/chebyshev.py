@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from hessdens.estimators.budget import check_products
 from hessdens.estimators.run import Run
 from hessdens.linalg.adapt import as_operator
 from hessdens.linalg.block_lanczos import BlockLanczos
@@ -58,13 +59,9 @@ def chebyshev_moments(
         P, at least 2. Default: 8, or as many as ``max_products`` pays.
     max_products
         Instead of ``num_probes``: products that may be spent, those for the support included.
-    seed, distribution, progress
-        As in `spectral_moments`. Probes are the same, scaled to length 1.
-    block_size
-        Probes in one multi-vector product; memory is 4 N block_size numbers besides the operator's own.
-    checkpoint
-        As in `spectral_moments`; the last two vectors of each probe are kept, 2 P N numbers, and products for the
-        support.
+    seed, distribution, block_size, checkpoint, progress
+        As in `spectral_moments`, with the same probes, scaled to length 1. Memory is 4 N block_size numbers; on disk
+        are the last two vectors of each probe, 2 P N numbers, and products for the support.
 
     Returns
     -------
@@ -81,9 +78,8 @@ def chebyshev_moments(
     Notes
     -----
     Cost: P ceil(K/2) products, and up to min(30, N) for the support. Gaussian probes are uniform on the sphere once
-    scaled, so the ratio is unbiased. Without the scaling, the noise of abs(r)^2 would be in every moment. Inner
-    products are summed in float64. An eigenvalue outside the support shows in growing vectors, or in moments that no
-    density on the support has (`ChebyshevMoments.toeplitz_eigenvalue`). Source: A. Weiße et al., The kernel
+    scaled, so the ratio is unbiased; unscaled, the noise of abs(r)^2 would be in every moment. An eigenvalue outside
+    the support shows in growing vectors, or in moments that no density on it has. Source: A. Weiße et al., The kernel
     polynomial method, Reviews of Modern Physics 78 (2006).
 
     Examples
@@ -94,7 +90,8 @@ def chebyshev_moments(
     array([0.75, 0.25])
     """
     operator, ends = as_operator(A), None if support is None else Interval.of(support)
-    _check_budget(num_moments, num_probes, max_products, 0 if ends else min(MOST_STEPS, operator.size))
+    fewest = 2 * products_per_probe(num_moments) + (0 if ends else min(MOST_STEPS, operator.size))
+    check_products(num_moments, num_probes, max_products, fewest, f"of 2 probes{'' if ends else ' and the support'}")
     count = DEFAULT_PROBES if num_probes is None else num_probes
     settings = {"function": "chebyshev_moments", "support": repr(tuple(ends)) if ends else "found"}
     probes = num_moments, seed, distribution, block_size
@@ -110,31 +107,17 @@ def chebyshev_moments(
         moments = ChebyshevMoments.from_samples(
             samples, support=interval, size=operator.size, num_products=spent + num_products
         )
-        _check_density(moments, tolerance(operator))
+        violation = -moments.toeplitz_eigenvalue() / (num_moments + 1)
+        if violation > tolerance(operator):
+            raise OutsideError(f"no density on it has these moments, by {violation:.1e}")
     except OutsideError as error:
-        raise ValueError(_outside(interval, ends is None, str(error))) from error
-    return replace(moments, certificates=run.certificates(spent + num_products, symmetry=run.asymmetry))
-
-
-def _check_budget(num_moments: int, num_probes: int | None, max_products: int | None, for_support: int) -> None:
-    """Raise ValueError unless two probes can be paid, after so many products for the support."""
-    if max_products is None:
-        return
-    if num_probes is not None:
-        raise ValueError(f"num_probes or max_products may be given, not both; got {num_probes} and {max_products}.")
-    least = 2 * products_per_probe(num_moments) + for_support
-    if max_products < least:
+        (low, high), kind = interval, "" if ends else " found by Lanczos"
+        margin = 0.1 * (high - low)
         raise ValueError(
-            f"max_products must be at least {least} for {num_moments} moments of 2 probes"
-            f"{' and the support' if for_support else ''}; got {max_products}."
-        )
-
-
-def _check_density(moments: ChebyshevMoments, rounding: float) -> None:
-    """Raise OutsideError unless some density on the support has these moments."""
-    violation = -moments.toeplitz_eigenvalue() / (len(moments.values) + 1)
-    if violation > rounding:
-        raise OutsideError(f"no density on it has these moments, by {violation:.1e}")
+            f"support must hold all eigenvalues; got ({low:.6g}, {high:.6g}){kind}, and {error}. Pass a wider one, "
+            f"such as ({low - margin:.6g}, {high + margin:.6g})."
+        ) from error
+    return replace(moments, certificates=run.certificates(spent + num_products, symmetry=run.asymmetry))
 
 
 def spectral_support(operator: Operator, start: Tensor) -> tuple[Interval, int]:
@@ -157,13 +140,3 @@ def spectral_support(operator: Operator, start: Tensor) -> tuple[Interval, int]:
         if lanczos.is_invariant or residuals.max() <= END_TOLERANCE * (ritz[-1] - ritz[0]):
             break
     return Interval.around(low, high, tolerance(operator)), lanczos.num_products
-
-
-def _outside(interval: Interval, is_by_lanczos: bool, sign: str) -> str:
-    low, high = interval
-    margin = 0.1 * (high - low)
-    kind = " found by Lanczos" if is_by_lanczos else ""
-    return (
-        f"support must hold all eigenvalues; got ({low:.6g}, {high:.6g}){kind}, and {sign}. Pass a wider one, "
-        f"such as ({low - margin:.6g}, {high + margin:.6g})."
-    )

@@ -21,19 +21,9 @@ HEADER = "run.json"
 class Checkpoint:
     """A folder with one file for each finished block, and a header that says whose blocks these are.
 
-    Parameters
-    ----------
-    path
-        The folder; made if it does not exist.
-    identity
-        What must be the same for blocks to be used again: method, seed, model, data, version.
-    team
-        The processes that share the work: one reads and writes for all, or where vectors are sharded, each its own.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds something else, or blocks of a run with another identity; the message says what differs.
+    The folder is made if it does not exist; ValueError if it holds something else, or blocks of a run with another
+    ``identity``: method, seed, model, data, version. One process of a team reads and writes for all, or where vectors
+    are sharded, each its own.
     """
 
     def __init__(self, path: str | os.PathLike[str], identity: Identity, team: Team = ALONE) -> None:
@@ -49,7 +39,12 @@ class Checkpoint:
         self._folder.mkdir(parents=True, exist_ok=True)
         wanted = {"format": FORMAT, **identity}
         if header.exists():
-            self._compare(_read(header), wanted)
+            phrases = differences(_read(header), wanted)
+            if phrases:
+                raise ValueError(
+                    f"checkpoint must be of the same run; in {self._folder} {'; '.join(phrases)}. Give another folder, "
+                    "or make the run the same."
+                )
             return
         others = [entry.name for entry in self._folder.iterdir() if not entry.name.endswith(".tmp")]
         if others:
@@ -60,21 +55,12 @@ class Checkpoint:
         with replacing(header, text=True) as file:
             file.write(json.dumps(wanted, indent=1) + "\n")
 
-    def _compare(self, there: Mapping[str, Any], here: Identity) -> None:
-        """Raise ValueError if the folder holds another run."""
-        phrases = differences(there, here)
-        if phrases:
-            raise ValueError(
-                f"checkpoint must be of the same run; in {self._folder} {'; '.join(phrases)}. Give another folder, or "
-                "make the run the same."
-            )
-
     def load(self, key: str) -> dict[str, Any] | None:
         """Return the arrays of a block that is finished, or None; ValueError if its file is damaged."""
         return self._team.shared(lambda: self._read(key))
 
     def _read(self, key: str) -> dict[str, Any] | None:
-        path = self._path(key)
+        path = self._folder / f"{key}.npz"
         if not path.exists():
             return None
         try:
@@ -84,10 +70,7 @@ class Checkpoint:
 
     def save(self, key: str, arrays: Mapping[str, Any]) -> None:
         """Keep a finished block: whole or not at all."""
-        self._team.shared(lambda: save_npz(self._path(key), f"checkpoint {key}", arrays))
-
-    def _path(self, key: str) -> Path:
-        return self._folder / f"{key}.npz"
+        self._team.shared(lambda: save_npz(self._folder / f"{key}.npz", f"checkpoint {key}", arrays))
 
 
 class Recorded(Wrapped):

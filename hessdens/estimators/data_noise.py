@@ -39,14 +39,9 @@ def data_noise(
         ``[hessian_operator(model, loss, [batch]) for batch in batches]``.
     weights
         Shape (G,), positive, such as numbers of examples; they are divided by their sum. Default: all equal.
-    num_moments, num_probes, seed, distribution, progress
-        K, P and what else `spectral_moments` takes, with method="skilling" and the same probes.
-    block_size
-        Probes in one multi-vector product; memory is (G + 3) N block_size numbers besides the operators' own.
-
-    Returns
-    -------
-    DataNoise
+    num_moments, num_probes, seed, distribution, block_size, progress
+        K, P and what else `spectral_moments` takes, with method="skilling" and the same probes. Memory is (G + 3) N
+        block_size numbers.
 
     Raises
     ------
@@ -90,15 +85,9 @@ def data_noise(
     pairs = influences.sum(axis=0) ** 2 - np.sum(influences**2, axis=0)
     squares = pairs / (num_probes * (num_probes - 1))
     variance = count / (count - 1) * shares**2 @ squares
-    return DataNoise(
-        samples.mean(axis=0),
-        samples.std(axis=0, ddof=1) / np.sqrt(num_probes),
-        np.sqrt(np.maximum(variance, 0.0)),
-        members[0].size,
-        count,
-        num_probes,
-        num_products,
-    )
+    probe_errors, data_errors = samples.std(axis=0, ddof=1) / np.sqrt(num_probes), np.sqrt(np.maximum(variance, 0.0))
+    values, size = samples.mean(axis=0), members[0].size
+    return DataNoise(values, probe_errors, data_errors, size, count, num_probes, num_products)
 
 
 def _checked_shares(operators: list[Operator], weights: ArrayLike | None) -> FloatArray:

@@ -14,7 +14,8 @@ from hessdens.estimators.krylov import KrylovCoefficients
 from hessdens.estimators.run import Run
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.memory import usual_bytes
-from hessdens.linalg.operator import Operator, Wrapped
+from hessdens.linalg.operator import Operator
+from hessdens.linalg.team import ALONE, Team
 
 # Columns of the Krylov blocks in units of the square root of the budget: 2 at 50 products, 4 at 150.
 DEFLATION_WIDTH = 0.3
@@ -34,18 +35,10 @@ MOST_VECTORS = 2_000
 class Deflation:
     """A subspace that is treated exactly, what its products say of moments, and what they cost.
 
-    Attributes
-    ----------
-    basis
-        Q, an orthonormal basis as rows, shape (rows, N); without rows where deflation is not worth its products.
-    known, rounding
-        tr A^k - tr B^k for k = 1..K, and its error if that of products is one eps.
-    samples
-        Where Q has no rows: estimates of tr A^k from the start vectors, shape (b, K), as probes give them; else (0, K).
-    num_products, num_start
-        Products spent, and b, the number of start vectors.
-    symmetry, orthogonality
-        Defects of the Krylov basis (see `Certificates`); NaN where there is none.
+    ``basis`` is Q, orthonormal rows, shape (rows, N); none where deflation is not worth its products. ``known`` is
+    tr A^k - tr B^k for k = 1..K, and ``rounding`` its error if that of products is one eps. ``samples`` are estimates
+    of tr A^k from the b start vectors, shape (b, K), as probes give them, where Q has no rows; else (0, K).
+    ``symmetry`` and ``orthogonality`` are defects of the Krylov basis; NaN where there is none.
     """
 
     basis: Tensor
@@ -65,23 +58,12 @@ def not_deflated(operator: Operator, num_moments: int) -> Deflation:
     return Deflation(basis, nothing, nothing, np.empty((0, num_moments)), 0, 0)
 
 
-class Deflated(Wrapped):
-    """(1 - Q Q^T) A, for vectors that are orthogonal to Q."""
-
-    def __init__(self, operator: Operator, basis: Tensor) -> None:
-        super().__init__(operator)
-        self._basis = basis
-
-    def projected(self, V: Tensor) -> Tensor:
-        """Return the columns of V without their parts in the span of Q, each in one piece."""
-        basis, team = self._basis, self.team
-        if not len(basis):
-            return V
-        rows = torch.addmm(V.T, team.sum(V.T @ basis.T), basis, alpha=-1)
-        return rows.addmm_(team.sum(rows @ basis.T), basis, alpha=-1).T  # once more for what rounding has left
-
-    def _matmat(self, V: Tensor) -> Tensor:
-        return self.projected(self._operator.matmat(V))
+def projected(V: Tensor, basis: Tensor, team: Team = ALONE) -> Tensor:
+    """Return the columns of V without their parts in the span of the basis, each in one piece."""
+    if not len(basis):
+        return V
+    rows = torch.addmm(V.T, team.sum(V.T @ basis.T), basis, alpha=-1)
+    return rows.addmm_(team.sum(rows @ basis.T), basis, alpha=-1).T  # once more for what rounding has left
 
 
 def deflate(run: Run, budget: Budget, bar: Any) -> Deflation:
@@ -98,12 +80,12 @@ def deflate(run: Run, budget: Budget, bar: Any) -> Deflation:
     next_look = max(FIRST_LOOK, budget.per_probe)
     while not space.is_invariant and space.num_steps < most_steps:
         if space.num_steps >= next_look:
-            if not _is_worth_more(KrylovCoefficients.of(space, num_moments), budget, max_products, most_steps):
+            if not _is_worth_more(KrylovCoefficients(space, num_moments), budget, max_products, most_steps):
                 break
             next_look = int(GROWTH * space.num_steps) + 1
         space.step()
         bar.update(space.num_products - bar.n)
-    coefficients = KrylovCoefficients.of(space, num_moments)
+    coefficients = KrylovCoefficients(space, num_moments)
     defects = space.symmetry_defect(), space.orthogonality_defect()
     num_probes = (max_products - space.num_products) // budget.per_probe
     if not space.is_invariant:

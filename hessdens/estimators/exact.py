@@ -14,6 +14,8 @@ from hessdens.linalg.operator import Operator
 # Peak of the eigenvalue solver in units of the N x N float64 matrix: the matrix and the solver's copy, and on CUDA as
 # much workspace again.
 MATRICES_AT_PEAK = {"cpu": 2.1, "cuda": 3.1}
+# Rows and columns of a matrix that are made symmetric at a time.
+TILE = 2048
 
 
 def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, progress: bool = False) -> Spectrum:
@@ -25,14 +27,8 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
         An operator of hessdens or anything that `as_operator` takes.
     max_size
         The largest N that is accepted, against calls that would take days.
-    block_size
-        Columns of the identity in one multi-vector product.
-    progress
-        Show a progress bar on standard error.
-
-    Returns
-    -------
-    Spectrum
+    block_size, progress
+        As in `spectral_moments`, of columns of the identity instead of probes.
 
     Raises
     ------
@@ -76,19 +72,13 @@ def dense_matrix(run: Run) -> Tensor:
             unit[torch.arange(start, stop), torch.arange(stop - start)] = 1
             matrix[start:stop] = operator.matmat(unit).T
             bar.update(stop - start)
-    _symmetrise(matrix)
-    return matrix
-
-
-def _symmetrise(matrix: Tensor, tile: int = 2048) -> None:
-    """Replace a matrix by its symmetric part, tile by tile, without a second matrix."""
-    size = len(matrix)
-    for i in range(0, size, tile):
-        for j in range(i, size, tile):
-            upper, lower = matrix[i : i + tile, j : j + tile], matrix[j : j + tile, i : i + tile]
+    for i in range(0, size, TILE):  # tile by tile, without a second matrix
+        for j in range(i, size, TILE):
+            upper, lower = matrix[i : i + TILE, j : j + TILE], matrix[j : j + TILE, i : i + TILE]
             mean = (upper + lower.T) / 2
             upper.copy_(mean)
             lower.copy_(mean.T)
+    return matrix
 
 
 def check_size(operator: Operator, max_size: int) -> None:

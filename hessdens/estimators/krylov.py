@@ -1,8 +1,5 @@
 """What the coefficients of a Krylov space say of deflation: the part of moments that is known, and what is left."""
 
-from dataclasses import dataclass
-from functools import cached_property
-
 import numpy as np
 
 from hessdens._types import FloatArray
@@ -19,36 +16,23 @@ TRIED_STEPS = 20
 DEPENDENT = 1e-10
 
 
-@dataclass(frozen=True)
 class KrylovCoefficients:
-    """A in the basis of a block Krylov space: what deflation of its first blocks gives K moments, and leaves in B.
+    """A in the basis that a block Krylov space has so far: what its first blocks give K moments, and leave in B.
 
-    ``matrix`` is zero where it is not known, in the last block. ``start`` has the start vectors in the basis of the
-    first block as rows. ``num_known`` basis vectors have been multiplied; these are all if the space ``is_invariant``.
+    The matrix is zero where it is not known, in the last block; ``num_known`` basis vectors have been multiplied.
+    ``num_blocks`` can be deflated: walks of K steps from them stay within what is known.
     """
 
-    matrix: FloatArray
-    start: FloatArray
-    num_known: int
-    num_steps: int
-    is_invariant: bool
-    num_moments: int
-
-    @classmethod
-    def of(cls, space: BlockLanczos, num_moments: int) -> "KrylovCoefficients":
-        """Return the coefficients that a space has so far."""
-        matrix, start = space.matrix(), space.start_coordinates
-        return cls(matrix, start, space.num_products, space.num_steps, space.is_invariant, num_moments)
-
-    @property
-    def num_blocks(self) -> int:
-        """Number of blocks that can be deflated: walks of K steps from them stay within what is known."""
-        return self.num_steps if self.is_invariant else self.num_steps + 1 - products_per_probe(self.num_moments)
-
-    @cached_property
-    def scaled(self) -> FloatArray:
-        """The matrix with entries up to 1, for what is asked up to a constant."""
-        return self.matrix / max(float(np.abs(self.matrix).max()), TINY)
+    def __init__(self, space: BlockLanczos, num_moments: int) -> None:
+        self.num_moments = num_moments
+        self.per_probe = products_per_probe(num_moments)
+        self.num_steps = space.num_steps
+        self.num_known = space.num_products
+        self.num_blocks = space.num_steps + (0 if space.is_invariant else 1 - self.per_probe)
+        self.start = space.start_coordinates
+        self.matrix = space.matrix()
+        # Entries up to 1, for what is asked up to a constant.
+        self.scaled = self.matrix / max(float(np.abs(self.matrix).max()), TINY)
 
     def known_part(self, num_deflated: int) -> tuple[FloatArray, FloatArray]:
         """Return tr A^k - tr B^k for k = 1..K, and the sum of the k-th powers of absolute eigenvalues.
@@ -86,7 +70,7 @@ class KrylovCoefficients:
         """Return whether the latest blocks have made the variance fall by more than probes for another would."""
         width, num_blocks = len(self.start), self.num_blocks
         latest = min(2, num_blocks)
-        before, now = self.remaining_sizes(products_per_probe(self.num_moments), (num_blocks - latest, num_blocks))
+        before, now = self.remaining_sizes(self.per_probe, (num_blocks - latest, num_blocks))
         gain = (before - now) / latest
         return products_left > width and gain > np.log(products_left / (products_left - width))
 
@@ -102,7 +86,7 @@ class KrylovCoefficients:
         width = len(self.start)
 
         def size(num_steps: int) -> float:
-            removed = EFFICIENCY * width * (num_steps - products_per_probe(self.num_moments))
+            removed = EFFICIENCY * width * (num_steps - self.per_probe)
             left = np.clip(np.cumsum(counts) - removed, 0.0, counts)
             sums = np.array([np.sum(left * squares**k) for k in range(1, self.num_moments + 1)])
             return float(np.mean(np.log(np.maximum(sums, TINY))))

@@ -13,7 +13,7 @@ from hessdens.estimators.budget import steps_and_probes
 from hessdens.estimators.run import Run
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.inner_products import column_dots
-from hessdens.linalg.operator import Operator, Wrapped
+from hessdens.linalg.operator import Combined
 from hessdens.linalg.probes import Distribution
 from hessdens.linalg.three_terms import ThreeTermLanczos
 
@@ -51,17 +51,12 @@ def lanczos_density(
         resolution and more eigenvalues, more probes less noise.
     max_products
         P s at most. Default 100: with neither steps nor probes given, these are chosen as P ≈ 0.45 sqrt(max_products).
-    seed, distribution, progress
-        As in `spectral_moments`, and with the same probes.
+    seed, distribution, checkpoint, progress
+        As in `spectral_moments`, with the same probes. The checkpoint keeps every product, P N numbers a step, and more
+        steps extend fewer.
     low_memory
         Keep three vectors per probe instead of s: there is no reorthogonalisation, and eigenvalues are not found one by
         one.
-    checkpoint
-        As in `spectral_moments`; every product is kept, P N numbers a step, and more steps extend fewer.
-
-    Returns
-    -------
-    LanczosDensity
 
     Raises
     ------
@@ -89,9 +84,17 @@ def lanczos_density(
     num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products)
     settings: Any = {"function": "lanczos_density", "num_probes": num_probes, "low_memory": low_memory}
     run = Run(A, 1, seed, distribution, checkpoint=checkpoint, settings=settings, progress=progress)
-    operator = _FirstProduct(run.recorded)
-    start, size = run.probes(0, num_probes).T, operator.size
-    space = ThreeTermLanczos(operator, start, num_steps) if low_memory else BlockLanczos(operator, start, num_steps)
+    recorded, size = run.recorded, run.operator.size
+    sums: list[float] = []  # of r·Ar and Ar·Ar over the columns of the first product
+
+    def product(V: Tensor) -> Tensor:
+        products = recorded.matmat(V)
+        if not sums:
+            sums.extend(float(column_dots(W, products, recorded.team).sum()) for W in (V, products))
+        return products
+
+    lanczos = ThreeTermLanczos if low_memory else BlockLanczos
+    space = lanczos(Combined(product, recorded), run.probes(0, num_probes).T, num_steps)
     with run.bar(num_steps * num_probes) as bar:
         while space.num_steps < num_steps and not space.is_invariant:
             space.step()
@@ -99,34 +102,21 @@ def lanczos_density(
     reading = _of_block(space, size) if isinstance(space, BlockLanczos) else _of_three_terms(space, size)
     (quadrature, *earlier), trace, square = reading
     mass = len(quadrature.eigenvalues) / size + quadrature.weights.sum(axis=1)
+    first_trace, first_square = sums
     certificates = run.certificates(
         space.num_products,
         symmetry=space.symmetry_defect(),
         orthogonality=space.orthogonality_defect(),
         weights=float(np.abs(mass - 1).max()),
-        trace=abs(trace - operator.trace) / max(operator.square, TINY) ** 0.5,
-        frobenius=abs(square - operator.square) / max(operator.square, TINY),
+        trace=abs(trace - first_trace) / max(first_square, TINY) ** 0.5,
+        frobenius=abs(square - first_square) / max(first_square, TINY),
     )
     return LanczosDensity(quadrature, tuple(earlier), space.num_steps, space.num_products, certificates)
 
 
-class _FirstProduct(Wrapped):
-    """An operator that keeps the sums of r·Ar and Ar·Ar over the columns of the first product."""
-
-    def __init__(self, operator: Operator) -> None:
-        super().__init__(operator)
-        self.trace = self.square = float("nan")
-
-    def _matmat(self, V: Tensor) -> Tensor:
-        products = self._operator.matmat(V)
-        if np.isnan(self.trace):
-            self.trace, self.square = (float(column_dots(W, products, self.team).sum()) for W in (V, products))
-        return products
-
-
 def _of_block(space: BlockLanczos, size: int) -> Reading:
     matrix, start = space.matrix(), space.start_coordinates
-    known = [space.num_rows(steps) for steps in _last_steps(space.num_steps)]
+    known = [len(space.basis(steps)) for steps in _last_steps(space.num_steps)]
     ritz, vectors = np.linalg.eigh(matrix[: known[0], : known[0]])
     shares = np.sum(vectors[: start.shape[1]] ** 2, axis=0)
     quadratures = [block_quadrature(matrix, rows, start, size, space.rounding) for rows in known]

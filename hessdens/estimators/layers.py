@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessdens._types import FloatArray
 from hessdens.curvature.parameters import Selection, matching
 from hessdens.estimators.run import Run
-from hessdens.linalg.operator import Operator, Wrapped
+from hessdens.linalg.operator import Combined, Operator
 from hessdens.linalg.power_walk import PowerWalk
 from hessdens.linalg.probes import Distribution
 from hessdens.linalg.walk import products_per_probe
@@ -41,13 +42,12 @@ def layer_moments(
     ----------
     A
         From `hessian_operator`, `ggn_operator` or `fisher_operator`; or such an operator shifted or scaled.
-    num_moments, num_probes, seed, distribution, progress
-        As in `spectral_moments`, for each layer. Probe i of a layer is the layer's part of probe i.
+    num_moments, num_probes, seed, distribution, block_size, progress
+        As in `spectral_moments`, for each layer. Probe i of a layer is the layer's part of probe i; a block has vectors
+        of several layers.
     layers
         Parameters of each layer by its name, as in the ``parameters`` of `hessian_operator`. Default: the parameters of
         each module make a layer.
-    block_size
-        Vectors in one multi-vector product; memory is 3 N block_size numbers besides the operator's own.
 
     Returns
     -------
@@ -82,42 +82,37 @@ def layer_moments(
             f"{type(A).__name__}."
         )
     places = _places(operator, layers)
-    samples = {name: np.empty((num_probes, num_moments)) for name in places}
-    columns = [(i, name) for i in range(num_probes) for name in places]
-    with run.bar(len(columns), unit="vector") as bar:
-        for start, stop in run.blocks(0, len(columns)):
-            chunk = columns[start:stop]
-            first, last = chunk[0][0], chunk[-1][0]
-            masked = _Masked(operator, [places[name] for _, name in chunk])
-            vectors = masked.restricted(run.probes(first, last + 1)[:, [i - first for i, _ in chunk]])
-            moments = PowerWalk(vectors, first, masked).moments(num_moments)
-            for (i, name), sample in zip(chunk, moments, strict=True):
-                samples[name][i] = sample * operator.size / _length(places[name])
+    own, num_products = list(places.values()), num_probes * products_per_probe(num_moments)
+    samples = np.empty((num_probes * len(own), num_moments))
+    with run.bar(len(samples), unit="vector") as bar:
+        for start, stop in run.blocks(0, len(samples)):
+            probes, chosen = divmod(np.arange(start, stop), len(own))
+            first, last = int(probes[0]), int(probes[-1])
+            vectors = run.probes(first, last + 1)[:, probes - first]
+            samples[start:stop] = _moments(operator, [own[i] for i in chosen], vectors, first, num_moments)
             bar.update(stop - start)
-    num_products = num_probes * products_per_probe(num_moments)
-    return {
-        name: Moments.from_samples(samples[name], size=_length(own), num_products=num_products)
-        for name, own in places.items()
-    }
+    moments = {}
+    for i, (name, slices) in enumerate(places.items()):
+        size = sum(place.stop - place.start for place in slices)
+        rows = samples[i :: len(own)] * operator.size / size
+        moments[name] = Moments.from_samples(rows, size=size, num_products=num_products)
+    return moments
 
 
-class _Masked(Wrapped):
-    """Column i of a product is that with the diagonal block at ``places[i]``, zero outside."""
+def _moments(
+    operator: Operator, places: list[Places], probes: Tensor, first_probe: int, num_moments: int
+) -> FloatArray:
+    """Return moments of the diagonal block at ``places[i]`` from column i of ``probes``, shape (P, K), for all i."""
 
-    def __init__(self, operator: Operator, places: list[Places]) -> None:
-        super().__init__(operator)
-        self._places = places
-
-    def restricted(self, V: Tensor) -> Tensor:
-        """Return V with each column set to zero outside its places."""
+    def restricted(V: Tensor) -> Tensor:
         result = torch.zeros_like(V)
-        for column, places in enumerate(self._places):
-            for place in places:
+        for column, own in enumerate(places):
+            for place in own:
                 result[place, column] = V[place, column]
         return result
 
-    def _matmat(self, V: Tensor) -> Tensor:
-        return self.restricted(self._operator.matmat(V))
+    blocks = Combined(lambda V: restricted(operator.matmat(V)), operator)
+    return PowerWalk(restricted(probes), first_probe, blocks).moments(num_moments)
 
 
 def _places(operator: Operator, layers: Mapping[str, Selection] | None) -> dict[str, Places]:
@@ -137,7 +132,3 @@ def _places(operator: Operator, layers: Mapping[str, Selection] | None) -> dict[
     if not places:
         raise ValueError("layers must have at least one layer; got none.")
     return places
-
-
-def _length(places: Places) -> int:
-    return sum(place.stop - place.start for place in places)

@@ -9,9 +9,10 @@ import numpy as np
 
 from hessdens._types import FloatArray
 from hessdens.estimators.budget import Budget
-from hessdens.estimators.deflation import Deflated, Deflation, deflate, not_deflated
+from hessdens.estimators.deflation import Deflation, deflate, not_deflated, projected
 from hessdens.estimators.run import Run
 from hessdens.linalg.identity import digest
+from hessdens.linalg.operator import Combined
 from hessdens.linalg.power_walk import PowerWalk, check_range
 from hessdens.linalg.probes import Distribution
 from hessdens.results.moments import Moments
@@ -143,7 +144,7 @@ def _draw(run: Run, budget: Budget, deflation: Deflation, bar: Any) -> tuple[Flo
 
 def _samples(run: Run, deflation: Deflation, first: int, last: int, bar: Any) -> FloatArray:
     """Return estimates from probes ``first`` to ``last - 1``, shape (P, K), with what deflation knows."""
-    operator, key = Deflated(run.operator, deflation.basis), f"-{digest(deflation.basis.cpu().numpy())}"
-    walk_from = partial(PowerWalk, operator=operator)
-    samples = run.samples(first, last, walk_from, bar, key=key, prepare=operator.projected)
-    return samples + deflation.known / operator.size
+    operator, key = run.operator, f"-{digest(deflation.basis.cpu().numpy())}"
+    rest = partial(projected, basis=deflation.basis, team=operator.team)
+    walk_from = partial(PowerWalk, operator=Combined(lambda V: rest(operator.matmat(V)), operator))
+    return run.samples(first, last, walk_from, bar, key=key, prepare=rest) + deflation.known / operator.size

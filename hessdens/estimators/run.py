@@ -25,15 +25,7 @@ class Run:
     """One call of an estimator, which hands its arguments on: ValueError if one of them is out of range.
 
     Finished work in the folder ``checkpoint`` depends on operator, probes and ``settings``. The clock starts here.
-
-    Attributes
-    ----------
-    operator
-        ``A`` as an operator.
-    checkpoint
-        Finished work, if it is kept.
-    asymmetry
-        The largest of all walks so far; NaN where there is none to tell.
+    ``asymmetry`` is the largest of all walks so far; NaN where there is none to tell.
     """
 
     def __init__(

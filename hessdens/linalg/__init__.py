@@ -3,7 +3,4 @@
 from hessdens.linalg.adapt import as_operator
 from hessdens.linalg.operator import Operator
 
-__all__ = [
-    "Operator",
-    "as_operator",
-]
+__all__ = ["Operator", "as_operator"]

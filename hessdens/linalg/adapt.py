@@ -14,6 +14,7 @@ from hessdens.linalg.operator import FunctionOperator, Operator
 # Products are compared by x·Ay = y·Ax. Rounding leaves a defect of a few eps |x| |Ay| / sqrt(N) in well-behaved
 # products and up to sqrt(N) times that in the worst case; 10,000 eps lies above both for N up to 10^8.
 SYMMETRY_TOLERANCE_IN_EPS = 1e4
+CPU = torch.device("cpu")
 
 
 def as_operator(
@@ -80,15 +81,21 @@ def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.
         if A.dtype.kind not in "biufc":
             raise TypeError(f"An operator must be real floating point; got a NumPy array of {A.dtype}.")
         # A copy, since torch takes neither read-only memory nor another byte order; long doubles become doubles.
-        A = torch.from_numpy(
-            A.astype(np.float64 if A.dtype.itemsize > 8 and A.dtype.kind == "f" else A.dtype.newbyteorder("="))
-        )
+        is_long = A.dtype.itemsize > 8 and A.dtype.kind == "f"
+        A = torch.from_numpy(A.astype(np.float64 if is_long else A.dtype.newbyteorder("=")))
     if isinstance(A, Tensor):
         _check_square(A.shape)
         matrix = A.detach().to(device=device, dtype=dtype)
         return FunctionOperator(matrix.__matmul__, size=len(matrix), dtype=matrix.dtype, device=matrix.device)
     if scipy.sparse.issparse(A) or isinstance(A, LinearOperator):
-        return _from_scipy(A, dtype, device)
+        _check_square(A.shape)
+        kind = torch.from_numpy(np.empty(0, A.dtype)).dtype
+        return FunctionOperator(
+            lambda V: torch.from_numpy(np.asarray(A @ V.cpu().numpy())),
+            size=A.shape[0],
+            dtype=dtype or kind,
+            device=device or CPU,
+        )
     if hasattr(A, "shape") and hasattr(A, "__matmul__") and isinstance(getattr(A, "dtype", None), torch.dtype):
         _check_square(A.shape)
         own = torch.device(getattr(A, "device", "cpu"))
@@ -98,23 +105,11 @@ def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.
     if callable(A):
         if size is None:
             raise ValueError("A callable needs its size; got size=None. Pass size=N.")
-        return FunctionOperator(A, size=size, dtype=dtype or torch.float64, device=device or torch.device("cpu"))
+        return FunctionOperator(A, size=size, dtype=dtype or torch.float64, device=device or CPU)
     raise TypeError(
         "A must be an operator, a torch, NumPy or SciPy-sparse matrix, a SciPy LinearOperator, an object with shape, "
         f"torch dtype, device and @, or a callable with size=; got {type(A).__name__}."
     )
-
-
-def _from_scipy(A: Any, dtype: torch.dtype | None, device: torch.device | None) -> Operator:
-    """Adapt a SciPy-sparse matrix or ``LinearOperator``, whose products run in NumPy on the CPU."""
-    _check_square(A.shape)
-    numpy_dtype = np.dtype(A.dtype or np.float64)
-    own = torch.from_numpy(np.empty(0, numpy_dtype)).dtype
-
-    def product(V: Tensor) -> Tensor:
-        return torch.from_numpy(np.asarray(A @ V.cpu().numpy()))
-
-    return FunctionOperator(product, size=A.shape[0], dtype=dtype or own, device=device or torch.device("cpu"))
 
 
 def _check_square(shape: Any) -> None:

@@ -19,19 +19,8 @@ class BlockLanczos:
     After s steps there are blocks V_0..V_s of orthonormal rows, and A V_0..A V_{s-1} lie in their span. Blocks have the
     width of the start, less where vectors become dependent; the last one is empty once the space is invariant.
 
-    Parameters
-    ----------
-    operator
-        A, symmetric, of size N.
-    start
-        Shape (b, N): start vectors as rows, or the entries of them that this process holds.
-    max_steps
-        Memory is kept for the blocks of so many steps: (max_steps + 1) b N numbers.
-
-    Attributes
-    ----------
-    start_coordinates
-        Shape (b, width of V_0): the start vectors in the rows of V_0.
+    ``start`` has the start vectors, or the entries of them that this process holds, as rows, shape (b, N);
+    ``start_coordinates`` has them in the rows of V_0. Memory is kept for ``max_steps``: (max_steps + 1) b N numbers.
     """
 
     def __init__(self, operator: Operator, start: Tensor, max_steps: int) -> None:
@@ -60,10 +49,6 @@ class BlockLanczos:
         """Whether the space is mapped to itself, so that further steps add nothing."""
         return self._offsets[-1] == self._offsets[-2]
 
-    def num_rows(self, num_blocks: int) -> int:
-        """Return the number of basis vectors in the first blocks."""
-        return self._offsets[num_blocks]
-
     def basis(self, num_blocks: int) -> Tensor:
         """Return the first blocks, shape (rows, N)."""
         return self._basis[: self._offsets[num_blocks]]
@@ -88,13 +73,10 @@ class BlockLanczos:
 
     def matrix(self) -> FloatArray:
         """Return A in the basis of all blocks, symmetric; zero where it is not known, in the last block."""
-        last, end = self._offsets[-2], self._offsets[-1]
-        matrix = np.zeros((end, end))
-        known = self._coefficients[:last, :end]
-        matrix[:last, :last] = (known[:, :last] + known[:, :last].T) / 2
-        matrix[:last, last:] = known[:, last:]
-        matrix[last:, :last] = known[:, last:].T
-        return matrix
+        last, end = self._offsets[-2:]
+        matrix = self._coefficients[:end, :end].copy()
+        matrix[last:, :last] = matrix[:last, last:].T
+        return (matrix + matrix.T) / 2
 
     def step(self) -> None:
         """Multiply the last block, and add what is new in the products as another one."""

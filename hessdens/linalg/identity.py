@@ -32,16 +32,11 @@ def identity_of(operator: Operator) -> Identity:
 
 
 def run_identity(operator: Operator, **settings: str | int) -> Identity:
-    """Return what identifies a run: its settings and its operator. Cost: also one product, to recognise it."""
-    return {**settings, **identity_of(operator), "a product": _witness(operator)}
-
-
-def _witness(operator: Operator) -> float:
-    """Return r·Ar for a fixed vector, which tells operators apart that cannot say what they are."""
+    """Return what identifies a run: its settings and its operator. Cost: also one product, r·Ar, to recognise it."""
     probe = operator_probes(operator, WITNESS_SEED, 0, 1, "gaussian")
     value = column_dots(probe, operator.matmat(probe), operator.team)
     raise_if_not_finite(value, "one with a random vector")
-    return float(value)
+    return {**settings, **identity_of(operator), "a product": float(value)}
 
 
 def digest(*arrays: np.ndarray[Any, Any]) -> str:

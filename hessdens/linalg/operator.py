@@ -90,16 +90,16 @@ class Operator(ABC):
         return 0.0
 
     def __add__(self, other: "Operator") -> "Operator":
-        return _sum(self, other, 1.0) if isinstance(other, Operator) else _not_an_operator(other)
+        return _sum(self, other, 1.0)
 
     def __sub__(self, other: "Operator") -> "Operator":
-        return _sum(self, other, -1.0) if isinstance(other, Operator) else _not_an_operator(other)
+        return _sum(self, other, -1.0)
 
     def __mul__(self, factor: float) -> "Operator":
         if not isinstance(factor, int | float | np.number) or isinstance(factor, bool) or not np.isfinite(factor):
             raise TypeError(f"An operator is multiplied by a finite number; got {factor!r}. Use @ for vectors.")
         scale = float(factor)
-        return _Combined(lambda V: scale * self.matmat(V), {"factor": scale}, self)
+        return Combined(lambda V: scale * self.matmat(V), self, factor=scale)
 
     __rmul__ = __mul__
 
@@ -109,12 +109,10 @@ class Operator(ABC):
     def to_scipy(self) -> LinearOperator:
         """Return the operator as a SciPy ``LinearOperator`` on NumPy arrays (eigsh, cg, ... take it)."""
 
-        def matmat(V: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-            tensor = torch.as_tensor(np.ascontiguousarray(V)).to(self.device, self.dtype)
-            return self.matmat(tensor).cpu().numpy()
-
-        def matvec(v: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-            return matmat(v.reshape(-1, 1))[:, 0]
+        def product(V: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            columns = np.ascontiguousarray(V.reshape(self.size, -1))
+            tensor = torch.as_tensor(columns).to(self.device, self.dtype)
+            return self.matmat(tensor).cpu().numpy().reshape(V.shape)
 
         if self.team.is_sharded:
             raise TypeError("SciPy takes whole vectors; those of this operator are sharded over processes.")
@@ -122,7 +120,7 @@ class Operator(ABC):
             raise TypeError(f"SciPy takes float32 and float64 only; the operator is {self.dtype}.")
         numpy_dtype = torch.empty(0, dtype=self.dtype).numpy().dtype
         return LinearOperator(
-            self.shape, matvec=matvec, rmatvec=matvec, matmat=matmat, rmatmat=matmat, dtype=numpy_dtype
+            self.shape, matvec=product, rmatvec=product, matmat=product, rmatmat=product, dtype=numpy_dtype
         )
 
     def __repr__(self) -> str:
@@ -156,46 +154,27 @@ class FunctionOperator(Operator):
 
 
 class Wrapped(Operator):
-    """An operator around another one, on the same vectors; a subclass says what its products are."""
+    """An operator made of others on the same vectors; ``facts`` tell it from others that are made of these."""
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, *parts: Operator, **facts: float) -> None:
+        operator = parts[0]
         self.size = operator.size
         self.dtype = operator.dtype
         self.device = operator.device
         self.team = operator.team
         self._operator = operator
-
-    @property
-    def parameter_sizes(self) -> dict[str, int]:
-        """Those of the operator inside."""
-        return self._operator.parameter_sizes
-
-    def origin(self) -> dict[str, str | int | float]:
-        """Return what the operator inside was made of."""
-        return self._operator.origin()
-
-    def state_checksum(self) -> float:
-        """Return that of the operator inside."""
-        return self._operator.state_checksum()
-
-
-class _Combined(Wrapped):
-    """An operator made of others on the same vectors; ``facts`` tell it from other combinations of these."""
-
-    def __init__(self, product: Callable[[Tensor], Tensor], facts: Mapping[str, float], *parts: Operator) -> None:
-        super().__init__(parts[0])
-        self._product = product
-        self._facts = facts
         self._parts = parts
+        self._facts: Mapping[str, str | int | float] = facts
 
     @property
     def parameter_sizes(self) -> dict[str, int]:
+        """Those of the first operator inside that knows them."""
         return next((part.parameter_sizes for part in self._parts if part.parameter_sizes), {})
 
     def origin(self) -> dict[str, str | int | float]:
+        """Return what the operators inside were made of, and the facts."""
         joined: dict[str, str | int | float] = {}
-        origins = [part.origin() for part in self._parts]
-        for origin in (*origins, self._facts):
+        for origin in (*(part.origin() for part in self._parts), self._facts):
             for name, value in origin.items():
                 while name in joined:
                     name = f"other {name}"
@@ -203,30 +182,33 @@ class _Combined(Wrapped):
         return joined
 
     def state_checksum(self) -> float:
+        """Return that of all operators inside."""
         return sum(part.state_checksum() for part in self._parts)
+
+
+class Combined(Wrapped):
+    """An operator made of others on the same vectors, whose products a function gives."""
+
+    def __init__(self, product: Callable[[Tensor], Tensor], *parts: Operator, **facts: float) -> None:
+        super().__init__(*parts, **facts)
+        self._product = product
 
     def _matmat(self, V: Tensor) -> Tensor:
         return self._product(V)
 
 
-def _sum(first: Operator, second: Operator, sign: float) -> Operator:
+def _sum(first: Operator, second: Any, sign: float) -> Operator:
     """Return ``first + sign * second``."""
+    if not isinstance(second, Operator):
+        raise TypeError(
+            f"Only operators add to an operator; got {type(second).__name__}. Wrap a matrix with as_operator; for a "
+            "shift by c add c * operator.identity()."
+        )
     mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
     if mine != others:
         raise ValueError(f"Operators in a sum must have one size, dtype and device; got {mine} and {others}.")
     if first.team.is_sharded != second.team.is_sharded:
         raise ValueError("Operators in a sum must both be sharded over processes, or neither; got one of each.")
-
-    def product(V: Tensor) -> Tensor:
-        return torch.add(first.matmat(V), second.matmat(V), alpha=sign)
-
-    combined = _Combined(product, {"sign": sign}, first, second)
+    combined = Combined(lambda V: torch.add(first.matmat(V), second.matmat(V), alpha=sign), first, second, sign=sign)
     combined.team = second.team if first.team is ALONE else first.team
     return combined
-
-
-def _not_an_operator(other: object) -> Operator:
-    raise TypeError(
-        f"Only operators add to an operator; got {type(other).__name__}. Wrap a matrix with as_operator; for a shift "
-        "by c add c * operator.identity()."
-    )

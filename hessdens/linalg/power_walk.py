@@ -38,8 +38,10 @@ class PowerWalk(Walk):
         cross, squares = (column_dots(W, products, self._operator.team) for W in (self._vectors, products))
         self._check(squares)
         self._vectors, self._squares = products, squares
-        # Vectors and products are both scaled by 2^-exponents.
-        moments = [_scaled(values, 2 * self._exponents) / self._operator.size for values in (cross, squares)]
+        # Vectors and products are both scaled by 2^-exponents; a moment that overflows becomes infinity.
+        exponents = (2 * self._exponents).cpu().numpy().astype(np.int64)
+        with np.errstate(over="ignore"):
+            moments = [np.ldexp(values.cpu().numpy(), exponents) / self._operator.size for values in (cross, squares)]
         return np.stack(moments, axis=1)
 
 
@@ -48,12 +50,6 @@ def _times_power(V: Tensor, exponents: Tensor) -> Tensor:
     half = torch.floor(exponents / 2)
     first, second = (torch.exp2(part).to(V.dtype) for part in (half, exponents - half))
     return (V * first).mul_(second)
-
-
-def _scaled(values: Tensor, exponents: Tensor) -> FloatArray:
-    """Return values * 2^exponents as a NumPy array; an overflow becomes infinity."""
-    with np.errstate(over="ignore"):
-        return np.ldexp(values.cpu().numpy(), exponents.cpu().numpy().astype(np.int64))
 
 
 def check_range(samples: FloatArray) -> None:

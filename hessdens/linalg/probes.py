@@ -1,14 +1,12 @@
 """Random probe vectors: probe i of a seed is the same whatever the block, the device or the order of calls."""
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hessdens.linalg.operator import Operator
-from hessdens.linalg.team import ALONE, Team
 
 Distribution = Literal["gaussian", "rademacher"]
 # Entries that are drawn at a time: 8 MB. A multiple of 8, so that draws of ±1 from bytes go on where they ended.
@@ -16,51 +14,30 @@ CHUNK = 2**20
 
 
 def operator_probes(A: Operator, seed: int, start: int, stop: int, distribution: Distribution) -> Tensor:
-    """Return the `probe_block` of an operator's size, dtype and device: of each process its own rows."""
-    A.team.check_same({"seed": seed, "first probe": start, "last probe": stop - 1, "distribution": distribution})
-    return probe_block(
-        seed, start, stop, A.size, distribution=distribution, dtype=A.dtype, device=A.device, team=A.team
-    )
-
-
-def probe_block(
-    seed: int,
-    start: int,
-    stop: int,
-    size: int,
-    *,
-    distribution: Distribution,
-    dtype: torch.dtype,
-    device: torch.device,
-    team: Team = ALONE,
-) -> Tensor:
-    """Return probes ``start`` to ``stop - 1`` of ``seed`` as columns, shape (size, stop - start), each in one piece.
+    """Return probes ``start`` to ``stop - 1`` of ``seed`` as columns, shape (N, stop - start), each in one piece.
 
     Each probe has a random stream of its own, `numpy.random.SeedSequence(seed, spawn_key=(i,))`. It is drawn in float64
     on the CPU and then cast, so 200 probes extend 100, and the CPU and a GPU see the same ones. A process that holds a
     shard draws all entries, chunk by chunk, and keeps its own.
     """
-    parts = team.rows(size)
-    block = torch.empty(stop - start, sum(part.stop - part.start for part in parts), dtype=dtype, device=device)
+    A.team.check_same({"seed": seed, "first probe": start, "last probe": stop - 1, "distribution": distribution})
+    block = torch.empty(stop - start, A.num_rows, dtype=A.dtype, device=A.device)
     for row, index in zip(block, range(start, stop), strict=True):
         generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
-        for begin in range(0, size, CHUNK):
-            chunk = _drawn(generator, min(CHUNK, size - begin), distribution)
+        for begin in range(0, A.size, CHUNK):
+            count = min(CHUNK, A.size - begin)
+            if distribution == "gaussian":
+                chunk = generator.standard_normal(count)
+            else:
+                chunk = 2.0 * generator.integers(0, 2, count, dtype=np.int8).astype(np.float64) - 1.0
             held = 0
-            for part in parts:  # what this process keeps of the chunk
+            for part in A.team.rows(A.size):  # what this process keeps of the chunk
                 low, high = max(part.start, begin), min(part.stop, begin + len(chunk))
                 if low < high:
                     place = slice(held + low - part.start, held + high - part.start)
                     row[place] = torch.from_numpy(chunk[low - begin : high - begin])
                 held += part.stop - part.start
     return block.T
-
-
-def _drawn(generator: np.random.Generator, count: int, distribution: Distribution) -> NDArray[Any]:
-    """Return the next entries of a probe."""
-    if distribution == "gaussian":
-        return generator.standard_normal(count)
-    return 2.0 * generator.integers(0, 2, count, dtype=np.int8) - 1.0
 
 
 def check_probe_arguments(num_probes: int, seed: int, distribution: str) -> None:

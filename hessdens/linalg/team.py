@@ -12,12 +12,8 @@ class Team:
     """A single process, which holds whole vectors. `hessdens.distributed` has those of several processes.
 
     Every estimator reaches other processes through the methods of its operator's team only, and all processes of a team
-    call them in the same order.
-
-    Attributes
-    ----------
-    is_sharded
-        Whether each process holds entries of its own of every vector, so that inner products are sums over processes.
+    call them in the same order. Where it ``is_sharded``, each process holds entries of its own of every vector, and
+    inner products are sums over processes.
     """
 
     is_sharded = False

@@ -15,12 +15,8 @@ class ThreeTermLanczos:
     """Jacobi matrices of an operator and some start vectors, grown by one multi-vector product per step.
 
     It takes what `BlockLanczos` takes. There is no reorthogonalisation: memory is four vectors per start vector,
-    whatever the number of steps. ``num_products`` counts vectors whose recurrence had not ended.
-
-    Attributes
-    ----------
-    diagonal, off_diagonal
-        Shape (max_steps, b): coefficients of each start vector, zero where its recurrence has ended.
+    whatever the number of steps. ``diagonal`` and ``off_diagonal``, shape (max_steps, b), have the coefficients of each
+    start vector, zero where its recurrence has ended; ``num_products`` counts vectors whose recurrence had not.
     """
 
     def __init__(self, operator: Operator, start: Tensor, max_steps: int) -> None:

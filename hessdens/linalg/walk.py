@@ -21,15 +21,10 @@ def products_per_probe(num_moments: int) -> int:
 class Walk(ABC):
     """Vectors v_s of P probes after s products, and two moments per product from each.
 
-    It begins with v_0, shape (N, P), or the rows of this process. Error messages count from ``first_probe``. A subclass
-    names its ``state``, the tensors that say how it goes on; the latest vectors, "vectors", are among them.
-
-    Attributes
-    ----------
-    samples
-        Two moments a step so far, shape (P, 2 num_steps).
-    asymmetry
-        Relative difference between v·Aw and w·Av of the probes; NaN for a single one.
+    It begins with v_0, shape (N, P), or the rows of this process. ``samples`` are the moments so far, shape (P, 2
+    num_steps); ``asymmetry`` is the relative difference between v·Aw and w·Av of the probes, NaN for a single one.
+    Error messages count from ``first_probe``. A subclass names its ``state``, the tensors that say how it goes on; the
+    latest vectors, "vectors", are among them.
     """
 
     state: ClassVar[tuple[str, ...]]

@@ -10,11 +10,9 @@ from naive import chebyshev_samples
 from hessdens import as_operator
 from hessdens.estimators import chebyshev_moments
 from hessdens.estimators.chebyshev import START_PROBE, spectral_support
-from hessdens.linalg.probes import operator_probes, probe_block
+from hessdens.linalg.probes import operator_probes
 from hessdens.results import ChebyshevMoments
 from hessdens.testing import rotated, spectra, symmetric_matrices
-
-CPU = torch.device("cpu")
 
 
 def support_of(operator):
@@ -33,7 +31,7 @@ def test_samples_equal_dense_polynomials(case, num_moments, distribution):
     moments = chebyshev_moments(
         matrix, num_moments, support=support, num_probes=3, seed=5, distribution=distribution, block_size=2
     )
-    probes = probe_block(5, 0, 3, len(matrix), distribution=distribution, dtype=torch.float64, device=CPU).T.numpy()
+    probes = operator_probes(as_operator(matrix), 5, 0, 3, distribution).T.numpy()
     np.testing.assert_allclose(moments.samples, chebyshev_samples(matrix, probes, num_moments, support), atol=1e-11)
     assert moments.num_products == 3 * ((num_moments + 1) // 2)
     assert tuple(moments.support) == support

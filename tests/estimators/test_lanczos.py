@@ -9,6 +9,7 @@ from networks import NETWORK, RNG, diagonal
 
 from hessdens import NonFiniteError, Spectrum, as_operator, compare, lanczos_density
 from hessdens.densities import LanczosDensity
+from hessdens.linalg.probes import operator_probes
 from hessdens.testing import rotated, symmetric_matrices
 
 
@@ -40,9 +41,7 @@ def test_moments_are_those_of_the_probes(low_memory):
     # Gauss quadrature of s steps is exact for each probe up to degree 2s - 1, whatever was deflated only in the mean.
     matrix = rotated(np.linspace(-1, 2, 60), RNG)
     density = lanczos_density(matrix, num_probes=3, num_steps=5, low_memory=low_memory, seed=4)
-    from hessdens.linalg.probes import probe_block
-
-    probes = probe_block(4, 0, 3, 60, distribution="gaussian", dtype=torch.float64, device=torch.device("cpu")).numpy()
+    probes = operator_probes(as_operator(matrix), 4, 0, 3, "gaussian").numpy()
     assert len(density.quadrature.eigenvalues) == 0
     lengths = np.sum(probes**2, axis=0)
     for k in range(1, 10):

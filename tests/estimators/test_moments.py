@@ -9,15 +9,12 @@ from naive import skilling_samples
 from torch import nn
 
 from hessdens import as_operator, hessian_operator, spectral_moments
-from hessdens.linalg.probes import probe_block
+from hessdens.linalg.probes import operator_probes
 from hessdens.testing import NetworkCase, assert_moments_agree, networks, rotated, symmetric_matrices
-
-CPU = torch.device("cpu")
 
 
 def probe_rows(seed, count, size, distribution="gaussian"):
-    block = probe_block(seed, 0, count, size, distribution=distribution, dtype=torch.float64, device=CPU)
-    return block.T.numpy()
+    return operator_probes(as_operator(np.eye(size)), seed, 0, count, distribution).T.numpy()
 
 
 @given(symmetric_matrices(), st.integers(1, 7), st.sampled_from(["gaussian", "rademacher"]))
@@ -141,9 +138,9 @@ def test_probes_and_moments_are_the_same_on_cuda():
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     matrix = torch.tensor(rotated(np.linspace(-1, 3, 40), np.random.default_rng(1)))
-    arguments = {"distribution": "gaussian", "dtype": torch.float32}
-    on_cpu = probe_block(1, 0, 5, 1000, device=CPU, **arguments)
-    on_cuda = probe_block(1, 0, 5, 1000, device=torch.device("cuda"), **arguments)
+    on_cpu, on_cuda = (
+        operator_probes(as_operator(torch.eye(1000, device=device)), 1, 0, 5, "gaussian") for device in ("cpu", "cuda")
+    )
     assert torch.equal(on_cpu, on_cuda.cpu())
     for method in ("skilling", "deflated"):
         on_cpu, on_cuda = (spectral_moments(A, method=method, num_probes=8) for A in (matrix, matrix.cuda()))

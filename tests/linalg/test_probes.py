@@ -5,10 +5,15 @@ import pytest
 import torch
 
 from hessdens import as_operator
-from hessdens.linalg.probes import check_probe_arguments, operator_probes, probe_block
-from hessdens.linalg.team import Team
+from hessdens.linalg.operator import FunctionOperator
+from hessdens.linalg.probes import check_probe_arguments, operator_probes
+from hessdens.linalg.team import ALONE, Team
 
 F64 = torch.float64
+
+
+def identity(size, dtype=F64, team=ALONE):
+    return FunctionOperator(torch.clone, size=size, dtype=dtype, device=torch.device("cpu"), team=team)
 
 
 class Half(Team):
@@ -25,25 +30,23 @@ class Half(Team):
 
 @pytest.mark.parametrize("distribution", ["gaussian", "rademacher"])
 def test_shards_of_probes_are_those_of_whole_ones(monkeypatch, distribution):
-    kind = {"distribution": distribution, "dtype": F64, "device": torch.device("cpu")}
-    whole = probe_block(3, 5, 8, 100, **kind)
+    whole = operator_probes(identity(100), 3, 5, 8, distribution)
     monkeypatch.setattr("hessdens.linalg.probes.CHUNK", 16)
-    assert torch.equal(probe_block(3, 5, 8, 100, **kind), whole)
+    assert torch.equal(operator_probes(identity(100), 3, 5, 8, distribution), whole)
     for rows in ([slice(0, 3), slice(15, 17), slice(17, 60)], [slice(16, 32)], [slice(99, 100)], [slice(7, 7)], []):
         expected = torch.cat([whole[part] for part in rows] or [whole[:0]])
-        assert torch.equal(probe_block(3, 5, 8, 100, team=Half(rows), **kind), expected)
+        sharded = identity(100, team=Half(rows))
+        assert torch.equal(operator_probes(sharded, 3, 5, 8, distribution), expected)
 
 
 @pytest.mark.parametrize("chunk", [8, 2**20])
 def test_each_probe_has_the_stream_of_its_number(monkeypatch, chunk):
     monkeypatch.setattr("hessdens.linalg.probes.CHUNK", chunk)
-    kind = {"dtype": torch.float32, "device": torch.device("cpu")}
+    operator = identity(20, torch.float32)
     streams = [np.random.default_rng(np.random.SeedSequence(7, spawn_key=(i,))) for i in (2, 3, 4)]
     expected = np.array([stream.standard_normal(20) for stream in streams]).T
-    np.testing.assert_array_equal(
-        probe_block(7, 2, 5, 20, distribution="gaussian", **kind), expected.astype(np.float32)
-    )
-    signs = probe_block(7, 0, 400, 20, distribution="rademacher", **kind)
+    np.testing.assert_array_equal(operator_probes(operator, 7, 2, 5, "gaussian"), expected.astype(np.float32))
+    signs = operator_probes(operator, 7, 0, 400, "rademacher")
     assert set(signs.unique().tolist()) == {-1.0, 1.0}
     assert abs(float(signs.mean())) < 4 / np.sqrt(8000)
 
