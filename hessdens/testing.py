@@ -27,9 +27,6 @@ except ModuleNotFoundError as error:
     ) from error
 
 
-ACTIVATIONS: tuple[Callable[[], nn.Module], ...] = (nn.Tanh, nn.Softplus, nn.ReLU)
-
-
 @st.composite
 def spectra(draw: st.DrawFn, *, min_size: int = 1, max_size: int = 30, max_magnitude: float = 1e3) -> FloatArray:
     """Draw eigenvalues, shape (N,), of the kinds that Hessians have.
@@ -42,14 +39,16 @@ def spectra(draw: st.DrawFn, *, min_size: int = 1, max_size: int = 30, max_magni
     scale = max_magnitude * 10.0 ** -draw(st.integers(0, 4))
     kind = draw(st.sampled_from(["indefinite", "definite", "outliers", "repeated", "spike"]))
     uniform = rng.uniform(-1, 1, size)
-    eigenvalues = {
-        "indefinite": uniform,
-        "definite": np.abs(uniform),
-        "outliers": np.where(rng.random(size) < 0.2, uniform, 0.0),
-        "repeated": rng.choice([-1.0, 0.0, 0.5, 1.0], size),
-        "spike": np.where(np.arange(size) == 0, 1.0, 1e-4 * uniform),
-    }[kind]
-    return scale * eigenvalues
+    return (
+        scale
+        * {
+            "indefinite": uniform,
+            "definite": np.abs(uniform),
+            "outliers": np.where(rng.random(size) < 0.2, uniform, 0.0),
+            "repeated": rng.choice([-1.0, 0.0, 0.5, 1.0], size),
+            "spike": np.where(np.arange(size) == 0, 1.0, 1e-4 * uniform),
+        }[kind]
+    )
 
 
 @st.composite
@@ -76,13 +75,7 @@ def rotated(eigenvalues: ArrayLike, rng: np.random.Generator) -> FloatArray:
 
 @dataclass(frozen=True)
 class NetworkCase:
-    """A small network with data, and an independent way to its Hessian.
-
-    Parameters
-    ----------
-    model, loss_fn, data
-        As `hessdens.hessian_operator` takes them; float64, batches of unequal length.
-    """
+    """A small network with data as `hessdens.hessian_operator` takes them; float64, batches of unequal length."""
 
     model: nn.Module
     loss_fn: Callable[[Tensor, Tensor], Tensor]
@@ -98,7 +91,7 @@ class NetworkCase:
 def networks(draw: st.DrawFn, *, max_width: int = 5, max_depth: int = 2, max_examples: int = 12) -> NetworkCase:
     """Draw a small multilayer perceptron with data: smooth or ReLU units, cross-entropy or squared error."""
     widths = draw(st.lists(st.integers(1, max_width), min_size=2, max_size=max_depth + 2))
-    activation = draw(st.sampled_from(ACTIVATIONS))
+    activation: type[nn.Module] = draw(st.sampled_from([nn.Tanh, nn.Softplus, nn.ReLU]))
     classification = draw(st.booleans())
     lengths = draw(st.lists(st.integers(1, max_examples), min_size=1, max_size=3))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))

@@ -65,8 +65,7 @@ def minimise(values: FloatArray, errors: FloatArray) -> tuple[FloatArray, FloatA
         minimum = _solve_at(values, trial, multipliers, edges)
         if minimum is None:
             return multipliers, edges, deviations
-        multipliers, edges = minimum
-        deviations = trial
+        (multipliers, edges), deviations = minimum, trial
         if level == least or np.abs(deviations**2 * multipliers).max() <= MATCHED:
             return multipliers, edges, deviations
 
@@ -75,8 +74,9 @@ def _solve_at(
     values: FloatArray, deviations: FloatArray, multipliers: FloatArray, edges: FloatArray
 ) -> tuple[FloatArray, FloatArray] | None:
     """Return the minimum of the dual and panels that resolve it, or None where Newton's method does not converge."""
+    dual = _Dual(values, deviations, edges)
     for _ in range(MOST_REFINEMENTS):
-        minimum, converged = _newton(values, deviations, multipliers, edges)
+        minimum, converged = _newton(dual, multipliers)
         finer = _refined(minimum, edges)
         if len(finer) == len(edges):
             return (minimum, edges) if converged else None
@@ -93,8 +93,8 @@ class _Dual:
 
     def __init__(self, values: FloatArray, deviations: FloatArray, edges: FloatArray) -> None:
         angles, logs = panel_nodes(edges)
-        self._values = values
-        self._deviations = deviations
+        self.values = values
+        self.deviations = deviations
         self._logs = logs.reshape(-1)
         self.basis = basis_at(angles, len(values))
 
@@ -102,23 +102,19 @@ class _Dual:
         """Return the dual and the masses of the nodes."""
         exponents = self._logs + self.basis @ multipliers
         log_partition = log_sum(exponents)
-        penalty = 0.5 * float(np.sum((self._deviations * multipliers) ** 2))
-        value = log_partition - float(multipliers @ self._values) + penalty
-        return value, np.exp(exponents - log_partition)
+        penalty = 0.5 * float(np.sum((self.deviations * multipliers) ** 2))
+        return log_partition - float(multipliers @ self.values) + penalty, np.exp(exponents - log_partition)
 
 
-def _newton(
-    values: FloatArray, deviations: FloatArray, multipliers: FloatArray, edges: FloatArray
-) -> tuple[FloatArray, bool]:
-    """Return the minimum of the dual on fixed panels, and whether it was reached."""
-    dual = _Dual(values, deviations, edges)
+def _newton(dual: _Dual, multipliers: FloatArray) -> tuple[FloatArray, bool]:
+    """Return the minimum of the dual, and whether it was reached."""
     value, masses = dual.value(multipliers)
     for _ in range(MOST_ITERATIONS):
         means = masses @ dual.basis
-        gradient = means - values + deviations**2 * multipliers
+        gradient = means - dual.values + dual.deviations**2 * multipliers
         if np.abs(gradient).max() <= MATCHED:
             return multipliers, True
-        rows = np.vstack([np.sqrt(masses)[:, None] * (dual.basis - means), np.diag(deviations)])
+        rows = np.vstack([np.sqrt(masses)[:, None] * (dual.basis - means), np.diag(dual.deviations)])
         factor = np.linalg.qr(rows, mode="r")
         step = -solve_triangular(factor, solve_triangular(factor, gradient, trans="T"))
         slope = float(gradient @ step)

@@ -37,11 +37,11 @@ class KernelPolynomialDensity(Density, Saved):
     kernel: Annotated[Kernel, "text"] = "jackson"
 
     def __post_init__(self) -> None:
-        coefficients = np.asarray(self.coefficients, dtype=np.float64)
-        if coefficients.ndim != 1 or len(coefficients) == 0 or not np.isfinite(coefficients).all():
-            raise ValueError(f"coefficients must be finite, of shape (K,), K at least 1; got {coefficients}.")
-        _check_kernel(self.kernel)
         super().__post_init__()
+        if self.coefficients.ndim != 1 or self.coefficients.size == 0 or not np.isfinite(self.coefficients).all():
+            raise ValueError(f"coefficients must be finite, of shape (K,), K at least 1; got {self.coefficients}.")
+        if self.kernel not in get_args(Kernel):
+            raise ValueError(f"kernel must be one of {', '.join(get_args(Kernel))}; got {self.kernel!r}.")
 
     @property
     def resolution(self) -> float:
@@ -139,7 +139,6 @@ def kernel_polynomial(moments: ChebyshevMoments, *, kernel: Kernel = "jackson") 
         raise TypeError(
             f"moments must be ChebyshevMoments; got {type(moments).__name__}. Make them by chebyshev_moments."
         )
-    _check_kernel(kernel)
     factors = jackson_factors(len(moments.values)) if kernel == "jackson" else 1.0
     return KernelPolynomialDensity(moments.values * factors, moments.support, kernel)
 
@@ -150,8 +149,3 @@ def jackson_factors(num_moments: int) -> FloatArray:
     count = num_moments + 2
     angle = math.pi / count
     return ((count - orders) * np.cos(angle * orders) + np.sin(angle * orders) / math.tan(angle)) / count
-
-
-def _check_kernel(kernel: str) -> None:
-    if kernel not in get_args(Kernel):
-        raise ValueError(f"kernel must be one of {', '.join(get_args(Kernel))}; got {kernel!r}.")

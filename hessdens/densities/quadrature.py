@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens._types import FloatArray
+from hessdens._types import BoolArray, FloatArray
 from hessdens.results.saved import Saved, Size
 
 
@@ -20,7 +20,7 @@ class QuadratureCdf:
     ``abscissae`` ascend; ``weights`` have shape (n,), or (L, n) for many measures with the same points.
     """
 
-    def __init__(self, abscissae: FloatArray, weights: FloatArray, atoms: NDArray[np.bool_]) -> None:
+    def __init__(self, abscissae: FloatArray, weights: FloatArray, atoms: BoolArray) -> None:
         sums = np.cumsum(weights, axis=-1)
         self._abscissae = abscissae
         self._total = sums[..., -1:] if len(abscissae) else np.zeros((*sums.shape[:-1], 1))
@@ -107,7 +107,7 @@ class Quadrature(Saved):
     abscissae: Annotated[FloatArray, "n finite"]
     weights: Annotated[FloatArray, "P n finite"]
     # Abscissae that are eigenvalues of unknown multiplicity.
-    atoms: Annotated[NDArray[np.bool_], "n flag"]
+    atoms: Annotated[BoolArray, "n flag"]
     # Of an atom, the length of its residual: the eigenvalues it stands for lie within about this distance of it (root
     # mean square). Of other points, 0.
     radii: Annotated[FloatArray, "n finite"]

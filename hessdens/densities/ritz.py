@@ -39,16 +39,10 @@ def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size
     is_atom = np.array([any(group is atom for atom in atoms) for group in nodes], dtype=bool)
     radii = np.array([residuals[group].max() for group in nodes])
     alone = np.sort(np.concatenate([*single, np.empty(0, np.intp)]).astype(np.intp))
-    return Quadrature(
-        ritz[alone],
-        residuals[alone],
-        np.array([ritz[group].mean() for group in nodes]),
-        _normalised(np.stack(sums, axis=1) if sums else np.zeros((len(start), 0)), 1 - num_single / size),
-        is_atom,
-        np.where(is_atom, radii, 0.0),
-        size,
-        True,
-    )
+    points = np.array([ritz[group].mean() for group in nodes])
+    shares = _normalised(np.stack(sums, axis=1) if sums else np.zeros((len(start), 0)), 1 - num_single / size)
+    radii = np.where(is_atom, radii, 0.0)
+    return Quadrature(ritz[alone], residuals[alone], points, shares, is_atom, radii, size, interlaces=True)
 
 
 def _groups(ritz: FloatArray, residuals: FloatArray) -> list[NDArray[np.intp]]:
@@ -74,9 +68,8 @@ def _is_apart(ritz: FloatArray, residuals: FloatArray, group: NDArray[np.intp], 
     below = ritz[first] - ritz[first - 1] if first > 0 else np.inf
     above = ritz[last + 1] - ritz[last] if last + 1 < len(ritz) else np.inf
     distance, residual = min(below, above), float(residuals[group].max())
-    if not residual < CONVERGED * distance:
-        return False
-    return bool(ritz[last] - ritz[first] <= 2 * residual**2 / distance + ROUNDINGS_APART * rounding)
+    is_far = residual < CONVERGED * distance
+    return is_far and bool(ritz[last] - ritz[first] <= 2 * residual**2 / distance + ROUNDINGS_APART * rounding)
 
 
 def _is_counted(weights: FloatArray, num_ritz: int) -> bool:

@@ -115,7 +115,7 @@ def fit_mixture(moments: Moments | ArrayLike, *, grid: Grid | None = None, backe
 def fit_mixtures(
     many: Iterable[Moments | ArrayLike], *, grid: Grid | None = None, backend: str = "numba"
 ) -> tuple[MixtureFit, ...]:
-    """Return what `fit_mixture` returns for each of many moments, computed in parallel.
+    """Return what `fit_mixture` returns for each of many moments: one per thread, in as many as Numba is set to use.
 
     Parameters
     ----------
@@ -128,10 +128,6 @@ def fit_mixtures(
     ------
     ValueError, TypeError
         As for `fit_mixture`; the message names the row, from 0.
-
-    Notes
-    -----
-    One fit per thread, in as many threads as Numba is set to use.
 
     Examples
     --------

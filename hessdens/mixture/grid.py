@@ -69,13 +69,15 @@ class Grid:
         object.__setattr__(self, "narrow_scale", float(self.narrow_scale))
 
     @classmethod
-    def paper(cls) -> "Grid":
+    @functools.cache
+    def paper(cls) -> Self:
         """Return the grid of the paper's note 3: 100 points per axis, 10⁸ in all.
 
         w logarithmic from 1e-9 to 1e-3, ξ linear from -10 to 10, ω logarithmic from 0.1 to 1000, α linear from -50 to
         50, σ = 0.001. It is always the same object, so fits share the table that is computed once per grid.
         """
-        return _paper_grid()
+        weights, scales = np.geomspace(1e-9, 1e-3, 100), np.geomspace(0.1, 1e3, 100)
+        return cls(weights, np.linspace(-10, 10, 100), scales, np.linspace(-50, 50, 100))
 
     @classmethod
     def for_moments(cls, moments: Moments | ArrayLike, *, num_points: int = 100) -> Self:
@@ -173,10 +175,3 @@ def _check_axis(name: str, axis: FloatArray) -> None:
             f"{name} must be strictly increasing; got {axis[i]:g} before {axis[i + 1]:g} at position {i}. "
             "Sort the axis and drop what occurs twice."
         )
-
-
-@functools.cache
-def _paper_grid() -> Grid:
-    return Grid(
-        np.geomspace(1e-9, 1e-3, 100), np.linspace(-10, 10, 100), np.geomspace(0.1, 1e3, 100), np.linspace(-50, 50, 100)
-    )

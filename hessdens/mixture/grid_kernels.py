@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, IntArray
 
-IntArray = NDArray[np.int64]
+# Level, box, and the first and the end of the weights.
+Node = tuple[int, int, int, int]
 Heap = list[tuple[float, int, int, int, int, int]]
 # Rows that stay in the first-level cache while all weights pass over them.
 ROWS_PER_BLOCK = 1024
@@ -122,7 +122,7 @@ def children(level: int, box: int, levels: IntArray) -> tuple[int, int, int, int
 def expand(
     heap: Heap,
     bounds: FloatArray,
-    node: tuple[int, int, int, int],
+    node: Node,
     best: float,
     best_index: int,
     moments: FloatArray,
@@ -155,12 +155,7 @@ def expand(
 
 @compiled
 def evaluate(
-    node: tuple[int, int, int, int],
-    best: float,
-    best_index: int,
-    moments: FloatArray,
-    inverse: FloatArray,
-    table: GridTable,
+    node: Node, best: float, best_index: int, moments: FloatArray, inverse: FloatArray, table: GridTable
 ) -> tuple[float, int]:
     """Return the best point and its flat index after looking at all points of a box of the lowest level."""
     level, box, first, end = node
@@ -192,8 +187,7 @@ def first_guess(bounds: FloatArray, moments: FloatArray, inverse: FloatArray, ta
             return np.inf, 0
         _, _, level, box, first, end = heappop(heap)
         node = (level, box, first, end)
-    best, best_index = evaluate(node, np.inf, 0, moments, inverse, table)
-    return best, best_index
+    return evaluate(node, np.inf, 0, moments, inverse, table)
 
 
 @compiled
@@ -224,7 +218,8 @@ def search_boxes(moments: FloatArray, inverse: FloatArray, table: GridTable) -> 
 @compiled
 def search_within(moments: FloatArray, inverse: FloatArray, limit: float, table: GridTable, most: int) -> IntArray:
     """Return flat indices of points whose objective is at most ``limit``; boxes with a higher bound are left out."""
-    num_weights, num_rows = len(table.weights), table.rows.shape[1]
+    weights, bulk2, bulk4, rows = table.weights, table.bulk2, table.bulk4, table.rows
+    num_weights, num_rows = len(weights), rows.shape[1]
     bounds = np.empty(num_weights)
     points = np.empty(most, dtype=np.int64)
     count = 0
@@ -243,11 +238,9 @@ def search_within(moments: FloatArray, inverse: FloatArray, limit: float, table:
                         if bounds.min() <= limit:
                             stack.append((below, child))
                         continue
-                    a, b, c, d = table.rows[0, child], table.rows[1, child], table.rows[2, child], table.rows[3, child]
+                    a, b, c, d = rows[0, child], rows[1, child], rows[2, child], rows[3, child]
                     for w in range(num_weights):
-                        value = objective(
-                            table.weights[w], table.bulk2[w], table.bulk4[w], a, b, c, d, moments, inverse
-                        )
+                        value = objective(weights[w], bulk2[w], bulk4[w], a, b, c, d, moments, inverse)
                         if value <= limit and count < most:
                             points[count] = w * num_rows + child
                             count += 1

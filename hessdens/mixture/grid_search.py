@@ -8,17 +8,9 @@ from typing import Any
 import numba
 import numpy as np
 
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, IntArray
 from hessdens.mixture.grid import Grid
-from hessdens.mixture.grid_kernels import (
-    ROWS_PER_BLOCK,
-    GridTable,
-    IntArray,
-    objective,
-    search_boxes,
-    search_rows,
-    search_within,
-)
+from hessdens.mixture.grid_kernels import ROWS_PER_BLOCK, GridTable, objective, search_boxes, search_rows, search_within
 from hessdens.mixture.model import narrow_moments, skew_normal_moments
 
 # Rows that a thread takes at a time; the 10⁶ rows of the paper's grid are 62 such parts.
@@ -33,11 +25,19 @@ def search(moments: FloatArray, grid: Grid, backend: str) -> tuple[FloatArray, I
     reciprocals finite.
     """
     if backend not in BACKENDS:
-        names = ", ".join(repr(name) for name in BACKENDS)
-        raise ValueError(f"backend must be one of {names}; got {backend!r}.")
+        raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}; got {backend!r}.")
     # A copy, because Numba compiles once more for read-only or strided arrays.
     moments = np.array(moments, order="C")
-    points = BACKENDS[backend](moments, 1 / np.abs(moments), grid_table(grid))
+    inverse, table = 1 / np.abs(moments), grid_table(grid)
+
+    def search_one(m: FloatArray, r: FloatArray) -> tuple[float, int]:
+        return BACKENDS[backend](m, r, table)
+
+    if backend == "numba" and len(moments) > 1:  # one fit per thread
+        with ThreadPoolExecutor(config.NUMBA_NUM_THREADS) as pool:
+            points = list(pool.map(search_one, moments, inverse))
+    else:
+        points = list(map(search_one, moments, inverse))
     return np.array([value for value, _ in points]), np.array([index for _, index in points], dtype=np.int64)
 
 
@@ -82,41 +82,27 @@ def _halve(extreme: np.ufunc, moments: FloatArray) -> FloatArray:
     return moments
 
 
-def _search_numpy(moments: FloatArray, inverse: FloatArray, table: GridTable) -> list[tuple[float, int]]:
+def _search_numpy(moments: FloatArray, inverse: FloatArray, table: GridTable) -> tuple[float, int]:
     """All points, one weight at a time."""
-    points = []
+    best = (np.inf, 0)
     with np.errstate(over="ignore"):
-        for m, r in zip(moments, inverse, strict=True):
-            best = (np.inf, 0)
-            for i, weight in enumerate(table.weights):
-                values = objective.py_func(weight, table.bulk2[i], table.bulk4[i], *table.rows, m, r)
-                row = int(np.argmin(values))
-                best = min(best, (float(values[row]), i * len(values) + row))
-            points.append(best)
-    return points
+        for i, weight in enumerate(table.weights):
+            values = objective.py_func(weight, table.bulk2[i], table.bulk4[i], *table.rows, moments, inverse)
+            row = int(np.argmin(values))
+            best = min(best, (float(values[row]), i * len(values) + row))
+    return best
 
 
-def _search_all(moments: FloatArray, inverse: FloatArray, table: GridTable) -> list[tuple[float, int]]:
+def _search_all(moments: FloatArray, inverse: FloatArray, table: GridTable) -> tuple[float, int]:
     """All points, blocks of rows shared among threads."""
     starts = range(0, table.rows.shape[1], ROWS_PER_THREAD)
     stops = [start + ROWS_PER_THREAD for start in starts]
     with ThreadPoolExecutor(config.NUMBA_NUM_THREADS) as pool:
-        return [
-            min(pool.map(functools.partial(search_rows, m, r, table), starts, stops))
-            for m, r in zip(moments, inverse, strict=True)
-        ]
+        return min(pool.map(functools.partial(search_rows, moments, inverse, table), starts, stops))
 
 
-def _search_boxes(moments: FloatArray, inverse: FloatArray, table: GridTable) -> list[tuple[float, int]]:
-    """Best-first search, one fit a thread."""
-    if len(moments) == 1:
-        return [search_boxes(moments[0], inverse[0], table)]
-    with ThreadPoolExecutor(config.NUMBA_NUM_THREADS) as pool:
-        return list(pool.map(lambda m, r: search_boxes(m, r, table), moments, inverse))
-
-
-BACKENDS: dict[str, Callable[[FloatArray, FloatArray, GridTable], list[tuple[float, int]]]] = {
-    "numba": _search_boxes,
+BACKENDS: dict[str, Callable[[FloatArray, FloatArray, GridTable], tuple[float, int]]] = {
+    "numba": search_boxes,
     "numba-exhaustive": _search_all,
     "numpy": _search_numpy,
 }

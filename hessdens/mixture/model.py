@@ -1,7 +1,9 @@
 """The paper's model of a spectral density: a skew-normal tail beside a narrow Gaussian at zero (eq. 5)."""
 
+import itertools
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -149,12 +151,11 @@ def skew_normal_moments(location: ArrayLike, scale: ArrayLike, shape: ArrayLike,
         for n in range(order + 1)
     ]
     locations, scales = _powers(location, order), _powers(scale, order)
-    return np.array(
-        [
-            sum(math.comb(n, i) * locations[n - i] * (scales[i] * standard[i]) for i in range(n + 1))
-            for n in range(1, order + 1)
-        ]
-    )
+
+    def moment(k: int) -> Any:
+        return sum(math.comb(k, i) * locations[k - i] * (scales[i] * standard[i]) for i in range(k + 1))
+
+    return np.array([moment(k) for k in range(1, order + 1)])
 
 
 def narrow_moments(narrow_scale: float, order: int) -> FloatArray:
@@ -175,10 +176,7 @@ def _normal_moments(order: int) -> tuple[list[float], list[float]]:
 def _powers(base: ArrayLike, order: int) -> list[FloatArray]:
     """Return base^0..base^order by repeated products, whose rounding does not depend on the length of the array."""
     base = np.asarray(base, dtype=np.float64)
-    powers = [np.ones_like(base)]
-    for _ in range(order):
-        powers.append(powers[-1] * base)
-    return powers
+    return list(itertools.accumulate([base] * order, np.multiply, initial=np.ones_like(base)))
 
 
 def _skew_normal_cdf(z: FloatArray, shape: ArrayLike) -> FloatArray:

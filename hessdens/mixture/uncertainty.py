@@ -4,11 +4,11 @@ from dataclasses import astuple, dataclass
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, check_level, half_window
-from hessdens._types import FloatArray
+from hessdens._types import BoolArray, FloatArray
 from hessdens.densities.base import add_intervals, percent
 from hessdens.mixture.fit import AXIS_NAMES, POOR_OBJECTIVE, MixtureFit, fit_mixture, fit_mixtures
 from hessdens.mixture.grid import Grid
@@ -78,7 +78,7 @@ class FitUncertainty(Saved):
     fit: MixtureFit
     draws: Mixtures
     objectives: Annotated[FloatArray, "D finite"]
-    on_edge: Annotated[NDArray[np.bool_], "D flag"]
+    on_edge: Annotated[BoolArray, "D flag"]
     num_discarded: int
     ties: Mixtures
     near: Finite
@@ -235,7 +235,7 @@ def _draw(moments: Moments, num_draws: int, generator: np.random.Generator) -> F
     return skewed_quantiles(values, errors, samples, np.clip(ndtr(normal), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
 
 
-def _have_a_density(moments: FloatArray) -> NDArray[np.bool_]:
+def _have_a_density(moments: FloatArray) -> BoolArray:
     """Return for each row m_1..m_4 whether the Hankel matrix of 1, m_1, ... is positive semidefinite."""
     return (moments[:, 1] > 0) & (moments[:, 3] > 0) & (least_hankel_eigenvalue(moments) > -HANKEL_ROUNDING)
 

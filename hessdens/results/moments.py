@@ -93,9 +93,8 @@ class Moments(ProbeMeans):
     def interval(self, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the moments, shape (2, K): lower ends, upper ends.
 
-        A sample is a quadratic form in a random vector, and a few eigenvalues may carry it: it is then skewed, as a
-        chi-squared variable is. Quantiles are therefore those of a shifted gamma distribution with the skewness of the
-        samples, inverted for its mean, and wider by what Student's t distribution adds for P probes.
+        A sample is skewed where few eigenvalues carry it. Quantiles are therefore those of a shifted gamma distribution
+        with the skewness of the samples, inverted for its mean, and wider by what Student's t adds for P probes.
         """
         return skewed_interval(self.values, self.standard_errors, self.samples, level)
 

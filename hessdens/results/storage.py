@@ -55,8 +55,8 @@ def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any])
     destination = Path(path)
     if not destination.parent.is_dir():
         raise FileNotFoundError(f"The folder of {destination} does not exist. Make it first.")
-    tags: dict[str, Any] = {"hessdens_kind": kind, "hessdens_format": FORMAT}
-    tags["hessdens_names"] = np.array(sorted(arrays), dtype=np.str_)
+    names = np.array(sorted(arrays), dtype=np.str_)
+    tags: dict[str, Any] = {"hessdens_kind": kind, "hessdens_format": FORMAT, "hessdens_names": names}
     with replacing(destination) as file:
         np.savez_compressed(file, **arrays, **tags)
 
