@@ -55,12 +55,7 @@ class Plan:
 class Schedule:
     """How products are made: a `Plan` that leaves nothing open.
 
-    Parameters
-    ----------
-    mode, examples_per_block, probes_per_block, cuda_graph, tf32
-        As in `Plan`.
-    memory
-        Predicted peak besides the model, the data, the probes and the products, in bytes.
+    ``memory`` is the predicted peak besides the model, the data, the probes and the products, in bytes.
     """
 
     mode: Mode

@@ -36,15 +36,8 @@ class Clock:
 def planner(
     trial, *, memory=lambda mode, b, p: 1, limit=GIB, device="cpu", plan=None, max_examples=4096, max_probes=64
 ):
-    return Planner(
-        trial,
-        memory,
-        limit=limit,
-        device=device,
-        plan=plan or Plan(),
-        max_examples=max_examples,
-        max_probes=max_probes,
-    )
+    largest = {"examples_per_block": max_examples, "probes_per_block": max_probes}
+    return Planner(trial, memory, limit, device, plan or Plan(), largest)
 
 
 def usual(fixed, shared, per_probe, cache):

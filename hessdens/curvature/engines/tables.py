@@ -4,16 +4,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Literal
 
+from hessdens.curvature.engines import general
 from hessdens.curvature.engines.differences import DifferenceProducts
 from hessdens.curvature.engines.engine import Make
 from hessdens.curvature.engines.feedforward import FeedforwardProducts
-from hessdens.curvature.engines.general import (
-    GeneralProducts,
-    forward_over_reverse,
-    gauss_newton_forward,
-    gauss_newton_reverse,
-    reverse_over_reverse,
-)
+from hessdens.curvature.engines.general import GeneralProducts
 
 Mode = Literal["feedforward", "forward-over-reverse", "reverse-over-reverse", "central-differences"]
 Matrix = Literal["hessian", "gauss-newton"]
@@ -25,13 +20,13 @@ LAST_RESORT: Mode = "central-differences"
 ENGINES: Mapping[Matrix, Mapping[Mode, Make]] = {
     "hessian": {
         "feedforward": FeedforwardProducts,
-        "forward-over-reverse": partial(GeneralProducts, forward_over_reverse),
-        "reverse-over-reverse": partial(GeneralProducts, reverse_over_reverse),
+        "forward-over-reverse": partial(GeneralProducts, general.forward_over_reverse),
+        "reverse-over-reverse": partial(GeneralProducts, general.reverse_over_reverse),
         "central-differences": DifferenceProducts,
     },
     "gauss-newton": {
         "feedforward": partial(FeedforwardProducts, gauss_newton=True),
-        "forward-over-reverse": partial(GeneralProducts, gauss_newton_forward),
-        "reverse-over-reverse": partial(GeneralProducts, gauss_newton_reverse),
+        "forward-over-reverse": partial(GeneralProducts, general.gauss_newton_forward),
+        "reverse-over-reverse": partial(GeneralProducts, general.gauss_newton_reverse),
     },
 }
