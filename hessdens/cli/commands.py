@@ -43,7 +43,7 @@ def density(arguments: argparse.Namespace) -> int:
     """Estimate a density of the operator that a factory makes."""
     _check_out(arguments)
     options = _options(arguments, DENSITIES)
-    return _finish(_density(_operator(arguments), arguments.method, options), arguments)
+    return _finish(_density(operator_from(arguments), arguments.method, options), arguments)
 
 
 def _density(operator: Operator, method: str, options: dict[str, Any]) -> Result:
@@ -62,7 +62,7 @@ def moments(arguments: argparse.Namespace) -> int:
     _check_out(arguments)
     names = (*SAMPLING, "num_moments", "rtol")
     options = _options(arguments, dict.fromkeys(("deflated", "skilling"), names))
-    return _finish(spectral_moments(_operator(arguments), method=arguments.method, **options), arguments)
+    return _finish(spectral_moments(operator_from(arguments), method=arguments.method, **options), arguments)
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -148,11 +148,6 @@ def validate(arguments: argparse.Namespace) -> int:
     if not passed:
         tell("a check failed: results on this machine and device are not to be trusted.")
     return FINE if passed else FAILED
-
-
-def _operator(arguments: argparse.Namespace) -> Operator:
-    model = {name: getattr(arguments, name) for name in ("curvature", "device", "dtype", "parameters")}
-    return operator_from(arguments.factory, **model)
 
 
 def _options(arguments: argparse.Namespace, methods: dict[str, tuple[str, ...]]) -> dict[str, Any]:

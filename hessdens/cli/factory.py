@@ -1,5 +1,6 @@
 """The operator that a user's function makes: found by name, called, and what it returns checked."""
 
+import argparse
 import difflib
 import importlib
 import importlib.util
@@ -28,13 +29,12 @@ EXPECTED = (
 )
 
 
-def operator_from(
-    place: str, *, curvature: str | None, device: str | None, dtype: str | None, parameters: list[str] | None
-) -> Operator:
-    """Return the operator that the function at ``place``, "package.module:function" or "file.py:function", makes."""
+def operator_from(arguments: argparse.Namespace) -> Operator:
+    """Return the operator that FACTORY makes, "package.module:function" or "file.py:function"."""
+    place, curvature, parameters = arguments.factory, arguments.curvature, arguments.parameters
     made = find(place)()
-    precision: torch.dtype | None = None if dtype is None else getattr(torch, dtype)
-    target = None if device is None else checked_device(device)
+    precision: torch.dtype | None = None if arguments.dtype is None else getattr(torch, arguments.dtype)
+    target = None if arguments.device is None else checked_device(arguments.device)
     if not isinstance(made, tuple):
         if curvature is not None or parameters is not None:
             option = "--curvature" if curvature is not None else "--parameters"

@@ -61,10 +61,7 @@ class Outcome:
         return {**asdict(self), "value": value, "passed": self.passed}
 
 
-Check = Callable[[torch.device], Iterator[Outcome]]
-
-
-def run_check(check: Check, device: torch.device) -> list[Outcome]:
+def run_check(check: Callable[[torch.device], Iterator[Outcome]], device: torch.device) -> list[Outcome]:
     """Return the outcomes of a check; one that raises has failed, and its traceback is on standard error."""
     try:
         return list(check(device))
@@ -178,7 +175,7 @@ def speed(device: torch.device) -> Iterator[Outcome]:
     yield Outcome(f"a product, {NUM_PROBES} at once, {H.plan.mode}", product / gradient, None, "gradients")
 
 
-CHECKS: tuple[Check, ...] = (products, exact_eigenvalues, estimates, mixture, files, devices, speed)
+CHECKS = (products, exact_eigenvalues, estimates, mixture, files, devices, speed)
 
 
 def _layers(widths: list[int], dtype: torch.dtype) -> nn.Sequential:

@@ -21,14 +21,10 @@ from hessdens.curvature.problem import Problem
 Kind = Literal["exact", "monte-carlo", "empirical"]
 Likelihood = Literal["logits", "log-probabilities", "gaussian", "bernoulli"]
 LIKELIHOODS: dict[Any, Likelihood] = {
-    nn.CrossEntropyLoss: "logits",
-    F.cross_entropy: "logits",
-    nn.NLLLoss: "log-probabilities",
-    F.nll_loss: "log-probabilities",
-    nn.MSELoss: "gaussian",
-    F.mse_loss: "gaussian",
-    nn.BCEWithLogitsLoss: "bernoulli",
-    F.binary_cross_entropy_with_logits: "bernoulli",
+    **dict.fromkeys((nn.CrossEntropyLoss, F.cross_entropy), "logits"),
+    **dict.fromkeys((nn.NLLLoss, F.nll_loss), "log-probabilities"),
+    **dict.fromkeys((nn.MSELoss, F.mse_loss), "gaussian"),
+    **dict.fromkeys((nn.BCEWithLogitsLoss, F.binary_cross_entropy_with_logits), "bernoulli"),
 }
 CATEGORICAL = ("logits", "log-probabilities")
 
@@ -43,8 +39,8 @@ def fisher_problem(problem: Problem, kind: str, num_samples: int, seed: int) -> 
     if likelihood is None and kind != "empirical":
         raise ValueError(
             "The Fisher matrix needs a negative log-likelihood: nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss or "
-            "nn.BCEWithLogitsLoss, or their functions, without weights and label smoothing; got "
-            f"{loss.name}. Use ggn_operator, or kind='empirical'."
+            "nn.BCEWithLogitsLoss, or their functions, without weights and label smoothing; "
+            f"got {loss.name}. Use ggn_operator, or kind='empirical'."
         )
     _check_outputs(loss, problem.passes.first_batch)
     if kind == "empirical":
@@ -74,10 +70,8 @@ def _check_outputs(loss: LossModule, batch: Any) -> None:
         outputs, _ = loss.outputs(batch, {})
     if not isinstance(outputs, Tensor) or outputs.ndim == 0:
         received = "a scalar" if isinstance(outputs, Tensor) else type(outputs).__name__
-        raise ValueError(
-            f"The Fisher matrix needs outputs that are one tensor with a row for each example; got {received}. Return "
-            "it from forward=."
-        )
+        rule = "The Fisher matrix needs outputs that are one tensor with a row for each example"
+        raise ValueError(f"{rule}; got {received}. Return it from forward=.")
 
 
 def _half_mean_square(u: Tensor, z: Tensor, dim: int | None, mask: Tensor | None = None) -> Tensor:

@@ -1,6 +1,7 @@
 """Hessians of models that ``fully_shard`` has divided among processes; no process holds a whole vector."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,7 +75,9 @@ def sharded_operator(
     parameters, of the P vectors and P products, and of one vector more. Sent: `sharded_traffic`. Each process draws all
     entries of a probe and keeps its own.
     """
-    return ShardedOperator(model, loss_fn, data, forward, num_examples, check_deterministic, allow_equal_data)
+    check_modules(model)
+    loss = LossModule(model, loss_fn, forward)
+    return ShardedOperator(loss, data, num_examples or batch_length, check_deterministic, allow_equal_data)
 
 
 class ShardedOperator(Operator):
@@ -88,53 +91,43 @@ class ShardedOperator(Operator):
         The measured relative error of the latest product; before the first, NaN.
     total_weight
         Number of examples of all processes.
+    num_steps
+        Forward and backward passes of a gradient: the batches of the process that has most.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        loss_fn: Callable[[Any, Any], Tensor],
-        data: Iterable[Any],
-        forward: Forward | None,
-        num_examples: Callable[[Any], float] | None,
-        check_deterministic: bool,
-        allow_equal_data: bool,
+        self, loss: LossModule, data: Iterable[Any], weight: Callable[[Any], float], check: bool, allow_equal_data: bool
     ) -> None:
-        check_modules(model)
-        self._model = model
-        self._loss = LossModule(model, loss_fn, forward)
-        self._weight: Callable[[Any], float] = num_examples or batch_length
-        _reshard(model)
-        shards, mesh = shards_of(model)
+        self._loss = loss
+        self._weight = weight
+        _reshard(loss.model)
+        shards, mesh = shards_of(loss.model)
         self._group = Group(mesh, "sharded_operator")
         leader = next(iter(shards.values())).local
         self.dtype, self.device = leader.dtype, leader.device
-        prepared = self._group.together(lambda: self._prepare(data, check_deterministic))
-        check_table(self._group, [facts for _, _, _, facts in prepared], "the same model and loss")
+        prepared = self._group.together(lambda: self._prepare(data, check))
+        weights, counts, checksums, facts = map(list, zip(*prepared, strict=True))
+        check_table(self._group, facts, "the same model and loss")
         if not allow_equal_data:
-            check_different(self._group, [prints for _, _, prints, _ in prepared])
-        self.total_weight = sum(weight for weight, _, _, _ in prepared)
-        self._num_steps: int = max(count for _, count, _, _ in prepared)
-        self._check_loss(check_deterministic)
-        self._shards = self._used(shards)
-        self.parameter_names = tuple(self._shards)
-        self.size = sum(shard.parameter.numel() for shard in self._shards.values())
-        self.product_error = float("nan")
-        self.team = ShardedTeam(self._group, rows_of(list(self._shards.values())), self.device)
+            check_different(self._group, checksums)
+        self.total_weight: float = sum(weights)
+        self.num_steps: int = max(counts)
+        self._check_loss(check)
+        used = self._used(shards)
+        self.parameter_names = tuple(used)
+        self._shards = list(used.values())
+        self.size = sum(shard.parameter.numel() for shard in self._shards)
+        self.product_error = math.nan
+        self.team = ShardedTeam(self._group, rows_of(self._shards), self.device)
 
     @property
     def shard_sizes(self) -> list[int]:
         """Numbers of parameters that a process holds of each ``fully_shard``, padding included."""
-        return group_sizes(self._model)
-
-    @property
-    def num_steps(self) -> int:
-        """Forward and backward passes of a gradient: the batches of the process that has most."""
-        return self._num_steps
+        return group_sizes(self._loss.model)
 
     def origin(self) -> dict[str, str | int | float]:
         """Return model and loss, and checksums of the shards and data of this process."""
-        parameters = fingerprint([shard.local for shard in self._shards.values()])
+        parameters = fingerprint([shard.local for shard in self._shards])
         return {**self._facts(), "parameters": summed(parameters), "data": self._data}
 
     def _prepare(self, data: Iterable[Any], check: bool) -> tuple[float, int, float, dict[str, str]]:
@@ -155,9 +148,9 @@ class ShardedOperator(Operator):
 
     def _facts(self) -> dict[str, str]:
         return {
-            "model": type(self._model).__name__,
+            "model": type(self._loss.model).__name__,
             "loss": self._loss.name,
-            "parameter names": ", ".join(name for name, _ in self._model.named_parameters()),
+            "parameter names": ", ".join(name for name, _ in self._loss.model.named_parameters()),
             "dtype": str(self.dtype),
             "torch version": str(torch.__version__),
         }
@@ -166,32 +159,28 @@ class ShardedOperator(Operator):
         return self._loss.loss_fn(*self._loss(batch))
 
     def _check_loss(self, repeats: bool) -> None:
-        """Raise on all processes unless the loss of the first batch is a finite scalar, repeats itself and is a mean.
-
-        Every process makes four forward passes, because each is work of all.
-        """
+        """Raise everywhere unless the loss of the first batch is a finite scalar, repeats itself, and is a mean."""
         batch, *halves = whole_and_halves(self._passes.first_batch)
-        with torch.no_grad():
+        with torch.no_grad():  # four forward passes on every process, because each is work of all
             whole, again, *parts = (self._value(piece) for piece in (batch, batch, *halves))
-        _reshard(self._model)
+        _reshard(self._loss.model)
 
         def verdict() -> None:
             if whole.ndim != 0:
                 raise ValueError(f"The loss must be a scalar, the mean over a batch; got shape {tuple(whole.shape)}.")
-            if not torch.isfinite(whole):
-                raise NonFiniteError(
-                    f"The loss and its gradient must be finite; the loss of batch 0 is {float(whole)}."
-                )
+            value = float(whole)
+            if not math.isfinite(value):
+                raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {value}.")
             if repeats and not torch.equal(whole, again):
-                raise ValueError(f"The loss must not be random; got {float(whole)!r} and then {float(again)!r}.")
+                raise ValueError(f"The loss must not be random; got {value!r} and then {float(again)!r}.")
             weights = [float(self._weight(half)) for half in halves]
-            check_mean(float(whole), [float(part) for part in parts], weights, self.dtype)
+            check_mean(value, [float(part) for part in parts], weights, self.dtype)
 
         self._group.together(verdict)
 
     def _used(self, shards: dict[str, Shard]) -> dict[str, Shard]:
         """Return the shards of parameters that the loss of the first batch depends on, on any process."""
-        with self._own_gradients(shards), torch.enable_grad():
+        with _gradients_aside(shards.values()), torch.enable_grad():
             value = self._value(self._passes.first_batch)
             if not value.requires_grad:
                 raise ValueError("The loss must depend on the parameters; it depends on none of them.")
@@ -199,78 +188,63 @@ class ShardedOperator(Operator):
             return {name: shard for name, shard in shards.items() if shard.parameter.grad is not None}
 
     def _matmat(self, V: Tensor) -> Tensor:
-        check_modules(self._model)
-        _reshard(self._model)
-        self._check_count(V.shape[1])
-        starts = [shard.local.clone() for shard in self._shards.values()]
+        check_modules(self._loss.model)
+        _reshard(self._loss.model)
+        fewest, most = self.team.least(V.shape[1]), -self.team.least(-V.shape[1])
+        if fewest < most:
+            raise RankError(f"All ranks must have as many vectors in a product; they have from {fewest} to {most}.")
+        starts = [shard.local.clone() for shard in self._shards]
         squares = torch.stack([start.square().sum(dtype=torch.float64) for start in starts]).sum()
         steps = step_sizes(column_dots(V, V, self.team).sqrt(), float(self.team.sum(squares)) ** 0.5, self.dtype)
         products, errors = torch.zeros_like(V.T), []
         try:
-            with self._own_gradients(self._shards):
+            with _gradients_aside(self._shards):
                 for product, probe, step in zip(products, V.T, steps.tolist(), strict=True):
                     errors.append(self._difference(starts, probe, step, product))
         finally:
-            self._move(starts)
-            _reshard(self._model)
+            for shard, start in zip(self._shards, starts, strict=True):
+                shard.local.copy_(start)
+            _reshard(self._loss.model)
         self.product_error = max(errors)
         return products.T
-
-    def _check_count(self, num_vectors: int) -> None:
-        fewest, most = self.team.least(num_vectors), -self.team.least(-num_vectors)
-        if fewest < most:
-            raise RankError(f"All ranks must have as many vectors in a product; they have from {fewest} to {most}.")
 
     def _difference(self, starts: list[Tensor], probe: Tensor, step: float, product: Tensor) -> float:
         """Write the product with one vector to ``product``, which is zero; return its relative error."""
         near = torch.zeros_like(product)
-
-        def gradient(size: float) -> Tensor:
-            self._move(starts, size, probe)
-            return self._gradient()
-
-        add_differences(gradient, step, near, product)
+        add_differences(lambda size: self._gradient(starts, size, probe), step, near, product)
         near -= extrapolated(near, product)
         difference, length = (column_dots(x[:, None], x[:, None], self.team).sqrt() for x in (near, product))
         return largest_error(difference, length)
 
-    def _move(self, starts: list[Tensor], size: float = 0.0, probe: Tensor | None = None) -> None:
-        """Set the parameters to where they were, plus ``size`` times the vector."""
-        pieces = [None] * len(starts) if probe is None else probe.split([start.numel() for start in starts])
-        for shard, start, piece in zip(self._shards.values(), starts, pieces, strict=True):
-            shard.local.copy_(start)
-            if piece is not None:
-                shard.local.add_(piece.view_as(start), alpha=size)
-
-    def _gradient(self) -> Tensor:
-        """Return this process' entries of the gradient of the mean loss at the present parameters."""
-        for shard in self._shards.values():
+    def _gradient(self, starts: list[Tensor], size: float, probe: Tensor) -> Tensor:
+        """Return this process' entries of the gradient of the mean loss, ``size`` times the vector from ``starts``."""
+        pieces = probe.split([start.numel() for start in starts])
+        for shard, start, piece in zip(self._shards, starts, pieces, strict=True):
+            shard.local.copy_(start).add_(piece.view_as(start), alpha=size)
             shard.parameter.grad = None
         # fully_shard averages gradients over processes.
         scale = self._group.num_ranks / self.total_weight
-        steps = 0
-        for batch in self._passes:
-            self._backward(batch, scale * float(self._weight(batch)))
-            steps += 1
-        for _ in range(steps, self._num_steps):
-            self._backward(self._passes.first_batch, 0.0)
-        return torch.cat([shard.gradient().flatten() for shard in self._shards.values()])
-
-    def _backward(self, batch: Any, weight: float) -> None:
+        spare = self.num_steps
         with torch.enable_grad():
-            (self._value(batch) * weight).backward()
+            for batch in self._passes:
+                (self._value(batch) * (scale * float(self._weight(batch)))).backward()
+                spare -= 1
+            for _ in range(spare):
+                (self._value(self._passes.first_batch) * 0.0).backward()
+        return torch.cat([shard.gradient().flatten() for shard in self._shards])
 
-    @contextmanager
-    def _own_gradients(self, shards: Mapping[str, Shard]) -> Iterator[None]:
-        """Take the user's gradients away, and put them back."""
-        gradients = [(shard.parameter, shard.parameter.grad) for shard in shards.values()]
-        try:
-            for parameter, _ in gradients:
-                parameter.grad = None
-            yield
-        finally:
-            for parameter, gradient in gradients:
-                parameter.grad = gradient
+
+@contextmanager
+def _gradients_aside(shards: Iterable[Shard]) -> Iterator[None]:
+    """Take the user's gradients away, and put them back."""
+    gradients = [(shard.parameter, shard.parameter.grad) for shard in shards]
+    try:
+        for parameter, _ in gradients:
+            parameter.grad = None
+        yield
+    finally:
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
 
 
 def _reshard(model: nn.Module) -> None:

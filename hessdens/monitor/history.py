@@ -144,10 +144,7 @@ class SpectrumHistory(Saved):
     def difference(self, first: int, second: int, *, window: float = PAPER_WINDOW) -> DensityDifference:
         """Return the changes from step ``first`` to step ``second``, with errors that account for the shared probes.
 
-        Raises
-        ------
-        ValueError
-            If there is no record of a step, or it has no density.
+        ValueError if there is no record of a step, or it has no density.
         """
         densities = []
         for step in (first, second):

@@ -14,12 +14,8 @@ def csv_logger(path: str | os.PathLike[str]) -> Logger:
     """Return a logger that adds a row per measurement to a CSV file, with a header.
 
     Rows of the same or a later step are replaced, so that a run that goes on from a checkpoint doubles none. The file
-    is written whole and renamed, so that a killed process leaves no half row.
-
-    Raises
-    ------
-    ValueError
-        From the logger, if the file has other columns.
+    is written whole and renamed, so that a killed process leaves no half row. The logger raises ValueError if the file
+    has other columns.
 
     Examples
     --------
@@ -51,8 +47,8 @@ def _rows(path: Path, header: list[str]) -> list[list[str]]:
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        lines = [line for line in csv.reader(file) if line]
-    if not lines or lines[0] != header:
-        columns = ", ".join(lines[0]) if lines else "none"
-        raise ValueError(f"{path} must have the columns {', '.join(header)}; got {columns}. Give another file.")
-    return lines[1:]
+        found, *rows = [line for line in csv.reader(file) if line] or [["none"]]
+    if found != header:
+        rule = f"{path} must have the columns {', '.join(header)}"
+        raise ValueError(f"{rule}; got {', '.join(found)}. Give another file.")
+    return rows

@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -42,13 +41,12 @@ class SpectrumMonitor:
     Call `step` after each training step, or the monitor itself with the number of steps made. It decides whether to
     measure. The first measurement is made at once, of the model as it is. All measurements take the same probes and
     data, so that most of the error of a change between two steps cancels (`SpectrumHistory.difference`). Training is
-    the same to the last bit as without: mode, gradients, buffers, random state and optimizer do not change.
+    the same to the last bit as without: modes, gradients, buffers, random state and optimizer do not change.
 
     Parameters
     ----------
     model
-        The network in training, on one device. It is measured in evaluation mode. Afterwards each of its modules is in
-        the mode that it had before.
+        The network in training, on one device. It is measured in evaluation mode.
     loss_fn, data
         As `hessian_operator` takes them. ``data`` stay the same for the whole run: take a fixed part of the training
         examples. A measurement takes about as long as 3 ``max_products`` gradients of them.
@@ -57,9 +55,9 @@ class SpectrumMonitor:
     every
         Measure after multiples of so many steps only. Default: after any.
     overhead
-        The time of all measurements, as a fraction of the time of training, is at most this. A measurement is made only
-        if that will hold even when it takes twice as long as the longest so far. The first is paid for by the time
-        until the second. None: no limit; ``every`` is needed.
+        Time of all measurements, at most, as a fraction of that of training. One is made only if this will hold even
+        when it takes twice as long as the longest so far. The first is paid for by the time until the second. None: no
+        limit; ``every`` is needed.
     window
         Size of the window around 0 that counts as degenerate, for the loggers.
     loggers
@@ -148,7 +146,8 @@ class SpectrumMonitor:
             self.history = _history_in(self._path, identity, start)
         self._trainable = _trainable(model)
         if self.history:
-            self._budget.go_on_from(*_times(self.history))
+            spent = [record.measuring_seconds for record in self.history]
+            self._budget.go_on_from(self.history[-1].training_seconds, spent)
         else:
             self.measure()
 
@@ -260,22 +259,14 @@ def _history_in(path: Path | None, identity: Identity, start: int) -> SpectrumHi
     history = SpectrumHistory.load(path)
     changes = differences(history.identity, identity)
     if changes:
-        raise ValueError(
-            f"history must be of the same model, loss, data and probes; in {path} {'; '.join(changes)}. Give another "
-            "file, or make the run the same."
-        )
+        rule = "history must be of the same model, loss, data and probes"
+        raise ValueError(f"{rule}; in {path} {'; '.join(changes)}. Give another file, or make the run the same.")
     if start == 0 and history and history[-1].step > 0:
         raise ValueError(
             f"A training run that starts anew needs a new history; {path} has records up to step {history[-1].step}. "
             "Give another file or remove that one; or, where training goes on from a checkpoint, pass start= its step."
         )
     return history.until(start)
-
-
-def _times(history: SpectrumHistory) -> tuple[float, float, float]:
-    """Return the seconds of training, of measuring, and of the longest measurement."""
-    spent = [0.0, *(record.measuring_seconds for record in history)]
-    return history[-1].training_seconds, spent[-1], max(after - before for before, after in pairwise(spent))
 
 
 def _trainable(model: nn.Module) -> set[tuple[str, bool]]:

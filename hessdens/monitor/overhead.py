@@ -1,7 +1,8 @@
 """Time of training and of what watches it, and whether a budget allows to watch again."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 
 # A measurement may take this many times as long as any before: it may have to time ways to make products, or other work
 # on the machine may slow it down.
@@ -9,13 +10,9 @@ SURPRISE = 2.0
 
 
 class OverheadBudget:
-    """Keep the time of measuring within a fraction of the time of training.
+    """Keep the time of measuring within a fraction of the time of training, as `SpectrumMonitor` describes.
 
-    Another measurement is allowed once the budget would hold it even if it takes twice as long as the longest so far.
-    The first is always allowed: it is paid for by the time until the second.
-
-    ``overhead`` is the fraction, None where there is no limit; ``clock`` returns seconds from any start. Attributes are
-    seconds: ``training`` until the latest measurement began, ``longest`` of the longest measurement.
+    Attributes are seconds: ``training`` until the latest measurement began, ``longest`` of the longest measurement.
 
     Examples
     --------
@@ -40,11 +37,12 @@ class OverheadBudget:
         self.training = 0.0
         self.longest = 0.0
 
-    def go_on_from(self, training: float, spent: float, longest: float) -> None:
-        """Add what an earlier part of the run has taken."""
+    def go_on_from(self, training: float, spent: Iterable[float]) -> None:
+        """Add what an earlier part of the run has taken: training, and all measurements at the end of each."""
         self.training += training
-        self._spent += spent
-        self.longest = max(self.longest, longest)
+        times = [0.0, *spent]
+        self._spent += times[-1]
+        self.longest = max(self.longest, *(after - before for before, after in pairwise(times)))
 
     def trained(self) -> float:
         """Return the seconds of training until now."""

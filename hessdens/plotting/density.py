@@ -45,17 +45,13 @@ def plot_density(
     exact
         Exact eigenvalues, drawn as a histogram behind the estimate and as a rug below it.
     ax
-        Axes to draw on. Default: new ones. Nothing is shown or saved; that is the caller's to do.
+        Axes to draw on, which are returned. Default: new ones. Nothing is shown or saved; that is the caller's to do.
     label, color
         Of the estimate.
     window
         Size of the window around 0 that counts as degenerate: shaded. The axis is linear well inside it.
     level
         Confidence level of the band, pointwise; None: no band.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
 
     Raises
     ------
@@ -85,11 +81,11 @@ def plot_density(
     ax.axvspan(-window / 2, window / 2, color="0.93", zorder=0)
     if exact is not None:
         edges = _bins(exact, linear_width)
-        _draw_histogram(ax, exact, edges, label=f"exact ({exact.size:,} eigenvalues)", color="0.6", fill=True)
+        _draw_histogram(ax, exact, edges, "0.6", label=f"exact ({exact.size:,} eigenvalues)", fill=True)
         _draw_rug(ax, exact.eigenvalues, 0.02, "0.25")
     if isinstance(estimate, Spectrum | LanczosDensity):
         edges = _bins(estimate if exact is None else exact, linear_width)
-        color = _draw_histogram(ax, estimate, edges, label=label, color=color, fill=False)
+        color = _draw_histogram(ax, estimate, edges, color, label=label)
     else:
         x = _curve_points(estimate, linear_width)
         values = estimate.pdf(x)
@@ -102,7 +98,9 @@ def plot_density(
     if isinstance(estimate, LanczosDensity):
         _draw_rug(ax, estimate.eigenvalues_found, 0.05, color)
         if level is not None:
-            _draw_band(ax, estimate, edges, level, color)
+            low, high = estimate.mass_interval(edges, level) / np.diff(edges)
+            band = {"color": color, "fill": True, "alpha": 0.2, "zorder": 0.5}
+            ax.stairs(high, edges, baseline=np.maximum(low, ALMOST_ZERO), **band)
             name = f"spectral density (band: {100 * level:g}%)"
     if name.startswith(ax.get_ylabel()):  # none yet, or that of a density without a band
         ax.set_ylabel(name)
@@ -112,18 +110,11 @@ def plot_density(
     return ax
 
 
-def _draw_histogram(
-    ax: "Axes", density: Spectrum | LanczosDensity, edges: FloatArray, *, label: str | None, color: Any, fill: bool
-) -> Any:
+def _draw_histogram(ax: "Axes", density: Density, edges: FloatArray, color: Any, **style: Any) -> Any:
     """Draw the mean density in each bin, and return the color."""
-    values = mean_density(density, edges)
-    options = {} if color is None else {"color": color}  # the next one of the axes; None itself is black
-    return ax.stairs(values, edges, label=label, fill=fill, baseline=ALMOST_ZERO, **options).get_edgecolor()
-
-
-def _draw_band(ax: "Axes", density: LanczosDensity, edges: FloatArray, level: float, color: Any) -> None:
-    low, high = density.mass_interval(edges, level) / np.diff(edges)
-    ax.stairs(high, edges, baseline=np.maximum(low, ALMOST_ZERO), color=color, fill=True, alpha=0.2, zorder=0.5)
+    if color is not None:  # the next one of the axes; None itself is black
+        style["color"] = color
+    return ax.stairs(mean_density(density, edges), edges, baseline=ALMOST_ZERO, **style).get_edgecolor()
 
 
 def _draw_rug(ax: "Axes", eigenvalues: FloatArray, height: float, color: Any) -> None:

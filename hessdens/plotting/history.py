@@ -36,14 +36,9 @@ def plot_history(
     history
         At least one record with a density.
     axes
-        Three axes to draw on. Default: new ones, one below the other. Nothing is shown or saved.
+        Three axes to draw on, which are returned. Default: new ones, one below the other. Nothing is shown or saved.
     window
         Size of the window around 0 that counts as degenerate: between the lines in the first panel.
-
-    Returns
-    -------
-    tuple
-        The three axes.
 
     Raises
     ------
@@ -78,11 +73,11 @@ def plot_history(
     top, middle, bottom = axes
     columns = history.columns(window)
     _draw_density(top, history, window, linear_width)
-    _draw_fractions(middle, history.steps, columns, window)
+    _draw_fractions(middle, history.steps, columns, window / 2)
     _draw_edges(bottom, history.steps, columns, window / 2)
     failed = [record.step for record in history if record.density is None]
     if failed:  # a line without points would reach to the corner of the figure in its layout
-        for ax in (top, middle, bottom):
+        for ax in axes:
             ax.plot(failed, np.zeros(len(failed)), "x", color="C3", clip_on=False, transform=ax.get_xaxis_transform())
     bottom.set_xlabel("training step")
     return top, middle, bottom
@@ -101,16 +96,10 @@ def _draw_density(ax: "Axes", history: SpectrumHistory, window: float, linear_wi
     no_density = np.full(NUM_BINS, np.nan)
     values = np.array([mean_density(r.density, edges) if r.density is not None else no_density for r in history]).T
     peak = float(np.nanmax(values))
-    # Zero has no logarithm, and is less than all that is shown.
-    shown = np.ma.masked_invalid(np.maximum(values, peak * 10.0**-DECADES))
-    mesh = ax.pcolormesh(
-        step_edges(history.steps),
-        edges,
-        shown,
-        norm=LogNorm(peak * 10.0**-DECADES, peak),
-        cmap="magma_r",
-        rasterized=True,
-    )
+    floor = peak * 10.0**-DECADES
+    shown = np.ma.masked_invalid(np.maximum(values, floor))  # zero has no logarithm
+    norm = LogNorm(floor, peak)
+    mesh = ax.pcolormesh(step_edges(history.steps), edges, shown, norm=norm, cmap="magma_r", rasterized=True)
     for end in (-window / 2, window / 2):
         ax.axhline(end, color="C0", lw=1, ls=":")
     ax.set_yscale("asinh", linear_width=linear_width)
@@ -128,22 +117,16 @@ def step_edges(steps: NDArray[np.int64]) -> FloatArray:
     return np.concatenate([[steps[0]], between, [steps[-1] + (steps[-1] - steps[-2]) / 2]])
 
 
-def _draw_fractions(ax: "Axes", steps: NDArray[np.int64], columns: Mapping[str, FloatArray], window: float) -> None:
-    half = window / 2
-    value, low, high = (100 * (1 - columns[f"degenerate{end}"]) for end in ("", "_high", "_low"))
-    _draw_with_band(ax, steps, value, low, high, f"not degenerate, |λ| ≥ {half:g}", "C0")
-    value, low, high = (100 * columns[f"negative{end}"] for end in ("", "_low", "_high"))
-    _draw_with_band(ax, steps, value, low, high, f"negative, λ ≤ −{half:g}", "C1")
+def _draw_fractions(ax: "Axes", steps: NDArray[np.int64], columns: Mapping[str, FloatArray], half: float) -> None:
+    other = [100 * (1 - columns[f"degenerate{end}"]) for end in ("", "_high", "_low")]
+    negative = [100 * columns[f"negative{end}"] for end in ("", "_low", "_high")]
+    labels = (f"not degenerate, |λ| ≥ {half:g}", f"negative, λ ≤ −{half:g}")
+    for (values, low, high), label, color in zip((other, negative), labels, ("C0", "C1"), strict=True):
+        ax.fill_between(steps, low, high, color=color, alpha=0.25, lw=0)
+        ax.plot(steps, values, ".-", color=color, label=label)
     ax.set_ylim(bottom=0)
     ax.set_ylabel("% of eigenvalues")
     ax.legend(frameon=False)
-
-
-def _draw_with_band(
-    ax: "Axes", steps: NDArray[np.int64], values: FloatArray, low: FloatArray, high: FloatArray, label: str, color: str
-) -> None:
-    ax.fill_between(steps, low, high, color=color, alpha=0.25, lw=0)
-    ax.plot(steps, values, ".-", color=color, label=label)
 
 
 def _draw_edges(ax: "Axes", steps: NDArray[np.int64], columns: Mapping[str, FloatArray], linear_width: float) -> None:

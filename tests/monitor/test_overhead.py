@@ -107,7 +107,7 @@ def test_failed_measurement_has_cost_time_too():
 def test_earlier_part_of_a_run_counts():
     clock = Clock()
     budget = OverheadBudget(0.5, clock)
-    budget.go_on_from(10.0, 4.0, 2.0)
+    budget.go_on_from(10.0, [2.0, 4.0])
     clock.now += 5.9
     assert not budget.allows_another()
     clock.now += 0.1
