@@ -5,12 +5,4 @@ from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.problem import Problem
 
-__all__ = [
-    "CurvatureOperator",
-    "Plan",
-    "Problem",
-    "Schedule",
-    "fisher_operator",
-    "ggn_operator",
-    "hessian_operator",
-]
+__all__ = ["CurvatureOperator", "Plan", "Problem", "Schedule", "fisher_operator", "ggn_operator", "hessian_operator"]

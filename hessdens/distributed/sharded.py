@@ -36,10 +36,11 @@ def sharded_operator(
 ) -> "ShardedOperator":
     r"""Return the Hessian of the mean loss over the data of all processes, for a model sharded by ``fully_shard``.
 
-    Vectors are sharded as the parameters are: each process has the entries of its own shards, one after the other.
-    Estimators give the same result on every process. Backward passes through ``fully_shard`` cannot be differentiated,
-    so products are differences of gradients, with a measured error. With g the gradient and h = eps^(1/5) max(1,
-    ||theta||) / ||v||, D(h) = (g(theta + h v) - g(theta - h v)) / (2 h); the product is (4 D(h) - D(2 h)) / 3.
+    Vectors are sharded as the parameters are: of N = ``size`` entries a process has those of its own shards, one after
+    the other, ``num_rows``. Estimators give the same result on every process. Backward passes through ``fully_shard``
+    cannot be differentiated, so products are differences of gradients, with a measured error. With g the gradient and
+    h = eps^(1/5) max(1, ||theta||) / ||v||, D(h) = (g(theta + h v) - g(theta - h v)) / (2 h); the product is
+    (4 D(h) - D(2 h)) / 3.
 
     The model stays as it is: parameters are restored to the last bit, gradients are not touched.
 
@@ -54,11 +55,6 @@ def sharded_operator(
         uneven; a process with fewer batches repeats its first with weight zero.
     allow_equal_data
         Whether two processes may have the same data.
-
-    Returns
-    -------
-    ShardedOperator
-        ``size`` is N, ``num_rows`` the entries of this process.
 
     Raises
     ------
