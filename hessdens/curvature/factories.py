@@ -48,6 +48,7 @@ def hessian_operator(
     parameters
         Which parameters: names or globs (``"layers.*.weight"``), or a predicate on (name, parameter). Default: all.
         Frozen parameters, and those that the loss of the first batch does not use, are left out; tied ones count once.
+        Vectors have their entries in the order of ``model.named_parameters()``.
     num_examples
         ``num_examples(batch)`` is the weight of a batch in the mean over ``data``: say, its number of unmasked tokens.
         Default: the first dimension of its first tensor.
@@ -63,11 +64,6 @@ def hessian_operator(
         all.
     memory_limit
         Bytes that a product may use besides the probes and the model. Default: half of what is free.
-
-    Returns
-    -------
-    CurvatureOperator
-        ``size`` N is the number of selected parameters, in the order of ``model.named_parameters()``.
 
     Raises
     ------
@@ -132,8 +128,8 @@ def ggn_operator(
     Raises
     ------
     ValueError
-        Also if the loss is linear in the outputs, so that the matrix says nothing: absolute errors, log-probabilities,
-        or outputs that are the loss already; and if the loss cannot be differentiated twice.
+        Also if the loss cannot be differentiated twice, or is linear in the outputs, so that the matrix says nothing:
+        absolute errors, log-probabilities, or outputs that are the loss already.
 
     Notes
     -----
@@ -213,6 +209,5 @@ def fisher_operator(
     >>> torch.allclose(F @ gradient, gradient * (gradient @ gradient))
     True
     """
-    problem = Problem.of(model, loss_fn, data, **options)
-    problem = fisher_problem(problem, kind, num_samples, seed)
+    problem = fisher_problem(Problem.of(model, loss_fn, data, **options), kind, num_samples, seed)
     return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)

@@ -15,8 +15,7 @@ from hessdens.curvature.containers import map_tensors, tensors_of
 
 def peak_memory(function: Callable[[], Any]) -> int:
     """Return the most bytes of tensors made by ``function`` that lived at one time, on any device."""
-    meter = _Meter()
-    with meter:
+    with _Meter() as meter:
         function()
     return meter.peak
 
@@ -42,13 +41,13 @@ class _Meter(TorchDispatchMode):
             storage = tensor.untyped_storage()
             if id(storage) not in inputs and storage not in self._known:
                 self._known.add(storage)
-                self.live += storage.nbytes()
-                weakref.finalize(storage, self._freed, storage.nbytes())
-        self.peak = max(self.peak, self.live)
+                self._add(storage.nbytes())
+                weakref.finalize(storage, self._add, -storage.nbytes())
         return result
 
-    def _freed(self, size: int) -> None:
-        self.live -= size
+    def _add(self, size: int) -> None:
+        self.live += size
+        self.peak = max(self.peak, self.live)
 
 
 def _stored(tensor: Tensor) -> Tensor:
@@ -64,14 +63,13 @@ class MemoryModel:
     def __init__(self, measure: Callable[[int, int], int], examples: tuple[int, ...], probes: tuple[int, ...]) -> None:
         pairs = list(itertools.product(examples, probes))
         peaks = np.array([measure(b, p) for b, p in pairs], dtype=np.float64)
-        example_powers = range(len(examples))
         probe_powers = range(len(probes)) if len(probes) > 1 else (1,)
-        self._powers = list(itertools.product(example_powers, probe_powers))
+        self._powers = list(itertools.product(range(len(examples)), probe_powers))
         self._coefficients = np.linalg.solve(np.array([self._terms(b, p) for b, p in pairs]), peaks)
 
     def __call__(self, examples: int, probes: int) -> int:
         """Return the predicted peak in bytes."""
-        return int(max(0.0, float(np.array(self._terms(examples, probes)) @ self._coefficients)))
+        return max(0, int(np.array(self._terms(examples, probes)) @ self._coefficients))
 
     def _terms(self, examples: int, probes: int) -> list[float]:
         return [float(examples) ** i * float(probes) ** j for i, j in self._powers]

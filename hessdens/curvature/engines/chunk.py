@@ -1,6 +1,7 @@
-"""Some probes of a feedforward network as matrix products need them, their sums, and work in progress."""
+"""Some probes of a feedforward network, the sums of their products, and work in progress."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -26,9 +27,8 @@ class Chunk:
         for name, shape in self._shapes.items():
             self.row_sums[name] = probes.new_empty((self.num_probes * shape[0], *shape[1:]))
             if len(shape) == 2:
-                column_shape = (shape[0], self.num_probes * shape[1])
-                self.columns[name] = probes.new_empty(column_shape)
-                self.column_sums[name] = probes.new_empty(column_shape)
+                self.columns[name] = probes.new_empty(shape[0], self.num_probes * shape[1])
+                self.column_sums[name] = torch.empty_like(self.columns[name])
         self.load(probes)
 
     def load(self, probes: Tensor) -> None:
@@ -94,19 +94,21 @@ class Workspace:
             self._free.setdefault(tuple(tensor.shape), []).append(tensor)
 
 
+@dataclass
 class Derivatives:
     """Directional derivatives of each value and of the gradient at it, shape (B, P, n); None where they are 0.
 
     ``moves`` says which values depend on the selected parameters, ``num_uses`` how many steps each goes into.
     """
 
-    def __init__(self, chunk: Chunk, workspace: Workspace, moves: Sequence[bool], num_uses: Sequence[int]) -> None:
-        self.chunk = chunk
-        self.workspace = workspace
-        self.moves = moves
-        self.num_uses = num_uses
-        self.tangents: list[Tensor | None] = [None] * len(moves)
-        self.gradients: list[Tensor | None] = [None] * len(moves)
+    chunk: Chunk
+    workspace: Workspace
+    moves: Sequence[bool]
+    num_uses: Mapping[int, int]
+
+    def __post_init__(self) -> None:
+        self.tangents: list[Tensor | None] = [None] * len(self.moves)
+        self.gradients: list[Tensor | None] = [None] * len(self.moves)
         # Derivatives before and after a map, connected by torch's graph.
         self.graphs: dict[object, tuple[Tensor, Tensor]] = {}
 

@@ -4,6 +4,7 @@ For outputs with many classes, as those of language models, that derivative is a
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,25 +15,21 @@ from torch.nn import functional as F  # noqa: N812
 def with_closed_form(loss_fn: Callable[[Any, Any], Tensor]) -> Callable[[Any, Any], Tensor]:
     """Return ``loss_fn``, or where it is a plain mean cross-entropy, the same function with the faster derivative."""
     if loss_fn is F.cross_entropy:
-        return _CrossEntropy(loss_fn, -100)
+        return partial(_cross_entropy, loss_fn, -100)
     if type(loss_fn) is nn.CrossEntropyLoss:
         plain = loss_fn.weight is None and loss_fn.label_smoothing == 0 and loss_fn.reduction == "mean"
-        return _CrossEntropy(loss_fn, loss_fn.ignore_index) if plain else loss_fn
+        return partial(_cross_entropy, loss_fn, loss_fn.ignore_index) if plain else loss_fn
     return loss_fn
 
 
-class _CrossEntropy:
-    def __init__(self, loss_fn: Callable[[Any, Any], Tensor], ignored: int) -> None:
-        self._loss_fn, self._ignored = loss_fn, ignored
-
-    def __call__(self, z: Any, targets: Any) -> Tensor:
-        device = targets.device.type if isinstance(targets, Tensor) else "cpu"
-        if not _is_usual(z, targets) or torch.is_autocast_enabled(device):
-            return self._loss_fn(z, targets)
-        mask = targets != self._ignored
-        weights = (mask.to(z.dtype) / mask.sum()).unsqueeze(1)
-        classes = targets.where(mask, 0).unsqueeze(1)
-        return _Value.apply(z, classes, weights)  # type: ignore[no-untyped-call]
+def _cross_entropy(loss_fn: Callable[[Any, Any], Tensor], ignored: int, z: Any, targets: Any) -> Tensor:
+    device = targets.device.type if isinstance(targets, Tensor) else "cpu"
+    if not _is_usual(z, targets) or torch.is_autocast_enabled(device):
+        return loss_fn(z, targets)
+    mask = targets != ignored
+    weights = (mask.to(z.dtype) / mask.sum()).unsqueeze(1)
+    classes = targets.where(mask, 0).unsqueeze(1)
+    return _Value.apply(z, classes, weights)  # type: ignore[no-untyped-call]
 
 
 def _is_usual(z: Any, targets: Any) -> bool:
@@ -47,19 +44,23 @@ def _is_usual(z: Any, targets: Any) -> bool:
     )
 
 
-class _Value(torch.autograd.Function):
-    """Sum of -weights * log p(class): outputs (n, C, ...), classes and weights (n, 1, ...)."""
+class _Function(torch.autograd.Function):
+    """A function whose derivatives, backward and forward, are computed from its inputs."""
 
     generate_vmap_rule = True
-
-    @staticmethod
-    def forward(z: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
-        return -(z.log_softmax(dim=1).gather(1, classes) * weights).sum()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
+
+
+class _Value(_Function):
+    """Sum of -weights * log p(class): outputs (n, C, ...), classes and weights (n, 1, ...)."""
+
+    @staticmethod
+    def forward(z: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
+        return -(z.log_softmax(dim=1).gather(1, classes) * weights).sum()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -74,29 +75,21 @@ class _Value(torch.autograd.Function):
         return ((expected - tangent.gather(1, classes)) * weights).sum()
 
 
-class _Gradient(torch.autograd.Function):
+class _Gradient(_Function):
     """The gradient of the above in the outputs, weights * (p - one-hot); p is given, and no variable of its own."""
-
-    generate_vmap_rule = True
 
     @staticmethod
     def forward(z: Tensor, p: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
         return (p * weights).scatter_add(1, classes, -weights)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _, p, _, weights = inputs
-        ctx.save_for_backward(p, weights)
-        ctx.save_for_forward(p, weights)
-
-    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        p, weights = ctx.saved_tensors
+        _, p, _, weights = ctx.saved_tensors
         return _curvature(p, weights, gradient), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:
-        p, weights = ctx.saved_tensors
+        _, p, _, weights = ctx.saved_tensors
         return _curvature(p, weights, tangent)
 
 

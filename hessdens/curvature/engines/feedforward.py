@@ -5,7 +5,7 @@ and n units has a directional derivative of shape (B, P, n) for P probes, so tha
 examples and probes, is a single matrix product. The Gauss-Newton matrix leaves out the terms with the gradient.
 """
 
-from collections.abc import Container
+from collections import Counter
 from typing import Any
 
 import torch
@@ -24,13 +24,7 @@ class FeedforwardProducts:
     error: float | None = None
 
     def __init__(
-        self,
-        loss: LossModule,
-        parameters: Values,
-        probes: Tensor,
-        probes_per_block: int,
-        *,
-        gauss_newton: bool = False,
+        self, loss: LossModule, parameters: Values, probes: Tensor, probes_per_block: int, *, gauss_newton: bool = False
     ) -> None:
         self._loss = loss
         self._selected = parameters
@@ -50,16 +44,21 @@ class FeedforwardProducts:
         with torch.enable_grad():
             value = weight * self._loss.loss_fn(outputs, targets)
             (gradient,) = torch.autograd.grad(value, outputs, create_graph=True)
-        network = Linearisation(steps, self._selected, None if self._gauss_newton else gradient.detach())
+        moves: list[bool] = []
+        for step in steps:
+            moves.append(step.depends_on(self._selected) or any(moves[source] for source in step.sources))
+        shared = _gradients(steps, moves, None if self._gauss_newton else gradient.detach())
+        num_uses = Counter(source for step in steps for source in step.sources)
         for chunk in self._chunks:
-            derivatives = Derivatives(chunk, self._workspace, network.moves, network.num_uses)
-            _forward(network, derivatives)
+            derivatives = Derivatives(chunk, self._workspace, moves, num_uses)
+            for i, step in enumerate(steps):
+                derivatives.tangents[i] = step.tangent(derivatives) if moves[i] else None
             tangent = derivatives.tangents[-1]
             if tangent is not None:
                 derivatives.gradients[-1] = _loss_derivative(gradient, outputs, tangent)
-                _backward(network, derivatives)
+                _carry_back(steps, shared, derivatives)
             self._workspace.give(derivatives.tangents)
-        return check_sums(value, [*network.tensors(), gradient])
+        return check_sums(value, [*(step.value for step in steps), *(g for g in shared if g is not None), gradient])
 
     @property
     def structure(self) -> tuple[frozenset[str], ...]:
@@ -76,45 +75,18 @@ class FeedforwardProducts:
         return torch.cat([chunk.total() for chunk in self._chunks])
 
 
-class Linearisation:
-    """What all probes share: the steps, and the gradient at each value that depends on the selected parameters.
-
-    Without a ``gradient`` at the outputs there are none at the values either.
-    """
-
-    def __init__(self, steps: list[Step], selected: Container[str | None], gradient: Tensor | None) -> None:
-        self.steps = steps
-        self.num_uses = [0] * len(steps)
-        self.moves: list[bool] = []
-        for step in steps:
-            for source in step.sources:
-                self.num_uses[source] += 1
-            self.moves.append(step.depends_on(selected) or any(self.moves[source] for source in step.sources))
-        self.gradients: list[Tensor | None] = [None] * len(steps)
-        if gradient is not None:
-            self.gradients[-1] = gradient
-            self._fill_in()
-
-    def tensors(self) -> list[Tensor]:
-        """Return all values and gradients."""
-        return [step.value for step in self.steps] + [g for g in self.gradients if g is not None]
-
-    def _fill_in(self) -> None:
-        """Carry the gradient back from the outputs."""
-        for i in reversed(range(len(self.steps))):
-            here = self.gradients[i]
-            if here is not None and self.moves[i]:
-                for place, source in enumerate(self.steps[i].sources):
-                    if self.moves[source]:
-                        part, present = self.steps[i].pull_back(here, place), self.gradients[source]
-                        self.gradients[source] = part if present is None else present + part
-
-
-def _forward(network: Linearisation, derivatives: Derivatives) -> None:
-    """Fill in the directional derivatives of each value."""
-    for i, step in enumerate(network.steps):
-        if network.moves[i]:
-            derivatives.tangents[i] = step.tangent(derivatives)
+def _gradients(steps: list[Step], moves: list[bool], at_outputs: Tensor | None) -> list[Tensor | None]:
+    """Carry a gradient back from the outputs to each value that depends on the selected parameters."""
+    gradients: list[Tensor | None] = [None] * len(steps)
+    gradients[-1] = at_outputs
+    for i in reversed(range(len(steps))):
+        here, sources = gradients[i], steps[i].sources
+        if here is not None and any(moves[source] for source in sources):
+            for source, part in zip(sources, steps[i].pull_back(here), strict=True):
+                if moves[source]:
+                    present = gradients[source]
+                    gradients[source] = part if present is None else present + part
+    return gradients
 
 
 def _loss_derivative(gradient: Tensor, outputs: Tensor, tangent: Tensor) -> Tensor:
@@ -127,11 +99,11 @@ def _loss_derivative(gradient: Tensor, outputs: Tensor, tangent: Tensor) -> Tens
     return products.transpose(0, 1).contiguous()
 
 
-def _backward(network: Linearisation, derivatives: Derivatives) -> None:
+def _carry_back(steps: list[Step], shared: list[Tensor | None], derivatives: Derivatives) -> None:
     """Carry the derivatives of the gradient back from the outputs, and add up the products in the chunk."""
-    for i in reversed(range(len(network.steps))):
+    for i in reversed(range(len(steps))):
         here, derivatives.gradients[i] = derivatives.gradients[i], None
-        if here is not None and network.moves[i]:
-            network.steps[i].carry_back(derivatives, here, network.gradients[i])
+        if here is not None and derivatives.moves[i]:
+            steps[i].carry_back(derivatives, here, shared[i])
             if not derivatives.is_held(here):
                 derivatives.workspace.give([here])

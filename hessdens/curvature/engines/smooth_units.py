@@ -6,6 +6,7 @@ order, since a model may differentiate in its forward pass.
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,17 +36,6 @@ class SmoothUnits(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _gelu(approximate: str = "none") -> Callable[[Tensor], Derivatives]:
-    return _tanh_gelu_derivatives if approximate == "tanh" else _gelu_derivatives
-
-
-def _silu(inplace: bool = False) -> Callable[[Tensor], Derivatives] | None:
-    return None if inplace else _silu_derivatives
-
-
-STAND_INS: dict[Any, Any] = {F.gelu: _gelu, F.silu: _silu}
-
-
 def _gelu_derivatives(x: Tensor) -> Derivatives:
     density = torch.exp(-x.square() / 2) / math.sqrt(2 * math.pi)
     return (1 + torch.erf(x / math.sqrt(2))) / 2 + x * density, density * (2 - x.square())
@@ -64,19 +54,26 @@ def _silu_derivatives(x: Tensor) -> Derivatives:
     return s * (1 + x * (1 - s)), s * (1 - s) * (2 + x * (1 - 2 * s))
 
 
+# From further arguments of a unit to its derivatives, None where it is not stood in for.
+STAND_INS: dict[Any, Callable[..., Callable[[Tensor], Derivatives] | None]] = {
+    F.gelu: lambda approximate="none": _tanh_gelu_derivatives if approximate == "tanh" else _gelu_derivatives,
+    F.silu: lambda inplace=False: None if inplace else _silu_derivatives,
+}
+
+
+@dataclass
 class _Derivatives:
     """First and second derivative at the inputs of one use of a unit, computed once for the passes of all probes."""
 
-    def __init__(self, function: Callable[[Tensor], Derivatives]) -> None:
-        self._function = function
-        self._known: Derivatives | None = None
+    function: Callable[[Tensor], Derivatives]
+    known: Derivatives | None = None
 
     def at(self, x: Tensor) -> Derivatives:
         """Return both at ``x``, the same in each call."""
         if torch.is_grad_enabled():  # they may be differentiated further
-            return self._function(x)
-        self._known = self._known or self._function(x)
-        return self._known
+            return self.function(x)
+        self.known = self.known or self.function(x)
+        return self.known
 
 
 class _Unit(torch.autograd.Function):

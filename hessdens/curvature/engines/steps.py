@@ -1,7 +1,8 @@
 """Steps of a feedforward network: how gradients go back through each, and derivatives for many probes both ways."""
 
+import contextlib
 from collections.abc import Callable, Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -14,7 +15,7 @@ from hessdens.curvature.engines.chunk import Derivatives
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One value of the network, and the steps whose values it is made of: of the network's input, none."""
+    """One value of the network, and the steps whose values it is made of: none of the network's input, a constant."""
 
     value: Tensor
     sources: tuple[int, ...] = ()
@@ -23,38 +24,37 @@ class Step:
         """Return whether the step has one of these parameters."""
         return False
 
-    def pull_back(self, gradient: Tensor, place: int) -> Tensor:
-        """Return what a gradient at the value is at the source in this place."""
-        raise NotImplementedError
+    def pull_back(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        """Return what a gradient at the value is at each source."""
+        return ()
 
     def tangent(self, derivatives: Derivatives) -> Tensor | None:
-        """Return the directional derivatives of the value from those of the sources."""
-        raise NotImplementedError
+        """Return the directional derivatives of the value from those of the sources; None where they are 0."""
+        return None
 
     def carry_back(self, derivatives: Derivatives, here: Tensor, gradient: Tensor | None) -> None:
         """Add what derivatives of the gradient at the value are at the sources, and their products.
 
         ``gradient`` is the one that all probes share; None for the Gauss-Newton matrix, which leaves its terms out.
         """
-        raise NotImplementedError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Linear(Step):
     """x W^T + b; ``weight`` and ``bias`` are names of parameters, W the value of the first."""
 
-    inputs: Tensor = field(kw_only=True)
-    matrix: Tensor = field(kw_only=True)
-    weight: str = field(kw_only=True)
-    bias: str | None = field(kw_only=True)
+    inputs: Tensor
+    matrix: Tensor
+    weight: str
+    bias: str | None
 
     def depends_on(self, selected: Container[str | None]) -> bool:
         """Return whether weight or bias are selected."""
         return self.weight in selected or self.bias in selected
 
-    def pull_back(self, gradient: Tensor, place: int) -> Tensor:
+    def pull_back(self, gradient: Tensor) -> tuple[Tensor, ...]:
         """Return g W."""
-        return gradient @ self.matrix
+        return (gradient @ self.matrix,)
 
     def tangent(self, derivatives: Derivatives) -> Tensor | None:
         """Return x V^T + v + R{x} W^T, shape (B, P, m)."""
@@ -85,7 +85,8 @@ class Linear(Step):
 
     def carry_back(self, derivatives: Derivatives, here: Tensor, gradient: Tensor | None) -> None:
         """Add R{g}^T x + g^T R{x} to the sums of the weight, R{g} to those of the bias, R{g} W + g V at the source."""
-        chunk, tangent = derivatives.chunk, derivatives.tangents[self.sources[0]]
+        (source,), chunk, width = self.sources, derivatives.chunk, self.matrix.shape[1]
+        tangent = derivatives.tangents[source]
         flat = here.flatten(start_dim=1)
         if self.bias in chunk.row_sums:
             chunk.row_sums[self.bias] += flat.sum(dim=0)
@@ -93,11 +94,8 @@ class Linear(Step):
             chunk.row_sums[self.weight].addmm_(flat.T, self.inputs)
             if tangent is not None and gradient is not None:
                 chunk.column_sums[self.weight].addmm_(gradient.T, tangent.flatten(start_dim=1))
-        if derivatives.moves[self.sources[0]]:
-            self._carry_to_source(derivatives, here, gradient)
-
-    def _carry_to_source(self, derivatives: Derivatives, here: Tensor, gradient: Tensor | None) -> None:
-        chunk, source, width = derivatives.chunk, self.sources[0], self.matrix.shape[1]
+        if not derivatives.moves[source]:
+            return
         present, derivatives.gradients[source] = derivatives.gradients[source], None
         if present is None or derivatives.is_held(present):
             result = derivatives.workspace.take((len(here), chunk.num_probes, width), here)
@@ -112,13 +110,13 @@ class Linear(Step):
         derivatives.gradients[source] = result
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Units(Step):
     """f(z), entry by entry."""
 
-    inputs: Tensor = field(kw_only=True)
-    function: Callable[[Tensor], Tensor] = field(kw_only=True)
-    is_piecewise_linear: bool = field(kw_only=True)
+    inputs: Tensor
+    function: Callable[[Tensor], Tensor]
+    is_piecewise_linear: bool
 
     @cached_property
     def slopes(self) -> tuple[Tensor, Tensor | None]:
@@ -126,14 +124,14 @@ class Units(Step):
         leaf = self.inputs.detach().requires_grad_()
         with torch.enable_grad():
             (first,) = torch.autograd.grad(self.function(leaf).sum(), leaf, create_graph=not self.is_piecewise_linear)
-            if self.is_piecewise_linear or not first.requires_grad:
-                return first.detach(), None
+            if not first.requires_grad:
+                return first, None
             (second,) = torch.autograd.grad(first.sum(), leaf)
         return first.detach(), second
 
-    def pull_back(self, gradient: Tensor, place: int) -> Tensor:
+    def pull_back(self, gradient: Tensor) -> tuple[Tensor, ...]:
         """Return g f'(z)."""
-        return gradient * self.slopes[0]
+        return (gradient * self.slopes[0],)
 
     def tangent(self, derivatives: Derivatives) -> Tensor | None:
         """Return R{z} f'(z)."""
@@ -157,15 +155,15 @@ class Units(Step):
         derivatives.add(source, result)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Sum(Step):
     """Sum of the sources times ``factors``; constants are left out."""
 
-    factors: tuple[float, ...] = field(kw_only=True)
+    factors: tuple[float, ...]
 
-    def pull_back(self, gradient: Tensor, place: int) -> Tensor:
-        """Return g times the factor."""
-        return gradient if self.factors[place] == 1 else self.factors[place] * gradient
+    def pull_back(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        """Return g times the factors."""
+        return tuple(gradient if factor == 1 else factor * gradient for factor in self.factors)
 
     def tangent(self, derivatives: Derivatives) -> Tensor | None:
         """Return the sum of the derivatives."""
@@ -191,20 +189,20 @@ class Sum(Step):
                 derivatives.add(source, here, factor)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Map(Step):
     """A fixed linear map of each example: scaling, reshaping, product with a constant matrix."""
 
-    inputs: Tensor = field(kw_only=True)
-    function: Callable[[Tensor], Tensor] = field(kw_only=True)
+    inputs: Tensor
+    function: Callable[[Tensor], Tensor]
 
     @cached_property
     def _transposed(self) -> Callable[[Tensor], tuple[Tensor, ...]]:
         return vjp(self.function, self.inputs)[1]
 
-    def pull_back(self, gradient: Tensor, place: int) -> Tensor:
+    def pull_back(self, gradient: Tensor) -> tuple[Tensor, ...]:
         """Return the transpose of the map at g."""
-        return self._transposed(gradient)[0]
+        return self._transposed(gradient)
 
     def tangent(self, derivatives: Derivatives) -> Tensor | None:
         """Return the map of the derivatives for all probes, as if they were further examples."""
@@ -228,14 +226,9 @@ class Map(Step):
         """Return derivatives of shape (B, P, ...) as rows, and the map of each row."""
         leaf = source.flatten(end_dim=1).detach().requires_grad_()
         with torch.enable_grad():
-            return leaf, self._of_rows(leaf, source.shape[:2])
-
-    def _of_rows(self, rows: Tensor, shape: torch.Size) -> Tensor:
-        """Return the map of each row, of which there are ``shape`` (B, P)."""
-        try:
-            result = self.function(rows)
-            if len(result) == len(rows):
-                return result
-        except RuntimeError:  # it has the number of examples in it
-            pass
-        return vmap(self.function, in_dims=1, out_dims=1)(rows.unflatten(0, shape)).flatten(end_dim=1)
+            with contextlib.suppress(RuntimeError):  # the map may have the number of examples in it
+                rows = self.function(leaf)
+                if len(rows) == len(leaf):
+                    return leaf, rows
+            by_probe = vmap(self.function, in_dims=1, out_dims=1)
+            return leaf, by_probe(leaf.unflatten(0, source.shape[:2])).flatten(end_dim=1)

@@ -1,5 +1,6 @@
 """Records what a feedforward network computes: linear layers, units, sums and fixed linear maps."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -94,14 +95,8 @@ class _Tape(TorchFunctionMode):
             return Sum(result, sources, factors=(float(args[1]) if name == "mul" else 1 / args[1],))
         if name not in UNITS | MAPS:
             raise UnsuitableError(name)
-
-        def function(value: Tensor) -> Tensor:
-            return func(value, *args[1:], **kwargs)
-
-        if name in UNITS:
-            is_piecewise_linear = name in PIECEWISE_LINEAR
-            return Units(result, sources, inputs=args[0], function=function, is_piecewise_linear=is_piecewise_linear)
-        return Map(result, sources, inputs=args[0], function=function)
+        make: Any = partial(Units, is_piecewise_linear=name in PIECEWISE_LINEAR) if name in UNITS else Map
+        return make(result, sources, inputs=args[0], function=lambda value: func(value, *args[1:], **kwargs))
 
     def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None, *, result: Tensor) -> Step:  # noqa: A002
         name = self._names.get(id(weight))

@@ -45,7 +45,7 @@ def test_workspace_hands_out_what_it_was_given():
 
 
 def test_derivatives_add_in_place_unless_another_value_has_the_tensor():
-    derivatives = Derivatives(Chunk(PARAMETERS, torch.ones(1, 8)), Workspace(), [True] * 3, [1] * 3)
+    derivatives = Derivatives(Chunk(PARAMETERS, torch.ones(1, 8)), Workspace(), [True] * 3, {})
     shared = torch.ones(2, 1, 3)
     derivatives.add(0, shared)
     derivatives.add(1, shared)

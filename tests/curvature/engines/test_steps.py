@@ -18,7 +18,7 @@ STEPS = {
 
 
 def derivatives_of_zero_probes():
-    return Derivatives(Chunk({"w": W}, torch.zeros(1, W.numel()).double()), Workspace(), [True] * 2, [2] * 2)
+    return Derivatives(Chunk({"w": W}, torch.zeros(1, W.numel()).double()), Workspace(), [True] * 2, {0: 2})
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -27,7 +27,7 @@ def test_gradients_and_tangents_are_those_of_torch(name):
     value, tangent = torch.func.jvp(function, (X,), (torch.ones_like(X),))
     step = make(value)
     gradient = normal(*value.shape, seed=2)
-    pulled = sum(step.pull_back(gradient, place) for place in range(len(step.sources)))
+    pulled = sum(step.pull_back(gradient))
     expected = torch.func.vjp(function, X)[1](gradient)[0]
     torch.testing.assert_close(pulled, expected)
     derivatives = derivatives_of_zero_probes()
