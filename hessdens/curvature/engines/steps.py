@@ -196,13 +196,10 @@ class Map(Step):
     inputs: Tensor
     function: Callable[[Tensor], Tensor]
 
-    @cached_property
-    def _transposed(self) -> Callable[[Tensor], tuple[Tensor, ...]]:
-        return vjp(self.function, self.inputs)[1]
-
     def pull_back(self, gradient: Tensor) -> tuple[Tensor, ...]:
         """Return the transpose of the map at g."""
-        return self._transposed(gradient)
+        transposed: Callable[[Tensor], tuple[Tensor, ...]] = vjp(self.function, self.inputs)[1]
+        return transposed(gradient)
 
     def tangent(self, derivatives: Derivatives) -> Tensor | None:
         """Return the map of the derivatives for all probes, as if they were further examples."""
