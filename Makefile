@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: reproduce test lint docs clean
+.PHONY: reproduce test zoo lint docs clean
 
 reproduce: $(VENV)/.ready
 	$(BIN)/python examples/skip_paper/run_all.py $(ARGS)
 
 test: $(VENV)/.ready
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+zoo: $(VENV)/.ready
+	ZOO=usual $(BIN)/python -m pytest tests/zoo --numprocesses auto $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -16,6 +16,9 @@ from hypothesis import settings  # noqa: E402
 settings.register_profile("dev", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
+# Some minutes, so only where it is asked for: ``make zoo``.
+collect_ignore = [] if os.environ.get("ZOO") else ["zoo"]
+
 
 def pytest_xdist_auto_num_workers() -> int:
     """Return the processes of ``make test``: each holds torch and what its tests need, so not one a core on many."""
