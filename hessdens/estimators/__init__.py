@@ -1,4 +1,4 @@
-"""From an operator to a result."""
+"""From an operator to a result, in the frame that `run` gives."""
 
 from hessdens.estimators.chebyshev import chebyshev_moments
 from hessdens.estimators.data_noise import data_noise

@@ -1,1 +1,1 @@
-"""How products of a block of examples are made."""
+"""How products of a block of examples are made: `general`, `feedforward`, `differences`, and their parts."""
