@@ -31,7 +31,9 @@ EXPECTED = (
 
 def operator_from(arguments: argparse.Namespace) -> Operator:
     """Return the operator that FACTORY makes, "package.module:function" or "file.py:function"."""
-    place, curvature, parameters = arguments.factory, arguments.curvature, arguments.parameters
+    place = arguments.factory
+    curvature = arguments.curvature
+    parameters = arguments.parameters
     made = find(place)()
     precision: torch.dtype | None = None if arguments.dtype is None else getattr(torch, arguments.dtype)
     target = None if arguments.device is None else checked_device(arguments.device)

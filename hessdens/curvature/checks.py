@@ -150,8 +150,7 @@ def check_loss(
         raise ValueError(_mean_message(f"its reduction is {loss.reduction!r}"))
     value = _first_value(loss, batch)
     again = _evaluate(loss, batch) if repeats else value
-    if not torch.isfinite(value):
-        raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
+    check_finite(value)
     if not torch.equal(value, again):
         raise ValueError(
             f"The loss must not be random; the same batch gave {float(value)!r} and then {float(again)!r}, "
@@ -166,8 +165,8 @@ def _first_value(loss: LossModule, batch: Any) -> Tensor:
     try:
         return _evaluate(loss, batch)
     except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:
-        given = ", ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in tensors_of(batch)[:4])
-        error.add_note(f"hessdens was computing the loss of the first batch: {given}.{_expected(loss)}")
+        received = ", ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in tensors_of(batch)[:4])
+        error.add_note(f"hessdens was computing the loss of the first batch: {received}.{_expected(loss)}")
         raise
 
 
@@ -194,17 +193,34 @@ def _random_place(loss: LossModule, batch: Any) -> str:
         _evaluate(loss, batch)
     for handle in handles:
         handle.remove()
-    parted = [place for (place, first), (_, second) in zip(*passes, strict=False) if first != second]
-    return f"from {parted[0]} on" if parted else "outside of the model's modules"
+    differing = [place for (place, first), (_, second) in zip(*passes, strict=False) if first != second]
+    return f"from {differing[0]} on" if differing else "outside of the model's modules"
 
 
 def _evaluate(loss: LossModule, batch: Any) -> Tensor:
     with torch.no_grad():
         value = loss.value(batch, {})
-    if not isinstance(value, Tensor) or value.numel() != 1 or value.ndim != 0:
+    check_scalar(value)
+    return value.double()
+
+
+def check_scalar(value: Any) -> None:
+    """Raise ValueError unless a loss is a tensor without dimensions."""
+    if not isinstance(value, Tensor) or value.ndim != 0:
         received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"The loss must be a scalar, the mean over the examples of a batch; got {received}.")
-    return value.double()
+
+
+def check_finite(value: Tensor) -> None:
+    """Raise NonFiniteError unless the loss of the first batch is finite."""
+    if not torch.isfinite(value):
+        raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
+
+
+def check_total_weight(weight: float) -> None:
+    """Raise ValueError unless the weights of all batches have a positive sum."""
+    if not weight > 0:
+        raise ValueError(f"num_examples must add up to more than zero over data; got {weight}.")
 
 
 def _check_mean(loss: LossModule, batch: Any, weight: Callable[[Any], float], whole: Tensor, splits: bool) -> None:

@@ -5,7 +5,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from hessdens.curvature.checks import check_autocast, check_batch, check_modules
+from hessdens.curvature.checks import check_autocast, check_batch, check_modules, check_total_weight
 from hessdens.curvature.engines.cross_entropy import with_closed_form
 from hessdens.curvature.engines.engine import FiniteChecks
 from hessdens.curvature.engines.maker import EngineMaker
@@ -106,9 +106,7 @@ class CurvatureOperator(Operator):
         self._look_at_the_model()
         prints = [fingerprint(batch) for batch in self._problem.passes]
         return {
-            "model": type(self._loss.model).__name__,
-            "loss": self._problem.loss.name,
-            "parameter names": ", ".join(self.parameter_names),
+            **self._problem.loss.facts(self.parameter_names),
             "parameters": self.state_checksum(),
             "buffers": summed(fingerprint(dict(self._loss.model.named_buffers()))),
             "batches": len(prints),
@@ -185,8 +183,7 @@ class CurvatureOperator(Operator):
                 weight = float(self._problem.weight(block))
                 total_weight += weight
                 checks.add(index, engine.add(block, weight))
-        if not total_weight > 0:
-            raise ValueError(f"num_examples must add up to more than zero over data; got {total_weight}.")
+        check_total_weight(total_weight)
         checks.raise_if_not()
         self.total_weight = total_weight
         self.product_error = engine.error

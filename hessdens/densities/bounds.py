@@ -260,8 +260,8 @@ def _from_quadrature(nodes: FloatArray, weights: FloatArray) -> Jacobi:
 
 def largest_mass(jacobi: Jacobi, x: float) -> float:
     """Return 1 / Σ_j p_j(x)^2, the largest mass that a density with the moments can have at x."""
-    previous, current, total = 0.0, 1.0, 1.0
-    before = 0.0
+    previous, before = 0.0, 0.0
+    current = total = 1.0
     for alpha, beta in zip(jacobi.diagonal, jacobi.off_diagonal, strict=True):
         previous, current = current, ((x - alpha) * current - before * previous) / beta
         before = beta

@@ -15,7 +15,7 @@ from hessdens.results.saved import Numbers, Saved, rows
 
 @dataclass(frozen=True, eq=False)
 class Comparison(Saved):
-    """An estimate beside the exact values. Where the estimate is `Moments` alone, all except the moments is NaN.
+    """An estimate next to the exact values. Where the estimate is `Moments` alone, all except the moments is NaN.
 
     Parameters
     ----------

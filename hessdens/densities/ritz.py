@@ -31,7 +31,8 @@ def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size
     atoms = [group for group in apart if not _is_counted(weights[:, group], len(group))]
     num_single = sum(len(group) for group in single)
     if num_single < size and num_single == len(ritz):  # nothing is left to stand for the others
-        single, atoms, num_single = [], single, 0
+        single, atoms = [], single
+        num_single = 0
     taken = np.concatenate([*single, *atoms, np.empty(0, np.intp)]).astype(np.intp)
     others = [np.array([j]) for j in np.setdiff1d(np.arange(len(ritz)), taken)]
     nodes = sorted([*others, *atoms], key=lambda group: float(ritz[group[0]]))

@@ -31,7 +31,8 @@ class Shared(Wrapped):
         An error of one process is an error of all; so are vectors V or a model that differ from those of others.
         ``weight`` is that of this process, asked for after its product.
         """
-        product, number, failure = mine, 0.0, None
+        product, number = mine, 0.0
+        failure = None
         try:
             if mine.shape[1]:
                 product = self._operator.matmat(mine)

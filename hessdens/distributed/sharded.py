@@ -9,7 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
-from hessdens.curvature.checks import check_batch, check_mean, check_modules, whole_and_halves
+from hessdens.curvature.checks import (
+    check_batch,
+    check_finite,
+    check_mean,
+    check_modules,
+    check_scalar,
+    check_total_weight,
+    whole_and_halves,
+)
 from hessdens.curvature.containers import batch_length
 from hessdens.curvature.engines.differences import add_differences, extrapolated, largest_error, step_sizes
 from hessdens.curvature.engines.loss_module import Forward, LossModule
@@ -18,7 +26,7 @@ from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.group import Group
 from hessdens.distributed.shards import Shard, group_sizes, rows_of, shards_of
 from hessdens.distributed.teams import ShardedTeam
-from hessdens.errors import NonFiniteError, RankError
+from hessdens.errors import RankError
 from hessdens.linalg.fingerprint import Fingerprint, fingerprint, summed
 from hessdens.linalg.inner_products import column_dots
 from hessdens.linalg.operator import Operator
@@ -137,16 +145,13 @@ class ShardedOperator(Operator):
             check_batch(batch, self._loss, self.device, name=f"batch {index}")
             weights.append(float(self._weight(batch)))
             prints += fingerprint(batch)
-        if not sum(weights) > 0:
-            raise ValueError(f"num_examples must add up to more than zero over data; got {sum(weights)}.")
+        check_total_weight(sum(weights))
         self._data = summed(prints)
         return sum(weights), len(weights), self._data, self._facts()
 
     def _facts(self) -> dict[str, str]:
         return {
-            "model": type(self._loss.model).__name__,
-            "loss": self._loss.name,
-            "parameter names": ", ".join(name for name, _ in self._loss.model.named_parameters()),
+            **self._loss.facts(name for name, _ in self._loss.model.named_parameters()),
             "dtype": str(self.dtype),
             "torch version": str(torch.__version__),
         }
@@ -162,11 +167,9 @@ class ShardedOperator(Operator):
         _reshard(self._loss.model)
 
         def verdict() -> None:
-            if whole.ndim != 0:
-                raise ValueError(f"The loss must be a scalar, the mean over a batch; got shape {tuple(whole.shape)}.")
+            check_scalar(whole)
+            check_finite(whole)
             value = float(whole)
-            if not math.isfinite(value):
-                raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {value}.")
             if repeats and not torch.equal(whole, again):
                 raise ValueError(f"The loss must not be random; got {value!r} and then {float(again)!r}.")
             weights = [float(self._weight(half)) for half in halves]

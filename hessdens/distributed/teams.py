@@ -1,16 +1,14 @@
 """The two kinds of teams of several processes: those that hold whole vectors, and those that hold shards."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hessdens.distributed.agreement import check_table
 from hessdens.distributed.group import Group
-from hessdens.linalg.team import Team
-
-T = TypeVar("T")
+from hessdens.linalg.team import T, Team
 
 
 class GroupTeam(Team):

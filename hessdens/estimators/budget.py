@@ -10,12 +10,12 @@ from hessdens._types import FloatArray
 from hessdens.linalg.walk import products_per_probe
 from hessdens.results.moments import Moments
 
-DEFAULT_PROBES = 32
+PROBES_OF_MOMENTS = 32
 # Two probes are the fewest that have a standard error. Deflation first takes two steps of a block of two: four.
 FEWEST_PROBES = {"skilling": 2, "deflated": 4}
 # The limit where an accuracy is asked for, unless another one is given.
 MOST_PRODUCTS = 10_000
-# Probes that say how many are needed for an accuracy. Beside outliers that are not deflated, they vary more.
+# Probes that say how many are needed for an accuracy. They vary more where outliers are not deflated.
 PILOT_PROBES = {"skilling": 20, "deflated": 6}
 # So many times the probes that the pilot asks for are drawn, since its variance is itself an estimate.
 PILOT_MARGIN = 1.3
@@ -77,7 +77,7 @@ class Budget:
         purpose = f"by method={method!r}{'' if rtol is None else ' with rtol'}"
         check_products(num_moments, num_probes, max_products, fewest * per_probe, purpose)
         if max_products is None:
-            num_probes = DEFAULT_PROBES if num_probes is None else num_probes
+            num_probes = PROBES_OF_MOMENTS if num_probes is None else num_probes
             if num_probes < fewest:
                 raise ValueError(f"num_probes must be at least {fewest} for method={method!r}; got {num_probes}.")
             max_products = num_probes * per_probe

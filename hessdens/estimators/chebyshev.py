@@ -19,7 +19,7 @@ from hessdens.linalg.walk import products_per_probe
 from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.support import Interval
 
-DEFAULT_PROBES = 8
+PROBES_OF_CHEBYSHEV = 8
 # Products for the support, at most.
 MOST_STEPS = 30
 # The support is found once both ends are known to this fraction of its length.
@@ -92,7 +92,7 @@ def chebyshev_moments(
     operator, ends = as_operator(A), None if support is None else Interval.of(support)
     fewest = 2 * products_per_probe(num_moments) + (0 if ends else min(MOST_STEPS, operator.size))
     check_products(num_moments, num_probes, max_products, fewest, f"of 2 probes{'' if ends else ' and the support'}")
-    count = DEFAULT_PROBES if num_probes is None else num_probes
+    count = PROBES_OF_CHEBYSHEV if num_probes is None else num_probes
     settings = {"function": "chebyshev_moments", "support": repr(tuple(ends)) if ends else "found"}
     probes = num_moments, seed, distribution, block_size
     run = Run(operator, *probes, num_probes=count, checkpoint=checkpoint, settings=settings, progress=progress)

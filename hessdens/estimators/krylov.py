@@ -104,7 +104,8 @@ class KrylovCoefficients:
         That is the number of eigenvalues that a node stands for: one where it is an eigenvalue, and never less, since
         the j-th largest eigenvalue is at least the j-th largest node (Cauchy).
         """
-        matrix, start, known = self.scaled, self.start, self.num_known
+        matrix, known = self.scaled, self.num_known
+        start = self.start
         nodes, vectors = np.linalg.eigh(matrix[:known, :known])
         counts = np.sum((start @ vectors[: start.shape[1]]) ** 2, axis=0) / len(start)
         residuals = np.linalg.norm(matrix[known:, :known] @ vectors, axis=0)

@@ -10,6 +10,7 @@ from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.quadrature import Quadrature
 from hessdens.densities.ritz import block_quadrature, tridiagonal_quadrature
 from hessdens.estimators.budget import steps_and_probes
+from hessdens.estimators.krylov import TINY
 from hessdens.estimators.run import Run
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.inner_products import column_dots
@@ -19,7 +20,6 @@ from hessdens.linalg.three_terms import ThreeTermLanczos
 
 # Quadratures of the last steps, latest first, and the sums of r·Ar and Ar·Ar over probes by the latest.
 Reading = tuple[list[Quadrature], float, float]
-TINY = np.finfo(np.float64).tiny
 # Earlier quadratures that show how far the resolution goes.
 EARLIER = 3
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 Fingerprint = list[tuple[str, float]]
 # Entries of a tensor that are converted to float64 at a time: 8 MB.
-CHUNK = 2**20
+CHECKSUM_CHUNK = 2**20
 # Checksums of the same numbers are equal to rounding: the number of threads may change the order of a sum.
 CHECKSUM_ROUNDING = 1e-11
 
@@ -38,7 +38,7 @@ def checksum(tensor: Tensor) -> float:
     weights = _weights(str(tensor.device))
     flat = tensor.detach().reshape(-1)
     total = torch.zeros((), dtype=torch.float64, device=flat.device)
-    for index, chunk in enumerate(flat.split(CHUNK)):
+    for index, chunk in enumerate(flat.split(CHECKSUM_CHUNK)):
         total += (1 + 0.1 * index) * (chunk.double() * weights[: len(chunk)]).sum()
     return float(total)
 
@@ -46,7 +46,7 @@ def checksum(tensor: Tensor) -> float:
 @functools.lru_cache(maxsize=4)
 def _weights(device: str) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.rand(CHUNK, dtype=torch.float64, generator=generator).add_(0.5).to(device)
+    return torch.rand(CHECKSUM_CHUNK, dtype=torch.float64, generator=generator).add_(0.5).to(device)
 
 
 def summed(parts: Fingerprint) -> float:

@@ -10,7 +10,7 @@ from hessdens.linalg.operator import Operator
 
 Distribution = Literal["gaussian", "rademacher"]
 # Entries that are drawn at a time: 8 MB. A multiple of 8, so that draws of ±1 from bytes go on where they ended.
-CHUNK = 2**20
+PROBE_CHUNK = 2**20
 
 
 def operator_probes(A: Operator, seed: int, start: int, stop: int, distribution: Distribution) -> Tensor:
@@ -24,8 +24,8 @@ def operator_probes(A: Operator, seed: int, start: int, stop: int, distribution:
     block = torch.empty(stop - start, A.num_rows, dtype=A.dtype, device=A.device)
     for row, index in zip(block, range(start, stop), strict=True):
         generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(index,))))
-        for begin in range(0, A.size, CHUNK):
-            count = min(CHUNK, A.size - begin)
+        for begin in range(0, A.size, PROBE_CHUNK):
+            count = min(PROBE_CHUNK, A.size - begin)
             if distribution == "gaussian":
                 chunk = generator.standard_normal(count)
             else:

@@ -47,7 +47,9 @@ class ThreeTermLanczos:
 
     def step(self) -> None:
         """Multiply the last vector of each recurrence, and add its coefficients."""
-        step, team, dtype = self.num_steps, self._operator.team, self._operator.dtype
+        step = self.num_steps
+        team = self._operator.team
+        dtype = self._operator.dtype
         products = self._operator.matmat(self._vectors).clone()
         squares = column_dots(products, products, team)
         raise_if_not_finite(squares, f"that of probe {{}} in Lanczos step {step + 1}")

@@ -1,4 +1,4 @@
-"""The paper's model of a spectral density: a skew-normal tail beside a narrow Gaussian at zero (eq. 5)."""
+"""The paper's model of a spectral density: a skew-normal tail and a narrow Gaussian at zero (eq. 5)."""
 
 import itertools
 import math

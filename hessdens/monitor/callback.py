@@ -41,7 +41,9 @@ class MonitorCallback:
 
     def __init__(self, loss_fn: Callable[[Any, Any], Tensor], data: Iterable[Any], options: MonitorOptions) -> None:
         super().__init__()
-        self._loss_fn, self._data, self._options = loss_fn, data, options
+        self._loss_fn = loss_fn
+        self._data = data
+        self._options = options
         self.monitor: SpectrumMonitor | None = None
 
     @property

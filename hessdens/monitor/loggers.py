@@ -47,8 +47,8 @@ def _rows(path: Path, header: list[str]) -> list[list[str]]:
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        found, *rows = [line for line in csv.reader(file) if line] or [["none"]]
-    if found != header:
+        columns, *rows = [line for line in csv.reader(file) if line] or [["none"]]
+    if columns != header:
         rule = f"{path} must have the columns {', '.join(header)}"
-        raise ValueError(f"{rule}; got {', '.join(found)}. Give another file.")
+        raise ValueError(f"{rule}; got {', '.join(columns)}. Give another file.")
     return rows

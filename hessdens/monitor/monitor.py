@@ -206,8 +206,8 @@ class SpectrumMonitor:
         if changed:
             names = ", ".join(changed[:3]) + (", ..." if len(changed) > 3 else "")
             frozen = f"Parameters were frozen or unfrozen since the monitor was made ({names})."
-            kept = "It goes on with those it began with, so that records can be compared."
-            self._warn_once("trainable", f"{frozen} {kept}")
+            consequence = "It goes on with those it began with, so that records can be compared."
+            self._warn_once("trainable", f"{frozen} {consequence}")
         density, failure = None, ""
         with evaluation_mode(self._model):
             try:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # The scale is linear up to the window divided by this, well inside the window.
 WINDOW_OVER_LINEAR_WIDTH = 20
 # Free space at each end of the bins at least, on the scale.
-MARGIN = 0.05
+AXIS_MARGIN = 0.05
 
 
 def linear_width_of(window: float) -> float:

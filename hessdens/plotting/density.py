@@ -9,7 +9,7 @@ from hessdens._types import FloatArray
 from hessdens.densities.base import Density, check_density
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.spectrum import Spectrum
-from hessdens.plotting.axes import MARGIN, evenly, linear_width_of, mean_density, place_ticks
+from hessdens.plotting.axes import AXIS_MARGIN, evenly, linear_width_of, mean_density, place_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +126,7 @@ def _bins(density: Density, linear_width: float) -> FloatArray:
     """Return the edges of bins of equal width on the axis."""
     nodes = density.nodes()
     length = np.ptp(np.arcsinh(nodes / linear_width))
-    return evenly(nodes, linear_width, NUM_BINS + 1, max(0.02 * length, MARGIN))
+    return evenly(nodes, linear_width, NUM_BINS + 1, max(0.02 * length, AXIS_MARGIN))
 
 
 def _curve_points(density: Density, linear_width: float) -> FloatArray:

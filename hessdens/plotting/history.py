@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hessdens._checks import PAPER_WINDOW
 from hessdens._types import FloatArray
 from hessdens.monitor.history import SpectrumHistory
-from hessdens.plotting.axes import MARGIN, evenly, linear_width_of, mean_density, place_ticks
+from hessdens.plotting.axes import AXIS_MARGIN, evenly, linear_width_of, mean_density, place_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,7 +92,7 @@ def _draw_density(ax: "Axes", history: SpectrumHistory, window: float, linear_wi
     from matplotlib.colors import LogNorm
 
     nodes = np.concatenate([record.density.nodes() for record in history if record.density is not None])
-    edges = evenly(nodes, linear_width, NUM_BINS + 1, MARGIN)
+    edges = evenly(nodes, linear_width, NUM_BINS + 1, AXIS_MARGIN)
     no_density = np.full(NUM_BINS, np.nan)
     values = np.array([mean_density(r.density, edges) if r.density is not None else no_density for r in history]).T
     peak = float(np.nanmax(values))

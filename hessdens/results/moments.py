@@ -109,7 +109,7 @@ class Moments(ProbeMeans):
         return float(least_hankel_eigenvalue(self.values))
 
     def __str__(self) -> str:
-        deflated = f" beside {self.num_deflated} deflated dimensions" if self.num_deflated else ""
+        deflated = f" besides {self.num_deflated} deflated dimensions" if self.num_deflated else ""
         source = f"{self.num_probes} probes{deflated}"
         title = f"Moments of {self.size:,} eigenvalues from {source}, {self.num_products} products"
         return "\n".join([title, *self._lines("m"), *self._certified()])

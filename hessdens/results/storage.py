@@ -35,7 +35,7 @@ KINDS: dict[str, tuple[str, str, type, Callable[[Any], Any] | None]] = {
 def replacing(path: str | os.PathLike[str], *, text: bool = False) -> Iterator[IO[Any]]:
     """Give a file to write to, which takes the place of ``path`` when the block ends: whole or not at all.
 
-    It is written beside its destination and renamed, so that a killed process leaves either the old file or the new.
+    It is written in the same folder and renamed, so that a killed process leaves either the old file or the new.
     """
     destination = Path(path)
     temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.tmp")

@@ -10,7 +10,7 @@ import numpy as np
 from hessdens._types import FloatArray
 
 # Beyond the outermost points, as a fraction of their distance.
-MARGIN = 0.01
+SUPPORT_MARGIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Interval:
         """Return [low, high] with a margin on either side; where both are one point to rounding, one of its size."""
         length = high - low
         magnitude = max(abs(low), abs(high))
-        margin = MARGIN * length if length > rounding * magnitude else (magnitude or 1.0)
+        margin = SUPPORT_MARGIN * length if length > rounding * magnitude else (magnitude or 1.0)
         return cls(low - margin, high + margin)
 
     @property

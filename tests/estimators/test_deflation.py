@@ -151,7 +151,7 @@ def test_progress_counts_products(capsys):
 
 def test_summary_names_the_deflated_space():
     moments = spectral_moments(np.diag(OUTLIERS), 4, max_products=50)
-    beside = f"{moments.num_probes} probes beside {moments.num_deflated} deflated dimensions"
+    beside = f"{moments.num_probes} probes besides {moments.num_deflated} deflated dimensions"
     assert f"{beside}, {moments.num_products} products" in str(moments)
 
 

@@ -22,7 +22,7 @@ def test_another_order_has_another_checksum(values, random):
 
 
 def test_chunks_are_weighted_apart(monkeypatch):
-    monkeypatch.setattr(module, "CHUNK", 4)
+    monkeypatch.setattr(module, "CHECKSUM_CHUNK", 4)
     module._weights.cache_clear()
     halves = torch.arange(8.0).reshape(2, 4)
     assert checksum(halves) != pytest.approx(checksum(halves.flip(0)))

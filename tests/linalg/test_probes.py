@@ -31,7 +31,7 @@ class Half(Team):
 @pytest.mark.parametrize("distribution", ["gaussian", "rademacher"])
 def test_shards_of_probes_are_those_of_whole_ones(monkeypatch, distribution):
     whole = operator_probes(identity(100), 3, 5, 8, distribution)
-    monkeypatch.setattr("hessdens.linalg.probes.CHUNK", 16)
+    monkeypatch.setattr("hessdens.linalg.probes.PROBE_CHUNK", 16)
     assert torch.equal(operator_probes(identity(100), 3, 5, 8, distribution), whole)
     for rows in ([slice(0, 3), slice(15, 17), slice(17, 60)], [slice(16, 32)], [slice(99, 100)], [slice(7, 7)], []):
         expected = torch.cat([whole[part] for part in rows] or [whole[:0]])
@@ -41,7 +41,7 @@ def test_shards_of_probes_are_those_of_whole_ones(monkeypatch, distribution):
 
 @pytest.mark.parametrize("chunk", [8, 2**20])
 def test_each_probe_has_the_stream_of_its_number(monkeypatch, chunk):
-    monkeypatch.setattr("hessdens.linalg.probes.CHUNK", chunk)
+    monkeypatch.setattr("hessdens.linalg.probes.PROBE_CHUNK", chunk)
     operator = identity(20, torch.float32)
     streams = [np.random.default_rng(np.random.SeedSequence(7, spawn_key=(i,))) for i in (2, 3, 4)]
     expected = np.array([stream.standard_normal(20) for stream in streams]).T

@@ -50,6 +50,14 @@ class LossModule(nn.Module):
         """What the loss function is called."""
         return str(getattr(self.loss_fn, "__name__", type(self.loss_fn).__name__))
 
+    def facts(self, parameter_names: Iterable[str]) -> dict[str, str]:
+        """Return what model, loss and parameters are called."""
+        return {
+            "model": type(self.model).__name__,
+            "loss": self.name,
+            "parameter names": ", ".join(parameter_names),
+        }
+
     @property
     def reduction(self) -> str:
         """What the loss function says of its reduction, or an empty string."""

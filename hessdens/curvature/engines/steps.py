@@ -85,8 +85,9 @@ class Linear(Step):
 
     def carry_back(self, derivatives: Derivatives, here: Tensor, gradient: Tensor | None) -> None:
         """Add R{g}^T x + g^T R{x} to the sums of the weight, R{g} to those of the bias, R{g} W + g V at the source."""
-        (source,), chunk, width = self.sources, derivatives.chunk, self.matrix.shape[1]
-        tangent = derivatives.tangents[source]
+        (source,) = self.sources
+        chunk, tangent = derivatives.chunk, derivatives.tangents[source]
+        width = self.matrix.shape[1]
         flat = here.flatten(start_dim=1)
         if self.bias in chunk.row_sums:
             chunk.row_sums[self.bias] += flat.sum(dim=0)
