@@ -6,18 +6,25 @@ from pathlib import Path
 CORES = os.cpu_count() or 1
 # What tests share is not searched for tests, nor for examples in docstrings.
 collect_ignore = [path for path in Path(__file__).parent.rglob("*.py") if not path.name.startswith("test_")]
+if not os.environ.get("ZOO"):  # some minutes, so only where it is asked for: ``make zoo``
+    collect_ignore.append(Path(__file__).with_name("zoo"))
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # before torch is imported, and for processes of the tests
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, str(max(1, CORES // int(workers))))
 
+import pytest  # noqa: E402
+import torch  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 # The first call of a compiled kernel takes longer than Hypothesis' default deadline of 200 ms.
 settings.register_profile("dev", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-# Some minutes, so only where it is asked for: ``make zoo``.
-collect_ignore = [] if os.environ.get("ZOO") else ["zoo"]
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers():
+    """Start each test from one random state of torch, whichever tests ran before it in the same process."""
+    torch.manual_seed(0)
 
 
 def pytest_xdist_auto_num_workers() -> int:
