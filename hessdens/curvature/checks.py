@@ -1,5 +1,6 @@
 """What a model, its loss and its data must satisfy before the first product, each with a message of its own."""
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hessdens.curvature.containers import batch_length, flattened, map_tensors, slice_batch, tensors_of
-from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.engines.loss_module import LossModule, Values
+from hessdens.curvature.passes import same_random_state
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import fingerprint
 
@@ -22,6 +24,14 @@ def check_modules(model: nn.Module) -> None:
         kind = type(module).__name__
         if module.training and _is_random(module):
             raise ValueError(f"The loss must not be random; {kind} {name!r} is in training mode. Call model.eval().")
+        if getattr(module, "max_norm", None) is not None:
+            raise ValueError(
+                f"The forward pass must not change weights in place; {kind} {name!r} has max_norm. Set it to None."
+            )
+        if getattr(module, "scale_grad_by_freq", False):
+            raise ValueError(
+                f"The gradient must be that of the loss; {kind} {name!r} has scale_grad_by_freq. Set it to False."
+            )
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             mixes = "The loss of an example must not depend on its batch; "
             if module.training:
@@ -148,8 +158,11 @@ def check_loss(
     """
     if loss.reduction in ("sum", "none"):
         raise ValueError(_mean_message(f"its reduction is {loss.reduction!r}"))
-    value = _first_value(loss, batch)
-    again = _evaluate(loss, batch) if repeats else value
+    # On copies, which the forward pass may write to; from two random states, since each pass is put back to its start.
+    copies = {name: parameter.detach().clone() for name, parameter in loss.model.named_parameters()}
+    value = _first_value(loss, batch, copies)
+    again = _evaluate(loss, batch, copies, seed=1) if repeats else value
+    _check_copies(loss.model, copies)
     if not torch.isfinite(value):
         raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
     if not torch.equal(value, again):
@@ -161,10 +174,21 @@ def check_loss(
         _check_mean(loss, batch, weight, value, splits)
 
 
-def _first_value(loss: LossModule, batch: Any) -> Tensor:
+def _check_copies(model: nn.Module, copies: Values) -> None:
+    """Raise ValueError if the forward pass has changed its weights."""
+    for name, parameter in model.named_parameters():
+        copy = copies[name]
+        if copy.layout == torch.strided and bool(((copy != parameter) & (parameter == parameter)).any()):
+            raise ValueError(
+                f"The forward pass must not change weights in place; it changes {name!r}. Do that after the steps of "
+                "training, or compute the changed weights as new tensors."
+            )
+
+
+def _first_value(loss: LossModule, batch: Any, parameters: Values) -> Tensor:
     """Return the loss; an error of the model or the loss function gets a note of what they were given."""
     try:
-        return _evaluate(loss, batch)
+        return _evaluate(loss, batch, parameters)
     except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:
         given = ", ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in tensors_of(batch)[:4])
         error.add_note(f"hessdens was computing the loss of the first batch: {given}.{_expected(loss)}")
@@ -188,19 +212,20 @@ def _random_place(loss: LossModule, batch: Any) -> str:
     def note(name: str, module: nn.Module, _: Any, output: Any) -> None:
         passes[-1].append((f"{type(module).__name__} {name!r}", fingerprint(output)))
 
-    handles = [module.register_forward_hook(partial(note, name)) for name, module in loss.model.named_modules()]
-    for _ in range(2):
-        passes.append([])
-        _evaluate(loss, batch)
-    for handle in handles:
-        handle.remove()
+    with contextlib.ExitStack() as handles:
+        for name, module in loss.model.named_modules():
+            handles.callback(module.register_forward_hook(partial(note, name)).remove)
+        for seed in range(2):
+            passes.append([])
+            _evaluate(loss, batch, seed=seed)
     parted = [place for (place, first), (_, second) in zip(*passes, strict=False) if first != second]
     return f"from {parted[0]} on" if parted else "outside of the model's modules"
 
 
-def _evaluate(loss: LossModule, batch: Any) -> Tensor:
-    with torch.no_grad():
-        value = loss.value(batch, {})
+def _evaluate(loss: LossModule, batch: Any, parameters: Values | None = None, *, seed: int = 0) -> Tensor:
+    with torch.no_grad(), same_random_state():
+        torch.manual_seed(seed)
+        value = loss.value(batch, parameters or {})
     if not isinstance(value, Tensor) or value.numel() != 1 or value.ndim != 0:
         received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"The loss must be a scalar, the mean over the examples of a batch; got {received}.")

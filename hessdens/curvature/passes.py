@@ -52,7 +52,7 @@ class RepeatedPasses:
         return other
 
     def __iter__(self) -> Iterator[Any]:
-        with _same_random_state():
+        with same_random_state():
             seen: list[Fingerprint] = []
             expected = self._fingerprints
             for index, batch in enumerate(self._data):
@@ -71,7 +71,7 @@ class RepeatedPasses:
 
     def _first(self, seed: int) -> list[Any]:
         """Return the first batch, if any, of a pass that starts from a chosen random state."""
-        with _same_random_state():
+        with same_random_state():
             torch.default_generator.manual_seed(seed)
             return list(itertools.islice(self._data, 1))
 
@@ -100,7 +100,7 @@ def _used_up(kind: str) -> str:
     )
 
 
-def _same_random_state() -> contextlib.AbstractContextManager[None]:
+def same_random_state() -> contextlib.AbstractContextManager[None]:
     """Restore torch's global random state afterwards, on the CPU and, where it is in use, on CUDA."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     return torch.random.fork_rng(devices)

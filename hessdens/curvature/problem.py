@@ -84,7 +84,7 @@ class Problem:
         check_batch(first, loss, device)
         check_weight(weight, first)
         check_loss(loss, first, weight, splits=split_batches, repeats=check_deterministic)
-        selected = select_parameters(model, parameters, loss, first)
+        selected = select_parameters(loss.model, parameters, loss, first)
         check_autocast(next(iter(selected.values())))
         return cls(loss, passes, weight, selected, split_batches)
 

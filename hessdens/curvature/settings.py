@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from hessdens.curvature.engines.replacement import TURN
+
 _modules: Any = torch.backends
+_vmap: Any = torch._C._functorch
 BACKENDS: tuple[Any, ...] = (
     _modules.cuda.matmul,
     _modules.cudnn.conv,
@@ -23,16 +26,18 @@ def product_settings(*, tf32: bool) -> Iterator[None]:
     """Use the mathematical kernel of attention, no cache of autocast and, unless ``tf32``, full float32 precision.
 
     The fused kernels of attention have no second derivative; casts that autocast has cached outside of a derivative are
-    constants inside it. Everything is as it was afterwards.
+    constants inside it. Everything is as it was afterwards; threads take turns.
     """
-    fast = torch.backends.mha.get_fastpath_enabled()
-    cache = torch.is_autocast_cache_enabled()
-    with sdpa_kernel(SDPBackend.MATH), contextlib.nullcontext() if tf32 else _full_precision():
+    with TURN, sdpa_kernel(SDPBackend.MATH), contextlib.nullcontext() if tf32 else _full_precision():
+        fast = torch.backends.mha.get_fastpath_enabled()
+        cache = torch.is_autocast_cache_enabled()
         try:
             torch.backends.mha.set_fastpath_enabled(False)
             torch.set_autocast_cache_enabled(False)
+            _vmap._set_vmap_fallback_warning_enabled(False)  # there is nothing that a user could do
             yield
         finally:
+            _vmap._set_vmap_fallback_warning_enabled(True)
             torch.backends.mha.set_fastpath_enabled(fast)
             torch.set_autocast_cache_enabled(cache)
 

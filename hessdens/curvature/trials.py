@@ -1,54 +1,74 @@
 """Which engines are right for a loss, tried on a few examples, and which module is to blame where none is."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hessdens.curvature.containers import tensors_of
+from hessdens.curvature.containers import flattened, tensors_of
+from hessdens.curvature.engines.differences import DifferenceProducts
 from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.tables import LAST_RESORT, REFERENCE, Mode
 from hessdens.errors import NonFiniteError
 
-# Differences of gradients in float32 are right to about 1e-3 for a smooth loss; a wrong derivative is far off.
-TOLERANCE_OF_DIFFERENCES = 0.1
+# A second derivative that is right differs from differences by less, besides their own error; other dtypes are coarse.
+CONFIRMED_WITHIN = {torch.float64: 1e-3, torch.float32: 1e-2}
+COARSE = 0.5
+# A slope along a random vector that is wrong is far off.
+SLOPE_WITHIN = 0.05
+# Step of differences of the loss's gradient at the outputs.
+STEP_AT_OUTPUTS = 1e-4
 
 
 def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values, batch: Any) -> tuple[Mode, ...]:
     """Return the modes that give the products of this loss; warn where that is central differences alone.
 
     Some operations have no forward derivative, and that of torch's mean squared error fails (pytorch issue 123996).
-    A custom operation may even have a wrong one. Backward passes are the reference; without them, differences are.
+    A custom operation may even have a wrong one. Backward passes are the reference for other modes; and since all share
+    the backward passes of operations, a product must agree with central differences, in float64 if possible.
 
     Raises
     ------
     NonFiniteError
         If no second derivative is finite.
     ValueError
-        If torch cannot differentiate the loss twice, and the matrix has no central differences.
+        If torch cannot differentiate the loss twice, and the matrix has no central differences; if parameters are used
+        past the model; for a Gauss-Newton matrix, if ``loss_fn`` reads parameters.
     """
+    check_reached(loss, values, batch)
+    exact = {mode: make for mode, make in table.items() if mode != LAST_RESORT}
+    if loss.reads_parameters(batch, values):
+        if LAST_RESORT not in table:
+            raise ValueError(
+                "The Gauss-Newton matrix needs a loss_fn of the outputs alone; this one reads parameters of the model. "
+                "Return the penalty, or what else it reads, as an output from forward=, or use hessian_operator."
+            )
+        exact.pop("feedforward", None)  # it knows the loss as a function of the outputs
     reasons: list[object] = ["a custom operation is marked as once differentiable."]
     products: dict[Mode, Tensor] = {}
     if not is_differentiable_once_only(loss, batch, values):
-        exact = {mode: make for mode, make in table.items() if mode != LAST_RESORT}
         products, errors = tried(exact, loss, values, batch)
         reasons += errors
     finite = {mode: product for mode, product in products.items() if product.isfinite().all()}
     if products and not finite:
         raise NonFiniteError("The second derivative of the loss must be finite; that of batch 0 is not.")
-    reference, tolerance = finite.get(REFERENCE), torch.finfo(_dtype(values)).eps ** 0.5
-    if reference is None and LAST_RESORT in table:
-        reference, tolerance = product_of(table[LAST_RESORT], loss, values, batch), TOLERANCE_OF_DIFFERENCES
-    modes = agreeing(finite, reference, tolerance)
-    reasons += [f"its derivatives contradict one another ({mode})." for mode in finite if mode not in modes]
+    check = confirmed if LAST_RESORT in table else confirmed_at_outputs
+    reference = finite.get(REFERENCE)
+    if reference is None:
+        modes = tuple(mode for mode, product in finite.items() if check(product, loss, values, batch))
+    else:
+        modes = agreeing(finite, reference, torch.finfo(_dtype(values)).eps ** 0.5)
+        modes = modes if check(reference, loss, values, batch) else ()
     if modes:
         return modes
     with torch.enable_grad():
         culprit = place_without_derivative(loss, batch, values, 2)
+    if finite:
+        reasons.append(f"what it gives contradicts central differences{custom_functions(loss, batch, values)}.")
     if LAST_RESORT not in table:
         raise ValueError(f"The loss must be differentiable twice by torch; {culprit} is not: {reasons[-1]}")
     warnings.warn(
@@ -57,6 +77,120 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
         stacklevel=4,
     )
     return (LAST_RESORT,)
+
+
+def check_reached(loss: LossModule, values: Values, batch: Any) -> None:
+    """Raise ValueError if the loss depends on a parameter otherwise than through the model that it is given."""
+    _, real = loss.gradient(batch, values)
+    _, replaced = loss.gradient(batch, {name: value.detach() for name, value in values.items()})
+    tolerance = torch.finfo(_dtype(values)).eps ** 0.5
+    for name, first, second in zip(values, real, replaced, strict=True):
+        if float((first - second).norm()) > tolerance * float(first.norm() + second.norm()):
+            raise ValueError(
+                f"Parameters must be read from the model when it is evaluated; {name!r} is used past it: in a list, a "
+                "captured tensor or the like. Read it as an attribute of the model that forward= is given."
+            )
+
+
+def confirmed(products: Tensor, loss: LossModule, values: Values, batch: Any) -> bool:
+    """Return whether Hessian products with the `probes` of trials agree with central differences for the first.
+
+    Where they do not, and the gradient is not that of the loss either, as with stand-in gradients, a symmetric matrix
+    is that of the loss that autograd sees. Cost: 4 gradients of the batch.
+
+    Raises
+    ------
+    ValueError
+        If the gradient is not that of the loss, and the second derivative is not symmetric.
+    """
+    vectors = probes(values)
+    engine = DifferenceProducts(loss, values, vectors, 1)
+    try:
+        found = engine.difference(batch, vectors[0])
+    except (RuntimeError, NotImplementedError):
+        return True  # nothing to compare with
+    product = products[0].double()
+    distance = (product - found.product.double()).norm()
+    scale, finite = torch.maximum(product.norm(), found.product.double().norm()), found.error.isfinite()
+    agrees = not finite or bool(distance <= _within(values) * scale + found.error)
+    is_symmetric = _is_symmetric(products.double(), vectors.double(), _within(values))
+    if agrees and is_symmetric:
+        return True
+    _, gradient = loss.gradient(batch, {name: value.detach() for name, value in values.items()})
+    slope = float(torch.cat([part.flatten() for part in gradient]).double() @ vectors[0].double())
+    rises = float(found.values[0] - found.values[1]) / (2 * found.step)
+    rounding = 10 * torch.finfo(found.values[0].dtype).eps * abs(float(found.values[0])) / found.step
+    if abs(slope - rises) <= SLOPE_WITHIN * max(abs(slope), abs(rises)) + rounding:
+        return agrees
+    if not is_symmetric:
+        raise ValueError(
+            "The gradient must be the derivative of the loss; by central differences it is not, and the second "
+            f"derivative is not symmetric{custom_functions(loss, batch, values)}. Gradient reversal has no Hessian."
+        )
+    return True
+
+
+def _is_symmetric(products: Tensor, vectors: Tensor, within: float) -> bool:
+    """Return whether x·(H y) is y·(H x) for two vectors."""
+    one, other = float(products[0] @ vectors[1]), float(products[1] @ vectors[0])
+    usual = float(vectors[0].norm() * products[1].norm()) / vectors.shape[1] ** 0.5
+    return abs(one - other) <= within * max(abs(one), abs(other), usual)
+
+
+def confirmed_at_outputs(products: Tensor, loss: LossModule, values: Values, batch: Any) -> bool:
+    """Return whether the loss's second derivative in the outputs agrees with central differences of its gradient.
+
+    Quadratic losses, whose coefficients are constants made from the outputs, are right as they are.
+    """
+    if getattr(loss.loss_fn, "is_quadratic", False):
+        return True
+    with torch.no_grad():
+        outputs, targets = loss.outputs(batch, {})
+    parts, rebuilt = flattened(outputs)
+    generator = torch.Generator().manual_seed(0)
+    directions = [torch.randn(part.shape, generator=generator, dtype=torch.float64).to(part.device) for part in parts]
+
+    def gradient(size: float, dtype: torch.dtype) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+        points = [
+            (part.to(dtype) + size * part.abs().mean() * d.to(dtype)).requires_grad_()
+            for part, d in zip(parts, directions, strict=True)
+        ]
+        value = loss.loss_fn(rebuilt(points), targets)
+        return points, torch.autograd.grad(value, points, create_graph=True, materialize_grads=True)
+
+    try:
+        with torch.enable_grad():
+            points, here = gradient(0.0, parts[0].dtype)
+            moved = [(part.abs().mean() * d).to(part.dtype) for part, d in zip(parts, directions, strict=True)]
+            own = torch.autograd.grad(
+                torch.stack([(g * d).sum() for g, d in zip(here, moved, strict=True)]).sum(),
+                points,
+                materialize_grads=True,
+                allow_unused=True,
+            )
+            ahead, behind = (gradient(sign * STEP_AT_OUTPUTS, torch.float64)[1] for sign in (1, -1))
+    except (RuntimeError, TypeError, NotImplementedError):
+        return True  # nothing to compare with
+    product = torch.cat([part.flatten().double() for part in own])
+    difference = torch.cat([(a - b).flatten() for a, b in zip(ahead, behind, strict=True)]) / (2 * STEP_AT_OUTPUTS)
+    scale = torch.maximum(product.norm(), difference.norm())
+    return not bool((product - difference).norm() > 10 * _within(values) * scale)
+
+
+def _within(values: Values) -> float:
+    """Return how near products are to differences where they are right."""
+    leader = next(iter(values.values()))
+    return COARSE if torch.is_autocast_enabled(leader.device.type) else CONFIRMED_WITHIN.get(leader.dtype, COARSE)
+
+
+def custom_functions(loss: LossModule, batch: Any, values: Values) -> str:
+    """Return the custom functions in the graph of the loss, in brackets."""
+    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+    with torch.enable_grad():
+        value = loss.value(batch, leaves)
+    kinds = {type(node) for node in _nodes([value]) if isinstance(node, torch.autograd.function.BackwardCFunction)}
+    names = sorted(kind.__name__.removesuffix("Backward") for kind in kinds if "hessdens" not in kind.__module__)
+    return f" (custom functions: {', '.join(names)})" if names else ""
 
 
 def tried(
@@ -75,13 +209,17 @@ def tried(
     return products, errors
 
 
-def product_of(make: Make, loss: LossModule, values: Values, batch: Any) -> Tensor:
-    """Return an engine's product of a batch with one fixed random vector, shape (1, N)."""
+def probes(values: Values) -> Tensor:
+    """Return the two vectors of trials, shape (2, N): with one alone nothing would be batched."""
     leader = next(iter(values.values()))
     size = sum(value.numel() for value in values.values())
     dtype = torch.promote_types(leader.dtype, torch.float32)
-    probe = torch.randn(1, size, generator=torch.Generator().manual_seed(0), dtype=dtype).to(leader.device)
-    engine = make(loss, values, probe, 1)
+    return torch.randn(2, size, generator=torch.Generator().manual_seed(0), dtype=dtype).to(leader.device)
+
+
+def product_of(make: Make, loss: LossModule, values: Values, batch: Any) -> Tensor:
+    """Return an engine's products of a batch with the vectors of trials, shape (2, N)."""
+    engine = make(loss, values, probes(values), 2)
     checks = FiniteChecks()
     checks.add(0, engine.add(batch, 1.0))
     checks.raise_if_not()
@@ -104,7 +242,12 @@ def is_differentiable_once_only(loss: LossModule, batch: Any, values: Values) ->
     """Return whether a custom operation forbids a second derivative, which torch would silently take as zero."""
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
     with torch.enable_grad():
-        return _forbids_more(torch.autograd.grad(loss.value(batch, leaves), list(leaves.values()), create_graph=True))
+        value = loss.value(batch, leaves)
+        return _forbids_more(
+            torch.autograd.grad(
+                value, list(leaves.values()), create_graph=True, allow_unused=True, materialize_grads=True
+            )
+        )
 
 
 def place_without_derivative(loss: LossModule, batch: Any, values: Values, order: int) -> str:
@@ -154,14 +297,17 @@ def _has_derivative(output: Any, leaves: list[Tensor], order: int) -> bool:
 
 
 def _forbids_more(gradients: Sequence[Tensor]) -> bool:
-    nodes = [entry.grad_fn for entry in gradients]
+    return any(node.name() == "torch::autograd::Error" for node in _nodes(gradients))
+
+
+def _nodes(tensors: Sequence[Tensor]) -> Iterator[Any]:
+    """Yield the operations that made these tensors."""
+    nodes: list[Any] = [tensor.grad_fn for tensor in tensors]
     seen = set(nodes)
     while nodes:
         node = nodes.pop()
         if node is not None:
-            if node.name() == "torch::autograd::Error":
-                return True
+            yield node
             fresh = {function for function, _ in node.next_functions} - seen
             seen |= fresh
             nodes += fresh
-    return False

@@ -11,7 +11,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from hessdens.curvature.checks import check_batch, check_mean, check_modules, whole_and_halves
 from hessdens.curvature.containers import batch_length
-from hessdens.curvature.engines.differences import add_differences, extrapolated, largest_error, step_sizes
+from hessdens.curvature.engines.differences import GRADIENT_ROUNDING, differences, step_sizes
 from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.passes import RepeatedPasses
 from hessdens.distributed.agreement import check_different, check_table
@@ -152,7 +152,7 @@ class ShardedOperator(Operator):
         }
 
     def _value(self, batch: Any) -> Tensor:
-        return self._loss.loss_fn(*self._loss(batch))
+        return self._loss.loss_fn(*self._loss.forward(batch))
 
     def _check_loss(self, repeats: bool) -> None:
         """Raise everywhere unless the loss of the first batch is a finite scalar, repeats itself, and is a mean."""
@@ -206,11 +206,12 @@ class ShardedOperator(Operator):
 
     def _difference(self, starts: list[Tensor], probe: Tensor, step: float, product: Tensor) -> float:
         """Write the product with one vector to ``product``, which is zero; return its relative error."""
-        near = torch.zeros_like(product)
-        add_differences(lambda size: self._gradient(starts, size, probe), step, near, product)
-        near -= extrapolated(near, product)
-        difference, length = (column_dots(x[:, None], x[:, None], self.team).sqrt() for x in (near, product))
-        return largest_error(difference, length)
+        near, curved, last = differences(lambda size: self._gradient(starts, size, probe), step)
+        product.copy_(near)
+        vectors = torch.stack([near, curved, last], dim=1)
+        length, distance, slope = column_dots(vectors, vectors, self.team).sqrt().tolist()
+        error = 2 * distance + GRADIENT_ROUNDING * torch.finfo(self.dtype).eps / step * slope
+        return error / length if length > 0 else 0.0
 
     def _gradient(self, starts: list[Tensor], size: float, probe: Tensor) -> Tensor:
         """Return this process' entries of the gradient of the mean loss, ``size`` times the vector from ``starts``."""
