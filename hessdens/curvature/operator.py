@@ -9,6 +9,7 @@ from hessdens.curvature.checks import check_autocast, check_batch, check_modules
 from hessdens.curvature.engines.cross_entropy import with_closed_form
 from hessdens.curvature.engines.engine import FiniteChecks
 from hessdens.curvature.engines.maker import EngineMaker
+from hessdens.curvature.engines.replacement import TURN
 from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, Matrix, Mode
 from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
@@ -130,7 +131,8 @@ class CurvatureOperator(Operator):
 
     def state_checksum(self) -> float:
         """Return a checksum of the model's parameters. Cost: one read of them."""
-        return summed(fingerprint([p.detach() for p in self._loss.model.parameters()]))
+        with TURN:
+            return summed(fingerprint([p.detach() for p in self._loss.model.parameters()]))
 
     def _matmat(self, V: Tensor) -> Tensor:
         self._look_at_the_model()
@@ -164,7 +166,8 @@ class CurvatureOperator(Operator):
     def _look_at_the_model(self) -> None:
         """Take the model as it is now; raise if it is no longer one that the operator can serve."""
         check_modules(self._loss.model)
-        parameters = self._loss.named(self._kinds)
+        with TURN:
+            parameters = self._loss.named(self._kinds)
         for name, parameter in parameters.items():
             kind = (parameter.numel(), parameter.dtype, parameter.device)
             if kind != self._kinds[name]:

@@ -18,8 +18,8 @@ from hessdens.errors import NonFiniteError
 # A second derivative that is right differs from differences by less, besides their own error; other dtypes are coarse.
 CONFIRMED_WITHIN = {torch.float64: 1e-3, torch.float32: 1e-2}
 COARSE = 0.5
-# A slope along a random vector that is wrong is far off.
-SLOPE_WITHIN = 0.05
+# The slope of the loss along a vector, by its gradient and by differences.
+SLOPE_WITHIN = 1e-3
 # Step of differences of the loss's gradient at the outputs.
 STEP_AT_OUTPUTS = 1e-4
 
@@ -95,52 +95,37 @@ def check_reached(loss: LossModule, values: Values, batch: Any) -> None:
 def confirmed(products: Tensor, loss: LossModule, values: Values, batch: Any) -> bool:
     """Return whether Hessian products with the `probes` of trials agree with central differences for the first.
 
-    Where they do not, and the gradient is not that of the loss either, as with stand-in gradients, a symmetric matrix
-    is that of the loss that autograd sees. Cost: 4 gradients of the batch.
+    Where they do not, and the gradient is not that of the loss either because parts of it were detached, the matrix is
+    that of the loss that autograd sees. Cost: 4 gradients of the batch.
 
     Raises
     ------
     ValueError
-        If the gradient is not that of the loss, and the second derivative is not symmetric.
+        If the gradient is not that of the loss because of a custom function, such as gradient reversal.
     """
     vectors = probes(values)
-    engine = DifferenceProducts(loss, values, vectors, 1)
     try:
-        found = engine.difference(batch, vectors[0])
+        found = DifferenceProducts(loss, values, vectors, 1).difference(batch, vectors[0])
     except (RuntimeError, NotImplementedError):
         return True  # nothing to compare with
-    product = products[0].double()
-    distance = (product - found.product.double()).norm()
-    scale, finite = torch.maximum(product.norm(), found.product.double().norm()), found.error.isfinite()
-    agrees = not finite or bool(distance <= _within(values) * scale + found.error)
-    is_symmetric = _is_symmetric(products.double(), vectors.double(), _within(values))
-    if agrees and is_symmetric:
+    product, other = products[0].double(), found.product.double()
+    bound = _within(values) * torch.maximum(product.norm(), other.norm()) + found.error
+    if not bool((product - other).norm() > bound):
         return True
-    _, gradient = loss.gradient(batch, {name: value.detach() for name, value in values.items()})
-    slope = float(torch.cat([part.flatten() for part in gradient]).double() @ vectors[0].double())
-    rises = float(found.values[0] - found.values[1]) / (2 * found.step)
-    rounding = 10 * torch.finfo(found.values[0].dtype).eps * abs(float(found.values[0])) / found.step
-    if abs(slope - rises) <= SLOPE_WITHIN * max(abs(slope), abs(rises)) + rounding:
-        return agrees
-    if not is_symmetric:
+    if found.is_of_the_loss(SLOPE_WITHIN):
+        return False
+    if functions := custom_functions(loss, batch, values):
         raise ValueError(
-            "The gradient must be the derivative of the loss; by central differences it is not, and the second "
-            f"derivative is not symmetric{custom_functions(loss, batch, values)}. Gradient reversal has no Hessian."
+            f"The gradient must be the derivative of the loss; differences of the loss contradict it{functions}. "
+            "Give such functions their own derivative; gradient reversal and the like have no Hessian."
         )
     return True
-
-
-def _is_symmetric(products: Tensor, vectors: Tensor, within: float) -> bool:
-    """Return whether x·(H y) is y·(H x) for two vectors."""
-    one, other = float(products[0] @ vectors[1]), float(products[1] @ vectors[0])
-    usual = float(vectors[0].norm() * products[1].norm()) / vectors.shape[1] ** 0.5
-    return abs(one - other) <= within * max(abs(one), abs(other), usual)
 
 
 def confirmed_at_outputs(products: Tensor, loss: LossModule, values: Values, batch: Any) -> bool:
     """Return whether the loss's second derivative in the outputs agrees with central differences of its gradient.
 
-    Quadratic losses, whose coefficients are constants made from the outputs, are right as they are.
+    Losses with constants made from the outputs, such as `fisher`'s and those of frozen teachers, are right as they are.
     """
     if getattr(loss.loss_fn, "is_quadratic", False):
         return True
@@ -148,33 +133,32 @@ def confirmed_at_outputs(products: Tensor, loss: LossModule, values: Values, bat
         outputs, targets = loss.outputs(batch, {})
     parts, rebuilt = flattened(outputs)
     generator = torch.Generator().manual_seed(0)
-    directions = [torch.randn(part.shape, generator=generator, dtype=torch.float64).to(part.device) for part in parts]
+    moves = [torch.randn(part.shape, generator=generator).to(part) * part.abs().mean() for part in parts]
 
-    def gradient(size: float, dtype: torch.dtype) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+    def gradient(size: float, dtype: torch.dtype) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         points = [
-            (part.to(dtype) + size * part.abs().mean() * d.to(dtype)).requires_grad_()
-            for part, d in zip(parts, directions, strict=True)
+            (part.to(dtype) + size * move.to(dtype)).requires_grad_() for part, move in zip(parts, moves, strict=True)
         ]
         value = loss.loss_fn(rebuilt(points), targets)
-        return points, torch.autograd.grad(value, points, create_graph=True, materialize_grads=True)
+        gradients = torch.autograd.grad(value, points, create_graph=True, materialize_grads=True)
+        return value.detach(), list(gradients), points
 
     try:
         with torch.enable_grad():
-            points, here = gradient(0.0, parts[0].dtype)
-            moved = [(part.abs().mean() * d).to(part.dtype) for part, d in zip(parts, directions, strict=True)]
-            own = torch.autograd.grad(
-                torch.stack([(g * d).sum() for g, d in zip(here, moved, strict=True)]).sum(),
-                points,
-                materialize_grads=True,
-                allow_unused=True,
-            )
-            ahead, behind = (gradient(sign * STEP_AT_OUTPUTS, torch.float64)[1] for sign in (1, -1))
+            _, here, points = gradient(0.0, parts[0].dtype)
+            slope = torch.stack([(g * move).sum() for g, move in zip(here, moves, strict=True)]).sum()
+            if not slope.requires_grad:
+                return True
+            own = torch.autograd.grad(slope, points, allow_unused=True, materialize_grads=True)
+            ahead, behind = (gradient(sign * STEP_AT_OUTPUTS, torch.float64) for sign in (1, -1))
     except (RuntimeError, TypeError, NotImplementedError):
         return True  # nothing to compare with
     product = torch.cat([part.flatten().double() for part in own])
-    difference = torch.cat([(a - b).flatten() for a, b in zip(ahead, behind, strict=True)]) / (2 * STEP_AT_OUTPUTS)
+    difference = torch.cat([(a - b).flatten() for a, b in zip(ahead[1], behind[1], strict=True)]) / 2 / STEP_AT_OUTPUTS
     scale = torch.maximum(product.norm(), difference.norm())
-    return not bool((product - difference).norm() > 10 * _within(values) * scale)
+    rises = float(ahead[0] - behind[0]) / 2 / STEP_AT_OUTPUTS
+    is_gradient = abs(float(slope.detach()) - rises) <= SLOPE_WITHIN * max(abs(float(slope.detach())), abs(rises))
+    return not is_gradient or bool((product - difference).norm() <= 10 * _within(values) * scale)
 
 
 def _within(values: Values) -> float:
@@ -189,7 +173,8 @@ def custom_functions(loss: LossModule, batch: Any, values: Values) -> str:
     with torch.enable_grad():
         value = loss.value(batch, leaves)
     kinds = {type(node) for node in _nodes([value]) if isinstance(node, torch.autograd.function.BackwardCFunction)}
-    names = sorted(kind.__name__.removesuffix("Backward") for kind in kinds if "hessdens" not in kind.__module__)
+    # Those of this library begin with an underscore.
+    names = sorted(kind.__name__.removesuffix("Backward") for kind in kinds if not kind.__name__.startswith("_"))
     return f" (custom functions: {', '.join(names)})" if names else ""
 
 

@@ -46,12 +46,20 @@ def largest_error(errors: Tensor, lengths: Tensor) -> float:
 
 @dataclasses.dataclass
 class Difference:
-    """A product with one vector, its error, and the loss at theta + h v and theta - h v."""
+    """A product with one vector, its error, and the losses and slopes along the vector where the gradient was taken."""
 
     product: Tensor
     error: Tensor
     step: float
     values: list[Tensor]
+    slopes: list[Tensor]
+
+    def is_of_the_loss(self, within: float) -> bool:
+        """Return whether the slope between the two nearest points is that of the loss, up to rounding."""
+        ahead, behind = (float(value) for value in self.values[:2])
+        rises, slope = (ahead - behind) / (2 * self.step), float(self.slopes[0] + self.slopes[1]) / 2
+        rounding = GRADIENT_ROUNDING * torch.finfo(self.values[0].dtype).eps * max(abs(ahead), abs(behind)) / self.step
+        return abs(slope - rises) <= within * max(abs(slope), abs(rises)) + rounding
 
 
 class DifferenceProducts:
@@ -112,6 +120,7 @@ class DifferenceProducts:
 
     def _at(self, batch: Any, vector: Tensor, step: float) -> Difference:
         values: list[Tensor] = []
+        slopes: list[Tensor] = []
 
         def gradient(size: float) -> Tensor:
             pieces = (size * vector).split([value.numel() for value in self._values.values()])
@@ -121,8 +130,10 @@ class DifferenceProducts:
             }
             value, gradients = self._loss.gradient(batch, moved, wide=bool(self._is_wide))
             values.append(value)
-            return torch.cat([entry.flatten() for entry in gradients]).to(vector.dtype)
+            flat = torch.cat([entry.flatten() for entry in gradients]).to(vector.dtype)
+            slopes.append(flat @ vector)
+            return flat
 
         product, curved, last = differences(gradient, step)
         rounding = GRADIENT_ROUNDING * torch.finfo(self._precision).eps / step * last.norm().double()
-        return Difference(product, 2 * curved.norm().double() + rounding, step, values)
+        return Difference(product, 2 * curved.norm().double() + rounding, step, values, slopes)
