@@ -84,8 +84,6 @@ def _half_mean_square(u: Tensor, z: Tensor, dim: int | None, mask: Tensor | None
 class _Empirical:
     """The quadratic loss from gradients with the given targets."""
 
-    is_quadratic = True
-
     def __init__(self, loss_fn: Callable[[Any, Any], Tensor], likelihood: Likelihood | None) -> None:
         self._loss_fn, self._likelihood = loss_fn, likelihood
 
@@ -101,8 +99,6 @@ class _Empirical:
 class _ExactOfLogProbabilities:
     """A loss whose Hessian is E[e_y e_y^T] = diag(p) in the log-probabilities, the gradient of -z_y being -e_y."""
 
-    is_quadratic = True
-
     def __init__(self, ignored: int) -> None:
         self._ignored = ignored
 
@@ -114,8 +110,6 @@ class _ExactOfLogProbabilities:
 
 class _Sampled:
     """The quadratic loss from gradients with labels drawn from what the model predicts."""
-
-    is_quadratic = True
 
     def __init__(self, likelihood: Likelihood | None, ignored: int, num_samples: int) -> None:
         self._likelihood = likelihood

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hessdens.curvature.containers import flattened, tensors_of
-from hessdens.curvature.engines.differences import DifferenceProducts
+from hessdens.curvature.engines.differences import DifferenceProducts, step_sizes
 from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.tables import LAST_RESORT, REFERENCE, Mode
@@ -20,8 +20,6 @@ CONFIRMED_WITHIN = {torch.float64: 1e-3, torch.float32: 1e-2}
 COARSE = 0.5
 # The slope of the loss along a vector, by its gradient and by differences.
 SLOPE_WITHIN = 1e-3
-# Step of differences of the loss's gradient at the outputs.
-STEP_AT_OUTPUTS = 1e-4
 
 
 def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values, batch: Any) -> tuple[Mode, ...]:
@@ -56,7 +54,7 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
     finite = {mode: product for mode, product in products.items() if product.isfinite().all()}
     if products and not finite:
         raise NonFiniteError("The second derivative of the loss must be finite; that of batch 0 is not.")
-    check = confirmed if LAST_RESORT in table else confirmed_at_outputs
+    check = confirmed if LAST_RESORT in table else gauss_newton_confirmed
     reference = finite.get(REFERENCE)
     if reference is None:
         modes = tuple(mode for mode, product in finite.items() if check(product, loss, values, batch))
@@ -122,43 +120,42 @@ def confirmed(products: Tensor, loss: LossModule, values: Values, batch: Any) ->
     return True
 
 
-def confirmed_at_outputs(products: Tensor, loss: LossModule, values: Values, batch: Any) -> bool:
-    """Return whether the loss's second derivative in the outputs agrees with central differences of its gradient.
+def gauss_newton_confirmed(products: Tensor, loss: LossModule, values: Values, batch: Any) -> bool:
+    """Return whether Gauss-Newton products agree with differences of the loss's gradient at the outputs.
 
-    Losses with constants made from the outputs, such as `fisher`'s and those of frozen teachers, are right as they are.
+    Only custom functions are doubted; losses with constants made from the outputs are right as they are.
     """
-    if getattr(loss.loss_fn, "is_quadratic", False):
+    if not custom_functions(loss, batch, values):
         return True
-    with torch.no_grad():
-        outputs, targets = loss.outputs(batch, {})
-    parts, rebuilt = flattened(outputs)
-    generator = torch.Generator().manual_seed(0)
-    moves = [torch.randn(part.shape, generator=generator).to(part) * part.abs().mean() for part in parts]
+    vector = probes(values)[0].to(_dtype(values))
+    norm = torch.cat([value.detach().flatten() for value in values.values()]).norm()
+    step = float(step_sizes(vector.norm(), float(norm), vector.dtype))
 
-    def gradient(size: float, dtype: torch.dtype) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        points = [
-            (part.to(dtype) + size * move.to(dtype)).requires_grad_() for part, move in zip(parts, moves, strict=True)
-        ]
+    def at(size: float) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        pieces = (size * vector).split([value.numel() for value in values.values()])
+        moved = {
+            name: value.detach() + piece.view_as(value)
+            for (name, value), piece in zip(values.items(), pieces, strict=True)
+        }
+        outputs, targets = loss.outputs(batch, moved)
+        parts, rebuilt = flattened(outputs)
+        points = [part.detach().requires_grad_() for part in parts]
         value = loss.loss_fn(rebuilt(points), targets)
-        gradients = torch.autograd.grad(value, points, create_graph=True, materialize_grads=True)
-        return value.detach(), list(gradients), points
+        return value.detach(), list(torch.autograd.grad(value, points, materialize_grads=True)), points
 
-    try:
-        with torch.enable_grad():
-            _, here, points = gradient(0.0, parts[0].dtype)
-            slope = torch.stack([(g * move).sum() for g, move in zip(here, moves, strict=True)]).sum()
-            if not slope.requires_grad:
-                return True
-            own = torch.autograd.grad(slope, points, allow_unused=True, materialize_grads=True)
-            ahead, behind = (gradient(sign * STEP_AT_OUTPUTS, torch.float64) for sign in (1, -1))
-    except (RuntimeError, TypeError, NotImplementedError):
-        return True  # nothing to compare with
-    product = torch.cat([part.flatten().double() for part in own])
-    difference = torch.cat([(a - b).flatten() for a, b in zip(ahead[1], behind[1], strict=True)]) / 2 / STEP_AT_OUTPUTS
-    scale = torch.maximum(product.norm(), difference.norm())
-    rises = float(ahead[0] - behind[0]) / 2 / STEP_AT_OUTPUTS
-    is_gradient = abs(float(slope.detach()) - rises) <= SLOPE_WITHIN * max(abs(float(slope.detach())), abs(rises))
-    return not is_gradient or bool((product - difference).norm() <= 10 * _within(values) * scale)
+    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+    with torch.enable_grad():
+        ahead, behind = at(step), at(-step)
+        bends = [(a - b) / (2 * step) for a, b in zip(ahead[1], behind[1], strict=True)]
+        parts = flattened(loss.outputs(batch, leaves)[0])[0]
+        pulled = torch.stack([(part * bend).sum() for part, bend in zip(parts, bends, strict=True)]).sum()
+        found = torch.autograd.grad(pulled, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    product, other = products[0].double(), torch.cat([part.flatten() for part in found]).double()
+    if bool((product - other).norm() <= 10 * _within(values) * torch.maximum(product.norm(), other.norm())):
+        return True
+    rises, steps = float(ahead[0] - behind[0]), zip(ahead[1], behind[1], ahead[2], behind[2], strict=True)
+    slope = sum(float(((a + b) / 2 * (y - z)).detach().sum()) for a, b, y, z in steps)
+    return abs(slope - rises) > 10 * SLOPE_WITHIN * max(abs(slope), abs(rises))
 
 
 def _within(values: Values) -> float:
