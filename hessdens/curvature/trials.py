@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hessdens.curvature.containers import flattened, tensors_of
-from hessdens.curvature.engines.differences import DifferenceProducts, step_sizes
+from hessdens.curvature.engines.differences import DifferenceProducts, relative_step, step_sizes
 from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.tables import LAST_RESORT, REFERENCE, Mode
@@ -129,7 +129,7 @@ def gauss_newton_confirmed(products: Tensor, loss: LossModule, values: Values, b
         return True
     vector = probes(values)[0].to(_dtype(values))
     norm = torch.cat([value.detach().flatten() for value in values.values()]).norm()
-    step = float(step_sizes(vector.norm(), float(norm), vector.dtype))
+    step = float(step_sizes(vector.norm(), float(norm), relative_step(vector.dtype)))
 
     def at(size: float) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         pieces = (size * vector).split([value.numel() for value in values.values()])

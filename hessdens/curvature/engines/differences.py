@@ -23,10 +23,14 @@ SMALLER, TIMES_SMALLER = 8.0, 2
 GRADIENT_ROUNDING = 10
 
 
-def step_sizes(lengths: Tensor, parameters_length: float, dtype: torch.dtype) -> Tensor:
-    """Return h for vectors of these lengths, at parameters of this length and dtype; 1 for a zero vector."""
+def relative_step(dtype: torch.dtype) -> float:
+    """Return e for gradients computed in this dtype."""
     # Other dtypes balance truncation, of order h^2, with rounding over h.
-    relative = RELATIVE_STEP if dtype == torch.float64 else torch.finfo(dtype).eps ** (1 / 3)
+    return RELATIVE_STEP if dtype == torch.float64 else float(torch.finfo(dtype).eps ** (1 / 3))
+
+
+def step_sizes(lengths: Tensor, parameters_length: float, relative: float) -> Tensor:
+    """Return h for vectors of these lengths, at parameters of this length; 1 for a zero vector."""
     return torch.where(lengths > 0, relative * max(1.0, parameters_length) / lengths, 1.0)
 
 
@@ -103,7 +107,7 @@ class DifferenceProducts:
                 self._values = {name: value.double() for name, value in self._values.items()}
         vector = probe.to(next(iter(self._values.values())).dtype)
         norm = torch.stack([value.norm() for value in self._values.values() if value.numel()]).norm()
-        step = float(step_sizes(probe.norm(), float(norm), self._precision))
+        step = float(step_sizes(probe.norm(), float(norm), relative_step(self._precision)))
         best = self._at(batch, vector, step)
         for _ in range(TIMES_SMALLER):
             if float(best.error) <= WANTED_ERROR * float(best.product.norm()):

@@ -8,15 +8,17 @@ from curvature_cases import batches, dense, normal, relative_error
 from torch import nn
 
 from hessdens import Plan, ggn_operator, hessian_operator
-from hessdens.curvature.engines.differences import differences, largest_error, step_sizes
+from hessdens.curvature.engines.differences import differences, largest_error, relative_step, step_sizes
 
 
 def test_step_and_zero_vectors():
     eps = torch.finfo(torch.float32).eps
-    steps = step_sizes(torch.tensor([2.0, 0.0]), 10.0, torch.float64)
+    steps = step_sizes(torch.tensor([2.0, 0.0]), 10.0, relative_step(torch.float64))
     torch.testing.assert_close(steps, torch.tensor([10 * 1e-8 / 2, 1.0]))
-    assert float(step_sizes(torch.tensor([2.0]), 0.1, torch.float64)) == pytest.approx(1e-8 / 2)
-    assert float(step_sizes(torch.tensor([2.0]), 0.1, torch.float32)) == pytest.approx(eps ** (1 / 3) / 2)
+    assert float(step_sizes(torch.tensor([2.0]), 0.1, relative_step(torch.float64))) == pytest.approx(1e-8 / 2)
+    assert float(step_sizes(torch.tensor([2.0]), 0.1, relative_step(torch.float32))) == pytest.approx(
+        eps ** (1 / 3) / 2
+    )
 
 
 def test_one_kink_changes_the_product_by_twice_the_difference_of_two_steps():
