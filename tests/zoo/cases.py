@@ -63,6 +63,8 @@ class Case:
         Whether central differences, within their own error and with a warning, are right.
     by_differences
         Whether the reference takes differences of gradients in float64, since torch has no second derivative.
+    blocks
+        Examples in a block, which take turns.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Case:
     differences: bool = False
     by_differences: bool = False
     dtypes: tuple[torch.dtype, ...] = (torch.float64, torch.float32)
+    blocks: tuple[int | None, ...] = (1, 3, None)
 
 
 def refused(name: str, match: str, make: Callable[[], Situation], operators=("hessian",), **keywords: Any) -> Case:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
-from zoo.cases import LABELS, Case, Module, Situation, classify, filled, free, normal, pairs, plain, refused
+from zoo.cases import LABELS, Case, Module, Situation, classify, free, normal, pairs, plain, refused
 
 
 def between(name, function, hidden=4, outputs=4, **keywords):
@@ -54,16 +54,15 @@ def triangular(x):
     return lower.exp().flatten(1)
 
 
-def complex_layer():
-    def forward(self, x):
-        z = x.to(self.weight.dtype) @ self.weight
-        return self.head(z.abs().square())
+def complex_layer(inputs=lambda real, imaginary: real):
+    """Return a maker of a model with complex weights only, of real or complex inputs."""
 
-    model = Module(forward, weight=nn.Parameter(torch.zeros(2, 2, dtype=torch.complex64)), head=nn.Linear(2, 3))
-    dtype = {torch.float64: torch.complex128, torch.float32: torch.complex64}[torch.get_default_dtype()]
-    model.weight = nn.Parameter(torch.complex(normal(2, 2, seed=2), normal(2, 2, seed=3)).to(dtype))
-    filled(model.head)
-    return Situation(model, nn.CrossEntropyLoss(), pairs(normal(5, 2), LABELS))
+    def make():
+        weight = nn.Parameter(torch.complex(normal(2, 3, seed=2), normal(2, 3, seed=3)))
+        model = Module(lambda self, x: (x.to(self.weight.dtype) @ self.weight).abs().square(), weight=weight)
+        return Situation(model, nn.CrossEntropyLoss(), pairs(inputs(normal(5, 2), normal(5, 2, seed=9)), LABELS))
+
+    return make
 
 
 def real_pairs():
@@ -135,6 +134,7 @@ def detached():
     return situation
 
 
+REAL = r"complex parameter|parameters? .*complex|must be real"
 CASES = [
     between("matrix exponential", lambda x: torch.linalg.matrix_exp(x.view(-1, 2, 2)).flatten(1)),
     between("inverse", lambda x: torch.linalg.inv(square(x)).flatten(1)),
@@ -169,7 +169,8 @@ CASES = [
     between("order found by numpy", by_numpy),
     between("vmap in forward", lambda x: torch.vmap(lambda row: torch.outer(row, row).sum(0).sin())(x)),
     between("jacobian in forward", lambda x: torch.vmap(torch.func.jacrev(lambda r: r.sin() * r.sum()))(x).sum(2)),
-    Case("complex weights", complex_layer, ("hessian", "ggn"), refusal="[Cc]omplex", either=True),
+    Case("complex weights", complex_layer(), ("hessian", "ggn"), refusal=REAL, either=True),
+    Case("complex weights and inputs", complex_layer(torch.complex), ("hessian", "ggn"), refusal=REAL, either=True),
     Case("complex weights as pairs of reals", real_pairs),
     Case("complex inputs", complex_inputs),
     Case("gradient in forward", lambda: differentiates(inner_gradient)),

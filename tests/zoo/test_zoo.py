@@ -1,7 +1,7 @@
 """Every case of the zoo, in all modes, dtypes and sizes of blocks: the right matrix, or the error that it should be.
 
 ``ZOO=full`` runs each mode with each size of block in each dtype, in some minutes; otherwise they take turns over the
-cases, and float32 is for the Hessian.
+cases, and float32 is for the Hessian of every second one.
 """
 
 import os
@@ -36,7 +36,6 @@ from hessdens import Plan, as_operator, fisher_operator, ggn_operator, hessian_o
 ROOMS = (layers, operations, losses, weights, batches, parameters, parametrisations, sequences, graphs, physics,
          models, functions, running)  # fmt: skip
 CASES = [case for room in ROOMS for case in room.CASES]
-BLOCKS = (1, 3, None)
 FULL = os.environ.get("ZOO") == "full"
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
 # Central differences may not be worse than this, whatever they say of themselves.
@@ -96,14 +95,14 @@ def defects_of(case: Case, kind, dtype, turn):
 def plans(case, kind, situation, dtype, turn):
     """Yield the plans to look at: by default the library's own mode in float64, one of its modes in float32."""
     if dtype == torch.float64 or FULL:
-        yield Plan(None, BLOCKS[turn % 3])
+        yield Plan(None, case.blocks[turn % len(case.blocks)])
     if dtype == torch.float64 and not FULL:
         return
     modes = modes_of(case, kind, situation)
     if FULL:
-        yield from (Plan(mode, block) for mode in modes for block in BLOCKS)
+        yield from (Plan(mode, block) for mode in modes for block in case.blocks)
     else:
-        yield Plan(modes[(turn // 3) % len(modes)] if modes else None, BLOCKS[(turn + 1) % 3])
+        yield Plan(modes[(turn // 3) % len(modes)] if modes else None, case.blocks[(turn + 1) % len(case.blocks)])
 
 
 def modes_of(case, kind, situation):
