@@ -8,6 +8,7 @@ import os
 import re
 import warnings
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,6 +38,8 @@ ROOMS = (layers, operations, losses, weights, batches, parameters, parametrisati
          models, functions, running)  # fmt: skip
 CASES = [case for room in ROOMS for case in room.CASES]
 FULL = os.environ.get("ZOO") == "full"
+# What is not right yet; ZOO=full has a few more.
+FAULTS = set() if FULL else set(Path(__file__).with_name("faults.txt").read_text().splitlines())
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
 # Central differences may not be worse than this, whatever they say of themselves.
 LARGEST_ERROR = {torch.float64: 1e-3, torch.float32: 5e-2}
@@ -60,7 +63,13 @@ def every_call():
         if FULL or dtype == case.dtypes[0] or (kind == "hessian" and turn % 2)
     ]
     names = [f"{case.name}-{kind}-{str(dtype).removeprefix('torch.')}" for case, kind, dtype, _ in calls]
-    return [pytest.param(*call, id=name) for call, name in zip(calls, names, strict=True)]
+    return [param(f"test_zoo[{name}]", *call, id=name) for call, name in zip(calls, names, strict=True)]
+
+
+def param(name, *values, id):
+    """Return a case; a known fault must show, and who mends it takes it off the list."""
+    marks = [pytest.mark.xfail(strict=True, reason="a known fault")] if name in FAULTS else []
+    return pytest.param(*values, id=id, marks=marks)
 
 
 @pytest.mark.parametrize(("case", "kind", "dtype", "turn"), every_call())
@@ -69,7 +78,7 @@ def test_zoo(case, kind, dtype, turn):
     assert not defects, "\n".join(defects)
 
 
-@pytest.mark.parametrize("case", MATRICES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [param(f"test_matrices[{case.name}]", case, id=case.name) for case in MATRICES])
 def test_matrices(case):
     if case.refusal is not None:
         with pytest.raises((ValueError, TypeError), match=case.refusal):
