@@ -63,13 +63,13 @@ def every_call():
         if FULL or dtype == case.dtypes[0] or (kind == "hessian" and turn % 2)
     ]
     names = [f"{case.name}-{kind}-{str(dtype).removeprefix('torch.')}" for case, kind, dtype, _ in calls]
-    return [param(f"test_zoo[{name}]", *call, id=name) for call, name in zip(calls, names, strict=True)]
+    return [param(f"test_zoo[{name}]", *call, label=name) for call, name in zip(calls, names, strict=True)]
 
 
-def param(name, *values, id):
+def param(name, *values, label):
     """Return a case; a known fault must show, and who mends it takes it off the list."""
     marks = [pytest.mark.xfail(strict=True, reason="a known fault")] if name in FAULTS else []
-    return pytest.param(*values, id=id, marks=marks)
+    return pytest.param(*values, id=label, marks=marks)
 
 
 @pytest.mark.parametrize(("case", "kind", "dtype", "turn"), every_call())
@@ -78,7 +78,7 @@ def test_zoo(case, kind, dtype, turn):
     assert not defects, "\n".join(defects)
 
 
-@pytest.mark.parametrize("case", [param(f"test_matrices[{case.name}]", case, id=case.name) for case in MATRICES])
+@pytest.mark.parametrize("case", [param(f"test_matrices[{case.name}]", case, label=case.name) for case in MATRICES])
 def test_matrices(case):
     if case.refusal is not None:
         with pytest.raises((ValueError, TypeError), match=case.refusal):
