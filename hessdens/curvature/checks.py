@@ -1,15 +1,13 @@
 """What a model, its loss and its data must satisfy before the first product, each with a message of its own."""
 
-import math
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hessdens.curvature.containers import batch_length, flattened, map_tensors, slice_batch, tensors_of
-from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.containers import flattened, tensors_of
+from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import fingerprint
 
@@ -74,11 +72,14 @@ def check_batch(batch: Any, loss: LossModule, device: torch.device, *, name: str
                 f"The data must be on the model's device, {device}; {name} has a tensor on {tensor.device}. "
                 "Move the data or the model."
             )
-    if tensors and tensors[0].ndim > 0 and len(tensors[0]) == 0:
+    if tensors and tensors[0].ndim > 0 and tensors[0].size(0) == 0:
         raise ValueError(f"A batch must have at least one example; {name} has none. Leave it out.")
     if not loss.takes_pairs:
         return
+    dtypes = {p.dtype for p in loss.model.parameters() if p.is_floating_point() or p.is_complex()}
     dtype = _dtype_of(loss.model)
+    if len(dtypes) > 1 or dtype.is_complex:
+        return  # who takes what is not known
     is_half = dtype in (torch.float16, torch.bfloat16)  # its loss may well be in single precision
     for kind, part in (("Inputs", batch[0]), *([] if is_half else [("Targets", batch[1])])):
         for tensor in tensors_of(part):
@@ -87,17 +88,6 @@ def check_batch(batch: Any, loss: LossModule, device: torch.device, *, name: str
                     f"{kind} must have the model's dtype, {dtype}; got {tensor.dtype} in {name}. "
                     "Convert the data, or the model with model.to(dtype)."
                 )
-
-
-def check_weight(weight: Callable[[Any], float], batch: Any) -> None:
-    """Raise unless ``weight(batch)`` is a number of at least 0."""
-    value: Any = weight(batch)
-    try:
-        is_weight = float(value) >= 0
-    except (TypeError, ValueError):
-        is_weight = False
-    if not is_weight:
-        raise ValueError(f"num_examples(batch) must be a number of at least 0; got {value!r} for the first batch.")
 
 
 def check_autocast(parameter: Tensor) -> None:
@@ -139,17 +129,12 @@ def check_curvature_of_loss(loss: LossModule, batch: Any) -> None:
         )
 
 
-def check_loss(
-    loss: LossModule, batch: Any, weight: Callable[[Any], float], *, splits: bool, repeats: bool = True
-) -> None:
-    """Raise ValueError unless the loss of ``batch`` is a finite scalar, ``repeats`` itself and is a mean of examples.
-
-    A mean is told from a sum by its values on the two halves of the batch, since a loss need not say what it is.
-    """
+def check_loss(loss: LossModule, batch: Any, *, repeats: bool = True) -> Tensor:
+    """Return the loss of ``batch``; ValueError unless it is a finite scalar and ``repeats`` itself."""
     if loss.reduction in ("sum", "none"):
-        raise ValueError(_mean_message(f"its reduction is {loss.reduction!r}"))
+        raise ValueError(mean_message(f"its reduction is {loss.reduction!r}"))
     value = _first_value(loss, batch)
-    again = _evaluate(loss, batch) if repeats else value
+    again = evaluated(loss, batch) if repeats else value
     if not torch.isfinite(value):
         raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
     if not torch.equal(value, again):
@@ -157,18 +142,21 @@ def check_loss(
             f"The loss must not be random; the same batch gave {float(value)!r} and then {float(again)!r}, "
             f"{_random_place(loss, batch)}. Switch off dropout and other noise, for instance with model.eval()."
         )
-    if tensors_of(batch):
-        _check_mean(loss, batch, weight, value, splits)
+    return value
 
 
 def _first_value(loss: LossModule, batch: Any) -> Tensor:
     """Return the loss; an error of the model or the loss function gets a note of what they were given."""
     try:
-        return _evaluate(loss, batch)
+        return evaluated(loss, batch)
     except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:
-        given = ", ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in tensors_of(batch)[:4])
-        error.add_note(f"hessdens was computing the loss of the first batch: {given}.{_expected(loss)}")
+        error.add_note(f"hessdens was computing the loss of the first batch: {given(batch)}.{_expected(loss)}")
         raise
+
+
+def given(batch: Any) -> str:
+    """Return dtypes and shapes of the first tensors of a batch."""
+    return ", ".join(f"{t.dtype} {'nested' if t.is_nested else tuple(t.shape)}" for t in tensors_of(batch)[:4])
 
 
 def _expected(loss: LossModule) -> str:
@@ -191,70 +179,27 @@ def _random_place(loss: LossModule, batch: Any) -> str:
     handles = [module.register_forward_hook(partial(note, name)) for name, module in loss.model.named_modules()]
     for _ in range(2):
         passes.append([])
-        _evaluate(loss, batch)
+        evaluated(loss, batch)
     for handle in handles:
         handle.remove()
     parted = [place for (place, first), (_, second) in zip(*passes, strict=False) if first != second]
     return f"from {parted[0]} on" if parted else "outside of the model's modules"
 
 
-def _evaluate(loss: LossModule, batch: Any) -> Tensor:
+def evaluated(loss: LossModule, batch: Any, parameters: Values = {}) -> Tensor:  # noqa: B006
+    """Return the loss of a batch in float64, perhaps at other parameters; ValueError unless it is a scalar."""
     with torch.no_grad():
-        value = loss.value(batch, {})
+        value = loss.value(batch, parameters)
     if not isinstance(value, Tensor) or value.numel() != 1 or value.ndim != 0:
         received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"The loss must be a scalar, the mean over the examples of a batch; got {received}.")
     return value.double()
 
 
-def _check_mean(loss: LossModule, batch: Any, weight: Callable[[Any], float], whole: Tensor, splits: bool) -> None:
-    try:
-        pieces = whole_and_halves(batch)
-        if pieces[0] is not batch:
-            whole = _evaluate(loss, pieces[0])
-        values = [float(_evaluate(loss, half)) for half in pieces[1:]]
-        weights = [float(weight(half)) for half in pieces[1:]]
-    except Exception:
-        if splits:
-            raise
-        return  # a batch that cannot be cut, which is why split_batches is off
-    check_mean(float(whole), values, weights, _dtype_of(loss.model), splits=splits)
-
-
-def whole_and_halves(batch: Any) -> tuple[Any, Any, Any]:
-    """Return a batch, twice itself if it is a single example, and its two halves."""
-    length = batch_length(batch)
-    if length == 1:
-        batch = map_tensors(lambda t: torch.cat([t, t]) if t.ndim > 0 and len(t) == 1 else t, batch)
-        length = 2
-    return batch, slice_batch(batch, 0, length // 2), slice_batch(batch, length // 2, length)
-
-
-def check_mean(
-    whole: float, values: Sequence[float], weights: Sequence[float], dtype: torch.dtype, *, splits: bool = True
-) -> None:
-    """Raise ValueError if the loss of a batch is the sum of those of its parts, or, if ``splits``, not their mean.
-
-    ``values`` and ``weights`` are the losses and weights of the parts, ``dtype`` that of the parameters.
-    """
-    tolerance = torch.finfo(dtype).eps ** 0.5 * max(abs(value) for value in values)
-    if abs(sum(values) - whole) <= tolerance < abs(whole):
-        raise ValueError(
-            _mean_message("the losses of two halves of a batch add up to that of the whole, as a sum's do")
-        )
-    mean = sum(w * value for w, value in zip(weights, values, strict=True)) / (sum(weights) or math.nan)
-    if splits and not abs(mean - whole) <= tolerance:
-        raise ValueError(
-            _mean_message(
-                "the losses of two halves of a batch, weighted by numbers of examples, do not give that of the whole"
-            )
-            + " If it is a mean with other weights pass num_examples=; if batches must not be cut, split_batches=False."
-        )
-
-
 def _dtype_of(model: nn.Module) -> torch.dtype:
     return next((p.dtype for p in model.parameters() if p.requires_grad), torch.float32)
 
 
-def _mean_message(reason: str) -> str:
+def mean_message(reason: str) -> str:
+    """Return what is asked of a loss, and why this one is not it."""
     return f"loss_fn must return the mean over the examples of a batch (reduction='mean'); {reason}."

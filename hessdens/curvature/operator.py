@@ -123,9 +123,10 @@ class CurvatureOperator(Operator):
         with torch.no_grad():
             for batch in self._problem.passes:
                 for block in self._problem.blocks(batch, decided.examples_per_block):
-                    weight = float(self._problem.weight(block))
-                    total += weight * float(self._problem.loss.value(block, {}))
-                    total_weight += weight
+                    weight = self._problem.weight(block)
+                    if weight > 0:  # a loss of nothing is not finite
+                        total += weight * float(self._problem.loss.value(block, {}))
+                        total_weight += weight
         return total / total_weight
 
     def state_checksum(self) -> float:
@@ -182,9 +183,10 @@ class CurvatureOperator(Operator):
         for index, batch in enumerate(self._problem.passes):
             check_batch(batch, self._loss, self.device, name=f"batch {index}")
             for block in self._problem.blocks(batch, schedule.examples_per_block):
-                weight = float(self._problem.weight(block))
-                total_weight += weight
-                checks.add(index, engine.add(block, weight))
+                weight = self._problem.weight(block)
+                if weight > 0:  # the loss of nothing is not finite
+                    total_weight += weight
+                    checks.add(index, engine.add(block, weight))
         if not total_weight > 0:
             raise ValueError(f"num_examples must add up to more than zero over data; got {total_weight}.")
         checks.raise_if_not()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hessdens.curvature.containers import tensors_of
-from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
+from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError, gradients
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.tables import LAST_RESORT, REFERENCE, Mode
 from hessdens.errors import NonFiniteError
@@ -104,7 +104,7 @@ def is_differentiable_once_only(loss: LossModule, batch: Any, values: Values) ->
     """Return whether a custom operation forbids a second derivative, which torch would silently take as zero."""
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
     with torch.enable_grad():
-        return _forbids_more(torch.autograd.grad(loss.value(batch, leaves), list(leaves.values()), create_graph=True))
+        return _forbids_more(gradients(loss.value(batch, leaves), list(leaves.values()), create_graph=True))
 
 
 def place_without_derivative(loss: LossModule, batch: Any, values: Values, order: int) -> str:

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 
-from hessdens.curvature.checks import check_batch, check_mean, check_modules, whole_and_halves
-from hessdens.curvature.containers import batch_length
+from hessdens.curvature.checks import check_batch, check_modules
 from hessdens.curvature.engines.differences import add_differences, extrapolated, largest_error, step_sizes
 from hessdens.curvature.engines.loss_module import Forward, LossModule
-from hessdens.curvature.passes import RepeatedPasses
+from hessdens.curvature.passes import RepeatedPasses, check_mean, check_sum, checked_weight, whole_and_halves
 from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.group import Group
 from hessdens.distributed.shards import Shard, group_sizes, rows_of, shards_of
@@ -73,7 +72,7 @@ def sharded_operator(
     """
     check_modules(model)
     loss = LossModule(model, loss_fn, forward)
-    return ShardedOperator(loss, data, num_examples or batch_length, check_deterministic, allow_equal_data)
+    return ShardedOperator(loss, data, checked_weight(num_examples), check_deterministic, allow_equal_data)
 
 
 class ShardedOperator(Operator):
@@ -131,11 +130,12 @@ class ShardedOperator(Operator):
         if not callable(self._loss.loss_fn):
             raise TypeError(f"loss_fn must be callable; got {type(self._loss.loss_fn).__name__}.")
         self._passes = RepeatedPasses(data, check=check)
+        self._passes.skip_to(lambda batch: self._weight(batch) > 0)
         weights: list[float] = []
         prints: Fingerprint = []
         for index, batch in enumerate(self._passes):
             check_batch(batch, self._loss, self.device, name=f"batch {index}")
-            weights.append(float(self._weight(batch)))
+            weights.append(self._weight(batch))
             prints += fingerprint(batch)
         if not sum(weights) > 0:
             raise ValueError(f"num_examples must add up to more than zero over data; got {sum(weights)}.")
@@ -169,8 +169,11 @@ class ShardedOperator(Operator):
                 raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {value}.")
             if repeats and not torch.equal(whole, again):
                 raise ValueError(f"The loss must not be random; got {value!r} and then {float(again)!r}.")
-            weights = [float(self._weight(half)) for half in halves]
-            check_mean(value, [float(part) for part in parts], weights, self.dtype)
+            weights, values = [self._weight(half) for half in halves], [float(part) for part in parts]
+            rounding = torch.finfo(self.dtype).eps ** 0.5 * max(map(abs, values))
+            check_sum(value, values, rounding)
+            if min(weights) > 0:
+                check_mean(value, values, weights, lambda x, y: abs(x - y) <= rounding)
 
         self._group.together(verdict)
 
@@ -223,7 +226,9 @@ class ShardedOperator(Operator):
         spare = self.num_steps
         with torch.enable_grad():
             for batch in self._passes:
-                (self._value(batch) * (scale * float(self._weight(batch)))).backward()
+                weight = self._weight(batch)
+                # The loss of a batch without weight need not be finite, but a step is work of all processes.
+                (self._value(batch if weight > 0 else self._passes.first_batch) * (scale * weight)).backward()
                 spare -= 1
             for _ in range(spare):
                 (self._value(self._passes.first_batch) * 0.0).backward()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessdens.curvature.engines.engine import check_sums
+from hessdens.curvature.engines.engine import check_sums, gradients
 from hessdens.curvature.engines.loss_module import LossModule, Values
 
 # Balances truncation, of order h^4, with the rounding of gradients over h.
@@ -93,5 +93,5 @@ class DifferenceProducts:
         }
         with torch.enable_grad():
             value = self._loss.value(batch, values)
-        gradient = torch.cat([entry.flatten() for entry in torch.autograd.grad(value, list(values.values()))])
+        gradient = torch.cat([entry.flatten() for entry in gradients(value, list(values.values()))])
         return value.detach(), gradient

@@ -1,6 +1,6 @@
 """What an engine is: it adds up products of blocks of examples with fixed vectors."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -51,6 +51,14 @@ Make = Callable[[LossModule, Values, Tensor, int], Engine]
 
 class UnsuitableError(Exception):
     """The engine is not made for this model; another one is."""
+
+
+def gradients(value: Tensor, leaves: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:
+    """Return the gradient in each leaf: zero where the value does not depend on it, dense where torch has it sparse."""
+    if not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    parts = torch.autograd.grad(value, leaves, create_graph=create_graph, materialize_grads=True)
+    return [part.to_dense() if part.layout != torch.strided else part for part in parts]
 
 
 def check_sums(loss: Tensor, gradients: Iterable[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import grad_and_value, jvp, vjp, vmap
 
 from hessdens.curvature.containers import flattened
-from hessdens.curvature.engines.engine import check_sums
+from hessdens.curvature.engines.engine import check_sums, gradients
 from hessdens.curvature.engines.loss_module import LossModule, Values
 
 # Products with each tangent (leading dimension: probes), gradient (in any form) and loss.
@@ -40,7 +40,7 @@ def reverse_over_reverse(loss: LossModule, batch: Any, values: Values) -> Produc
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
     with torch.enable_grad():
         value = loss.value(batch, leaves)
-        gradient = torch.autograd.grad(value, list(leaves.values()), create_graph=True)
+        gradient = gradients(value, list(leaves.values()), create_graph=True)
     detached = dict(zip(leaves, (g.detach() for g in gradient), strict=True))
 
     def product(tangents: Values) -> Result:
@@ -170,13 +170,13 @@ class GeneralProducts:
             rows = slice(start, start + self._probes_per_block)
             pieces = torch.split(self._probes[rows], self._sizes, dim=1)
             tangents = {
-                name: piece.to(value.dtype).reshape(-1, *value.shape)
+                name: piece.to(value.dtype).reshape(len(piece), *value.shape)
                 for (name, value), piece in zip(self._values.items(), pieces, strict=True)
             }
             products, gradient, value = product(tangents)
             totals = torch.split(self._total[rows], self._sizes, dim=1)
             for name, total in zip(self._values, totals, strict=True):
-                entry = products[name].flatten(start_dim=1)
+                entry = products[name].reshape(total.shape)
                 # A weight on the device must not be waited for.
                 total.addcmul_(entry, weight) if isinstance(weight, Tensor) else total.add_(entry, alpha=weight)
         return check_sums(value, gradient.values())
