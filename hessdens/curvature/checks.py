@@ -103,7 +103,7 @@ def check_autocast(parameter: Tensor) -> None:
 def check_curvature_of_loss(loss: LossModule, batch: Any) -> None:
     """Raise ValueError unless the loss has second derivatives in the outputs, at random ones of the right shapes."""
     with torch.no_grad():
-        outputs, targets = loss.outputs(batch, {})
+        outputs, targets = loss.outputs(batch, present(loss))
     leaves, rebuilt = flattened(outputs)
     if not leaves or not all(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves):
         kinds = sorted({str(leaf.dtype) if isinstance(leaf, Tensor) else type(leaf).__name__ for leaf in leaves})
@@ -186,10 +186,15 @@ def _random_place(loss: LossModule, batch: Any) -> str:
     return f"from {parted[0]} on" if parted else "outside of the model's modules"
 
 
-def evaluated(loss: LossModule, batch: Any, parameters: Values = {}) -> Tensor:  # noqa: B006
+def present(loss: LossModule) -> Values:
+    """Return the parameters as they are, without a past: a forward pass may take derivatives in them itself."""
+    return {name: p.detach().requires_grad_(p.requires_grad) for name, p in loss.model.named_parameters()}
+
+
+def evaluated(loss: LossModule, batch: Any, parameters: Values | None = None) -> Tensor:
     """Return the loss of a batch in float64, perhaps at other parameters; ValueError unless it is a scalar."""
     with torch.no_grad():
-        value = loss.value(batch, parameters)
+        value = loss.value(batch, present(loss) if parameters is None else parameters)
     if not isinstance(value, Tensor) or value.numel() != 1 or value.ndim != 0:
         received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(f"The loss must be a scalar, the mean over the examples of a batch; got {received}.")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from hessdens._checks import at_least
+from hessdens.curvature.checks import present
 from hessdens.curvature.containers import tensors_of
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.curvature.problem import Problem
@@ -67,7 +68,7 @@ def _ignored(loss_fn: Any) -> int:
 
 def _check_outputs(loss: LossModule, batch: Any) -> None:
     with torch.no_grad():
-        outputs, _ = loss.outputs(batch, {})
+        outputs, _ = loss.outputs(batch, present(loss))
     if not isinstance(outputs, Tensor) or outputs.ndim == 0:
         received = "a scalar" if isinstance(outputs, Tensor) else type(outputs).__name__
         rule = "The Fisher matrix needs outputs that are one tensor with a row for each example"

@@ -5,7 +5,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from hessdens.curvature.checks import check_autocast, check_batch, check_modules
+from hessdens.curvature.checks import check_autocast, check_batch, check_modules, evaluated
 from hessdens.curvature.engines.cross_entropy import with_closed_form
 from hessdens.curvature.engines.engine import FiniteChecks
 from hessdens.curvature.engines.maker import EngineMaker
@@ -125,7 +125,7 @@ class CurvatureOperator(Operator):
                 for block in self._problem.blocks(batch, decided.examples_per_block):
                     weight = self._problem.weight(block)
                     if weight > 0:  # a loss of nothing is not finite
-                        total += weight * float(self._problem.loss.value(block, {}))
+                        total += weight * float(evaluated(self._problem.loss, block))
                         total_weight += weight
         return total / total_weight
 

@@ -256,7 +256,7 @@ class MeanCheck:
 
     def _eps(self) -> float:
         """Return the rounding of the roughest numbers that the model computes with."""
-        parameters = [p for p in self._loss.model.parameters() if p.is_floating_point()]
+        parameters = [p for p in self._loss.model.parameters() if p.is_floating_point() or p.is_complex()]
         dtypes = {p.dtype for p in parameters} | {
             torch.get_autocast_dtype(kind) for kind in {p.device.type for p in parameters} if is_autocast_enabled(kind)
         }

@@ -114,8 +114,10 @@ def place_without_derivative(loss: LossModule, batch: Any, values: Values, order
     """
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
 
-    def look(name: str, module: nn.Module, _: Any, output: Any) -> None:
-        if not _has_derivative(output, list(leaves.values()), order):
+    def look(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        # What is wrong with the inputs already happened in a module around this one.
+        before, after = (_has_derivative(values, list(leaves.values()), order) for values in (inputs, output))
+        if before and not after:
             raise _CulpritError(f"{type(module).__name__} {name!r}")
 
     handles = [module.register_forward_hook(partial(look, name)) for name, module in loss.model.named_modules()]

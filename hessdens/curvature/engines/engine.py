@@ -58,7 +58,12 @@ def gradients(value: Tensor, leaves: Sequence[Tensor], *, create_graph: bool = F
     if not value.requires_grad:
         return [torch.zeros_like(leaf) for leaf in leaves]
     parts = torch.autograd.grad(value, leaves, create_graph=create_graph, materialize_grads=True)
-    return [part.to_dense() if part.layout != torch.strided else part for part in parts]
+    return [dense(part) for part in parts]
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """Return a gradient as a tensor that is stored in full, as those of embeddings may not be."""
+    return gradient if gradient.layout == torch.strided else gradient.to_dense()
 
 
 def check_sums(loss: Tensor, gradients: Iterable[Tensor]) -> Tensor:

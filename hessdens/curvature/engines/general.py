@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.func import grad_and_value, jvp, vjp, vmap
 
 from hessdens.curvature.containers import flattened
-from hessdens.curvature.engines.engine import check_sums, gradients
+from hessdens.curvature.engines.engine import check_sums, dense, gradients
 from hessdens.curvature.engines.loss_module import LossModule, Values
 
 # Products with each tangent (leading dimension: probes), gradient (in any form) and loss.
@@ -66,7 +66,7 @@ def _backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num
         rows = [backward([tangent[i] for tangent in tangents]) for i in range(num_probes)]
         columns = [None if column[0] is None else torch.stack(column) for column in zip(*rows, strict=True)]
     return [
-        leaf.new_zeros(num_probes, *leaf.shape) if column is None else column
+        leaf.new_zeros(num_probes, *leaf.shape) if column is None else dense(column)
         for leaf, column in zip(leaves, columns, strict=True)
     ]
 
