@@ -188,7 +188,8 @@ class MeanCheck:
         self._short = batch if batch_length(batch) < least else None
         if self._short is None:
             whole = self._values([batch])[0] if whole is None else whole
-            self._check_cuts(batch, cuts, whole) if self._splits else self._check_hidden_weights(batch, whole)
+            if math.isfinite(whole):  # if not, the product says so
+                self._check_cuts(batch, cuts, whole) if self._splits else self._check_hidden_weights(batch, whole)
 
     def _check_cuts(self, batch: Any, cuts: Sequence[float], whole: float) -> None:
         length = batch_length(batch)

@@ -90,26 +90,15 @@ class Operator(ABC):
         return 0.0
 
     def __add__(self, other: "Operator | float") -> "Operator":
-        return _sum(self, self._summand(other), 1.0)
+        return _sum(self, other, 1.0)
 
     __radd__ = __add__
 
     def __sub__(self, other: "Operator | float") -> "Operator":
-        return _sum(self, self._summand(other), -1.0)
+        return _sum(self, other, -1.0)
 
     def __rsub__(self, other: float) -> "Operator":
-        return _sum(self._summand(other), self, -1.0)
-
-    def _summand(self, other: "Operator | float") -> "Operator":
-        """Return an operator, or a number times the identity."""
-        if isinstance(other, Operator):
-            return other
-        if not _is_finite_number(other):
-            raise TypeError(
-                "Operators and finite numbers add to an operator, a number as a multiple of the identity; got "
-                f"{other!r}. Wrap a matrix with as_operator."
-            )
-        return other * self.identity()
+        return _sum(-self, other, 1.0)
 
     def __mul__(self, factor: float) -> "Operator":
         if not _is_finite_number(factor):
@@ -214,11 +203,13 @@ class Combined(Wrapped):
 
 
 def _sum(first: Operator, second: Any, sign: float) -> Operator:
-    """Return ``first + sign * second``."""
+    """Return ``first + sign * second``; a number is a multiple of the identity."""
+    if _is_finite_number(second):
+        second = second * first.identity()
     if not isinstance(second, Operator):
         raise TypeError(
-            f"Only operators add to an operator; got {type(second).__name__}. Wrap a matrix with as_operator; for a "
-            "shift by c add c * operator.identity()."
+            "Operators and finite numbers add to an operator, a number as a multiple of the identity; got "
+            f"{second!r}. Wrap a matrix with as_operator."
         )
     mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
     if mine != others:

@@ -1,6 +1,7 @@
 """Passes over the data: repeated, refused where they differ, and where losses are not means."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from torch.utils.data import DataLoader, TensorDataset
 from hessdens import hessian_operator, spectral_moments
 from hessdens.curvature.checks import evaluated
 from hessdens.curvature.engines.loss_module import LossModule
-from hessdens.curvature.passes import MeanCheck, check_mean, check_sum, checked_weight, mean, whole_and_halves
+from hessdens.curvature.passes import (
+    MeanCheck,
+    RepeatedPasses,
+    check_mean,
+    check_sum,
+    checked_weight,
+    mean,
+    whole_and_halves,
+)
 
 LABELS = torch.tensor([[0, 1, 1], [1, 0, -100], [0, -100, -100], [1, 1, 0]])
 EVEN = torch.tensor([[0, 1, -100], [1, 1, -100], [1, 0, -100], [0, 0, -100]])
@@ -116,6 +125,41 @@ def test_changes_in_what_is_not_a_tensor(change):
         data=Data(),
         forward=lambda model, batch: (model(batch["x"]), batch["y"]),
     )
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter([(INPUTS[i], TARGETS[i]) for i in range(8)])
+
+
+def test_loader_of_a_stream_has_no_length():
+    passes = RepeatedPasses(DataLoader(Stream(), batch_size=3), check=True)
+    assert passes.num_batches == 1
+    assert [len(x) for x, _ in passes] == [3, 3, 2]
+    assert passes.num_batches == 3
+
+
+def test_first_batch_that_counts_and_looks_in_the_first_pass():
+    passes, seen = RepeatedPasses([1.0, 2.0, 3.0], check=True), []
+    passes.look = lambda index, batch: seen.append((index, batch))
+    passes.skip_to(lambda batch: batch > 2)
+    assert (passes.first_index, passes.first_batch) == (2, 3.0)
+    seen.clear()
+    assert list(passes) == list(passes) == [1.0, 2.0, 3.0]
+    assert seen == [(0, 1.0), (1, 2.0), (2, 3.0)]
+    passes.skip_to(lambda batch: batch > 9)
+    assert passes.first_batch == 3.0
+
+
+def test_objects_that_change():
+    counter = itertools.count()
+
+    class Data:
+        def __iter__(self):
+            return iter([SimpleNamespace(x=INPUTS + next(counter), y=TARGETS)])
+
+    refuse("same batches in every pass; batch 0 differs", data=Data(), num_examples=lambda batch: 8,
+           split_batches=False, forward=lambda model, batch: (model(batch.x), batch.y))  # fmt: skip
 
 
 def test_one_iterator_behind_an_iterable():
