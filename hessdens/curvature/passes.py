@@ -4,7 +4,6 @@ import contextlib
 import copy
 import itertools
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import partial
 from typing import Any
@@ -187,9 +186,10 @@ class MeanCheck:
             batch, whole = (batch if self._short is None else joined(self._short, batch) or batch), None
         self._short = batch if batch_length(batch) < least else None
         if self._short is None:
-            whole = self._values([batch])[0] if whole is None else whole
-            if math.isfinite(whole):  # if not, the product says so
-                self._check_cuts(batch, cuts, whole) if self._splits else self._check_hidden_weights(batch, whole)
+            with contextlib.suppress(torch.OutOfMemoryError):  # products take smaller pieces
+                whole = self._values([batch])[0] if whole is None else whole
+                if math.isfinite(whole):  # if not, the product says so
+                    self._check_cuts(batch, cuts, whole) if self._splits else self._check_hidden_weights(batch, whole)
 
     def _check_cuts(self, batch: Any, cuts: Sequence[float], whole: float) -> None:
         length = batch_length(batch)
@@ -199,7 +199,7 @@ class MeanCheck:
                 weights = [self._weight(part) for part in parts]
                 values = self._values(parts) if min(weights) > 0 else []
             except torch.OutOfMemoryError:
-                return
+                raise
             except Exception as error:
                 raise ValueError(
                     "Batches must be cut along the first dimension of all their tensors; cutting the batch "
@@ -230,9 +230,7 @@ class MeanCheck:
             )
 
     def _values(self, batches: Sequence[Any]) -> list[float]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch on parts of batches, which no user made
-            return [float(evaluated(self._loss, batch)) for batch in batches]
+        return [float(evaluated(self._loss, batch)) for batch in batches]
 
     def _agree(self, batch: Any, first: float, second: float) -> bool:
         """Return whether two values of the loss of a batch are equal to rounding."""

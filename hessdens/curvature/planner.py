@@ -74,11 +74,9 @@ class Schedules:
     def _given(self, device: torch.device) -> Schedule | None:
         """Return what the plan says if it leaves nothing open and no limit is to be kept, without any trial."""
         plan = self.plan
-        if self.memory_limit is not None or len(self.modes) > 1:
+        if self.memory_limit is not None or len(self.modes) > 1 or (plan.cuda_graph is None and device.type == "cuda"):
             return None
         if plan.examples_per_block is None or plan.probes_per_block is None:
-            return None
-        if plan.cuda_graph is None and device.type == "cuda":
             return None
         sizes = (plan.examples_per_block, plan.probes_per_block)
         return Schedule(self.modes[0], *sizes, cuda_graph=bool(plan.cuda_graph), tf32=plan.tf32, memory=0)

@@ -285,6 +285,16 @@ def test_checks_of_given_values():
     assert len(first[0]) == 1
 
 
+def test_batches_too_large_for_the_memory_are_not_looked_at_whole():
+    def loss_fn(z, t):
+        if len(z) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return F.cross_entropy(z, t)
+
+    check = MeanCheck(LossModule(linear(), loss_fn, None), checked_weight(None), is_counted=False, splits=True)
+    check.look((INPUTS, TARGETS))
+
+
 def test_cost_is_two_passes_of_a_later_batch():
     counts = []
 
