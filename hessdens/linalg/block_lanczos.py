@@ -11,6 +11,9 @@ from hessdens.linalg.team import Team
 
 # Products have errors of about eps times their length. A remainder shorter than ten of these errors is no new vector.
 LENGTHS_OF_ROUNDING = 10.0
+# A vector of length one that loses half of it when it is made orthogonal to the basis once more was rounding (Parlett:
+# twice is enough; Giraud, Langou & Rozložník 2005).
+TWICE_IS_ENOUGH = 0.5
 
 
 class BlockLanczos:
@@ -109,7 +112,7 @@ class BlockLanczos:
         block, factors = self._orthonormal(products, self.rounding)
         if len(block):
             along += factors @ _remove(block, basis, self._team)
-            block, rest = self._orthonormal(block, 0.0)
+            block, rest = self._orthonormal(block, TWICE_IS_ENOUGH)
             factors = factors @ rest
         self._coefficients[first:end, :end] = along
         self._coefficients[first:end, end : end + len(block)] = factors
