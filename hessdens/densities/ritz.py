@@ -32,9 +32,10 @@ def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size
         Error of products, in units of eigenvalues.
     """
     ritz, vectors = np.linalg.eigh(matrix[:num_known, :num_known])
-    residuals = np.linalg.norm(matrix[num_known:, :num_known] @ vectors, axis=0) + rounding
+    lengths = np.linalg.norm(matrix[num_known:, :num_known] @ vectors, axis=0)
+    residuals = lengths + rounding
     weights = (start @ vectors[: start.shape[1]]) ** 2
-    apart = [group for group in _groups(ritz, residuals) if _is_apart(ritz, residuals, group, rounding)]
+    apart = converged_groups(ritz, lengths, rounding)
     single = [group for group in apart if _is_counted(weights[:, group], len(group))]
     atoms = [group for group in apart if not _is_counted(weights[:, group], len(group))]
     num_single = sum(len(group) for group in single)
@@ -57,6 +58,12 @@ def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size
         size,
         True,
     )
+
+
+def converged_groups(ritz: FloatArray, residuals: FloatArray, rounding: float) -> list[NDArray[np.intp]]:
+    """Return the Ritz values, ascending, that stand for eigenvalues far from others, grouped by eigenvalue."""
+    lengths = residuals + rounding
+    return [group for group in _groups(ritz, lengths) if _is_apart(ritz, lengths, group, rounding)]
 
 
 def _groups(ritz: FloatArray, residuals: FloatArray) -> list[NDArray[np.intp]]:
