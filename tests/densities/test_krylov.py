@@ -52,7 +52,7 @@ def test_weights_are_positive_and_sum_to_all_eigenvalues(eigenvalues):
 
 
 def test_exchange_counts_what_all_probes_have_found_and_has_no_bias():
-    # 40 seeds see a bias of half of the spread of one estimate with a probability of 0.87.
+    # 40 seeds see a bias of 0.6 of the spread of one estimate with a probability of about 0.8.
     truth = np.sum(NET > 0.1)
     counts, plain = [], []
     for seed in range(40):
