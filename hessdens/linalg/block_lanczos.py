@@ -27,6 +27,8 @@ class BlockLanczos:
         Shape (b, N): start vectors as rows, or the entries of them that this process holds.
     max_steps
         Memory is kept for the blocks of so many steps: (max_steps + 1) b N numbers.
+    more_vectors
+        Memory for so many further vectors, where the space is to be `restart`ed: N numbers each.
 
     Attributes
     ----------
@@ -34,14 +36,15 @@ class BlockLanczos:
         Shape (b, width of V_0): the start vectors in the rows of V_0.
     """
 
-    def __init__(self, operator: Operator, start: Tensor, max_steps: int) -> None:
+    def __init__(self, operator: Operator, start: Tensor, max_steps: int, more_vectors: int = 0) -> None:
         self._operator = operator
-        rows = min((max_steps + 1) * len(start), operator.size)
+        rows = min((max_steps + 1) * len(start) + more_vectors, operator.size)
         self._basis = start.new_empty(rows, operator.num_rows)
         self._team = operator.team
         self._coefficients = np.zeros((rows, rows))
         self._scale = 0.0
         self._offsets = [0]
+        self._num_fixed = 0
         block, self.start_coordinates = self._orthonormal(start.clone(), 0.0)
         self._append(block)
 
@@ -112,8 +115,40 @@ class BlockLanczos:
             block, rest = self._orthonormal(block, 0.0)
             factors = factors @ rest
         self._coefficients[first:end, :end] = along
+        # Before a restart these were not asked for: the products of the vectors there are gone.
+        self._coefficients[: self._num_fixed, first:end] = along[:, : self._num_fixed].T
         self._coefficients[first:end, end : end + len(block)] = factors
         self._append(block)
+
+    def restart(self, start: Tensor) -> FloatArray:
+        """Go on with other start vectors, in the complement of all vectors that have been multiplied.
+
+        The last block, which has not been multiplied, makes room for them.
+
+        Parameters
+        ----------
+        start
+            Shape (P, N): their parts in the complement start the next block, in which `start_coordinates` are theirs.
+
+        Returns
+        -------
+        ndarray
+            Shape (rows of the block that is dropped, vectors multiplied): that block's part of the products.
+        """
+        last, end = self._offsets[-2:]
+        coupling = self._coefficients[:last, last:end].T.copy()
+        self._coefficients[:, last:end] = 0.0
+        self._offsets.pop()
+        self._num_fixed = last
+        rows = start.clone()
+        for _ in range(2):
+            _remove(rows, self._basis[:last], self._team)
+        block, coordinates = self._orthonormal(rows, 0.0)
+        _remove(block, self._basis[:last], self._team)
+        block, factors = self._orthonormal(block, 0.0)
+        self.start_coordinates = coordinates @ factors
+        self._append(block)
+        return coupling
 
     def _append(self, block: Tensor) -> None:
         end = self._offsets[-1]
