@@ -324,7 +324,7 @@ def files_and_text(folder: Path) -> Numbers:
 
 
 def pieces(value: Any) -> Iterator[bytes]:
-    """Yield the bytes of everything in ``value``, but for names of classes and fields, times and versions."""
+    """Yield the bytes of everything in ``value``, except names of classes and fields, times and versions."""
     if isinstance(value, Interval):
         yield from pieces(list(value))
     elif is_dataclass(value) and not isinstance(value, type):

@@ -144,7 +144,12 @@ def _draw(run: Run, budget: Budget, deflation: Deflation, bar: Any) -> tuple[Flo
 
 def _samples(run: Run, deflation: Deflation, first: int, last: int, bar: Any) -> FloatArray:
     """Return estimates from probes ``first`` to ``last - 1``, shape (P, K), with what deflation knows."""
-    operator, key = run.operator, f"-{digest(deflation.basis.cpu().numpy())}"
+    operator = run.operator
+    if not len(deflation.basis):
+        walk_from = partial(PowerWalk, operator=operator)
+        return run.samples(first, last, walk_from, bar) + deflation.known / operator.size
     rest = partial(projected, basis=deflation.basis, team=operator.team)
+    # Finished work depends on the basis; without a checkpoint there is nobody to tell.
+    key = "" if run.checkpoint is None else f"-{digest(deflation.basis.cpu().numpy())}"
     walk_from = partial(PowerWalk, operator=Combined(lambda V: rest(operator.matmat(V)), operator))
     return run.samples(first, last, walk_from, bar, key=key, prepare=rest) + deflation.known / operator.size
