@@ -147,7 +147,7 @@ def _samples(run: Run, deflation: Deflation, first: int, last: int, bar: Any) ->
     operator = run.operator
     if not len(deflation.basis):
         walk_from = partial(PowerWalk, operator=operator)
-        return run.samples(first, last, walk_from, bar) + deflation.known / operator.size
+        return run.samples(first, last, walk_from, bar, key="-all") + deflation.known / operator.size
     rest = partial(projected, basis=deflation.basis, team=operator.team)
     # Finished work depends on the basis; without a checkpoint there is nobody to tell.
     key = "" if run.checkpoint is None else f"-{digest(deflation.basis.cpu().numpy())}"
