@@ -64,9 +64,4 @@ def load_result(path: str | os.PathLike[str]) -> Result:
     kind, arrays = read_npz(path)
     if kind not in CLASSES:
         raise ValueError(f"{path} must hold a result of hessdens: {', '.join(CLASSES)}; it holds {kind!r}.")
-    try:
-        return CLASSES[kind].from_arrays(arrays, path)
-    except ValueError as error:
-        # The checks of the classes themselves do not know the file.
-        message = str(error) if str(path) in str(error) else f"{path} holds a damaged {kind}: {error}"
-        raise ValueError(message) from error
+    return CLASSES[kind].from_arrays(arrays, path)

@@ -2,8 +2,8 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from tqdm import tqdm
@@ -24,7 +24,7 @@ from hessdens.monitor import SpectrumHistory
 from hessdens.plotting import plot_density, plot_history
 from hessdens.plotting.history import SIZE, history_axes
 from hessdens.results import Moments
-from hessdens.results.storage import replacing
+from hessdens.results.files import replaceable, replacing
 
 # Version of the JSON that commands print. It grows when a key changes its meaning or goes.
 SCHEMA = 1
@@ -165,18 +165,18 @@ def _options(arguments: argparse.Namespace, methods: dict[str, tuple[str, ...]])
 
 def _check_out(arguments: argparse.Namespace) -> None:
     """Raise UsageError, before the work begins, if its result could not be written."""
-    out = arguments.out
-    if out is None:
+    if arguments.out is None:
         return
-    path = Path(out)
-    if path.is_dir():
-        raise UsageError(f"--out must be a file; {out} is a folder.")
-    if not path.parent.is_dir():
-        raise UsageError(f"--out must be in a folder that exists; there is no {path.parent}. Make it first.")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"--out must be in a folder that can be written to; {path.parent} cannot.")
-    if path.exists() and not arguments.force:
-        raise UsageError(f"--out must be a new file; {out} exists. Give another name, or --force to replace it.")
+    try:
+        place = replaceable(arguments.out)
+        with TemporaryFile(dir=place.parent):  # which shows whether the folder can be written to
+            pass
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--out must be a file that can be written. {error}") from error
+    if place.exists() and not arguments.force:
+        raise UsageError(
+            f"--out must be a new file; {arguments.out} exists. Give another name, or --force to replace it."
+        )
 
 
 def _finish(result: Result, arguments: argparse.Namespace) -> int:

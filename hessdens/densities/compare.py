@@ -33,13 +33,13 @@ class Comparison(Saved):
 
     moments: Annotated[FloatArray, "K number"]
     exact_moments: Annotated[FloatArray, "K number"]
-    standard_errors: Annotated[FloatArray, "K number"]
-    degenerate: float
-    exact_degenerate: float
-    negative: float
-    exact_negative: float
-    kolmogorov: float
-    wasserstein: float
+    standard_errors: Annotated[FloatArray, "K error"]
+    degenerate: Annotated[float, "fraction"]
+    exact_degenerate: Annotated[float, "fraction"]
+    negative: Annotated[float, "fraction"]
+    exact_negative: Annotated[float, "fraction"]
+    kolmogorov: Annotated[float, "fraction"]
+    wasserstein: Annotated[float, "error"]
 
     @property
     def relative_errors(self) -> FloatArray:

@@ -10,6 +10,7 @@ from hessdens._types import FloatArray
 from hessdens.densities.base import NUM_MOMENTS
 from hessdens.densities.jackknife import interval_of
 from hessdens.results.saved import Numbers, Saved, Size
+from hessdens.results.storage import ROUNDING
 
 NAMES = (*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative")
 
@@ -33,11 +34,20 @@ class DensityDifference(Saved):
     """
 
     values: Annotated[FloatArray, "6 finite"]
-    noise: Annotated[FloatArray, "6 finite"]
-    resolution: Annotated[FloatArray, "6 finite"]
-    unpaired_errors: Annotated[FloatArray, "6 finite"]
+    noise: Annotated[FloatArray, "6 amount"]
+    resolution: Annotated[FloatArray, "6 amount"]
+    unpaired_errors: Annotated[FloatArray, "6 amount"]
     num_probes: Size
     title: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        changes = self.values[NUM_MOMENTS:]
+        if self.num_probes < 2 or np.any(np.abs(changes) > 1 + ROUNDING):
+            raise ValueError(
+                f"A change must be of 2 probes at least, and of fractions at most 1; got {self.num_probes} probes, "
+                f"{changes}."
+            )
 
     @property
     def names(self) -> tuple[str, ...]:

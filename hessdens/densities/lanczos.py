@@ -53,6 +53,11 @@ class LanczosDensity(Density, Saved):
         shapes = {(each.size, len(each.weights)) for each in (self.quadrature, *self.earlier)}
         if len(shapes) > 1:
             raise ValueError(f"Quadratures must be of the same eigenvalues and probes; got {sorted(shapes)} of them.")
+        if len(self.nodes()) > self.num_steps * self.num_probes:
+            raise ValueError(
+                f"{self.num_steps} steps of {self.num_probes} probes must give as many points at most; got "
+                f"{len(self.nodes())}."
+            )
         if self.num_probes < 2 or len(self.nodes()) == 0:
             raise ValueError(
                 f"A density needs 2 probes and 1 point at least; got {self.num_probes} and {len(self.nodes())}."

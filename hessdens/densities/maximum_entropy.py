@@ -51,13 +51,16 @@ class MaximumEntropyDensity(Density, Saved):
     edges: Annotated[FloatArray, "E finite"]
     support: Interval
     residuals: Annotated[FloatArray, "K finite"]
-    standard_errors: Annotated[FloatArray, "K finite"]
-    deviations: Annotated[FloatArray, "K finite"]
+    standard_errors: Annotated[FloatArray, "K amount"]
+    deviations: Annotated[FloatArray, "K amount"]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.edges.ndim != 1 or len(self.edges) < 2 or not (np.diff(self.edges) > 0).all():
-            raise ValueError(f"edges must ascend, shape (panels + 1,); got {self.edges}.")
+        ends = self.edges[[0, -1]] if self.edges.ndim == 1 and len(self.edges) > 1 else np.zeros(2)
+        if not ((np.diff(self.edges) > 0).all() and np.allclose(ends, [0.0, np.pi])):
+            raise ValueError(f"edges must ascend from 0 to π, shape (panels + 1,); got {self.edges}.")
+        if len(self.multipliers) == 0:
+            raise ValueError("multipliers must have shape (K,), K at least 1; got none.")
 
     @cached_property
     def _panels(self) -> tuple[float, FloatArray, FloatArray, FloatArray]:

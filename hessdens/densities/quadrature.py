@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from hessdens._types import BoolArray, FloatArray
 from hessdens.results.saved import Saved, Size
+from hessdens.results.storage import ROUNDING
 
 
 class QuadratureCdf:
@@ -102,19 +103,31 @@ class Quadrature(Saved):
     # Ascending: eigenvalues that are known one by one, each of weight 1/N, and the lengths of their residuals, which
     # bound their errors.
     eigenvalues: Annotated[FloatArray, "E finite"]
-    residuals: Annotated[FloatArray, "E finite"]
+    residuals: Annotated[FloatArray, "E amount"]
     # Ascending: Ritz values that stand for the others; and their weights for each probe, in sum (N - E) / N.
     abscissae: Annotated[FloatArray, "n finite"]
-    weights: Annotated[FloatArray, "P n finite"]
+    weights: Annotated[FloatArray, "P n amount"]
     # Abscissae that are eigenvalues of unknown multiplicity.
     atoms: Annotated[BoolArray, "n flag"]
     # Of an atom, the length of its residual: the eigenvalues it stands for lie within about this distance of it (root
     # mean square). Of other points, 0.
-    radii: Annotated[FloatArray, "n finite"]
+    radii: Annotated[FloatArray, "n amount"]
     size: Size  # N
     # Whether these are the Ritz values of one compression of A. Then at least as many eigenvalues as Ritz values lie on
     # either side of any point (Cauchy).
     interlaces: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        count = len(self.eigenvalues) + (len(self.abscissae) if self.interlaces else 0)
+        if count > self.size:
+            raise ValueError(f"Eigenvalues found and points must be at most size, {self.size}; got {count}.")
+        if np.any(np.diff(self.eigenvalues) < 0) or np.any(np.diff(self.abscissae) < 0):
+            raise ValueError("eigenvalues and abscissae must ascend; they do not.")
+        rest = 1 - len(self.eigenvalues) / self.size
+        sums = self.weights.sum(axis=1)
+        if np.any(self.weights < 0) or np.any(np.abs(sums - rest) > ROUNDING):
+            raise ValueError(f"weights of each probe must not be negative, and sum to {rest:.6g}; got sums {sums}.")
 
     def mean_weights(self) -> FloatArray:
         """Return the mean of the weights over probes, shape (n,)."""

@@ -103,7 +103,7 @@ def chebyshev_moments(
     walk_from = partial(ChebyshevWalk, operator=operator, support=interval)
     try:
         with run.bar(num_products) as bar:
-            samples = run.samples(0, count, walk_from, bar)
+            samples = run.samples(0, count, walk_from, ChebyshevWalk.layout(), bar)
         moments = ChebyshevMoments.from_samples(
             samples, support=interval, size=operator.size, num_products=spent + num_products
         )

@@ -12,7 +12,8 @@ from torch import Tensor
 from hessdens.linalg.identity import Identity, differences, digest
 from hessdens.linalg.operator import Operator, Wrapped
 from hessdens.linalg.team import ALONE, Team
-from hessdens.results.storage import load_npz, replacing, save_npz
+from hessdens.results.files import MOST_JSON, json_facts, reading, replacing
+from hessdens.results.storage import load_npz, save_npz, take
 
 FORMAT = 2
 HEADER = "run.json"
@@ -55,16 +56,19 @@ class Checkpoint:
         with replacing(header, text=True) as file:
             file.write(json.dumps(wanted, indent=1) + "\n")
 
-    def load(self, key: str) -> dict[str, Any] | None:
-        """Return the arrays of a block that is finished, or None; ValueError if its file is damaged."""
-        return self._team.shared(lambda: self._read(key))
+    def load(self, key: str, layout: Mapping[str, str], **lengths: int) -> dict[str, Any] | None:
+        """Return the arrays of a block that is finished, or None; ValueError if its file is damaged.
 
-    def _read(self, key: str) -> dict[str, Any] | None:
+        ``layout`` and ``lengths`` say what it must hold, as `storage.take` reads them.
+        """
+        return self._team.shared(lambda: self._read(key, layout, lengths))
+
+    def _read(self, key: str, layout: Mapping[str, str], lengths: Mapping[str, int]) -> dict[str, Any] | None:
         path = self._folder / f"{key}.npz"
         if not path.exists():
             return None
         try:
-            return load_npz(path, f"checkpoint {key}")
+            return take(load_npz(path, f"checkpoint {key}"), layout, path, lengths=lengths)
         except ValueError as error:
             raise ValueError(f"{error} Delete that file to compute the block again.") from error
 
@@ -82,9 +86,9 @@ class Recorded(Wrapped):
 
     def _matmat(self, V: Tensor) -> Tensor:
         key = f"product-{digest(V.T.contiguous().cpu().numpy())}"
-        arrays = self._checkpoint.load(key)
+        arrays = self._checkpoint.load(key, {"products": "P N finite"}, P=V.shape[1], N=V.shape[0])
         if arrays is not None:
-            return torch.tensor(arrays["products"], device=self.device).T
+            return torch.tensor(arrays["products"], dtype=self.dtype, device=self.device).T
         # Laid out in memory as those that are read: what follows is then equal to the last bit, and so is its key.
         products = self._operator.matmat(V).T.contiguous()
         if self.team.least(int(torch.isfinite(products).all())):
@@ -93,10 +97,5 @@ class Recorded(Wrapped):
 
 
 def _read(header: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(header.read_text())
-    except (OSError, ValueError) as error:
-        content = error
-    if not isinstance(content, dict):
-        raise ValueError(f"The header of a checkpoint must be a JSON object; {header} is damaged. Give another folder.")
-    return content
+    with reading(header, "The header of a checkpoint must be a JSON object") as file:
+        return json_facts(file.read(MOST_JSON + 1))

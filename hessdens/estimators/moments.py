@@ -147,9 +147,12 @@ def _samples(run: Run, deflation: Deflation, first: int, last: int, bar: Any) ->
     operator = run.operator
     if not len(deflation.basis):
         walk_from = partial(PowerWalk, operator=operator)
-        return run.samples(first, last, walk_from, bar, key="-all") + deflation.known / operator.size
+        return (
+            run.samples(first, last, walk_from, PowerWalk.layout(), bar, key="-all") + deflation.known / operator.size
+        )
     rest = partial(projected, basis=deflation.basis, team=operator.team)
     # Finished work depends on the basis; without a checkpoint there is nobody to tell.
     key = "" if run.checkpoint is None else f"-{digest(deflation.basis.cpu().numpy())}"
     walk_from = partial(PowerWalk, operator=Combined(lambda V: rest(operator.matmat(V)), operator))
-    return run.samples(first, last, walk_from, bar, key=key, prepare=rest) + deflation.known / operator.size
+    samples = run.samples(first, last, walk_from, PowerWalk.layout(), bar, key=key, prepare=rest)
+    return samples + deflation.known / operator.size

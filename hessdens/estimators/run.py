@@ -80,6 +80,7 @@ class Run:
         first: int,
         last: int,
         walk_from: Callable[[Tensor, int], Walk],
+        layout: Mapping[str, str],
         bar: Any,
         *,
         key: str = "",
@@ -87,17 +88,20 @@ class Run:
     ) -> FloatArray:
         """Return moments of probes ``first`` to ``last - 1``, shape (P, K), block by block, from finished work or anew.
 
-        ``walk_from`` takes first vectors, which ``prepare`` makes of probes, and the number of the first. Finished work
-        has a ``key`` of its own for each kind of vectors.
+        ``walk_from`` takes first vectors, which ``prepare`` makes of probes, and the number of the first; ``layout`` is
+        that of its files. Finished work has a ``key`` of its own for each kind of vectors.
         """
         samples = np.empty((last - first, self._num_moments))
         for start, stop in self.blocks(first, last):
             name = f"probes-{start}-{stop}{key}"
-            arrays = None if self.checkpoint is None else self.checkpoint.load(name)
+            arrays = None
+            if self.checkpoint is not None:
+                arrays = self.checkpoint.load(name, layout, P=stop - start, N=self.operator.num_rows)
             if arrays is None:  # handed over without a name, so that probes are freed once their first product is made
                 walk = walk_from(prepare(self.probes(start, stop)), start)
             else:
-                walk = walk_from(torch.from_numpy(arrays["vectors"]).to(self.operator.device).T, start).resumed(arrays)
+                vectors = torch.from_numpy(arrays["vectors"]).to(self.operator.device, self.operator.dtype)
+                walk = walk_from(vectors.T, start).resumed(arrays)
             steps = walk.num_steps
             samples[start - first : stop - first] = walk.moments(self._num_moments)
             if self.checkpoint is not None and walk.num_steps > steps:

@@ -1,5 +1,7 @@
 """Chebyshev polynomials of an operator applied to a block of probes, and the moments that inner products give."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,12 @@ class OutsideError(ValueError):
 class ChebyshevWalk(Walk):
     """Vectors t_s = T_s((A - c) / h) r of P probes r, and estimates of μ_1..μ_2s; (c - h, c + h) is the support."""
 
-    state = ("previous", "vectors", "lengths", "first")
+    state: ClassVar = {
+        "previous": "P N finite",
+        "vectors": "P N finite",
+        "lengths": "P amount",
+        "first": "P finite",
+    }
 
     def __init__(self, vectors: Tensor, first_probe: int, operator: Operator, support: Interval) -> None:
         super().__init__(vectors, first_probe, operator)

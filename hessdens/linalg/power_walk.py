@@ -1,5 +1,7 @@
 """Powers of an operator applied to a block of probes, and the moments that inner products give."""
 
+from typing import ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from hessdens.linalg.walk import Walk
 class PowerWalk(Walk):
     """Vectors v_s = A^s v_0 of P probes, with v_j·A v_j / N and A v_j·A v_j / N: estimates of m_1..m_2s."""
 
-    state = ("vectors", "exponents", "squares")
+    state: ClassVar = {"vectors": "P N finite", "exponents": "P finite", "squares": "P amount"}
 
     def __init__(self, vectors: Tensor, first_probe: int, operator: Operator) -> None:
         super().__init__(vectors, first_probe, operator)

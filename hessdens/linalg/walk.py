@@ -23,11 +23,11 @@ class Walk(ABC):
 
     It begins with v_0, shape (N, P), or the rows of this process. ``samples`` are the moments so far, shape (P, 2
     num_steps); ``asymmetry`` is the relative difference between v·Aw and w·Av of the probes, NaN for a single one.
-    Error messages count from ``first_probe``. A subclass names its ``state``, the tensors that say how it goes on; the
-    latest vectors, "vectors", are among them.
+    Error messages count from ``first_probe``. A subclass names its ``state``, the tensors that say how it goes on, with
+    their axes and what holds for their entries in a file; the latest vectors, "vectors", are among them.
     """
 
-    state: ClassVar[tuple[str, ...]]
+    state: ClassVar[Mapping[str, str]]
 
     def __init__(self, vectors: Tensor, first_probe: int, operator: Operator) -> None:
         self._vectors = vectors
@@ -63,14 +63,19 @@ class Walk(ABC):
         raise_if_not_finite(squares, f"product {self.num_steps + 1} of probe {{}}", self._first_probe)
 
     def to_arrays(self) -> dict[str, Any]:
-        """Return all that `resumed` needs, for a file: P N numbers for each tensor of N rows."""
+        """Return all that `resumed` needs, for a file that `layout` describes: P N numbers for a tensor of N rows."""
         tensors = {name: getattr(self, f"_{name}").movedim(0, -1).contiguous().cpu().numpy() for name in self.state}
         return {"samples": self.samples, "asymmetry": self.asymmetry, **tensors}
+
+    @classmethod
+    def layout(cls) -> dict[str, str]:
+        """Return what a file of `to_arrays` holds, as `hessdens.results.storage.take` reads it."""
+        return {"samples": "P K finite", "asymmetry": "error", **cls.state}
 
     def resumed(self, arrays: Mapping[str, Any]) -> Self:
         """Return this walk where the one stopped that `to_arrays` was asked of."""
         self.samples, self.asymmetry = arrays["samples"], float(arrays["asymmetry"])
         for name in self.state:
-            tensor = torch.from_numpy(arrays[name]).to(self._operator.device)
+            tensor = torch.from_numpy(arrays[name]).to(getattr(self, f"_{name}"))  # on its device, in its dtype
             setattr(self, f"_{name}", tensor.movedim(0, -1))
         return self

@@ -11,10 +11,11 @@ from hessdens._types import FloatArray
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import SkewNormalMixture
 from hessdens.results.moments import Moments
-from hessdens.results.saved import Finite, Numbers, Saved, Size
+from hessdens.results.saved import Numbers, Saved, Size
 
 Index = tuple[int, int, int, int]
 AXIS_NAMES = ("weight", "location", "scale", "shape")
+EDGES = {f"{name} {edge}" for name in AXIS_NAMES for edge in ("lower", "upper")}
 # Above this objective the summary says that the fit is poor: moments are then missed by 5% on average. The steps of the
 # paper's grid alone explain up to 0.11 in 95% of cases (`benchmarks/grid_search.py`, mixtures off the grid).
 POOR_OBJECTIVE = 0.2
@@ -42,11 +43,19 @@ class MixtureFit(Saved):
     """
 
     mixture: SkewNormalMixture
-    objective: Finite
+    objective: Annotated[float, "amount"]
     residuals: Annotated[FloatArray, "4 finite"]
     index: Annotated[Index, "4 count"]
     on_edge: Annotated[tuple[str, ...], "E text"]
     num_points: Size
+
+    def __post_init__(self) -> None:
+        unknown = len(self.on_edge) > len(EDGES) or set(self.on_edge) - EDGES
+        super().__post_init__()
+        if unknown or len(set(self.on_edge)) < len(self.on_edge) or max(self.index) >= self.num_points:
+            raise ValueError(
+                f"index and on_edge must be of {self.num_points} points; got {self.index} and {self.on_edge[:9]}."
+            )
 
     @property
     def is_poor(self) -> bool:

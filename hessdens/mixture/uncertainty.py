@@ -34,6 +34,15 @@ class Mixtures(Saved):
     parameters: Annotated[FloatArray, "n 4 finite"]  # weight, location, scale and shape of each
     narrow_scale: Finite  # σ of all
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        weights, scales = self.parameters[:, 0], np.append(self.parameters[:, 2], self.narrow_scale)
+        if not (len(self) and np.all((weights >= 0) & (weights <= 1)) and np.all(scales > 0)):
+            raise ValueError(
+                "Mixtures must be at least one, with weights in [0, 1] and positive scales; got "
+                f"{len(self)}, weights {weights}, scales {scales}."
+            )
+
     def __len__(self) -> int:
         return len(self.parameters)
 
@@ -77,11 +86,11 @@ class FitUncertainty(Saved):
 
     fit: MixtureFit
     draws: Mixtures
-    objectives: Annotated[FloatArray, "D finite"]
+    objectives: Annotated[FloatArray, "D amount"]
     on_edge: Annotated[BoolArray, "D flag"]
     num_discarded: int
     ties: Mixtures
-    near: Finite
+    near: Annotated[float, "amount"]
 
     def __post_init__(self) -> None:
         super().__post_init__()

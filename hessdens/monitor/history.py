@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,14 @@ from hessdens._types import FloatArray
 from hessdens.densities.base import NUM_MOMENTS, percent
 from hessdens.densities.difference import DensityDifference
 from hessdens.densities.lanczos import LanczosDensity
+from hessdens.results.files import json_facts
 from hessdens.results.saved import Saved
 from hessdens.results.storage import pack, take, unpack
 
 # Records that a printed history shows at most, the first and the last among them.
 PRINTED = 12
+# Records of a history: an array each, or twenty, takes memory however short it is.
+MOST_RECORDS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +46,14 @@ class SpectrumRecord(Saved):
     loss: float
     density: LanczosDensity | None
     failure: str
-    training_seconds: float
-    measuring_seconds: float
+    training_seconds: Annotated[float, "amount"]
+    measuring_seconds: Annotated[float, "amount"]
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.step, int | np.integer) and self.step >= 0):
+            raise ValueError(f"step must be a whole number, not negative; got {self.step!r}.")
+        if (self.density is None) != bool(self.failure):
+            raise ValueError(f"A record must have either a density or a failure; got failure {self.failure!r}.")
 
     def numbers(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> dict[str, float]:
         """Return what a logger is given, by name: values, ends of intervals (``_low``, ``_high``), edges, times."""
@@ -96,8 +105,15 @@ class SpectrumHistory(Saved):
     records: tuple[SpectrumRecord, ...] = ()
 
     def __post_init__(self) -> None:
-        if np.any(np.diff([record.step for record in self.records]) <= 0):
-            raise ValueError(f"records must have ascending steps; got {[record.step for record in self.records]}.")
+        steps = [record.step for record in self.records]
+        if np.any(np.diff(steps) <= 0):
+            raise ValueError(f"records must have ascending steps; got {steps}.")
+        if len(steps) > MOST_RECORDS:
+            raise ValueError(f"records must be {MOST_RECORDS:,} at most; got {len(steps):,}. Measure less often.")
+        sizes: set[Any] = {record.density.size for record in self.records if record.density is not None}
+        sizes |= {self.identity["size"]} if "size" in self.identity else set()
+        if len(sizes) > 1 or not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise ValueError(f"records must be of one operator, whose size identity states; got sizes {sizes}.")
 
     def __len__(self) -> int:
         return len(self.records)
@@ -187,13 +203,12 @@ class SpectrumHistory(Saved):
         """Return the history that `to_arrays` was asked of; ValueError, naming the file, if arrays are damaged."""
         head = take(arrays, {"identity": "text", "num_records": "count"}, path)
         packed = {name: array for name, array in arrays.items() if name not in head}
+        if head["num_records"] > MOST_RECORDS:
+            raise ValueError(f"{path} must hold {MOST_RECORDS:,} records at most; got {head['num_records']:,}.")
+        records = tuple(SpectrumRecord.from_arrays(row, path) for row in unpack(packed, head["num_records"], path))
         try:
-            if head["num_records"] > len(packed.get("step.rows", ())):
-                raise ValueError(f"{head['num_records']} records must have a step each.")
-            rows = unpack(packed, head["num_records"])
-            records = tuple(SpectrumRecord.from_arrays(row, path) for row in rows)
-            return cls(dict(json.loads(head["identity"])), records)
-        except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+            return cls(json_facts(head["identity"]), records)
+        except ValueError as error:
             raise ValueError(f"{path} is damaged, or no history: {error}") from error
 
     def _numbers(self, window: float, level: float) -> dict[str, Any]:

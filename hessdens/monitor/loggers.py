@@ -1,11 +1,12 @@
 """Where a monitor's numbers go: functions of (step, numbers by name)."""
 
 import csv
+import io
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from hessdens.results.storage import replacing
+from hessdens.results.files import reading, replacing
 
 Logger = Callable[[int, Mapping[str, float]], object]
 
@@ -34,7 +35,7 @@ def csv_logger(path: str | os.PathLike[str]) -> Logger:
 
     def log(step: int, numbers: Mapping[str, float]) -> None:
         header = ["step", *numbers]
-        rows = [row for row in _rows(destination, header) if int(row[0]) < step]
+        rows = [row for place, row in _rows(destination, header) if place < step]
         destination.parent.mkdir(parents=True, exist_ok=True)
         with replacing(destination, text=True) as file:
             csv.writer(file).writerows([header, *rows, [step, *numbers.values()]])
@@ -42,13 +43,15 @@ def csv_logger(path: str | os.PathLike[str]) -> Logger:
     return log
 
 
-def _rows(path: Path, header: list[str]) -> list[list[str]]:
-    """Return the rows of a file with this header; none where there is no file."""
+def _rows(path: Path, header: list[str]) -> list[tuple[int, list[str]]]:
+    """Return the rows of a file with this header, each after its step; none where there is no file."""
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        columns, *rows = [line for line in csv.reader(file) if line] or [["none"]]
+    with reading(path, "A log must be a CSV file with a step in each row") as file:
+        lines = csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
+        columns, *rows = [line for line in lines if line] or [["none"]]
+        places = [int(row[0]) for row in rows] if columns == header else []
     if columns != header:
         rule = f"{path} must have the columns {', '.join(header)}"
         raise ValueError(f"{rule}; got {', '.join(columns)}. Give another file.")
-    return rows
+    return list(zip(places, rows, strict=True))

@@ -3,6 +3,7 @@
 import math
 import platform
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from hessdens.results.saved import Numbers, Saved
 
 # A defect may be this many times the precision of products (eps times the square root of what is summed).
 TOLERANCE = 1e3
+Defect = Annotated[float, "error"]
 DEFECTS = {
     "symmetry": "the operator's products are not symmetric",
     "orthogonality": "the Krylov basis is not orthogonal",
@@ -45,15 +47,15 @@ class Certificates(Saved):
         relative to the largest.
     """
 
-    threshold: float
+    threshold: Defect
     num_products: int
-    seconds: float
+    seconds: Annotated[float, "amount"]
     versions: str
-    symmetry: float = math.nan
-    orthogonality: float = math.nan
-    weights: float = math.nan
-    trace: float = math.nan
-    frobenius: float = math.nan
+    symmetry: Defect = math.nan
+    orthogonality: Defect = math.nan
+    weights: Defect = math.nan
+    trace: Defect = math.nan
+    frobenius: Defect = math.nan
 
     def warnings(self) -> tuple[str, ...]:
         """Return a line for each defect above the threshold."""

@@ -53,7 +53,7 @@ class ChebyshevMoments(ProbeMeans):
     """
 
     values: Annotated[FloatArray, "K finite"]
-    standard_errors: Annotated[FloatArray, "K finite"]
+    standard_errors: Annotated[FloatArray, "K amount"]
     samples: Annotated[FloatArray, "P K finite"]
     support: Interval
     size: Size

@@ -39,8 +39,8 @@ class DataNoise(Saved):
     """
 
     values: Annotated[FloatArray, "K finite"]
-    probe_errors: Annotated[FloatArray, "K finite"]
-    data_errors: Annotated[FloatArray, "K finite"]
+    probe_errors: Annotated[FloatArray, "K amount"]
+    data_errors: Annotated[FloatArray, "K amount"]
     size: Size
     num_batches: Size
     num_probes: Size

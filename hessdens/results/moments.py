@@ -23,9 +23,10 @@ class ProbeMeans(Saved):
     def __post_init__(self) -> None:
         super().__post_init__()
         expected = self.samples.shape[-1:]
-        if self.samples.ndim != 2 or self.values.shape != expected or self.standard_errors.shape != expected:
+        is_table = self.samples.ndim == 2 and self.samples.size > 0
+        if not is_table or self.values.shape != expected or self.standard_errors.shape != expected:
             raise ValueError(
-                "samples must have shape (P, K) and values and standard_errors shape (K,); got "
+                "samples must have shape (P, K), P and K at least 1, and values and standard_errors shape (K,); got "
                 f"{self.samples.shape}, {self.values.shape} and {self.standard_errors.shape}."
             )
 
@@ -78,12 +79,17 @@ class Moments(ProbeMeans):
     """
 
     values: Annotated[FloatArray, "K number"]
-    standard_errors: Annotated[FloatArray, "K number"]
+    standard_errors: Annotated[FloatArray, "K error"]
     samples: Annotated[FloatArray, "P K number"]
     size: Size
     num_products: int
     num_deflated: int = 0
     certificates: Certificates | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.num_deflated <= self.size:
+            raise ValueError(f"num_deflated must be from 0 to size, {self.size}; got {self.num_deflated}.")
 
     @classmethod
     def from_samples(cls, samples: Any, *, size: int, num_products: int, num_deflated: int = 0) -> Self:

@@ -78,7 +78,10 @@ class Saved:
                 values[name] = tuple(part.from_arrays(arrays, path, f"{start}{index}_") for index in range(count))
             else:
                 values[name] = part.from_arrays(arrays, path, start) if inner or not other else None
-        return cls(**values)
+        try:
+            return cls(**values)
+        except ValueError as error:  # of a class about its own values: it does not know the file
+            raise ValueError(f"{path} holds a damaged {cls.__name__}: {error}") from error
 
     def numbers(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> Numbers:
         """Return what the result says: lists, dictionaries, text and numbers; None in place of NaN and infinity.

@@ -1,64 +1,49 @@
-"""Results to and from ``.npz`` files: atomic, without pickle, and tagged with what they hold."""
+"""Results to and from ``.npz`` files: without pickle, and tagged with what they hold."""
 
-import io
-import math
 import os
-import secrets
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from hessdens.results.files import replacing
+from hessdens.results.members import Arrays, most_bytes, read_members
+
 # Raised when names or meanings of arrays change.
 FORMAT = 2
-# Members of a file may together take this many bytes, however small the file is.
-USUAL_SIZE = 2**30
-# Or this many times the bytes of the file: rounding noise hardly compresses, so only what is almost all zeros, or made
-# to fill the memory, takes more.
-MOST_EXPANSION = 100
+# Whole numbers up to here are exact as floating-point numbers too.
+MOST_COUNT = 2**53
+# What is left of fractions that sum to 1.
+ROUNDING = 1e-6
 # Of a member: kinds of NumPy dtypes, what they are called, the type of a single one, and what holds for each number.
 KINDS: dict[str, tuple[str, str, type, Callable[[Any], Any] | None]] = {
     "finite": ("fiu", "finite numbers", float, np.isfinite),
     "number": ("fiu", "numbers", float, None),
-    "count": ("iu", "a whole number, not negative", int, lambda array: array >= 0),
-    "size": ("iu", "a whole number above 0", int, lambda array: array > 0),
+    "amount": ("fiu", "finite numbers, none negative", float, lambda array: np.isfinite(array) & (array >= 0)),
+    "error": ("fiu", "numbers, none negative", float, lambda array: ~(array < 0)),  # NaN where there is nothing to tell
+    "fraction": ("fiu", "fractions", float, lambda array: ~(np.abs(array) > 1 + ROUNDING)),  # NaN, or less than nothing
+    "count": ("iu", "a whole number, not negative", int, lambda array: (array >= 0) & (array <= MOST_COUNT)),
+    "size": ("iu", "a whole number above 0", int, lambda array: (array > 0) & (array <= MOST_COUNT)),
     "flag": ("b", "true or false", bool, None),
     "text": ("U", "text", str, None),
 }
 
 
-@contextmanager
-def replacing(path: str | os.PathLike[str], *, text: bool = False) -> Iterator[IO[Any]]:
-    """Give a file to write to, which takes the place of ``path`` when the block ends: whole or not at all.
-
-    It is written in the same folder and renamed, so that a killed process leaves either the old file or the new.
-    """
-    destination = Path(path)
-    temporary = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("x", encoding="utf-8", newline="") if text else temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, destination)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+class NewerFormatError(ValueError):
+    """A file is whole, as far as can be told, and of a version that this one does not know."""
 
 
 def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any]) -> None:
     """Write ``arrays`` to ``path`` as one ``.npz`` file, whole or not at all."""
-    destination = Path(path)
-    if not destination.parent.is_dir():
-        raise FileNotFoundError(f"The folder of {destination} does not exist. Make it first.")
     names = np.array(sorted(arrays), dtype=np.str_)
     tags: dict[str, Any] = {"hessdens_kind": kind, "hessdens_format": FORMAT, "hessdens_names": names}
-    with replacing(destination) as file:
-        np.savez_compressed(file, **arrays, **tags)
+    content: dict[str, Any] = {name: np.asarray(array) for name, array in {**arrays, **tags}.items()}
+    with replacing(path) as file:
+        np.savez_compressed(file, **content)
+        if sum(array.size * max(array.itemsize, 8) for array in content.values()) > most_bytes(file.tell()):
+            file.truncate(0)  # almost all zeros: not compressed, so that its length stands for what it holds
+            file.seek(0)
+            np.savez(file, **content)
 
 
 def load_npz(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
@@ -69,30 +54,21 @@ def load_npz(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
     return arrays
 
 
-def read_npz(path: str | os.PathLike[str], kind: str = "result") -> tuple[str, dict[str, Any]]:
+def read_npz(path: str | os.PathLike[str], kind: str = "result") -> tuple[str, Arrays]:
     """Return the kind and the arrays that `save_npz` wrote.
 
-    ValueError, which speaks of ``kind``, if the file is not one of hessdens, was written by a newer or a much earlier
-    version, is damaged, or pretends to hold more than it does.
+    ValueError, which speaks of ``kind``, if the file is not one of hessdens, was written by a newer version
+    (`NewerFormatError`) or a much earlier one, is damaged, or holds more than `read_members` allows.
     """
-    damaged = f"A saved {kind} must be a whole .npz file without pickled objects; got {path}."
-    content = io.BytesIO(Path(path).read_bytes())
-    try:
-        with zipfile.ZipFile(content) as archive:
-            _check_members(archive, len(content.getbuffer()))
-        content.seek(0)
-        with np.load(content, allow_pickle=False) as arrays_of_file:
-            arrays = {name: arrays_of_file[name] for name in arrays_of_file.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, OverflowError) as error:
-        # OSError, RuntimeError: what zipfile raises for damaged headers with impossible offsets, methods or passwords.
-        raise ValueError(damaged) from error
+    rule = f"A saved {kind} must be a whole .npz file without pickled objects"
+    arrays = read_members(path, rule)
     if "hessdens_kind" not in arrays:
         raise ValueError(f"{path} must hold a saved {kind}; it holds no hessdens result.")
-    if not {"hessdens_format", "hessdens_names"} <= arrays.keys():
-        raise ValueError(damaged)
     version = take(arrays, {"hessdens_format": "count"}, path)["hessdens_format"]
     if version > FORMAT:
-        raise ValueError(f"{path} has format {version}, written by a newer hessdens; this one reads up to {FORMAT}.")
+        raise NewerFormatError(
+            f"{path} has format {version}, written by a newer hessdens; this one reads up to {FORMAT}."
+        )
     if version < FORMAT:
         raise ValueError(
             f"{path} has format {version}, written by an earlier, unreleased hessdens; this one reads {FORMAT}. "
@@ -100,38 +76,25 @@ def read_npz(path: str | os.PathLike[str], kind: str = "result") -> tuple[str, d
         )
     tags = take(arrays, {"hessdens_kind": "text", "hessdens_names": "R text"}, path)
     arrays = {name: array for name, array in arrays.items() if not name.startswith("hessdens_")}
-    if sorted(tags["hessdens_names"]) != sorted(arrays):
-        raise ValueError(damaged)
+    if len(tags["hessdens_names"]) != len(arrays) or set(tags["hessdens_names"].tolist()) != arrays.keys():
+        raise ValueError(f"{rule}; {path} does not hold the arrays that it names.")
     return tags["hessdens_kind"], arrays
 
 
-def _check_members(archive: zipfile.ZipFile, length: int) -> None:
-    """Raise ValueError, before anything is unpacked, if members are too large, or other than their headers say."""
-    members = archive.infolist()
-    total = sum(member.file_size for member in members)
-    if total > max(USUAL_SIZE, MOST_EXPANSION * length):
-        raise ValueError(f"{length} bytes unpack to {total}.")
-    for member in members:
-        with archive.open(member) as file:
-            try:
-                version = np.lib.format.read_magic(file)
-                reader = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[version[0]]
-                shape, _, dtype = reader(file)
-            except Exception as error:  # NumPy parses headers as Python, with errors of the tokenizer, parser and stack
-                raise ValueError(f"{member.filename} has no header.") from error
-            if dtype.hasobject or math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
-                raise ValueError(f"{member.filename} is not of the size that its header says.")
-
-
 def take(
-    arrays: Mapping[str, Any], layout: Mapping[str, str], path: str | os.PathLike[str], prefix: str = ""
+    arrays: Mapping[str, Any],
+    layout: Mapping[str, str],
+    path: str | os.PathLike[str],
+    prefix: str = "",
+    lengths: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Return the arrays that ``layout`` names; ValueError, naming the first, if one is missing or is not as it says.
 
     A layout has the shape by letters, the same letter for the same length, and a kind: "P K finite" (see ``KINDS``). A
-    kind alone is a single value, and returned as Python's. Names in the file begin with ``prefix``.
+    kind alone is a single value, and returned as Python's. Names in the file begin with ``prefix``; ``lengths`` are
+    those of letters that the caller knows.
     """
-    lengths: dict[str, int] = {}
+    lengths = dict(lengths or {})
     taken = {}
     for key, description in layout.items():
         name, (*letters, kind) = prefix + key, description.split()
@@ -168,19 +131,18 @@ def pack(rows: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray[Any, Any]]:
     return packed
 
 
-def unpack(packed: Mapping[str, Any], num_rows: int) -> list[dict[str, np.ndarray[Any, Any]]]:
-    """Return what `pack` was given; ValueError if that is impossible."""
-    rows: list[dict[str, np.ndarray[Any, Any]]] = [{} for _ in range(num_rows)]
+def unpack(packed: Mapping[str, Any], num_rows: int, path: str | os.PathLike[str]) -> list[Arrays]:
+    """Return what `pack` was given; ValueError, naming the file, if that is impossible."""
+    rows: list[Arrays] = [{} for _ in range(num_rows)]
     for name in {key.rpartition(".")[0] for key in packed}:
-        if not {f"{name}.values", f"{name}.shapes", f"{name}.rows"} <= packed.keys():
-            raise ValueError(f"Packed arrays must be whole; {name!r} is not.")
-        values, shapes, owners = (packed[f"{name}.{part}"] for part in ("values", "shapes", "rows"))
-        sizes = np.prod(shapes, axis=1, dtype=np.int64)
-        fits = len(owners) == len(sizes) and np.all((owners >= 0) & (owners < num_rows))
-        if not (fits and np.all(shapes >= 0) and sizes.sum() == len(values)):
-            raise ValueError(f"Packed arrays must be whole; {name!r} is not.")
-        pieces = np.split(values, np.cumsum(sizes)[:-1])
-        for owner, shape, piece in zip(owners, shapes, pieces, strict=True):
+        owners, shapes = take(packed, {"rows": "R count", "shapes": "R D count"}, path, f"{name}.").values()
+        values = packed.get(f"{name}.values", np.zeros(()))
+        sizes = np.prod(shapes, axis=1, dtype=np.float64)  # which does not overflow
+        is_whole = values.ndim == 1 and sizes.sum() == len(values)
+        if not (is_whole and np.all(owners < num_rows) and len(np.unique(owners)) == len(owners)):
+            raise ValueError(f"Packed arrays must be whole; {name!r} in {path} is not: the file is damaged.")
+        pieces = np.split(values, np.cumsum(sizes)[:-1].astype(np.int64))
+        for owner, shape, piece in zip(owners.tolist(), shapes.tolist(), pieces, strict=True):
             rows[owner][name] = piece.reshape(shape)
     return rows
 

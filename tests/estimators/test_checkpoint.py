@@ -179,7 +179,7 @@ def test_foreign_and_damaged_folders(tmp_path):
     (tmp_path / "photo.png").unlink()
     for content in ("{", "[1]"):
         (tmp_path / "run.json").write_text(content)
-        with pytest.raises(ValueError, match=r"must be a JSON object; .*run.json is damaged"):
+        with pytest.raises(ValueError, match=r"must be a JSON object; got .*run.json, which cannot be read"):
             lanczos_density(operator, checkpoint=tmp_path)
     assert (tmp_path / "run.json").read_text() == "[1]"
 

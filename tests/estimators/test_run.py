@@ -54,12 +54,14 @@ def test_probes_and_blocks(counted):
 
 
 def test_samples_come_from_finished_work(counted, tmp_path):
-    expected = Run(counted, 5, block_size=4).samples(0, 10, partial(PowerWalk, operator=counted), Run(counted).bar(1))
+    expected = Run(counted, 5, block_size=4).samples(
+        0, 10, partial(PowerWalk, operator=counted), PowerWalk.layout(), Run(counted).bar(1)
+    )
     for count, products in ((4, 4 * 3), (4, 0), (10, 6 * 3)):
         run = Run(counted, 5, block_size=4, checkpoint=tmp_path, settings=SETTINGS)
         assert isinstance(run.recorded, Recorded)
         counted.products = 0
-        samples = run.samples(0, count, partial(PowerWalk, operator=counted), run.bar(1))
+        samples = run.samples(0, count, partial(PowerWalk, operator=counted), PowerWalk.layout(), run.bar(1))
         assert counted.products == products
         np.testing.assert_array_equal(samples, expected[:count])
         assert 0 <= run.asymmetry < 1e-14
@@ -67,7 +69,7 @@ def test_samples_come_from_finished_work(counted, tmp_path):
 
 def test_work_of_another_key_or_beginning_is_another_one(counted, tmp_path):
     run = Run(counted, 2, block_size=4, checkpoint=tmp_path, settings=SETTINGS)
-    draw = partial(run.samples, 0, 4, partial(PowerWalk, operator=counted), run.bar(1))
+    draw = partial(run.samples, 0, 4, partial(PowerWalk, operator=counted), PowerWalk.layout(), run.bar(1))
     first = draw()
     np.testing.assert_allclose(draw(key="-doubled", prepare=lambda V: 2 * V), 4 * first)
     np.testing.assert_array_equal(draw(), first)
@@ -81,7 +83,7 @@ def test_bar_is_silent_unless_it_is_wanted(counted, capsys):
     for progress in (False, True):
         run = Run(counted, 4, block_size=2, progress=progress)
         with run.bar(6) as bar:
-            run.samples(0, 3, partial(PowerWalk, operator=counted), bar)
+            run.samples(0, 3, partial(PowerWalk, operator=counted), PowerWalk.layout(), bar)
         assert ("6/6" in capsys.readouterr().err) == progress
 
 

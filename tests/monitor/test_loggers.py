@@ -27,3 +27,12 @@ def test_csv_of_other_columns_is_left_alone(tmp_path):
     path.write_text("")
     with pytest.raises(ValueError, match="got none"):
         csv_logger(path)(0, NUMBERS)
+
+
+@pytest.mark.parametrize("content", [b"step,loss\nsoon,1\n", b"step,loss\n0,\xff\n", b"step,loss\n0," + b"1" * 200_000])
+def test_damaged_logs_are_named(content, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"A log must be a CSV file with a step in each row; got .*log\.csv"):
+        csv_logger(path)(1, {"loss": 0.5})
+    assert path.read_bytes() == content

@@ -133,7 +133,7 @@ def test_bad_supports(support):
 def test_bad_moments():
     with pytest.raises(ValueError, match=r"at least 2 probes; got shape \(1, 4\)"):
         ChebyshevMoments.from_samples(np.ones((1, 4)), support=(0, 1), size=3, num_products=1)
-    with pytest.raises(ValueError, match=r"must have shape \(P, K\) .*; got \(2, 3\), \(2,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"must have shape \(P, K\), .*; got \(2, 3\), \(2,\) and \(3,\)"):
         ChebyshevMoments(np.ones(2), np.ones(3), np.ones((2, 3)), (0, 1), 3, 1)
     with pytest.raises(ValueError, match="order must be from 1 to 2, the moments that there are; got 3"):
         example().power_moments(3)

@@ -89,5 +89,5 @@ def test_certificates_are_part_of_summary_and_file(tmp_path):
 def test_bad_shapes():
     with pytest.raises(ValueError, match=r"at least 2 probes; got shape \(1, 4\)"):
         Moments.from_samples(np.ones((1, 4)), size=3, num_products=1)
-    with pytest.raises(ValueError, match=r"must have shape \(P, K\) .*; got \(2, 3\), \(2,\) and \(3,\)"):
+    with pytest.raises(ValueError, match=r"must have shape \(P, K\), .*; got \(2, 3\), \(2,\) and \(3,\)"):
         Moments(np.ones(2), np.ones(3), np.ones((2, 3)), 3, 1)

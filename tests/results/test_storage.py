@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hessdens import Spectrum
 from hessdens.results import Moments
-from hessdens.results.storage import pack, replacing, save_npz, unpack
+from hessdens.results.storage import NewerFormatError, load_npz, pack, save_npz, unpack
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
@@ -90,7 +90,7 @@ ROWS = st.lists(
 
 @given(rows=ROWS)
 def test_packed_rows_come_back(rows):
-    found = unpack(pack(rows), len(rows))
+    found = unpack(pack(rows), len(rows), "r.npz")
     assert [row.keys() for row in found] == [row.keys() for row in rows]
     for mine, other in zip(rows, found, strict=True):
         for name, value in mine.items():
@@ -98,29 +98,50 @@ def test_packed_rows_come_back(rows):
 
 
 def test_packed_scalars_and_strings_come_back():
-    found = unpack(pack([{"a": 1, "b": "short"}, {"b": "much longer"}]), 2)
+    found = unpack(pack([{"a": 1, "b": "short"}, {"b": "much longer"}]), 2, "r.npz")
     assert (found[0]["a"].item(), found[0]["b"].item(), found[1]["b"].item()) == (1, "short", "much longer")
 
 
 @pytest.mark.parametrize(
-    "change", [{"a.rows": [0, 5]}, {"a.shapes": [[1], [7]]}, {"a.shapes": [[-1], [4]]}, {"a.rows": [0]}]
+    "change",
+    [
+        {"a.rows": [0, 5]},
+        {"a.rows": [1, 1]},
+        {"a.shapes": [[1], [7]]},
+        {"a.shapes": [[2**32, 2**32], [3, 1]]},
+        {"a.values": [[1.0, 1.0, 1.0]]},
+    ],
 )
 def test_impossible_packed_rows_are_refused(change):
     packed = pack([{"a": np.ones(1)}, {"a": np.ones(2)}]) | {name: np.array(value) for name, value in change.items()}
-    with pytest.raises(ValueError, match="Packed arrays must be whole; 'a' is not"):
-        unpack(packed, 2)
+    with pytest.raises(ValueError, match=r"Packed arrays must be whole; 'a' in r.npz is not"):
+        unpack(packed, 2, "r.npz")
+    packed.pop("a.values")
+    with pytest.raises(ValueError, match=r"'a' in r.npz is not"):
+        unpack(packed, 2, "r.npz")
+
+
+@pytest.mark.parametrize("change", [{"a.shapes": [[-1], [4]]}, {"a.rows": [0]}, {"a.rows": [0.0, 1.0]}])
+def test_packed_rows_of_other_shapes_and_kinds_are_refused(change):
+    packed = pack([{"a": np.ones(1)}, {"a": np.ones(2)}]) | {name: np.array(value) for name, value in change.items()}
+    with pytest.raises(ValueError, match=r"'a\.(rows|shapes)' in r.npz must have shape .*: the file is damaged"):
+        unpack(packed, 2, "r.npz")
     packed.pop("a.shapes")
-    with pytest.raises(ValueError, match="Packed arrays must be whole; 'a' is not"):
-        unpack(packed, 2)
+    with pytest.raises(ValueError, match=r"r.npz must .*'a\.|'a\."):
+        unpack(packed, 2, "r.npz")
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "rows.csv"
-    with replacing(path, text=True) as file:
-        file.write("λ\r\n")
-        assert not path.exists()
-    assert path.read_bytes() == "λ\r\n".encode()
-    with pytest.raises(TypeError, match="bytes-like"), replacing(path) as file:
-        file.writelines([b"half a ", None])
-    assert path.read_bytes() == "λ\r\n".encode()
-    assert os.listdir(tmp_path) == ["rows.csv"]
+def test_what_compresses_a_thousandfold_is_saved_so_that_it_can_be_read(tmp_path):
+    zeros = np.zeros(12_000_000)
+    save_npz(tmp_path / "z.npz", "checkpoint", {"a": zeros})
+    np.testing.assert_array_equal(load_npz(tmp_path / "z.npz", "checkpoint")["a"], zeros)
+    save_npz(tmp_path / "small.npz", "checkpoint", {"a": zeros[:1_000_000]})
+    assert (tmp_path / "small.npz").stat().st_size < 20_000
+
+
+def test_a_newer_version_is_told_from_damage(tmp_path):
+    save_npz(tmp_path / "new.npz", "Spectrum", {})
+    with np.load(tmp_path / "new.npz") as archive:
+        np.savez(tmp_path / "new.npz", **{**archive, "hessdens_format": 99, "what_it_means": 1})
+    with pytest.raises(NewerFormatError, match="written by a newer hessdens"):
+        load_npz(tmp_path / "new.npz", "Spectrum")
