@@ -27,7 +27,7 @@ from torch.utils._pytree import tree_leaves
 
 from hessdens import Plan, as_operator, distributed, exact_spectrum, hessian_operator, lanczos_density, spectral_moments
 from hessdens.distributed.traffic import examples_traffic, probes_traffic, sharded_traffic
-from hessdens.estimators import chebyshev_moments, layer_moments
+from hessdens.estimators import chebyshev_moments, data_noise, layer_moments
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
@@ -237,6 +237,24 @@ def check_errors():
         "other data": caught(lambda: probes(of(model, data[: 3 if rank == 2 else 4]))),
         "matrices": caught(lambda: probes(torch.eye(3, dtype=F64) * (2 if rank == 0 else 1))),
         "seeds": caught(lambda: spectral_moments(shared, seed=int(rank == 0))),
+        "max_products": caught(lambda: lanczos_density(shared, max_products=40 if rank else 80)),
+        "too few": caught(lambda: spectral_moments(shared, max_products=50 if rank else 1)),
+        "num_probes": caught(lambda: chebyshev_moments(shared, num_probes=2 + (rank == 3))),
+        "support": caught(lambda: chebyshev_moments(shared, support=(-1, 2 + (rank == 3)))),
+        "max_size": caught(lambda: exact_spectrum(shared, max_size=20 + rank // 2)),
+        "layers": caught(lambda: layer_moments(shared, layers={"all": ["*"]} if rank else None)),
+        "checkpoint": caught(lambda: lanczos_density(shared, checkpoint=FOLDER / "one" if rank == 1 else None)),
+        "checkpoints": caught(lambda: lanczos_density(shared, checkpoint=FOLDER / f"of-{rank}").num_steps),
+        "functions": caught(lambda: lanczos_density(shared) if rank == 2 else exact_spectrum(shared)),
+        "rtol": caught(lambda: spectral_moments(shared, rtol=0.1 if rank else 0.1 + 2**-56)),
+        "operators": caught(lambda: data_noise([shared] * (2 + (rank == 1)))),
+        "items": caught(lambda: distributed.part(data[: len(data) - (rank == 1)])),
+        "allow": caught(lambda: share(of(model, mine), allow_equal_data=rank == 1)),
+        "kind of operator": caught(lambda: share(of(model, mine) if rank else as_operator(torch.eye(3, dtype=F64)))),
+        "functions of vectors": caught(lambda: probes(as_operator(lambda V: V * (1.0 + (rank == 0)), size=3))),
+        "lopsided": caught(lambda: probes(torch.ones(3, 3, dtype=F64).triu() if rank == 1 else torch.eye(3))),
+        "dtypes": caught(lambda: probes(torch.eye(3, dtype=F64 if rank else torch.float32))),
+        "settings": caught(lambda: share(of(model, mine, nn.CrossEntropyLoss(label_smoothing=0.1 * (rank == 2))))),
         "vectors": caught(lambda: whole.matmat(torch.full((whole.size, 2), 1.0 + (rank > 1), dtype=F64))),
         "counts": caught(lambda: shared.matmat(columns)),
         "part": caught(lambda: distributed.part(data[:3])),

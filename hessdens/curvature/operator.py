@@ -15,7 +15,7 @@ from hessdens.curvature.planner import LARGE_MODEL, Schedules
 from hessdens.curvature.problem import Problem
 from hessdens.curvature.settings import product_settings
 from hessdens.curvature.trials import possible_modes
-from hessdens.linalg.fingerprint import fingerprint, summed
+from hessdens.linalg.fingerprint import as_number, digest_of, digest_of_all, fingerprint
 from hessdens.linalg.operator import Operator
 
 
@@ -49,6 +49,7 @@ class CurvatureOperator(Operator):
     ) -> None:
         leader = next(iter(problem.parameters.values()))
         self._problem = problem
+        self._matrix = matrix
         self._plan = plan or Plan()
         self._loss = problem.loss.with_loss(with_closed_form(problem.loss.loss_fn))
         self._kinds = {name: (p.numel(), p.dtype, p.device) for name, p in problem.parameters.items()}
@@ -102,16 +103,25 @@ class CurvatureOperator(Operator):
         return {name: size for name, (size, _, _) in self._kinds.items()}
 
     def origin(self) -> dict[str, str | int | float]:
-        """Return model, loss, parameters and data, the last two as checksums. Cost: one read of both."""
+        """Return matrix, model, loss, and digests of parameters, buffers, data and weights. Cost: one read of all."""
         self._look_at_the_model()
-        prints = [fingerprint(batch) for batch in self._problem.passes]
+        # The order of batches changes rounding only.
+        digests = [
+            digest_of(fingerprint((batch, float(self._problem.weight(batch))))) for batch in self._problem.passes
+        ]
         return {
+            "matrix": self._matrix,
             **self._problem.loss.facts(self.parameter_names),
-            "parameters": self.state_checksum(),
-            "buffers": summed(fingerprint(dict(self._loss.model.named_buffers()))),
-            "batches": len(prints),
-            "data": summed([part for print_ in prints for part in print_]),
+            "parameters": digest_of(fingerprint(self._state())),
+            "buffers": digest_of(fingerprint(dict(self._loss.model.named_buffers()))),
+            "batches": len(digests),
+            "data": digest_of_all(digests),  # of batches in any order, which changes rounding only
         }
+
+    @property
+    def has_whole_origin(self) -> bool:
+        """True: what is not in `origin` is code, which a product recognises to rounding."""
+        return True
 
     def loss(self) -> float:
         """Return the mean loss over the data at the present parameters. Cost: one forward pass over the data."""
@@ -128,7 +138,10 @@ class CurvatureOperator(Operator):
 
     def state_checksum(self) -> float:
         """Return a checksum of the model's parameters. Cost: one read of them."""
-        return summed(fingerprint([p.detach() for p in self._loss.model.parameters()]))
+        return as_number(digest_of(fingerprint(self._state())))
+
+    def _state(self) -> list[Tensor]:
+        return list(self._loss.model.parameters())
 
     def _matmat(self, V: Tensor) -> Tensor:
         self._look_at_the_model()

@@ -13,6 +13,7 @@ ADVICE = {
     "buffers": "Load the same buffers on all ranks.",
     "data": "Give all ranks the same data, or use share_examples.",
     "batches": "Give all ranks the same data, or use share_examples.",
+    "number of items": "Give all ranks the whole data.",
     "vectors": "Give all ranks the same seed.",
     "seed": "Give all ranks the same seed.",
     "number of vectors": "Call the same function with the same arguments on all ranks.",
@@ -25,7 +26,7 @@ def check_table(group: Group, table: Sequence[Facts], what: str) -> None:
     for name in dict.fromkeys(name for facts in table for name in facts):
         groups = _grouped(name, [facts.get(name) for facts in table], group.global_ranks)
         if len(groups) > 1:
-            parts = " and ".join(f"{_shown(value)} on {named_ranks(ranks)}" for value, ranks in groups)
+            parts = " and ".join(f"{value!r} on {named_ranks(ranks)}" for value, ranks in groups)
             differences.append(f"{name} is {parts}. {ADVICE.get(name, '')}".rstrip())
     if differences:
         raise RankError(f"All ranks must have {what}; {' '.join(differences)}")
@@ -51,7 +52,3 @@ def _grouped(fact: str, values: Sequence[Any], names: Sequence[int]) -> list[tup
         else:
             same.append(name)
     return groups
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.9g}" if isinstance(value, float) else repr(value)

@@ -8,7 +8,7 @@ from torch import Tensor
 from hessdens.distributed.agreement import check_table
 from hessdens.distributed.group import Group
 from hessdens.distributed.teams import WholeTeam
-from hessdens.linalg.fingerprint import checksum
+from hessdens.linalg.fingerprint import rounded_checksum
 from hessdens.linalg.operator import Operator, Wrapped
 
 # Numbers that each process sends before every product: whether it has failed, how many vectors, checksums of vectors
@@ -39,7 +39,7 @@ class Shared(Wrapped):
             number = weight()
         except Exception as error:  # of another group too, where processes make a grid
             failure = error
-        header = [float(failure is not None), float(V.shape[1]), checksum(V.T), self.state_checksum(), number]
+        header = [float(failure is not None), float(V.shape[1]), rounded_checksum(V.T), self.state_checksum(), number]
         table = torch.stack(self._group.gather(torch.tensor(header, dtype=torch.float64, device=self.device)))
         if table[:, 0].any():
             self._group.stop_together(failure)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -34,7 +34,8 @@ def start(*, timeout: float = 600.0) -> torch.device:
     Raises
     ------
     RankError
-        If no launcher has said which process this is, or not all processes have joined within the timeout.
+        If no launcher has said which process this is, or not in numbers that can be, or not all processes have joined
+        within the timeout.
     """
     if not timeout > 0:
         raise ValueError(f"timeout must be positive; got {timeout}.")
@@ -42,7 +43,11 @@ def start(*, timeout: float = 600.0) -> torch.device:
     if missing and not dist.is_initialized():
         raise RankError(f"start needs the environment of a launcher; it lacks {', '.join(missing)}. {LAUNCH}.")
     has_gpu = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if has_gpu else torch.device("cpu")
+    local_rank = _number("LOCAL_RANK", 0, torch.cuda.device_count() - 1 if has_gpu else None)
+    if not dist.is_initialized():
+        _number("RANK", 0, _number("WORLD_SIZE", 1) - 1)
+        _number("MASTER_PORT", 0, 2**16 - 1)
+    device = torch.device("cuda", local_rank) if has_gpu else torch.device("cpu")
     if has_gpu:
         torch.cuda.set_device(device)
     if not dist.is_initialized():
@@ -57,6 +62,15 @@ def start(*, timeout: float = 600.0) -> torch.device:
     return device
 
 
+def _number(name: str, least: int, most: int | None = None) -> int:
+    """Return the whole number in a variable of the environment; the least where it is not set."""
+    text = os.environ.get(name, str(least))
+    if not (text.isdecimal() and len(text) < 10 and least <= int(text) <= (int(text) if most is None else most)):
+        limits = f"at least {least}" if most is None else f"from {least} to {most}"
+        raise RankError(f"{name} must be a whole number {limits} in the environment; got {text!r}. {LAUNCH}.")
+    return int(text)
+
+
 def _join(backend: str, timeout: float) -> None:
     """Join the launcher's processes, or raise within the timeout."""
     # Where the first process is gone, torch waits for it, pauses for as long at most, and waits once more.
@@ -65,6 +79,9 @@ def _join(backend: str, timeout: float) -> None:
     store.set_timeout(whole)
     store = PrefixStore("default_pg", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=num_ranks, timeout=whole)
+
+
+T = TypeVar("T")
 
 
 class Group:
@@ -117,15 +134,19 @@ class Group:
         self._call(dist.broadcast_object_list, values, self.global_ranks[0])
         return values[0]
 
-    def together(self, function: Callable[[], Any]) -> list[Any]:
-        """Return what ``function`` returns on each process; an error on one is an error on all, naming it."""
+    def attempt(self, function: Callable[[], T]) -> T:
+        """Return what ``function`` returns on this process; an error on one is an error on all, naming it."""
         value, failure = None, None
         try:
             value = function()
         except Exception as error:
             failure = error
         self.stop_together(failure)
-        return self.gather_objects(value)
+        return cast(T, value)
+
+    def together(self, function: Callable[[], T]) -> list[T]:
+        """Return what ``function`` returns on each process; an error on one is an error on all, naming it."""
+        return self.gather_objects(self.attempt(function))
 
     def stop_together(self, failure: Exception | None) -> None:
         """Raise the error of this process, or else one that names those that have failed, if there are any."""

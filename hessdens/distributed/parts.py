@@ -5,6 +5,7 @@ from typing import Any
 
 from torch.utils.data import Dataset, Subset
 
+from hessdens.distributed.agreement import check_table
 from hessdens.distributed.group import Group, GroupLike
 
 
@@ -24,6 +25,8 @@ def part(data: Any, *, group: GroupLike = None) -> Any:
         If there are fewer items than processes.
     TypeError
         If ``data`` has no length or no items by number.
+    RankError
+        On every process, if processes give other numbers of items.
 
     Examples
     --------
@@ -34,12 +37,8 @@ def part(data: Any, *, group: GroupLike = None) -> Any:
     >>> dist.destroy_process_group()
     """
     processes = Group(group, "part")
-    if not (isinstance(data, Sequence) or (isinstance(data, Dataset) and hasattr(data, "__len__"))):
-        raise TypeError(
-            f"data must be a sequence of batches or a dataset with a length; got {type(data).__name__}. "
-            "Pass list(data)."
-        )
-    length = len(data)
+    length = processes.attempt(lambda: _length(data))
+    check_table(processes, processes.gather_objects({"number of items": length}), "the same data, to divide them")
     if length < processes.num_ranks:
         raise ValueError(
             f"data must have an item for each of the {processes.num_ranks} ranks; got {length}. Make smaller batches, "
@@ -47,3 +46,12 @@ def part(data: Any, *, group: GroupLike = None) -> Any:
         )
     first, last = (length * edge // processes.num_ranks for edge in (processes.rank, processes.rank + 1))
     return Subset(data, range(first, last)) if isinstance(data, Dataset) else data[first:last]
+
+
+def _length(data: Any) -> int:
+    if not (isinstance(data, Sequence) or (isinstance(data, Dataset) and hasattr(data, "__len__"))):
+        raise TypeError(
+            f"data must be a sequence of batches or a dataset with a length; got {type(data).__name__}. "
+            "Pass list(data)."
+        )
+    return len(data)

@@ -27,7 +27,7 @@ from hessdens.distributed.group import Group
 from hessdens.distributed.shards import Shard, group_sizes, rows_of, shards_of
 from hessdens.distributed.teams import ShardedTeam
 from hessdens.errors import RankError
-from hessdens.linalg.fingerprint import Fingerprint, fingerprint, summed
+from hessdens.linalg.fingerprint import Fingerprint, digest_of, fingerprint
 from hessdens.linalg.inner_products import column_dots
 from hessdens.linalg.operator import Operator
 
@@ -109,11 +109,12 @@ class ShardedOperator(Operator):
         self._group = Group(mesh, "sharded_operator")
         leader = next(iter(shards.values())).local
         self.dtype, self.device = leader.dtype, leader.device
-        prepared = self._group.together(lambda: self._prepare(data, check))
-        weights, counts, checksums, facts = map(list, zip(*prepared, strict=True))
+        choices = {"check_deterministic": check, "allow_equal_data": allow_equal_data}
+        prepared = self._group.together(lambda: (*self._prepare(data, check), self._facts() | choices))
+        weights, counts, digests, facts = map(list, zip(*prepared, strict=True))
         check_table(self._group, facts, "the same model and loss")
         if not allow_equal_data:
-            check_different(self._group, checksums)
+            check_different(self._group, digests)
         self.total_weight: float = sum(weights)
         self.num_steps: int = max(counts)
         self._check_loss(check)
@@ -130,12 +131,21 @@ class ShardedOperator(Operator):
         return group_sizes(self._loss.model)
 
     def origin(self) -> dict[str, str | int | float]:
-        """Return model and loss, and checksums of the shards and data of this process."""
-        parameters = fingerprint([shard.local for shard in self._shards])
-        return {**self._facts(), "parameters": summed(parameters), "data": self._data}
+        """Return model and loss, and digests of the shards, buffers and data of this process."""
+        state = (
+            fingerprint([shard.local for shard in self._shards]),
+            fingerprint(dict(self._loss.model.named_buffers())),
+        )
+        parameters, buffers = map(digest_of, state)
+        return {**self._facts(), "parameters": parameters, "buffers": buffers, "data": self._data}
 
-    def _prepare(self, data: Iterable[Any], check: bool) -> tuple[float, int, float, dict[str, str]]:
-        """Return weight, number of batches and a checksum of this process' data, and what all have in common."""
+    @property
+    def has_whole_origin(self) -> bool:
+        """True: a checkpoint need not look at the last bits of products, which are differences."""
+        return True
+
+    def _prepare(self, data: Iterable[Any], check: bool) -> tuple[float, int, str]:
+        """Return weight, number of batches and a digest of this process' data."""
         if not callable(self._loss.loss_fn):
             raise TypeError(f"loss_fn must be callable; got {type(self._loss.loss_fn).__name__}.")
         self._passes = RepeatedPasses(data, check=check)
@@ -146,10 +156,10 @@ class ShardedOperator(Operator):
             weights.append(float(self._weight(batch)))
             prints += fingerprint(batch)
         check_total_weight(sum(weights))
-        self._data = summed(prints)
-        return sum(weights), len(weights), self._data, self._facts()
+        self._data = digest_of(prints)
+        return sum(weights), len(weights), self._data
 
-    def _facts(self) -> dict[str, str]:
+    def _facts(self) -> dict[str, Any]:
         return {
             **self._loss.facts(name for name, _ in self._loss.model.named_parameters()),
             "dtype": str(self.dtype),

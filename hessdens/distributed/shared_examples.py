@@ -1,11 +1,15 @@
 """Examples shared out: each process multiplies with the matrix of its own part of the data."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.exchange import Shared
 from hessdens.distributed.group import Group, GroupLike
+from hessdens.linalg.fingerprint import digest_of_all
 from hessdens.linalg.identity import identity_of
 from hessdens.linalg.operator import Operator
 
@@ -49,27 +53,36 @@ def share_examples(operator: CurvatureOperator, *, group: GroupLike = None, allo
     parameters and data.
     """
     processes = Group(group, "share_examples")
-    if not isinstance(operator, CurvatureOperator):
-        raise TypeError(
-            "share_examples needs an operator that knows its number of examples, as hessian_operator makes; got "
-            f"{type(operator).__name__}. Share first, and then add or scale: share_examples(H) + c * I."
-        )
-    table = processes.together(lambda: identity_of(operator))
+
+    def facts_of_this_process() -> dict[str, Any]:
+        if not isinstance(operator, CurvatureOperator):
+            raise TypeError(
+                "share_examples needs an operator that knows its number of examples, as hessian_operator makes; got "
+                f"{type(operator).__name__}. Share first, and then add or scale: share_examples(H) + c * I."
+            )
+        return {**identity_of(operator), "allow_equal_data": allow_equal_data}
+
+    table: list[dict[str, Any]] = processes.together(facts_of_this_process)
     fixed = [{name: value for name, value in facts.items() if name not in OF_THE_PART} for facts in table]
     check_table(processes, fixed, "the same model and loss")
     if not allow_equal_data:
         check_different(processes, [facts["data"] for facts in table])
-    return SharedExamples(operator, processes)
+    batches, data = ([facts[name] for facts in table] for name in ("batches", "data"))
+    return SharedExamples(operator, processes, {"batches": sum(batches), "data": digest_of_all(data)})
 
 
 class SharedExamples(Shared):
-    """The weighted mean of the operators of a group of processes."""
+    """The weighted mean of the operators of a group of processes; ``data`` says what those of all are."""
 
     _operator: CurvatureOperator
 
+    def __init__(self, operator: CurvatureOperator, group: Group, data: Mapping[str, str | int]) -> None:
+        super().__init__(operator, group)
+        self._data = data
+
     def origin(self) -> dict[str, str | int | float]:
-        """Return what the processes have in common: nothing that depends on how the data are divided."""
-        return {name: value for name, value in super().origin().items() if name not in OF_THE_PART}
+        """Return what is the same for all processes, however the data are divided among them."""
+        return {**super().origin(), **self._data}
 
     def _matmat(self, V: Tensor) -> Tensor:
         product, weights = self._multiplied(V, V, lambda: self._operator.total_weight)

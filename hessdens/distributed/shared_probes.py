@@ -9,7 +9,7 @@ from hessdens.distributed.agreement import check_table
 from hessdens.distributed.exchange import Shared
 from hessdens.distributed.group import Group, GroupLike
 from hessdens.linalg.adapt import as_operator
-from hessdens.linalg.identity import Identity, identity_of, run_identity
+from hessdens.linalg.identity import identity_of, with_product
 from hessdens.linalg.operator import Operator
 
 
@@ -42,15 +42,12 @@ def share_probes(A: Any, *, group: GroupLike = None) -> Operator:
     Sent in a product: `probes_traffic`. Cost when made: one read of parameters and data, or one product.
     """
     processes = Group(group, "share_probes")
-    operator = as_operator(A)
-    if operator.team.is_sharded:
+    operator = processes.attempt(lambda: as_operator(A))
+    is_sharded = processes.together(lambda: operator.team.is_sharded)
+    if any(is_sharded):
         raise ValueError("share_probes needs whole vectors; those of this operator are sharded over processes.")
-
-    def facts() -> Identity:
-        identity = identity_of(operator)
-        return identity if "parameters" in identity else run_identity(operator)
-
-    check_table(processes, processes.together(facts), "the same operator")
+    identify = identity_of if operator.has_whole_origin else with_product
+    check_table(processes, processes.together(lambda: identify(operator)), "the same operator")
     return SharedProbes(operator, processes)
 
 

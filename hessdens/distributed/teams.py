@@ -24,7 +24,7 @@ class GroupTeam(Team):
             value = group.least(value, self._device)
         return value
 
-    def check_same(self, facts: Mapping[str, str | int | float]) -> None:
+    def check_same(self, facts: Mapping[str, str | int | float | None]) -> None:
         """Raise RankError if processes differ."""
         for group in self.groups:
             check_table(group, group.gather_objects(dict(facts)), "the same arguments")

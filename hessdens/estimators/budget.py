@@ -126,16 +126,21 @@ def _scales(values: FloatArray) -> FloatArray:
     return scales
 
 
-def steps_and_probes(num_steps: int | None, num_probes: int | None, max_products: int | None) -> tuple[int, int]:
-    """Return the steps and probes that arguments of `lanczos_density` describe; ValueError if there are none."""
+def steps_and_probes(
+    num_steps: int | None, num_probes: int | None, max_products: int | None, kept: int | None = None
+) -> tuple[int, int]:
+    """Return the steps and probes that arguments of `lanczos_density` describe; ValueError if there are none.
+
+    Where no number of probes is given, it is that of the work in a checkpoint, ``kept``, if there is any.
+    """
     at_least("num_steps", 2 if num_steps is None else num_steps, 2)
     at_least("num_probes", 2 if num_probes is None else num_probes, 2)
     if max_products is None and (num_steps is not None or num_probes is not None):
-        return num_steps or DENSITY_STEPS, num_probes or DENSITY_PROBES
+        return num_steps or DENSITY_STEPS, num_probes or kept or DENSITY_PROBES
     max_products = DENSITY_PRODUCTS if max_products is None else max_products
     if num_probes is None:
         widest = max(round(DENSITY_WIDTH * max(max_products, 0) ** 0.5), min(4, max_products // 4))
-        num_probes = max(2, widest if num_steps is None else max_products // num_steps)
+        num_probes = kept or max(2, widest if num_steps is None else max_products // num_steps)
     if num_steps is None:
         num_steps = max(2, max_products // num_probes)
     if num_steps * num_probes > max_products:

@@ -9,8 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from hessdens.estimators.budget import check_products
-from hessdens.estimators.run import Run
-from hessdens.linalg.adapt import as_operator
+from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.chebyshev_walk import ChebyshevWalk, OutsideError, tolerance
 from hessdens.linalg.operator import Operator
@@ -89,7 +88,8 @@ def chebyshev_moments(
     >>> chebyshev_moments(A, 2, support=(-2, 2), distribution="rademacher").values
     array([0.75, 0.25])
     """
-    operator, ends = as_operator(A), None if support is None else Interval.of(support)
+    operator = called_alike("chebyshev_moments", A, locals())
+    ends = None if support is None else Interval.of(support)
     fewest = 2 * products_per_probe(num_moments) + (0 if ends else min(MOST_STEPS, operator.size))
     check_products(num_moments, num_probes, max_products, fewest, f"of 2 probes{'' if ends else ' and the support'}")
     count = PROBES_OF_CHEBYSHEV if num_probes is None else num_probes

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from hessdens.linalg.team import ALONE, Team
 from hessdens.results.files import MOST_JSON, json_facts, reading, replacing
 from hessdens.results.storage import load_npz, save_npz, take
 
-FORMAT = 2
+FORMAT = 3
 HEADER = "run.json"
+BITS = " A function is known by the bits of its products, which the number of threads may change."
 
 
 class Checkpoint:
@@ -39,22 +41,21 @@ class Checkpoint:
             raise ValueError(f"checkpoint must be a folder; got the file {self._folder}. Give another name.")
         self._folder.mkdir(parents=True, exist_ok=True)
         wanted = {"format": FORMAT, **identity}
-        if header.exists():
-            phrases = differences(_read(header), wanted)
-            if phrases:
-                raise ValueError(
-                    f"checkpoint must be of the same run; in {self._folder} {'; '.join(phrases)}. Give another folder, "
-                    "or make the run the same."
-                )
-            return
         others = [entry.name for entry in self._folder.iterdir() if not entry.name.endswith(".tmp")]
-        if others:
+        if not header.exists():  # looked for last: another process may have begun meanwhile
+            if others:
+                raise ValueError(
+                    f"checkpoint must be a new or empty folder, or one of an earlier run; {self._folder} has no "
+                    f"{HEADER} but {others[0]!r}. Give another folder."
+                )
+            _create(header, json.dumps(wanted, indent=1) + "\n")
+        phrases = differences(_read(header), wanted)
+        if phrases:
+            advice = BITS if phrases[0].startswith("bits of a product") else ""
             raise ValueError(
-                f"checkpoint must be a new or empty folder, or one of an earlier run; {self._folder} has no {HEADER} "
-                f"but {others[0]!r}. Give another folder."
+                f"checkpoint must be of the same run; in {self._folder} {'; '.join(phrases)}. Give another folder, or "
+                f"make the run the same.{advice}"
             )
-        with replacing(header, text=True) as file:
-            file.write(json.dumps(wanted, indent=1) + "\n")
 
     def load(self, key: str, layout: Mapping[str, str], **lengths: int) -> dict[str, Any] | None:
         """Return the arrays of a block that is finished, or None; ValueError if its file is damaged.
@@ -77,6 +78,12 @@ class Checkpoint:
         self._team.shared(lambda: save_npz(self._folder / f"{key}.npz", f"checkpoint {key}", arrays))
 
 
+def setting_in(path: str | os.PathLike[str], name: str, team: Team = ALONE) -> Any:
+    """Return a setting of the run whose work is in a folder; None where there is none."""
+    header = Path(path) / team.folder() / HEADER
+    return team.shared(lambda: _read(header).get(name) if header.exists() else None)
+
+
 class Recorded(Wrapped):
     """An operator whose products are kept in a checkpoint: one that was made before is read, not made again."""
 
@@ -94,6 +101,21 @@ class Recorded(Wrapped):
         if self.team.least(int(torch.isfinite(products).all())):
             self._checkpoint.save(key, {"products": products.cpu().numpy()})
         return products.T
+
+
+def _create(path: Path, content: str) -> None:
+    """Write a file, whole, unless another process has made it first."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new.tmp")
+    with replacing(draft, text=True) as file:
+        file.write(content)
+    try:
+        os.link(draft, path)  # which never replaces a file
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _read(header: Path) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from hessdens._types import FloatArray
-from hessdens.estimators.run import Run
-from hessdens.linalg.adapt import as_operator
+from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.inner_products import column_dots, raise_if_not_finite
 from hessdens.linalg.operator import Operator
 from hessdens.linalg.power_walk import check_range
@@ -68,7 +67,8 @@ def data_noise(
     >>> noise.values, noise.data_errors  # means of 1.5 and 2.5
     (array([2.]), array([0.5]))
     """
-    members = [as_operator(operator) for operator in operators]
+    arguments = {**locals(), "number of operators": len(operators)}
+    members = [called_alike("data_noise", operator, arguments) for operator in operators]
     shares, count = _checked_shares(members, weights), len(members)
     run = Run(members[0], num_moments, seed, distribution, block_size, num_probes=num_probes, progress=progress)
     num_products = num_probes * products_per_probe(num_moments) * count

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hessdens.densities.spectrum import Spectrum
 from hessdens.errors import NonFiniteError
-from hessdens.estimators.run import Run
+from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.memory import free_bytes, readable_bytes
 from hessdens.linalg.operator import Operator
 
@@ -48,8 +48,8 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
     >>> exact_spectrum(np.array([[2.0, 1.0], [1.0, 2.0]])).eigenvalues
     array([1., 3.])
     """
-    run = Run(A, block_size=block_size, progress=progress)
-    operator = run.operator
+    operator = called_alike("exact_spectrum", A, locals())
+    run = Run(operator, block_size=block_size, progress=progress)
     if operator.team.is_sharded:
         raise ValueError(
             "exact_spectrum needs whole vectors; those of this operator are sharded over processes. Use "

@@ -10,8 +10,9 @@ from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.quadrature import Quadrature
 from hessdens.densities.ritz import block_quadrature, tridiagonal_quadrature
 from hessdens.estimators.budget import steps_and_probes
+from hessdens.estimators.checkpoint import setting_in
 from hessdens.estimators.krylov import TINY
-from hessdens.estimators.run import Run
+from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.inner_products import column_dots
 from hessdens.linalg.operator import Combined
@@ -52,8 +53,8 @@ def lanczos_density(
     max_products
         P s at most. Default 100: with neither steps nor probes given, these are chosen as P ≈ 0.45 sqrt(max_products).
     seed, distribution, checkpoint, progress
-        As in `spectral_moments`, with the same probes. The checkpoint keeps every product, P N numbers a step, and more
-        steps extend fewer.
+        As in `spectral_moments`, with the same probes. The checkpoint keeps every product, P N numbers a step. More
+        steps, or a larger budget, extend fewer: unless P is given, it is that of the work in the checkpoint.
     low_memory
         Keep three vectors per probe instead of s: there is no reorthogonalisation, and eigenvalues are not found one by
         one.
@@ -81,10 +82,12 @@ def lanczos_density(
     >>> round(density.fraction_degenerate(), 6)
     0.97
     """
-    num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products)
+    operator = called_alike("lanczos_density", A, locals())
+    kept = None if checkpoint is None else setting_in(checkpoint, "num_probes", operator.team)
+    num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products, kept)
     settings: Any = {"function": "lanczos_density", "num_probes": num_probes, "low_memory": low_memory}
-    run = Run(A, 1, seed, distribution, checkpoint=checkpoint, settings=settings, progress=progress)
-    recorded, size = run.recorded, run.operator.size
+    run = Run(operator, 1, seed, distribution, checkpoint=checkpoint, settings=settings, progress=progress)
+    recorded, size = run.recorded, operator.size
     sums: list[float] = []  # of r·Ar and Ar·Ar over the columns of the first product
 
     def product(V: Tensor) -> Tensor:

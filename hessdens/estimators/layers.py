@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hessdens._types import FloatArray
 from hessdens.curvature.parameters import Selection, matching
-from hessdens.estimators.run import Run
+from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.operator import Combined, Operator
 from hessdens.linalg.power_walk import PowerWalk
 from hessdens.linalg.probes import Distribution
@@ -74,8 +74,8 @@ def layer_moments(
     >>> {layer: moments.size for layer, moments in layer_moments(H, 2, num_probes=4).items()}
     {'0': 9, '2': 4}
     """
-    run = Run(A, num_moments, seed, distribution, block_size, num_probes=num_probes, progress=progress)
-    operator = run.operator
+    operator = called_alike("layer_moments", A, locals())
+    run = Run(operator, num_moments, seed, distribution, block_size, num_probes=num_probes, progress=progress)
     if not operator.parameter_sizes:
         raise TypeError(
             "layer_moments needs an operator that knows its parameters, from hessian_operator or its like; got "

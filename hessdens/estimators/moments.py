@@ -10,7 +10,7 @@ import numpy as np
 from hessdens._types import FloatArray
 from hessdens.estimators.budget import Budget
 from hessdens.estimators.deflation import Deflation, deflate, not_deflated, projected
-from hessdens.estimators.run import Run
+from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.identity import digest
 from hessdens.linalg.operator import Combined
 from hessdens.linalg.power_walk import PowerWalk, check_range
@@ -72,8 +72,9 @@ def spectral_moments(
         Probes in one multi-vector product; memory is 3 N block_size numbers besides the operator's own.
     checkpoint
         A folder in which finished work is kept: the last product and the estimates of each probe (P N numbers), and the
-        products that make a basis. A run that was killed goes on from there, and one with more probes or moments
-        extends it. This takes one product more, to recognise the operator.
+        products that make a basis. A run that was killed goes on from there, and with "skilling" one with more probes
+        or moments extends it. To recognise the run takes one read of parameters and data and one product more, or two
+        where ``A`` is a function. Another last bit of a weight or of the data is another run, which is refused.
     progress
         Show a progress bar on standard error.
 
@@ -105,10 +106,11 @@ def spectral_moments(
     >>> moments.values.round(6)  # exact, since a Krylov space holds all outliers
     array([0.16, 1.06])
     """
+    operator = called_alike("spectral_moments", A, locals())
     budget = Budget.of_moments(method, num_moments, max_products, num_probes, rtol)
     settings = {"function": "spectral_moments", "method": method}
     probes = num_moments, seed, distribution, block_size
-    run = Run(A, *probes, checkpoint=checkpoint, settings=settings, progress=progress)
+    run = Run(operator, *probes, checkpoint=checkpoint, settings=settings, progress=progress)
     with run.bar(budget.max_products) as bar:
         deflation = deflate(run, budget, bar) if method == "deflated" else not_deflated(run.operator, num_moments)
         samples, num_products = _draw(run, budget, deflation, bar)

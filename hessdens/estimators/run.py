@@ -1,6 +1,7 @@
 """The frame of every estimator: its operator and arguments, probes, finished work, progress and what it has cost."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,6 +20,24 @@ from hessdens.linalg.operator import Operator
 from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
 from hessdens.linalg.walk import Walk, products_per_probe
 from hessdens.results.certificates import TOLERANCE, Certificates, versions
+
+
+def called_alike(function: str, A: Any, arguments: Mapping[str, Any]) -> Operator:
+    """Return ``A`` as an operator; RankError, on each of its processes, where these call with other arguments.
+
+    This comes first in each estimator: a process that refuses its arguments alone would leave the others waiting.
+    """
+    operator = as_operator(A)
+    facts = {name: _shown(value) for name, value in arguments.items() if name not in ("A", "operators", "progress")}
+    if "checkpoint" in facts:  # each process may have a folder of its own
+        facts["checkpoint"] = None if arguments["checkpoint"] is None else "a folder"
+    operator.team.check_same({"function": function, **facts})
+    return operator
+
+
+def _shown(value: Any) -> str | int | float | None:
+    """Return a number or None as it is, and the text of anything else, without places in memory."""
+    return value if value is None or isinstance(value, int | float) else re.sub(r" at 0x\w+", "", str(value))
 
 
 class Run:

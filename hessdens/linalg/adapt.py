@@ -1,5 +1,6 @@
 """Matrices and functions of other libraries as operators."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
 from hessdens.errors import NonFiniteError
+from hessdens.linalg.fingerprint import digest_of, fingerprint
 from hessdens.linalg.operator import FunctionOperator, Operator
 
 # Products are compared by x·Ay = y·Ax. Rounding leaves a defect of a few eps |x| |Ay| / sqrt(N) in well-behaved
@@ -86,7 +88,13 @@ def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.
     if isinstance(A, Tensor):
         _check_square(A.shape)
         matrix = A.detach().to(device=device, dtype=dtype)
-        return FunctionOperator(matrix.__matmul__, size=len(matrix), dtype=matrix.dtype, device=matrix.device)
+        return FunctionOperator(
+            matrix.__matmul__,
+            size=len(matrix),
+            dtype=matrix.dtype,
+            device=matrix.device,
+            origin=lambda: {"entries": digest_of(fingerprint(matrix))},
+        )
     if scipy.sparse.issparse(A) or isinstance(A, LinearOperator):
         _check_square(A.shape)
         kind = torch.from_numpy(np.empty(0, A.dtype)).dtype
@@ -95,6 +103,7 @@ def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.
             size=A.shape[0],
             dtype=dtype or kind,
             device=device or CPU,
+            origin=partial(_of_sparse, A) if scipy.sparse.issparse(A) else None,
         )
     if hasattr(A, "shape") and hasattr(A, "__matmul__") and isinstance(getattr(A, "dtype", None), torch.dtype):
         _check_square(A.shape)
@@ -110,6 +119,11 @@ def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.
         "A must be an operator, a torch, NumPy or SciPy-sparse matrix, a SciPy LinearOperator, an object with shape, "
         f"torch dtype, device and @, or a callable with size=; got {type(A).__name__}."
     )
+
+
+def _of_sparse(A: Any) -> dict[str, str | int | float]:
+    rows = A.tocsr()
+    return {"entries": digest_of(fingerprint([rows.indptr, rows.indices, rows.data]))}
 
 
 def _check_square(shape: Any) -> None:

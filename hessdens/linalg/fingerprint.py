@@ -1,25 +1,27 @@
-"""Checksums of tensors and batches that see the order of entries, and when two of them are the same."""
+"""Fingerprints of tensors and batches: equal where all bits are, in their order, on any device."""
 
 import functools
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Fingerprint = list[tuple[str, float]]
-# Entries of a tensor that are converted to float64 at a time: 8 MB.
+Fingerprint = list[tuple[str, int]]
+# Words of a tensor that are converted to 64 bits at a time: 8 MB.
 CHECKSUM_CHUNK = 2**20
-# Checksums of the same numbers are equal to rounding: the number of threads may change the order of a sum.
-CHECKSUM_ROUNDING = 1e-11
+# Sums of one chunk after another are joined as digits in this odd base (Knuth's, of 64-bit generators).
+BASE = 6364136223846793005
+WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int32, 16: torch.int32}
 
 
 def fingerprint(batch: Any) -> Fingerprint:
     """Return kind, shape and checksum of everything in a batch, in order. Cost: one read of the data."""
     if isinstance(batch, Mapping):
-        return [part for key, value in batch.items() for part in [(f"key {key!r}", 0.0), *fingerprint(value)]]
+        return [part for key, value in batch.items() for part in [(f"key {key!r}", 0), *fingerprint(value)]]
     if isinstance(batch, tuple | list):
         return [part for item in batch for part in fingerprint(item)]
     if isinstance(batch, np.ndarray) and batch.dtype.kind in "biuf":
@@ -27,41 +29,69 @@ def fingerprint(batch: Any) -> Fingerprint:
     if isinstance(batch, Tensor):
         return [(f"{batch.dtype} {tuple(batch.shape)}", checksum(batch))]
     if isinstance(batch, int | float | np.number):
-        return [(type(batch).__name__, float(batch))]
-    return [(repr(batch) if isinstance(batch, str | bytes) else type(batch).__name__, 0.0)]
+        return [(f"{type(batch).__name__} {batch}", 0)]
+    return [(repr(batch) if isinstance(batch, str | bytes) else type(batch).__name__, 0)]
 
 
-def checksum(tensor: Tensor) -> float:
-    """Return the sum of the entries, each times a random number of its own: another order has another checksum."""
+def checksum(tensor: Tensor) -> int:
+    """Return the sum, modulo 2^64, of the bits of all entries, in words of 32 at most, each times a random odd number.
+
+    A change of one word always changes it, and any other with a probability of at least 1 - 2^-32. Sums of integers do
+    not depend on their order, so neither devices nor threads matter.
+    """
     if tensor.numel() == 0 or tensor.is_meta:
-        return 0.0
+        return 0
+    words = tensor.detach().reshape(-1).contiguous().view(WORDS[tensor.itemsize])
     weights = _weights(str(tensor.device))
-    flat = tensor.detach().reshape(-1)
-    total = torch.zeros((), dtype=torch.float64, device=flat.device)
-    for index, chunk in enumerate(flat.split(CHECKSUM_CHUNK)):
-        total += (1 + 0.1 * index) * (chunk.double() * weights[: len(chunk)]).sum()
+    total = torch.zeros((), dtype=torch.int64, device=tensor.device)
+    for chunk in words.split(CHECKSUM_CHUNK):
+        total = total * BASE + chunk.long().mul_(weights[: len(chunk)]).sum()
+    return int(total)
+
+
+def rounded_checksum(tensor: Tensor) -> float:
+    """Return a weighted sum of the entries, for what is computed: equal to rounding where the entries are."""
+    factors = _factors(str(tensor.device))
+    total = torch.zeros((), dtype=torch.float64, device=tensor.device)
+    for index, chunk in enumerate(tensor.detach().reshape(-1).split(CHECKSUM_CHUNK)):
+        total += (1 + 0.1 * index) * (chunk.double() * factors[: len(chunk)]).sum()
     return float(total)
 
 
 @functools.lru_cache(maxsize=4)
 def _weights(device: str) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.rand(CHECKSUM_CHUNK, dtype=torch.float64, generator=generator).add_(0.5).to(device)
+    return (torch.randint(-(2**63), 2**63 - 1, (CHECKSUM_CHUNK,), generator=generator) | 1).to(device)
 
 
-def summed(parts: Fingerprint) -> float:
-    """Return one checksum of many, which sees their order."""
-    return float(sum((1 + 0.1 * index) * part for index, (_, part) in enumerate(parts)))
+@functools.lru_cache(maxsize=4)
+def _factors(device: str) -> Tensor:
+    return (
+        torch.rand(CHECKSUM_CHUNK, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).add(0.5).to(device)
+    )
+
+
+def digest_of(parts: Fingerprint) -> str:
+    """Return one short text for a fingerprint of many parts."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+
+
+def digest_of_all(digests: Iterable[str]) -> str:
+    """Return one digest for many, whatever their order."""
+    return f"{sum(int(digest, 16) for digest in digests) % 2**64:016x}"
+
+
+def as_number(digest: str) -> float:
+    """Return the first 52 bits of a digest as a number, which processes send with others."""
+    return float(int(digest[:13], 16))
 
 
 def is_same(first: Fingerprint, second: Fingerprint) -> bool:
     """Return whether two fingerprints are those of equal batches."""
-    return len(first) == len(second) and all(
-        kind == other and equal_to_rounding(x, y) for (kind, x), (other, y) in zip(first, second, strict=True)
-    )
+    return first == second
 
 
-def equal_to_rounding(first: Any, second: Any, rounding: float = CHECKSUM_ROUNDING) -> bool:
+def equal_to_rounding(first: Any, second: Any, rounding: float) -> bool:
     """Return whether two values are equal: floats to a relative ``rounding``, NaN to NaN."""
     if isinstance(first, float) and isinstance(second, float):
         return math.isclose(first, second, rel_tol=rounding) or (math.isnan(first) and math.isnan(second))

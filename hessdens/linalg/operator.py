@@ -74,7 +74,8 @@ class Operator(ABC):
 
     def identity(self) -> "Operator":
         """Return the identity of this operator's size, dtype and device: ``H + 5e-4 * H.identity()``. Cost: none."""
-        return FunctionOperator(torch.clone, size=self.size, dtype=self.dtype, device=self.device, team=self.team)
+        kind: Any = {"size": self.size, "dtype": self.dtype, "device": self.device, "team": self.team}
+        return FunctionOperator(torch.clone, origin=dict, **kind)
 
     @property
     def parameter_sizes(self) -> dict[str, int]:
@@ -84,6 +85,11 @@ class Operator(ABC):
     def origin(self) -> dict[str, str | int | float]:
         """Return what this operator was made of, by name, as far as it knows: a checkpoint compares it."""
         return {}
+
+    @property
+    def has_whole_origin(self) -> bool:
+        """Whether `origin` sees all numbers that products are made of; else a checkpoint compares bits of products."""
+        return False
 
     def state_checksum(self) -> float:
         """Return a checksum of what products depend on and may change, such as parameters: processes compare it."""
@@ -128,7 +134,10 @@ class Operator(ABC):
 
 
 class FunctionOperator(Operator):
-    """An operator given by a function of a matrix of columns: ``function(V)`` returns A V, both of shape (N, P)."""
+    """An operator given by a function of a matrix of columns: ``function(V)`` returns A V, both of shape (N, P).
+
+    ``origin`` returns what the function was made of, where that is known.
+    """
 
     def __init__(
         self,
@@ -138,12 +147,23 @@ class FunctionOperator(Operator):
         dtype: torch.dtype,
         device: torch.device,
         team: Team = ALONE,
+        origin: Callable[[], dict[str, str | int | float]] | None = None,
     ) -> None:
         self.size = size
         self.dtype = dtype
         self.device = device
         self.team = team
         self._function = function
+        self._origin = origin
+
+    def origin(self) -> dict[str, str | int | float]:
+        """Return what the function was made of; nothing where that is not known."""
+        return {} if self._origin is None else self._origin()
+
+    @property
+    def has_whole_origin(self) -> bool:
+        """Whether it is known what the function was made of."""
+        return self._origin is not None
 
     def _matmat(self, V: Tensor) -> Tensor:
         product = self._function(V)
@@ -180,6 +200,11 @@ class Wrapped(Operator):
                     name = f"other {name}"
                 joined[name] = value
         return joined
+
+    @property
+    def has_whole_origin(self) -> bool:
+        """Whether that holds for all operators inside."""
+        return all(part.has_whole_origin for part in self._parts)
 
     def state_checksum(self) -> float:
         """Return that of all operators inside."""

@@ -34,7 +34,7 @@ class Team:
         """Return the smallest value of all processes: for what each measures alone, such as free memory."""
         return value
 
-    def check_same(self, facts: Mapping[str, str | int | float]) -> None:
+    def check_same(self, facts: Mapping[str, str | int | float | None]) -> None:
         """Raise if a fact is another one on another process; the message names it and the processes."""
 
     def shared(self, function: Callable[[], T | None]) -> T | None:

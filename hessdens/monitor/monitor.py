@@ -24,8 +24,8 @@ from hessdens.monitor.overhead import OverheadBudget
 
 # Two probes and four steps, which know four moments.
 FEWEST_PRODUCTS = 8
-# Facts of an operator that training changes.
-CHANGED_BY_TRAINING = ("parameters", "buffers")
+# Facts of an operator that training changes, or may change by a schedule.
+CHANGED_BY_TRAINING = ("parameters", "buffers", "settings of the model", "settings of the loss")
 
 
 class OperatorOptions(ProblemOptions, total=False):

@@ -57,6 +57,27 @@ def test_a_missing_launcher_is_named(monkeypatch, name):
         distributed.start()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("RANK", "x", "from 0 to 1 in the environment; got 'x'"),
+        ("RANK", "-1", "from 0 to 1 in the environment; got '-1'"),
+        ("RANK", "2", "from 0 to 1 in the environment; got '2'"),
+        ("RANK", "9" * 5000, "from 0 to 1 in the environment; got '9+'"),
+        ("WORLD_SIZE", "0", "at least 1 in the environment; got '0'"),
+        ("WORLD_SIZE", "", "at least 1 in the environment; got ''"),
+        ("LOCAL_RANK", "1.5", "(at least 0|from 0 to .) in the environment; got '1.5'"),
+        ("MASTER_PORT", "70000", "from 0 to 65535 in the environment; got '70000'"),
+    ],
+)
+def test_numbers_of_a_launcher_are_checked(monkeypatch, name, value, rule):
+    settings = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for other, usual in (settings | {name: value}).items():
+        monkeypatch.setenv(other, usual)
+    with pytest.raises(RankError, match=rf"{name} must be a whole number {rule}. Start the script with `torchrun"):
+        distributed.start(timeout=3)
+
+
 def test_ranks_that_never_come_are_missed_within_the_timeout(monkeypatch):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -13,6 +13,7 @@ def test_parts_are_uneven_and_cover_all(together):
     ("case", "message"),
     [
         ("part", "ValueError: data must have an item for each of the 4 ranks; got 3. Make smaller batches"),
+        ("items", "RankError: All ranks must have the same data, to divide them; number of items is 7 on ranks 0"),
         ("kind of data", r"TypeError: data must be a sequence of batches or a dataset with a length; got set. "),
     ],
 )  # fmt: skip

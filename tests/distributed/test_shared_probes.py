@@ -16,7 +16,10 @@ def test_every_estimator_gives_the_result_of_one_process(together, alone, way):
 @pytest.mark.parametrize(
     ("case", "message"),
     [
-        ("matrices", r"RankError: All ranks must have the same operator; a product is [\d.]+ on rank 0 and [\d.]+"),
+        ("functions of vectors", r"RankError: All .* the same operator; a product is [\d.]+ on rank 0 and [\d.]+"),
+        ("matrices", "RankError: All ranks must have the same operator; entries is .* on rank 0 and .* on ranks 1, 2"),
+        ("dtypes", "RankError: All ranks must have the same operator; .*dtype is 'torch.float32' on rank 0 and '"),
+        ("lopsided", r"(Value|Rank)Error: .*An operator must be symmetric"),
     ],
 )  # fmt: skip
 def test_other_matrices_are_named_on_every_rank(together, case, message):

@@ -1,5 +1,6 @@
 """Runs that are killed go on and end with the same numbers; checkpoints of other runs are told apart."""
 
+import copy
 import re
 import subprocess
 import sys
@@ -8,36 +9,41 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from runs import EIGENVALUES, KILLS, RUNS, Counted
+from runs import EIGENVALUES, RUNS, Counted, assert_equal
 from torch import nn
 
-from hessdens import NonFiniteError, Plan, as_operator, hessian_operator, lanczos_density, spectral_moments
+from hessdens import (
+    NonFiniteError,
+    Plan,
+    as_operator,
+    ggn_operator,
+    hessian_operator,
+    lanczos_density,
+    spectral_moments,
+)
 from hessdens.estimators import chebyshev_moments
 
 
-def numbers(result):
-    """Return everything that a result consists of but for the time that it took."""
-    if hasattr(result, "samples"):
-        return [result.values, result.standard_errors, result.samples]
-    return [
-        getattr(q, name)
-        for q in (result.quadrature, *result.earlier)
-        for name in ("eigenvalues", "weights", "abscissae")
-    ]
+def script(*arguments):
+    command = [sys.executable, Path(__file__).parents[1] / "runs.py", *arguments]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-5000:]
+    return done.stdout
 
 
-def assert_equal(first, second):
-    for one, other in zip(numbers(first), numbers(second), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
+@pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.parametrize("run", RUNS)
-def test_killed_runs_end_with_the_same_numbers(run, tmp_path):
-    command = [sys.executable, Path(__file__).parents[1] / "runs.py", run, tmp_path]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    kills, folder = output.rstrip().split(" ", 1)
-    assert int(kills) == KILLS
-    assert_equal(RUNS[run](Counted().operator, folder), RUNS[run](Counted().operator, None))
+def test_killed_runs_end_with_the_same_numbers(run, processes, tmp_path):
+    said = script(run, tmp_path, "--kills", 10, "--processes", processes)
+    assert re.match(rf"10 kills of {processes} processes in \d+ folders: all numbers equal", said)
+
+
+def test_processes_that_begin_together_in_a_new_folder(tmp_path):
+    """Those of one run all end well. Of different runs one has the folder, and the others are told."""
+    rounds = script("beginnings", tmp_path, "--kills", 24, "--processes", 3).splitlines()
+    assert len(rounds) == 24
+    assert set(rounds[1::2]) == {"[0, 0, 0] [0, 0, 0]"}
+    assert set(rounds[::2]) <= {f"[0, 1, 2] {statuses}" for statuses in ([0, 2, 2], [2, 0, 2], [2, 2, 0])}
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -47,7 +53,7 @@ def test_finished_runs_are_not_repeated(run, tmp_path):
     assert counted.products > 50
     counted.products = 0
     second = RUNS[run](counted.operator, tmp_path / "kept")
-    assert counted.products == 1  # it looks whether the operator is the same
+    assert counted.products == 2  # it looks whether the operator is the same, and whether products repeat themselves
     assert_equal(first, second)
 
 
@@ -57,7 +63,7 @@ def test_more_probes_extend_fewer(tmp_path):
     spectral_moments(counted.operator, num_probes=16, **options)
     counted.products = 0
     more = spectral_moments(counted.operator, num_probes=24, **options)
-    assert counted.products == 8 * 2 + 1
+    assert counted.products == 8 * 2 + 2
     assert_equal(more, spectral_moments(Counted().operator, method="skilling", num_probes=24))
 
 
@@ -68,7 +74,7 @@ def test_more_moments_extend_fewer(tmp_path):
     for num_moments, products in ((4, 0), (7, 16 * 2), (2, 0), (8, 0)):
         counted.products = 0
         found = spectral_moments(counted.operator, num_moments, checkpoint=tmp_path, **options)
-        assert counted.products == products + 1
+        assert counted.products == products + 2
         assert_equal(found, spectral_moments(Counted(1e30 * EIGENVALUES).operator, num_moments, **options))
         assert found.certificates.symmetry < found.certificates.threshold
 
@@ -79,7 +85,7 @@ def test_more_chebyshev_moments_extend_fewer(tmp_path):
     for num_moments, products in ((6, 0), (9, 8 * 2), (1, 0)):
         counted.products = 0
         found = chebyshev_moments(counted.operator, num_moments, num_probes=8, checkpoint=tmp_path)
-        assert counted.products == products + 1
+        assert counted.products == products + 2
         assert_equal(found, chebyshev_moments(Counted().operator, num_moments, num_probes=8))
     with pytest.raises(ValueError, match=r"support is 'found' there and '\(-1.0, 40.0\)' here"):
         chebyshev_moments(counted.operator, support=(-1, 40), checkpoint=tmp_path)
@@ -90,8 +96,19 @@ def test_more_steps_extend_fewer(tmp_path):
     lanczos_density(counted.operator, num_probes=4, num_steps=5, checkpoint=tmp_path)
     counted.products = 0
     more = lanczos_density(counted.operator, num_probes=4, num_steps=9, checkpoint=tmp_path)
-    assert counted.products == 4 * 4 + 1
+    assert counted.products == 4 * 4 + 2
     assert_equal(more, lanczos_density(Counted().operator, num_probes=4, num_steps=9))
+
+
+def test_a_larger_budget_goes_on_with_the_probes_that_are_there(tmp_path):
+    counted = Counted()
+    fewer = lanczos_density(counted.operator, max_products=40, checkpoint=tmp_path)
+    assert (fewer.num_steps, fewer.num_products) == (10, 40)
+    for options, steps, more in (({"max_products": 200}, 50, 40), ({"num_steps": 52}, 52, 2), ({}, 25, 0)):
+        counted.products = 0
+        found = lanczos_density(counted.operator, checkpoint=tmp_path, **options)
+        assert counted.products == 4 * more + 2
+        assert_equal(found, lanczos_density(Counted().operator, num_probes=4, num_steps=steps))
 
 
 def network(seed=0):
@@ -130,14 +147,98 @@ def test_what_differs_is_named(tmp_path):
             "loss is 'CrossEntropyLoss' there and 'MSELoss' here",
             lambda: moments_of(*squared(), tmp_path, loss=nn.MSELoss()),
         ),
-        (r"data is [-\d.]+ there and [-\d.]+ here", lambda: moments_of(model, other_data, tmp_path)),
+        (r"data is '\w{16}' there and '\w{16}' here", lambda: moments_of(model, other_data, tmp_path)),
         ("batches is 3 there and 2 here", lambda: moments_of(model, data[:2], tmp_path)),
-        (r"parameters is [-\d.]+ there", lambda: moments_of(network(1)[0], data, tmp_path)),
+        (r"parameters is '\w{16}' there", lambda: moments_of(network(1)[0], data, tmp_path)),
         ("function is 'spectral_moments' there", lambda: lanczos_density(Counted().operator, checkpoint=tmp_path)),
     ]
     for message, run in cases:
         with pytest.raises(ValueError, match=rf"checkpoint must be of the same run; in .*{message}"):
             run()
+
+
+def cases():
+    """Return what a run is made of, by name, and what is said when its last bit is another one."""
+    model, data = network()
+    linear = nn.Linear(5, 3).double()
+
+    def of(model=model, data=data, loss=None, make=hessian_operator, **options):
+        return make(model, loss or nn.CrossEntropyLoss(), data, plan=Plan("reverse-over-reverse"), **options)
+
+    def one_bit(tensor, place):
+        other = tensor.clone()
+        other[place] = torch.nextafter(other[place], torch.tensor(torch.inf, dtype=other.dtype))
+        return other
+
+    def changed(model, name, place):
+        model = copy.deepcopy(model)
+        state = model.state_dict()
+        model.load_state_dict({**state, name: one_bit(state[name], place)})
+        return model
+
+    def sloped(slope):
+        return nn.Sequential(network()[0][0], nn.LeakyReLU(slope), network()[0][2])
+
+    normed = nn.Sequential(nn.BatchNorm1d(5), *network()[0]).double().eval()
+    (inputs, targets), *rest = data
+    weights = torch.ones(3, dtype=torch.float64)
+    matrix = np.diag(EIGENVALUES)
+    other_matrix = np.diag([*EIGENVALUES[:-1], np.nextafter(EIGENVALUES[-1], 0)])
+    return {
+        "parameters": (of, lambda: of(changed(model, "0.weight", (2, 3)))),
+        "buffers": (lambda: of(normed), lambda: of(changed(normed, "0.running_mean", 1))),
+        "data": (of, lambda: of(data=[(one_bit(inputs, (5, 0)), targets), *rest])),
+        "settings of the model": (lambda: of(sloped(0.1)), lambda: of(sloped(np.nextafter(0.1, 1)))),
+        "settings of the loss": (
+            lambda: of(loss=nn.CrossEntropyLoss(weights)),
+            lambda: of(loss=nn.CrossEntropyLoss(one_bit(weights, 1))),
+        ),
+        "matrix": (lambda: of(linear), lambda: of(linear, make=ggn_operator)),
+        "factor": (lambda: 0.1 * of(), lambda: np.nextafter(0.1, 1) * of()),
+        "dtype": (of, lambda: of(copy.deepcopy(model).float(), [(x.float(), y) for x, y in data])),
+        "parameter names": (lambda: of(parameters="0.*"), lambda: of(parameters="2.*")),
+        "entries": (lambda: as_operator(matrix), lambda: as_operator(other_matrix)),
+        "bits of a product": (lambda: Counted().operator, lambda: Counted(np.diagonal(other_matrix).copy()).operator),
+    }
+
+
+@pytest.mark.parametrize("fact", cases())
+def test_another_last_bit_is_another_run(fact, tmp_path):
+    one, other = cases()[fact]
+
+    def run(operator):
+        return spectral_moments(operator, 2, method="skilling", num_probes=2, checkpoint=tmp_path)
+
+    first = run(one())
+    assert_equal(run(one()), first)  # made anew
+    with pytest.raises(ValueError, match=rf"checkpoint must be of the same run; in .*\b{fact} is .* there and .* here"):
+        run(other())
+
+
+def test_bits_that_other_threads_change_are_explained(tmp_path):
+    one, other = cases()["bits of a product"]
+    lanczos_density(one(), num_steps=4, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match=r"A function is known by the bits of its products, which the number of threa"):
+        lanczos_density(other(), num_steps=4, checkpoint=tmp_path)
+
+
+def test_what_changes_rounding_only_is_the_same_run(tmp_path):
+    model, data = network()
+    many = [(x.repeat(40, 1), y.repeat(40)) for x, y in data]
+    folder = tmp_path / "kept"
+    first = moments_of(model, many, folder)
+    others = [
+        lambda: moments_of(copy.deepcopy(model), many, folder),
+        lambda: moments_of(model, many[::-1], folder),
+        lambda: spectral_moments(hessian_operator(model, nn.CrossEntropyLoss(), many), num_probes=6, checkpoint=folder),
+        lambda: spectral_moments(
+            hessian_operator(model, nn.CrossEntropyLoss(), many, plan=Plan("reverse-over-reverse", 7)),
+            num_probes=6,
+            checkpoint=folder,
+        ),
+    ]
+    for other in others:
+        assert_equal(other(), first)
 
 
 def squared():
@@ -148,7 +249,7 @@ def squared():
 def test_another_operator_is_recognised_by_a_product(tmp_path):
     lanczos_density(Counted().operator, num_steps=4, checkpoint=tmp_path)
     other = Counted(EIGENVALUES * 1.001).operator
-    with pytest.raises(ValueError, match=r"a product is .* there"):
+    with pytest.raises(ValueError, match=r"a product is .* there.*make the run the same.$"):
         lanczos_density(other, num_steps=4, checkpoint=tmp_path)
 
 

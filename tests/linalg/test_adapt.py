@@ -122,3 +122,27 @@ def test_any_floating_point_numpy_array(dtype):
     matrix.setflags(write=False)
     product = as_operator(matrix) @ torch.ones(12, dtype=as_operator(matrix).dtype)
     torch.testing.assert_close(product.double(), torch.from_numpy(MATRIX.sum(axis=1)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_matrices_know_their_entries(kind):
+    operator = as_operator(KINDS[kind]())
+    assert operator.has_whole_origin == (kind in ("torch", "numpy", "sparse"))
+    assert (2 * operator + operator.identity()).has_whole_origin == operator.has_whole_origin
+    assert set(operator.origin()) == ({"entries"} if operator.has_whole_origin else set())
+
+
+@pytest.mark.parametrize("convert", [torch.from_numpy, np.asarray, scipy.sparse.csr_array, scipy.sparse.coo_array])
+def test_another_last_bit_of_an_entry_is_another_matrix(convert):
+    changed = MATRIX.copy()
+    changed[3, 3] = np.nextafter(changed[3, 3], 0)
+    first, again, other = (as_operator(convert(matrix)).origin() for matrix in (MATRIX, MATRIX.copy(), changed))
+    assert first == again != other
+
+
+def test_entries_are_those_that_the_matrix_has_when_asked():
+    matrix = torch.eye(3)
+    operator = as_operator(matrix)
+    before = operator.origin()
+    matrix[0, 0] = 2
+    assert operator.origin() != before

@@ -1,4 +1,4 @@
-"""Checksums: equal for equal numbers, others for another order, shape, kind or value."""
+"""Checksums: equal for equal bits, others for another order, shape, kind or value, however small the difference."""
 
 from fractions import Fraction
 
@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hessdens.linalg import fingerprint as module
-from hessdens.linalg.fingerprint import checksum, equal_to_rounding, fingerprint, is_same, summed
+from hessdens.linalg.fingerprint import (
+    as_number,
+    checksum,
+    digest_of,
+    digest_of_all,
+    equal_to_rounding,
+    fingerprint,
+    is_same,
+    rounded_checksum,
+)
 
 X = torch.arange(6.0).reshape(2, 3)
 
@@ -18,14 +27,40 @@ X = torch.arange(6.0).reshape(2, 3)
 def test_another_order_has_another_checksum(values, random):
     shuffled = random.sample(values, len(values))
     first, second = (checksum(torch.tensor(v, dtype=torch.float64)) for v in (values, shuffled))
-    assert equal_to_rounding(first, second) == (values == shuffled)
+    assert (first == second) == (values == shuffled)
+
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int8, torch.int64, torch.bool)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(data=st.data())
+def test_every_bit_is_seen(dtype, data):
+    """Two flips too: of the signs of two numbers, say, which a sum of whole numbers would not see."""
+    tensor = torch.randint(0, 2, (40,), generator=torch.Generator().manual_seed(0)).to(dtype)
+    bits = tensor.view(torch.uint8)
+    places = st.tuples(st.integers(0, len(bits) - 1), st.integers(0, 7))
+    flips = data.draw(st.sets(places, min_size=1, max_size=2)) if dtype != torch.bool else {(3, 0)}
+    before = checksum(tensor)
+    for byte, bit in flips:
+        bits[byte] ^= 1 << bit
+    assert checksum(tensor) != before
+
+
+def test_strides_and_views_do_not_matter():
+    whole = torch.arange(24.0).reshape(4, 6)
+    assert checksum(whole[:, ::2]) == checksum(whole[:, ::2].contiguous())
+    assert checksum(whole.expand(2, 4, 6)) == checksum(torch.stack([whole, whole]))
+    assert checksum(whole[1, 2]) == checksum(torch.tensor(8.0))
 
 
 def test_chunks_are_weighted_apart(monkeypatch):
     monkeypatch.setattr(module, "CHECKSUM_CHUNK", 4)
     module._weights.cache_clear()
     halves = torch.arange(8.0).reshape(2, 4)
-    assert checksum(halves) != pytest.approx(checksum(halves.flip(0)))
+    assert checksum(halves) != checksum(halves.flip(0))
+    assert rounded_checksum(halves) != pytest.approx(rounded_checksum(halves.flip(0)))
+    module._factors.cache_clear()
     module._weights.cache_clear()
 
 
@@ -33,7 +68,24 @@ def test_parts_of_equal_shape_that_are_exchanged():
     inputs, targets = [1.0, 2.0], [3.0, 4.0]
     first, second = (fingerprint([torch.tensor(a), torch.tensor(b)]) for a, b in ((inputs, targets), (targets, inputs)))
     assert sum(value for _, value in first) == sum(value for _, value in second)
-    assert summed(first) != pytest.approx(summed(second))
+    assert digest_of(first) != digest_of(second)
+
+
+def test_digests_of_many_have_no_order():
+    digests = [digest_of(fingerprint(x)) for x in (X, X + 1, X)]
+    assert digest_of_all(digests) == digest_of_all(digests[::-1]) != digest_of_all(digests[:2])
+    assert digest_of_all(digests[:1]) == digests[0]
+
+
+def test_numbers_of_digests_are_exact():
+    assert as_number("fffffffffffff000") == 2**52 - 1
+    assert as_number("fffffffffffff000") != as_number("ffffffffffffe000")
+
+
+def test_what_is_computed_is_compared_to_rounding():
+    x = torch.rand(1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert rounded_checksum(x) == pytest.approx(rounded_checksum(x * (1 + 1e-15)), rel=1e-12)
+    assert rounded_checksum(x) != pytest.approx(rounded_checksum(x.flip(0)), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +94,9 @@ def test_parts_of_equal_shape_that_are_exchanged():
         (X, X.T),
         (X, X.double()),
         (X, X + 1e-6),
+        (X.double(), X.double() * (1 + 2**-52)),
+        (1.0, 1.0 + 2**-52),
+        (2**60, 2**60 + 1),
         (X.numpy(), X.numpy() + 1),
         ({"x": X}, {"y": X}),
         ([X, 3], [X, 4]),
@@ -66,11 +121,11 @@ def test_kinds_of_one_batch_that_are_the_same():
 
 def test_equal_to_rounding():
     nan = float("nan")
-    assert equal_to_rounding(1.0, 1.0 + 1e-13)
-    assert not equal_to_rounding(1.0, 1.0 + 1e-9)
-    assert equal_to_rounding(1.0, 1.0 + 1e-9, 1e-8)
-    assert equal_to_rounding(nan, nan)
-    assert not equal_to_rounding(nan, 1.0)
-    assert equal_to_rounding("a", "a")
-    assert not equal_to_rounding(None, 1.0)
-    assert not equal_to_rounding(np.ones(2).shape, (3,))
+    assert equal_to_rounding(1.0, 1.0 + 1e-13, 1e-11)
+    assert not equal_to_rounding(1.0, 1.0 + 1e-9, 1e-11)
+    assert not equal_to_rounding(1.0, 1.0 + 2**-52, 0.0)
+    assert equal_to_rounding(nan, nan, 0.0)
+    assert not equal_to_rounding(nan, 1.0, 0.1)
+    assert equal_to_rounding("a", "a", 0.0)
+    assert not equal_to_rounding(None, 1.0, 0.1)
+    assert not equal_to_rounding(np.ones(2).shape, (3,), 0.1)

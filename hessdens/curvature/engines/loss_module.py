@@ -1,5 +1,6 @@
 """A model and its loss as one function of the parameters."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from hessdens.curvature.engines.smooth_units import SmoothUnits
+from hessdens.linalg.fingerprint import digest_of, fingerprint
+from hessdens.linalg.identity import settings_of
 
 # Parameters, or vectors in their shapes, by name.
 Values = Mapping[str, Tensor]
@@ -51,10 +54,14 @@ class LossModule(nn.Module):
         return str(getattr(self.loss_fn, "__name__", type(self.loss_fn).__name__))
 
     def facts(self, parameter_names: Iterable[str]) -> dict[str, str]:
-        """Return what model, loss and parameters are called."""
+        """Return what model, loss and parameters are called, and digests of the settings of the first two."""
+        # The text of a model says how its layers were made; places in memory are others in each process.
+        layers = re.sub(r" at 0x\w+", "", repr(self.model))
         return {
             "model": type(self.model).__name__,
+            "settings of the model": digest_of(fingerprint(layers)),
             "loss": self.name,
+            "settings of the loss": digest_of(fingerprint(settings_of([self.loss_fn, self._forward]))),
             "parameter names": ", ".join(parameter_names),
         }
 
