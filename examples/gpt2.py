@@ -90,8 +90,16 @@ def weightings(model: nn.Module, texts: list[Tensor]) -> dict[str, float]:
     reference = whole @ vector
     split = make_batches(texts, 4)
     by_tokens = hessian_operator(model, mean_over_tokens, split, forward=forward, num_examples=num_tokens)
-    # Without num_examples= a batch counts by its paragraphs. It must not be cut then: its mean is not over these.
-    by_paragraphs = hessian_operator(model, mean_over_tokens, split, forward=forward, split_batches=False)
+    # Weights by paragraphs must be asked for: without num_examples= the operator finds out that the loss is a mean over
+    # something else. Batches must not be cut then.
+    by_paragraphs = hessian_operator(
+        model,
+        mean_over_tokens,
+        split,
+        forward=forward,
+        num_examples=lambda batch: len(batch["labels"]),
+        split_batches=False,
+    )
     found = {"tokens": by_tokens, "paragraphs": by_paragraphs}
     return {name: float((H @ vector - reference).norm() / reference.norm()) for name, H in found.items()}
 

@@ -72,8 +72,9 @@ def train(model: nn.Module, points: Points, steps: int) -> None:
 
 def spectra(model: nn.Module, points: Points) -> dict[str, Spectrum]:
     """Return the exact eigenvalues of both matrices."""
-    # The loss is a sum of two means over different numbers of points: a batch must not be cut.
-    arguments: Any = {"forward": forward, "split_batches": False}
+    # The loss is a sum of two means over different numbers of points: a batch must not be cut, and its weight in the
+    # mean over batches must be given.
+    arguments: Any = {"forward": forward, "num_examples": lambda batch: 1.0, "split_batches": False}
     makers = {"Hessian": hessian_operator, "Gauss-Newton": ggn_operator}
     return {name: exact_spectrum(make(model, loss, [points], **arguments)) for name, make in makers.items()}
 

@@ -1,15 +1,16 @@
 """What a model, its loss and its data must satisfy before the first product, each with a message of its own."""
 
-import math
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hessdens.curvature.containers import batch_length, flattened, map_tensors, slice_batch, tensors_of
-from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.containers import flattened, map_tensors, tensors_of
+from hessdens.curvature.engines.loss_module import LossModule, Values, without_graph
+from hessdens.curvature.settings import same_random_state
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import fingerprint
 
@@ -22,6 +23,14 @@ def check_modules(model: nn.Module) -> None:
         kind = type(module).__name__
         if module.training and _is_random(module):
             raise ValueError(f"The loss must not be random; {kind} {name!r} is in training mode. Call model.eval().")
+        if getattr(module, "max_norm", None) is not None:
+            raise ValueError(
+                f"The forward pass must not change weights in place; {kind} {name!r} has max_norm. Set it to None."
+            )
+        if getattr(module, "scale_grad_by_freq", False):
+            raise ValueError(
+                f"The gradient must be that of the loss; {kind} {name!r} has scale_grad_by_freq. Set it to False."
+            )
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             mixes = "The loss of an example must not depend on its batch; "
             if module.training:
@@ -74,11 +83,14 @@ def check_batch(batch: Any, loss: LossModule, device: torch.device, *, name: str
                 f"The data must be on the model's device, {device}; {name} has a tensor on {tensor.device}. "
                 "Move the data or the model."
             )
-    if tensors and tensors[0].ndim > 0 and len(tensors[0]) == 0:
+    if tensors and tensors[0].ndim > 0 and tensors[0].size(0) == 0:
         raise ValueError(f"A batch must have at least one example; {name} has none. Leave it out.")
     if not loss.takes_pairs:
         return
+    dtypes = {p.dtype for p in loss.model.parameters() if p.is_floating_point() or p.is_complex()}
     dtype = _dtype_of(loss.model)
+    if len(dtypes) > 1 or dtype.is_complex:
+        return  # who takes what is not known
     is_half = dtype in (torch.float16, torch.bfloat16)  # its loss may well be in single precision
     for kind, part in (("Inputs", batch[0]), *([] if is_half else [("Targets", batch[1])])):
         for tensor in tensors_of(part):
@@ -87,17 +99,6 @@ def check_batch(batch: Any, loss: LossModule, device: torch.device, *, name: str
                     f"{kind} must have the model's dtype, {dtype}; got {tensor.dtype} in {name}. "
                     "Convert the data, or the model with model.to(dtype)."
                 )
-
-
-def check_weight(weight: Callable[[Any], float], batch: Any) -> None:
-    """Raise unless ``weight(batch)`` is a number of at least 0."""
-    value: Any = weight(batch)
-    try:
-        is_weight = float(value) >= 0
-    except (TypeError, ValueError):
-        is_weight = False
-    if not is_weight:
-        raise ValueError(f"num_examples(batch) must be a number of at least 0; got {value!r} for the first batch.")
 
 
 def check_autocast(parameter: Tensor) -> None:
@@ -111,9 +112,8 @@ def check_autocast(parameter: Tensor) -> None:
 
 
 def check_curvature_of_loss(loss: LossModule, batch: Any) -> None:
-    """Raise ValueError unless the loss has second derivatives in the outputs, at random ones of the right shapes."""
-    with torch.no_grad():
-        outputs, targets = loss.outputs(batch, {})
+    """Raise ValueError unless the loss has second derivatives in the outputs, near the model's own or elsewhere."""
+    outputs, targets = map_tensors(Tensor.detach, without_graph(lambda: loss.outputs(batch, present(loss))))
     leaves, rebuilt = flattened(outputs)
     if not leaves or not all(isinstance(leaf, Tensor) and leaf.is_floating_point() for leaf in leaves):
         kinds = sorted({str(leaf.dtype) if isinstance(leaf, Tensor) else type(leaf).__name__ for leaf in leaves})
@@ -122,16 +122,11 @@ def check_curvature_of_loss(loss: LossModule, batch: Any) -> None:
             "Choose them in forward=."
         )
     generator = torch.Generator().manual_seed(0)
-    points = [torch.randn(leaf.shape, generator=generator).to(leaf).requires_grad_() for leaf in leaves]
-    with torch.enable_grad():
-        value = loss.loss_fn(rebuilt(points), targets)
-        gradient = torch.autograd.grad(value, points, create_graph=True, materialize_grads=True)
-        slope = torch.stack([g.square().sum() for g in gradient]).sum()
-        bends = [torch.zeros_like(slope)]
-        if slope.requires_grad:
-            bends = list(torch.autograd.grad(slope, points, materialize_grads=True))
-    is_linear = not any(bend.any() for bend in bends)
-    if is_linear and float(slope.detach()) > 0:
+    noise = [torch.randn(leaf.shape, generator=generator).to(leaf) for leaf in leaves]
+    # The model's own outputs, slightly moved, are in the domain of the loss; others may show more of it.
+    near = [leaf * (1 + 1e-3 * moved) for leaf, moved in zip(leaves, noise, strict=True)]
+    linear = {_is_linear(lambda z: loss.loss_fn(rebuilt(z), targets), points) for points in (near, noise)}
+    if True in linear and False not in linear:
         raise ValueError(
             "The Gauss-Newton matrix needs a loss with curvature in the outputs; this one is linear in them. Return "
             "logits instead of log-probabilities, or the outputs instead of the loss, from the model or forward=; or "
@@ -139,35 +134,62 @@ def check_curvature_of_loss(loss: LossModule, batch: Any) -> None:
         )
 
 
-def check_loss(
-    loss: LossModule, batch: Any, weight: Callable[[Any], float], *, splits: bool, repeats: bool = True
-) -> None:
-    """Raise ValueError unless the loss of ``batch`` is a finite scalar, ``repeats`` itself and is a mean of examples.
+def _is_linear(function: Callable[[list[Tensor]], Tensor], points: list[Tensor]) -> bool | None:
+    """Return whether a function has a slope but no curvature at some points; None where it is not defined."""
+    points = [point.requires_grad_() for point in points]
+    try:
+        with torch.enable_grad():
+            gradient = torch.autograd.grad(function(points), points, create_graph=True, materialize_grads=True)
+            slope = torch.stack([g.square().sum() for g in gradient]).sum()
+            bends = [torch.zeros_like(slope)]
+            if slope.requires_grad:
+                bends = list(torch.autograd.grad(slope, points, materialize_grads=True))
+    except (ArithmeticError, RuntimeError, ValueError):
+        return None
+    return float(slope.detach()) > 0 and not any(bend.any() for bend in bends)
 
-    A mean is told from a sum by its values on the two halves of the batch, since a loss need not say what it is.
-    """
+
+def check_loss(loss: LossModule, batch: Any, *, repeats: bool = True) -> Tensor:
+    """Return the loss of ``batch``; ValueError unless it is a finite scalar and ``repeats`` itself."""
     if loss.reduction in ("sum", "none"):
-        raise ValueError(_mean_message(f"its reduction is {loss.reduction!r}"))
-    value = _first_value(loss, batch)
-    again = _evaluate(loss, batch) if repeats else value
+        raise ValueError(mean_message(f"its reduction is {loss.reduction!r}"))
+    # On copies, which the forward pass may write to; from two random states, since each pass is put back to its start.
+    copies = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in loss.model.named_parameters()}
+    value = _first_value(loss, batch, copies)
+    again = evaluated(loss, batch, copies, seed=1) if repeats else value
+    _check_copies(loss.model, copies)
     check_finite(value)
     if not torch.equal(value, again):
         raise ValueError(
             f"The loss must not be random; the same batch gave {float(value)!r} and then {float(again)!r}, "
             f"{_random_place(loss, batch)}. Switch off dropout and other noise, for instance with model.eval()."
         )
-    if tensors_of(batch):
-        _check_mean(loss, batch, weight, value, splits)
+    return value
 
 
-def _first_value(loss: LossModule, batch: Any) -> Tensor:
+def _check_copies(model: nn.Module, copies: Values) -> None:
+    """Raise ValueError if the forward pass has changed its weights."""
+    for name, parameter in model.named_parameters():
+        copy = copies[name]
+        if copy.layout == torch.strided and bool(((copy != parameter) & (parameter == parameter)).any()):
+            raise ValueError(
+                f"The forward pass must not change weights in place; it changes {name!r}. Do that after the steps of "
+                "training, or compute the changed weights as new tensors."
+            )
+
+
+def _first_value(loss: LossModule, batch: Any, parameters: Values) -> Tensor:
     """Return the loss; an error of the model or the loss function gets a note of what they were given."""
     try:
-        return _evaluate(loss, batch)
+        return evaluated(loss, batch, parameters)
     except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:
-        received = ", ".join(f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in tensors_of(batch)[:4])
-        error.add_note(f"hessdens was computing the loss of the first batch: {received}.{_expected(loss)}")
+        error.add_note(f"hessdens was computing the loss of the first batch: {given(batch)}.{_expected(loss)}")
         raise
+
+
+def given(batch: Any) -> str:
+    """Return dtypes and shapes of the first tensors of a batch."""
+    return ", ".join(f"{t.dtype} {'nested' if t.is_nested else tuple(t.shape)}" for t in tensors_of(batch)[:4])
 
 
 def _expected(loss: LossModule) -> str:
@@ -187,21 +209,27 @@ def _random_place(loss: LossModule, batch: Any) -> str:
     def note(name: str, module: nn.Module, _: Any, output: Any) -> None:
         passes[-1].append((f"{type(module).__name__} {name!r}", fingerprint(output)))
 
-    handles = [module.register_forward_hook(partial(note, name)) for name, module in loss.model.named_modules()]
-    for _ in range(2):
-        passes.append([])
-        _evaluate(loss, batch)
-    for handle in handles:
-        handle.remove()
+    with contextlib.ExitStack() as handles:
+        for name, module in loss.model.named_modules():
+            handles.callback(module.register_forward_hook(partial(note, name)).remove)
+        for seed in range(2):
+            passes.append([])
+            evaluated(loss, batch, seed=seed)
     differing = [place for (place, first), (_, second) in zip(*passes, strict=False) if first != second]
     return f"from {differing[0]} on" if differing else "outside of the model's modules"
 
 
-def _evaluate(loss: LossModule, batch: Any) -> Tensor:
-    with torch.no_grad():
-        value = loss.value(batch, {})
+def present(loss: LossModule) -> Values:
+    """Return the parameters as they are, without a past: a forward pass may take derivatives in them itself."""
+    return {name: p.detach().requires_grad_(p.requires_grad) for name, p in loss.model.named_parameters()}
+
+
+def evaluated(loss: LossModule, batch: Any, parameters: Values | None = None, *, seed: int = 0) -> Tensor:
+    """Return the loss of a batch in float64, perhaps at other parameters; ValueError unless it is a scalar."""
+    with same_random_state(seed):
+        value = without_graph(lambda: loss.value(batch, present(loss) if parameters is None else parameters))
     check_scalar(value)
-    return value.double()
+    return value.detach().double()
 
 
 def check_scalar(value: Any) -> None:
@@ -223,54 +251,10 @@ def check_total_weight(weight: float) -> None:
         raise ValueError(f"num_examples must add up to more than zero over data; got {weight}.")
 
 
-def _check_mean(loss: LossModule, batch: Any, weight: Callable[[Any], float], whole: Tensor, splits: bool) -> None:
-    try:
-        pieces = whole_and_halves(batch)
-        if pieces[0] is not batch:
-            whole = _evaluate(loss, pieces[0])
-        values = [float(_evaluate(loss, half)) for half in pieces[1:]]
-        weights = [float(weight(half)) for half in pieces[1:]]
-    except Exception:
-        if splits:
-            raise
-        return  # a batch that cannot be cut, which is why split_batches is off
-    check_mean(float(whole), values, weights, _dtype_of(loss.model), splits=splits)
-
-
-def whole_and_halves(batch: Any) -> tuple[Any, Any, Any]:
-    """Return a batch, twice itself if it is a single example, and its two halves."""
-    length = batch_length(batch)
-    if length == 1:
-        batch = map_tensors(lambda t: torch.cat([t, t]) if t.ndim > 0 and len(t) == 1 else t, batch)
-        length = 2
-    return batch, slice_batch(batch, 0, length // 2), slice_batch(batch, length // 2, length)
-
-
-def check_mean(
-    whole: float, values: Sequence[float], weights: Sequence[float], dtype: torch.dtype, *, splits: bool = True
-) -> None:
-    """Raise ValueError if the loss of a batch is the sum of those of its parts, or, if ``splits``, not their mean.
-
-    ``values`` and ``weights`` are the losses and weights of the parts, ``dtype`` that of the parameters.
-    """
-    tolerance = torch.finfo(dtype).eps ** 0.5 * max(abs(value) for value in values)
-    if abs(sum(values) - whole) <= tolerance < abs(whole):
-        raise ValueError(
-            _mean_message("the losses of two halves of a batch add up to that of the whole, as a sum's do")
-        )
-    mean = sum(w * value for w, value in zip(weights, values, strict=True)) / (sum(weights) or math.nan)
-    if splits and not abs(mean - whole) <= tolerance:
-        raise ValueError(
-            _mean_message(
-                "the losses of two halves of a batch, weighted by numbers of examples, do not give that of the whole"
-            )
-            + " If it is a mean with other weights pass num_examples=; if batches must not be cut, split_batches=False."
-        )
-
-
 def _dtype_of(model: nn.Module) -> torch.dtype:
     return next((p.dtype for p in model.parameters() if p.requires_grad), torch.float32)
 
 
-def _mean_message(reason: str) -> str:
+def mean_message(reason: str) -> str:
+    """Return what is asked of a loss, and why this one is not it."""
     return f"loss_fn must return the mean over the examples of a batch (reduction='mean'); {reason}."

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequenc
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -55,20 +56,58 @@ def flattened(outputs: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
 
 
 def batch_length(batch: Any) -> int:
-    """Return the first dimension of the first tensor of a batch: by default, its number of examples."""
-    tensors = tensors_of(batch)
-    if not tensors or tensors[0].ndim == 0:
+    """Return the first dimension of all tensors of a batch: by default, its number of examples.
+
+    Raises ValueError if they differ, since it is not known then what is an example.
+    """
+    lengths = {tensor.size(0): None for tensor in tensors_of(batch) if tensor.ndim > 0}
+    if len(lengths) > 1:
         raise ValueError(
-            "A batch must hold a tensor whose first dimension counts the examples; got "
-            f"{type(batch).__name__}. Pass num_examples= and split_batches=False for other batches."
+            "Examples are counted by the first dimension of a batch's tensors, and batches cut along it, where it is "
+            f"the same for all of them; got {', '.join(map(str, lengths))}. Pass num_examples=, the weight of a batch "
+            "in the mean, and split_batches=False."
         )
-    return len(tensors[0])
+    for length in lengths:
+        return length
+    raise ValueError(
+        "A batch must hold a tensor whose first dimension counts the examples; got "
+        f"{type(batch).__name__}. Pass num_examples= and split_batches=False for other batches."
+    )
 
 
 def slice_batch(batch: Any, start: int, stop: int) -> Any:
-    """Return examples ``start`` to ``stop - 1``: tensors as long as the batch are sliced, others kept."""
-    length = batch_length(batch)
-    return map_tensors(lambda t: t[start:stop] if t.ndim > 0 and len(t) == length else t, batch)
+    """Return examples ``start`` to ``stop - 1``: all tensors are sliced along their first dimension."""
+    batch_length(batch)
+
+    def cut(tensor: Tensor) -> Tensor:
+        if tensor.ndim == 0:
+            return tensor
+        if tensor.layout != torch.strided:  # which has no slices
+            return tensor.index_select(0, torch.arange(start, min(stop, len(tensor)), device=tensor.device))
+        return tensor[start:stop]
+
+    return map_tensors(cut, batch)
+
+
+def joined(first: Any, second: Any) -> Any:
+    """Return two batches as one; None if what they hold does not fit together."""
+    mine, others = leaves_of(first), leaves_of(second)
+    if len(mine) != len(others) or not all(_fit(*pair) for pair in zip(mine, others, strict=True)):
+        return None
+    rest = iter(tensors_of(second))
+    return map_tensors(lambda tensor: _concatenated(tensor, next(rest)), first)
+
+
+def _concatenated(tensor: Tensor, other: Tensor) -> Tensor:
+    return tensor if tensor.ndim == 0 else torch.cat([tensor, other])
+
+
+def _fit(leaf: Any, other: Any) -> bool:
+    if not isinstance(leaf, Tensor) or not isinstance(other, Tensor):
+        return repr(leaf) == repr(other)
+    if leaf.is_nested or leaf.dtype != other.dtype or leaf.shape[1:] != other.shape[1:] or leaf.ndim != other.ndim:
+        return False
+    return leaf.ndim > 0 or torch.equal(leaf, other)
 
 
 def on_device_of(model: nn.Module, data: Iterable[Any]) -> list[Any]:

@@ -47,17 +47,19 @@ def hessian_operator(
         outputs are ``model(inputs)``.
     parameters
         Which parameters: names or globs (``"layers.*.weight"``), or a predicate on (name, parameter). Default: all.
-        Frozen parameters, and those that the loss of the first batch does not use, are left out; tied ones count once.
+        Frozen parameters are left out, and with a warning those that the loss of no batch uses; tied ones count once.
         Vectors have their entries in the order of ``model.named_parameters()``.
     num_examples
         ``num_examples(batch)`` is the weight of a batch in the mean over ``data``: say, its number of unmasked tokens.
-        Default: the first dimension of its first tensor.
+        Default: the first dimension of its tensors, which must be the same for all of them. A batch of weight 0 counts
+        for nothing, whatever its loss.
     split_batches
         Cut batches into blocks of examples, to save memory and time. Switch it off where the loss is not a mean
-        over examples, or where the tensors of a batch cannot be cut along their first dimension.
+        over examples, or where not all tensors of a batch can be cut along their first dimension.
     check_deterministic
         Compare the first batch with itself, its loss too, and the batches of each pass with those of the first. Costs
-        one forward pass of one batch, and one read of the data per pass.
+        one forward pass of one batch, and one read of the data per pass. (That losses are means is always checked, in
+        the first pass, for two forward passes over the data.)
     plan
         How products are made, as far as it is not left to the library: see `Plan`. The library times a few blocks once
         there is enough work for that to pay, so that results of two runs agree to rounding only, unless ``plan`` gives

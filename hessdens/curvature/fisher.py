@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from hessdens._checks import at_least
-from hessdens.curvature.containers import batch_length, tensors_of
-from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.checks import present
+from hessdens.curvature.containers import tensors_of
+from hessdens.curvature.engines.loss_module import LossModule, without_graph
 from hessdens.curvature.problem import Problem
 
 Kind = Literal["exact", "monte-carlo", "empirical"]
@@ -66,8 +67,7 @@ def _ignored(loss_fn: Any) -> int:
 
 
 def _check_outputs(loss: LossModule, batch: Any) -> None:
-    with torch.no_grad():
-        outputs, _ = loss.outputs(batch, {})
+    outputs, _ = without_graph(lambda: loss.outputs(batch, present(loss)))
     if not isinstance(outputs, Tensor) or outputs.ndim == 0:
         received = "a scalar" if isinstance(outputs, Tensor) else type(outputs).__name__
         rule = "The Fisher matrix needs outputs that are one tensor with a row for each example"
@@ -149,7 +149,7 @@ def _with_keys(problem: Problem, sampled: _Sampled, seed: int) -> Problem:
 
     def keyed(index: int, batch: Any) -> Any:
         start = _mixed(torch.tensor([seed]) * 2 + 1) + index
-        keys = _mixed(_mixed(start) + torch.arange(batch_length(batch))).to(tensors_of(batch)[0].device)
+        keys = _mixed(_mixed(start) + torch.arange(len(tensors_of(batch)[0]))).to(tensors_of(batch)[0].device)
         return (batch[0], (batch[1], keys)) if takes_pairs else (batch, keys)
 
     def forward(model: nn.Module, keyed_batch: Any) -> Any:

@@ -1,5 +1,6 @@
 """How much memory a computation needs at its peak, measured in the small and extrapolated."""
 
+import contextlib
 import itertools
 import weakref
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hessdens.curvature.containers import map_tensors, tensors_of
+from hessdens.linalg.fingerprint import plain_parts
 
 
 def peak_memory(function: Callable[[], Any]) -> int:
@@ -35,10 +37,9 @@ class _Meter(TorchDispatchMode):
             # Forward derivatives have zeros that are not stored; below a dispatch mode, torch crashes on reading them.
             args, kwargs = map_tensors(_stored, (args, kwargs))
             tensors = tensors_of((args, kwargs))
-        inputs = {id(tensor.untyped_storage()) for tensor in tensors}
+        inputs = {id(storage) for storage in _storages(tensors)}
         result = func(*args, **kwargs)
-        for tensor in tensors_of(result):
-            storage = tensor.untyped_storage()
+        for storage in _storages(result):
             if id(storage) not in inputs and storage not in self._known:
                 self._known.add(storage)
                 self._add(storage.nbytes())
@@ -48,6 +49,15 @@ class _Meter(TorchDispatchMode):
     def _add(self, size: int) -> None:
         self.live += size
         self.peak = max(self.peak, self.live)
+
+
+def _storages(values: Any) -> list[Any]:
+    """Return the memory of tensors, except of those that torch.func wraps and keeps to itself."""
+    storages = []
+    for part in (part for tensor in tensors_of(values) for part in plain_parts(tensor)):
+        with contextlib.suppress(NotImplementedError):
+            storages.append(part.untyped_storage())
+    return storages
 
 
 def _stored(tensor: Tensor) -> Tensor:

@@ -5,10 +5,11 @@ import warnings
 import torch
 from torch import Tensor
 
-from hessdens.curvature.checks import check_autocast, check_batch, check_modules, check_total_weight
+from hessdens.curvature.checks import check_autocast, check_batch, check_modules, check_total_weight, evaluated
 from hessdens.curvature.engines.cross_entropy import with_closed_form
 from hessdens.curvature.engines.engine import FiniteChecks
 from hessdens.curvature.engines.maker import EngineMaker
+from hessdens.curvature.engines.replacement import TURN
 from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, Matrix, Mode
 from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
@@ -128,20 +129,21 @@ class CurvatureOperator(Operator):
         self._look_at_the_model()
         decided = self._schedule or self._plan
         total, total_weight = 0.0, 0.0
-        with torch.no_grad():
-            for batch in self._problem.passes:
-                for block in self._problem.blocks(batch, decided.examples_per_block):
-                    weight = float(self._problem.weight(block))
-                    total += weight * float(self._problem.loss.value(block, {}))
+        for batch in self._problem.passes:
+            for block in self._problem.blocks(batch, decided.examples_per_block):
+                weight = self._problem.weight(block)
+                if weight > 0:  # a loss of nothing is not finite
+                    total += weight * float(evaluated(self._problem.loss, block))
                     total_weight += weight
         return total / total_weight
 
     def state_checksum(self) -> float:
         """Return a checksum of the model's parameters. Cost: one read of them."""
-        return as_number(digest_of(fingerprint(self._state())))
+        with TURN:
+            return as_number(digest_of(fingerprint(self._state())))
 
     def _state(self) -> list[Tensor]:
-        return list(self._loss.model.parameters())
+        return [parameter.detach() for parameter in self._loss.model.parameters()]
 
     def _matmat(self, V: Tensor) -> Tensor:
         self._look_at_the_model()
@@ -175,7 +177,8 @@ class CurvatureOperator(Operator):
     def _look_at_the_model(self) -> None:
         """Take the model as it is now; raise if it is no longer one that the operator can serve."""
         check_modules(self._loss.model)
-        parameters = self._loss.named(self._kinds)
+        with TURN:
+            parameters = self._loss.named(self._kinds)
         for name, parameter in parameters.items():
             kind = (parameter.numel(), parameter.dtype, parameter.device)
             if kind != self._kinds[name]:
@@ -193,9 +196,10 @@ class CurvatureOperator(Operator):
         for index, batch in enumerate(self._problem.passes):
             check_batch(batch, self._loss, self.device, name=f"batch {index}")
             for block in self._problem.blocks(batch, schedule.examples_per_block):
-                weight = float(self._problem.weight(block))
-                total_weight += weight
-                checks.add(index, engine.add(block, weight))
+                weight = self._problem.weight(block)
+                if weight > 0:  # the loss of nothing is not finite
+                    total_weight += weight
+                    checks.add(index, engine.add(block, weight))
         check_total_weight(total_weight)
         checks.raise_if_not()
         self.total_weight = total_weight

@@ -2,23 +2,28 @@
 
 import difflib
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from hessdens.curvature.engines.loss_module import LossModule
-from hessdens.curvature.trials import place_without_derivative
+from hessdens.curvature.trials import operations, place_without_derivative
 
 Selection = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
 
 
-def select_parameters(model: nn.Module, selection: Selection, loss: LossModule, batch: Any) -> dict[str, nn.Parameter]:
-    """Return the selected parameters by name: trainable, used by the loss of ``batch``, tied ones once.
+def select_parameters(
+    model: nn.Module, selection: Selection, loss: LossModule, batches: Iterable[Any]
+) -> dict[str, nn.Parameter]:
+    """Return the selected parameters by name: trainable, used by the loss of any batch, tied ones once.
 
-    Raises ValueError if a name or glob matches nothing (naming near ones), none is left, their dtypes differ, or torch
-    has no gradient of the loss (naming the module).
+    Batches are read until all parameters are used; those that none uses are left out, with a warning.
+
+    Raises ValueError if a name or glob matches nothing (naming near ones), none is left, they are not real and dense,
+    their dtypes differ, or torch has no gradient of the loss (naming the module).
     """
     named = dict(model.named_parameters())
     chosen = matching(named, selection)
@@ -28,22 +33,24 @@ def select_parameters(model: nn.Module, selection: Selection, loss: LossModule, 
             f"The operator needs at least one trainable parameter; got {len(chosen)} selected of {len(named)}, "
             "none with requires_grad=True."
         )
-    with torch.enable_grad():
-        value = loss.value(batch, trainable)
-    if not value.requires_grad:
-        raise ValueError("The loss must depend on the selected parameters; it depends on none of them.")
-    try:
-        gradients = torch.autograd.grad(value, list(trainable.values()), allow_unused=True)
-    except (RuntimeError, NotImplementedError) as error:
-        place = place_without_derivative(loss, batch, trainable, 1)
-        raise ValueError(f"The loss must have a gradient; {place} has none: {error}") from error
-    used = {
-        name: parameter
-        for (name, parameter), gradient in zip(trainable.items(), gradients, strict=True)
-        if gradient is not None
-    }
+    for name, parameter in trainable.items():
+        if parameter.is_complex() or parameter.layout != torch.strided:
+            kind = "complex" if parameter.is_complex() else "sparse"
+            raise ValueError(
+                f"The selected parameters must be real and dense; {name!r} is {kind}. Write it as its real and "
+                "imaginary part, or as its values at fixed places, or leave it out with parameters=."
+            )
+    unused = dict(trainable)
+    for batch in batches:
+        unused = {name: unused[name] for name in _unused(loss, batch, unused)}
+        if not unused:
+            break
+    used = {name: parameter for name, parameter in trainable.items() if name not in unused}
     if not used:
         raise ValueError("The loss must depend on the selected parameters; it depends on none of them.")
+    if unused:
+        some = ", ".join(list(unused)[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
+        warnings.warn(f"Parameters that no batch uses are left out: {some}.", stacklevel=4)
     dtypes = {str(parameter.dtype): name for name, parameter in used.items()}
     if len(dtypes) > 1:
         several = ", ".join(f"{dtype} ({name})" for dtype, name in dtypes.items())
@@ -51,6 +58,25 @@ def select_parameters(model: nn.Module, selection: Selection, loss: LossModule, 
             f"The selected parameters must have one dtype; got {several}. Convert the model with model.to(dtype)."
         )
     return used
+
+
+def _unused(loss: LossModule, batch: Any, parameters: dict[str, nn.Parameter]) -> list[str]:
+    """Return the names of the parameters that the loss of a batch does not depend on."""
+    with torch.enable_grad():
+        value = loss.value(batch, parameters)
+    if not value.requires_grad:
+        return list(parameters)
+    if "CheckpointFunctionBackward" in {node.name() for node in operations([value])}:
+        raise ValueError(
+            "Checkpointed parts must keep their graph; a reentrant checkpoint hides its parameters. Pass "
+            "use_reentrant=False to torch.utils.checkpoint."
+        )
+    try:
+        gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
+    except (RuntimeError, NotImplementedError) as error:
+        place = place_without_derivative(loss, batch, parameters, 1)
+        raise ValueError(f"The loss must have a gradient; {place} has none: {error}") from error
+    return [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
 
 
 def matching(named: Mapping[str, Any], selection: Selection) -> set[str]:

@@ -55,7 +55,8 @@ class Plan:
 class Schedule:
     """How products are made: a `Plan` that leaves nothing open.
 
-    ``memory`` is the predicted peak besides the model, the data, the probes and the products, in bytes.
+    ``memory`` is the predicted peak besides the model, the data, the probes and the products, in bytes; 0 where a
+    complete plan and no limit left nothing to predict it for.
     """
 
     mode: Mode

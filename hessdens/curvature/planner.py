@@ -69,13 +69,23 @@ class Schedules:
 
     def usual(self, probes: Tensor) -> Schedule:
         """Return the schedule for as many probes before any measurement."""
-        return self._planner(probes).first(self.modes)
+        return self._given(probes.device) or self._planner(probes).first(self.modes)
+
+    def _given(self, device: torch.device) -> Schedule | None:
+        """Return what the plan says if it leaves nothing open and no limit is to be kept, without any trial."""
+        plan = self.plan
+        if self.memory_limit is not None or len(self.modes) > 1 or (plan.cuda_graph is None and device.type == "cuda"):
+            return None
+        if plan.examples_per_block is None or plan.probes_per_block is None:
+            return None
+        sizes = (plan.examples_per_block, plan.probes_per_block)
+        return Schedule(self.modes[0], *sizes, cuda_graph=bool(plan.cuda_graph), tf32=plan.tf32, memory=0)
 
     def settle(self, probes: Tensor) -> Schedule:
         """Measure, and return the schedule that stays from now on for as many probes."""
         num_probes = len(probes)
         if num_probes not in self.settled:
-            self.settled[num_probes] = self._planner(probes).choose(self.modes)
+            self.settled[num_probes] = self._given(probes.device) or self._planner(probes).choose(self.modes)
         return self.settled[num_probes]
 
     def _planner(self, probes: Tensor) -> "Planner":

@@ -13,12 +13,13 @@ from hessdens.curvature.checks import (
     check_loss,
     check_modules,
     check_parameters,
-    check_weight,
+    check_total_weight,
 )
 from hessdens.curvature.containers import batch_length, slice_batch
 from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.parameters import Selection, select_parameters
-from hessdens.curvature.passes import RepeatedPasses
+from hessdens.curvature.passes import MeanCheck, RepeatedPasses, checked_weight
+from hessdens.curvature.settings import full_precision, product_settings
 
 __all__ = ["Forward", "Problem", "ProblemOptions"]
 
@@ -78,13 +79,25 @@ class Problem:
             raise TypeError(f"loss_fn must be callable; got {type(loss_fn).__name__}.")
         device = check_parameters(model)
         passes = RepeatedPasses(data, check=check_deterministic)
-        weight = num_examples or batch_length
+        weight = checked_weight(num_examples)
         loss = LossModule(model, loss_fn, forward)
-        first = passes.first_batch
-        check_batch(first, loss, device)
-        check_weight(weight, first)
-        check_loss(loss, first, weight, splits=split_batches, repeats=check_deterministic)
-        selected = select_parameters(model, parameters, loss, first)
+        means = MeanCheck(loss, weight, is_counted=num_examples is not None, splits=split_batches)
+
+        def look(index: int, batch: Any) -> None:
+            check_batch(batch, loss, device, name=f"batch {index}")
+            if index != passes.first_index:
+                with full_precision():
+                    means.look(batch)
+
+        check_batch(passes.first_batch, loss, device)
+        passes.skip_to(lambda batch: weight(batch) > 0)
+        passes.look = look
+        check_total_weight(weight(passes.first_batch))
+        with product_settings(tf32=False):
+            whole = check_loss(loss, passes.first_batch, repeats=check_deterministic)
+            means.first(passes.first_batch, float(whole))
+            counted = (batch for batch in itertools.chain([passes.first_batch], passes) if weight(batch) > 0)
+            selected = select_parameters(loss.model, parameters, loss, counted)
         check_autocast(next(iter(selected.values())))
         return cls(loss, passes, weight, selected, split_batches)
 
@@ -94,9 +107,13 @@ class Problem:
         return batch_length(self.passes.first_batch) if self.splits else 1
 
     def first(self, num_examples: int) -> Any:
-        """Return the first examples, or the first batch if it is not to be cut."""
+        """Return the first examples of weight above 0, or the first batch if it is not to be cut."""
         batch = self.passes.first_batch
-        return slice_batch(batch, 0, num_examples) if self.splits else batch
+        if not self.splits:
+            return batch
+        starts = range(0, batch_length(batch), num_examples)
+        blocks = (slice_batch(batch, start, start + num_examples) for start in starts)
+        return next((block for block in blocks if self.weight(block) > 0), batch)
 
     def blocks(self, batch: Any, examples_per_block: int | None) -> list[Any]:
         """Cut a batch into blocks of examples of nearly equal size, or leave it whole."""

@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from hessdens.curvature.engines.replacement import TURN
+
 _modules: Any = torch.backends
+_vmap: Any = torch._C._functorch
 BACKENDS: tuple[Any, ...] = (
     _modules.cuda.matmul,
     _modules.cudnn.conv,
@@ -23,22 +26,38 @@ def product_settings(*, tf32: bool) -> Iterator[None]:
     """Use the mathematical kernel of attention, no cache of autocast and, unless ``tf32``, full float32 precision.
 
     The fused kernels of attention have no second derivative; casts that autocast has cached outside of a derivative are
-    constants inside it. Everything is as it was afterwards.
+    constants inside it. Everything is as it was afterwards; threads take turns.
     """
-    fast = torch.backends.mha.get_fastpath_enabled()
-    cache = torch.is_autocast_cache_enabled()
-    with sdpa_kernel(SDPBackend.MATH), contextlib.nullcontext() if tf32 else _full_precision():
+    with TURN, sdpa_kernel(SDPBackend.MATH), contextlib.nullcontext() if tf32 else full_precision():
+        fast = torch.backends.mha.get_fastpath_enabled()
+        cache = torch.is_autocast_cache_enabled()
         try:
             torch.backends.mha.set_fastpath_enabled(False)
             torch.set_autocast_cache_enabled(False)
+            _vmap._set_vmap_fallback_warning_enabled(False)  # there is nothing that a user could do
             yield
         finally:
+            _vmap._set_vmap_fallback_warning_enabled(True)
             torch.backends.mha.set_fastpath_enabled(fast)
             torch.set_autocast_cache_enabled(cache)
 
 
 @contextlib.contextmanager
-def _full_precision() -> Iterator[None]:
+def same_random_state(seed: int | None = None) -> Iterator[None]:
+    """Restore torch's global random state afterwards, on the CPU and, where it is in use, on CUDA; start from ``seed``.
+
+    A device that is not in use yet is left alone: torch keeps its seeds in a queue.
+    """
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):
+        if seed is not None:
+            for generator in (torch.default_generator, *(torch.cuda.default_generators[i] for i in devices)):
+                generator.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
     """Switch TF32 and bfloat16 off in matrix products and convolutions of float32.
 
     Torch has older switches for the same thing, which it refuses to read when they contradict the newer ones: so both

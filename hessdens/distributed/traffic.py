@@ -85,7 +85,8 @@ def sharded_traffic(
     """
     _check(max(shard_sizes), num_vectors, num_ranks)
     passes = GRADIENTS * num_vectors * num_batches
-    collectives: list[Collective] = [("all-reduce", 8, 3 + 2 * num_vectors), ("all-reduce", 8 * num_vectors, 1)]
+    collectives: list[Collective] = [("all-reduce", 8, 3), ("all-reduce", 24, num_vectors)]
+    collectives.append(("all-reduce", 8 * num_vectors, 1))
     for size in shard_sizes:
         collectives.append(("all-gather", size * dtype.itemsize, gathers * passes))
         collectives.append(("reduce-scatter", num_ranks * size * dtype.itemsize, passes))

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse
 import torch
 from scipy.sparse.linalg import LinearOperator
-from torch import Tensor
+from torch import Tensor, nn
 
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import digest_of, fingerprint
@@ -39,7 +39,8 @@ def as_operator(
     size
         N, for a callable only.
     dtype, device
-        Of the vectors. Default: those of ``A``; float64 on the CPU where it has none.
+        Of the vectors. Default: those of ``A``, float32 for a tensor in half precision; float64 on the CPU where it
+        has none.
     check_symmetric
         Verify x·Ay = y·Ax for two fixed random vectors (cost: two products, not counted in any result). Switch it off
         where the products are known to be symmetric but are noisy.
@@ -79,6 +80,11 @@ def as_operator(
 
 def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.device | None) -> Operator:
     """Choose the adapter for the kind of ``A``."""
+    if isinstance(A, nn.Module):
+        raise TypeError(
+            f"A must be an operator or a matrix; got a model, {type(A).__name__}. Pass "
+            "hessian_operator(model, loss_fn, data)."
+        )
     if isinstance(A, np.ndarray):
         if A.dtype.kind not in "biufc":
             raise TypeError(f"An operator must be real floating point; got a NumPy array of {A.dtype}.")
@@ -87,7 +93,11 @@ def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.
         A = torch.from_numpy(A.astype(np.float64 if is_long else A.dtype.newbyteorder("=")))
     if isinstance(A, Tensor):
         _check_square(A.shape)
-        matrix = A.detach().to(device=device, dtype=dtype)
+        if A.is_meta:
+            raise ValueError("An operator must have entries; got a tensor on the meta device, which has none.")
+        # Half precision has float32 vectors, as models in it have.
+        usual = torch.promote_types(A.dtype, torch.float32) if A.is_floating_point() else A.dtype
+        matrix = A.detach().to(device=device, dtype=dtype or usual)
         return FunctionOperator(
             matrix.__matmul__,
             size=len(matrix),
@@ -138,13 +148,15 @@ def _check_symmetric(operator: Operator) -> None:
     product = operator.matmat(xy).double()
     if not torch.isfinite(product).all():
         raise NonFiniteError("An operator must have finite entries; its product with a random vector is not finite.")
+    # In units of the largest entry, since squares of the smallest numbers are zero.
+    product /= product.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
     cross = xy.double().T @ product
     defect = float((cross[0, 1] - cross[1, 0]).abs())
     scale = float(xy.double().norm(dim=0).max() * product.norm(dim=0).max()) / operator.size**0.5
     tolerance = SYMMETRY_TOLERANCE_IN_EPS * torch.finfo(operator.dtype).eps
     if defect > tolerance * scale:
         raise ValueError(
-            f"An operator must be symmetric; got x·Ay and y·Ax that differ by {defect:.2e} (relative "
-            f"{defect / scale:.1e}, tolerance {tolerance:.1e}). Pass (A + A.T) / 2, or check_symmetric=False to "
+            f"An operator must be symmetric; got x·Ay and y·Ax that differ by {defect / scale:.1e} (relative, "
+            f"tolerance {tolerance:.1e}). Pass (A + A.T) / 2, or check_symmetric=False to "
             "as_operator if the products are noisy."
         )

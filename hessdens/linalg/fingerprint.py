@@ -4,6 +4,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,19 +19,57 @@ BASE = 6364136223846793005
 WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int32, 16: torch.int32}
 
 
-def fingerprint(batch: Any) -> Fingerprint:
-    """Return kind, shape and checksum of everything in a batch, in order. Cost: one read of the data."""
+def fingerprint(batch: Any, around: tuple[int, ...] = ()) -> Fingerprint:
+    """Return kind, shape and checksum of everything in a batch, in order, also in the fields of objects.
+
+    ``around`` are the identities of the objects that hold it. Cost: one read of the data.
+    """
     if isinstance(batch, Mapping):
-        return [part for key, value in batch.items() for part in [(f"key {key!r}", 0), *fingerprint(value)]]
+        return [part for key, value in batch.items() for part in [(f"key {key!r}", 0), *fingerprint(value, around)]]
     if isinstance(batch, tuple | list):
-        return [part for item in batch for part in fingerprint(item)]
-    if isinstance(batch, np.ndarray) and batch.dtype.kind in "biuf":
+        return [part for item in batch for part in fingerprint(item, around)]
+    if isinstance(batch, np.ndarray) and batch.dtype.kind in "biufc":
         batch = torch.as_tensor(np.array(batch))
     if isinstance(batch, Tensor):
-        return [(f"{batch.dtype} {tuple(batch.shape)}", checksum(batch))]
-    if isinstance(batch, int | float | np.number):
+        return _of_tensor(batch)
+    if isinstance(batch, int | float | np.number) and not isinstance(batch, np.complexfloating):
         return [(f"{type(batch).__name__} {batch}", 0)]
-    return [(repr(batch) if isinstance(batch, str | bytes) else type(batch).__name__, 0)]
+    kind = (repr(batch) if isinstance(batch, str | bytes | complex) else type(batch).__name__, 0)
+    fields = {} if id(batch) in around else fields_of(batch)
+    return [kind, *fingerprint(fields, (*around, id(batch)))]
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return the fields of an object, by name; none of functions, classes and modules."""
+    if isinstance(value, FunctionType | MethodType | ModuleType | type):
+        return {}
+    names = [*getattr(value, "__dict__", {}), *getattr(type(value), "__dataclass_fields__", {})]
+    return {name: getattr(value, name, None) for name in dict.fromkeys(names)}
+
+
+def plain_parts(tensor: Any) -> list[Tensor]:
+    """Return the dense real tensors that a tensor consists of: itself, or those of a sparse, nested or complex one."""
+    tensor = tensor.detach()
+    parts: list[Tensor]
+    if tensor.is_nested:
+        parts = [tensor.values(), tensor.offsets()] if tensor.layout == torch.jagged else list(tensor.unbind())
+    elif tensor.layout == torch.sparse_coo:
+        parts = [tensor._indices(), tensor._values()]
+    elif tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        parts = [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+    elif tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        parts = [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
+    else:
+        parts = [tensor]
+    return [torch.view_as_real(part.resolve_conj()) if part.is_complex() else part for part in parts]
+
+
+def _of_tensor(tensor: Tensor) -> Fingerprint:
+    parts = plain_parts(tensor)
+    if tensor.layout == torch.strided and not tensor.is_nested:
+        return [(f"{tensor.dtype} {tuple(tensor.shape)}", checksum(parts[0]))]
+    shape = "" if tensor.is_nested else f" {tuple(tensor.shape)}"
+    return [(f"{tensor.layout}{shape}", 0), *((f"{p.dtype} {tuple(p.shape)}", checksum(p)) for p in parts)]
 
 
 def checksum(tensor: Tensor) -> int:

@@ -29,7 +29,7 @@ class Operator(ABC):
     >>> import numpy as np, torch
     >>> from hessdens import as_operator
     >>> A = as_operator(np.diag([1.0, 2.0, 6.0]))
-    >>> (2 * A + 0.5 * A.identity()) @ torch.ones(3, dtype=A.dtype)
+    >>> (2 * A + 0.5) @ torch.ones(3, dtype=A.dtype)
     tensor([ 2.5000,  4.5000, 12.5000], dtype=torch.float64)
     """
 
@@ -73,7 +73,7 @@ class Operator(ABC):
         return self.matvec(V) if V.ndim == 1 else self.matmat(V)
 
     def identity(self) -> "Operator":
-        """Return the identity of this operator's size, dtype and device: ``H + 5e-4 * H.identity()``. Cost: none."""
+        """Return the identity of this operator's size, dtype and device; ``H + 5e-4`` adds a multiple. Cost: none."""
         kind: Any = {"size": self.size, "dtype": self.dtype, "device": self.device, "team": self.team}
         return FunctionOperator(torch.clone, origin=dict, **kind)
 
@@ -95,14 +95,19 @@ class Operator(ABC):
         """Return a checksum of what products depend on and may change, such as parameters: processes compare it."""
         return 0.0
 
-    def __add__(self, other: "Operator") -> "Operator":
+    def __add__(self, other: "Operator | float") -> "Operator":
         return _sum(self, other, 1.0)
 
-    def __sub__(self, other: "Operator") -> "Operator":
+    __radd__ = __add__
+
+    def __sub__(self, other: "Operator | float") -> "Operator":
         return _sum(self, other, -1.0)
 
+    def __rsub__(self, other: float) -> "Operator":
+        return _sum(-self, other, 1.0)
+
     def __mul__(self, factor: float) -> "Operator":
-        if not isinstance(factor, int | float | np.number) or isinstance(factor, bool) or not np.isfinite(factor):
+        if not _is_finite_number(factor):
             raise TypeError(f"An operator is multiplied by a finite number; got {factor!r}. Use @ for vectors.")
         scale = float(factor)
         return Combined(lambda V: scale * self.matmat(V), self, factor=scale)
@@ -170,7 +175,7 @@ class FunctionOperator(Operator):
         if not isinstance(product, Tensor) or product.shape != V.shape:
             received = tuple(product.shape) if isinstance(product, Tensor) else type(product).__name__
             raise ValueError(f"The function must return a tensor of V's shape {tuple(V.shape)}; got {received}.")
-        return product.to(device=self.device, dtype=self.dtype)
+        return product.detach().to(device=self.device, dtype=self.dtype)
 
 
 class Wrapped(Operator):
@@ -223,11 +228,13 @@ class Combined(Wrapped):
 
 
 def _sum(first: Operator, second: Any, sign: float) -> Operator:
-    """Return ``first + sign * second``."""
+    """Return ``first + sign * second``; a number is a multiple of the identity."""
+    if _is_finite_number(second):
+        second = second * first.identity()
     if not isinstance(second, Operator):
         raise TypeError(
-            f"Only operators add to an operator; got {type(second).__name__}. Wrap a matrix with as_operator; for a "
-            "shift by c add c * operator.identity()."
+            "Operators and finite numbers add to an operator, a number as a multiple of the identity; got "
+            f"{second!r}. Wrap a matrix with as_operator."
         )
     mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
     if mine != others:
@@ -237,3 +244,8 @@ def _sum(first: Operator, second: Any, sign: float) -> Operator:
     combined = Combined(lambda V: torch.add(first.matmat(V), second.matmat(V), alpha=sign), first, second, sign=sign)
     combined.team = second.team if first.team is ALONE else first.team
     return combined
+
+
+def _is_finite_number(value: Any) -> bool:
+    is_number = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
+    return is_number and bool(np.isfinite(value))

@@ -6,7 +6,7 @@ from curvature_cases import DATA, INPUTS, TARGETS, linear, refuse
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from hessdens import hessian_operator
+from hessdens import ggn_operator, hessian_operator
 
 
 @pytest.mark.parametrize("reduction", ["sum", "none"])
@@ -153,3 +153,56 @@ def test_note_of_another_loss_says_what_was_given_only():
         hessian_operator(nn.Linear(4, 3), F.mse_loss, [(INPUTS, INPUTS)])
     given = f"torch.float32 {tuple(INPUTS.shape)}"
     assert caught.value.__notes__ == [f"hessdens was computing the loss of the first batch: {given}, {given}."]
+
+
+def test_loss_with_a_domain_has_a_gauss_newton_matrix():
+    model = nn.Sequential(nn.Linear(3, 1), nn.Sigmoid())
+    assert ggn_operator(model, nn.BCELoss(), [(INPUTS, TARGETS.float().unsqueeze(1))]).size == 4
+
+
+def test_weights_changed_in_place_are_refused_and_kept():
+    class Clipped(nn.Linear):
+        def forward(self, x):
+            self.weight.data.clamp_(-0.01, 0.01)
+            return super().forward(x)
+
+    model = Clipped(3, 2)
+    before = model.weight.detach().clone()
+    refuse("must not change weights in place; it changes 'weight'", model=model)
+    assert torch.equal(model.weight, before)
+    data = [(torch.arange(8), TARGETS)]
+    refuse("Embedding '' has max_norm", model=nn.Embedding(8, 2, max_norm=0.1), data=data)
+    refuse("Embedding '' has scale_grad_by_freq", model=nn.Embedding(8, 2, scale_grad_by_freq=True), data=data)
+
+
+def test_frozen_part_in_half_precision_takes_its_own_inputs():
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.frozen = nn.Linear(3, 3).to(torch.bfloat16).requires_grad_(False)
+            self.linear = linear()
+
+        def forward(self, x):
+            return self.linear(self.frozen(x).float())
+
+    halves = [(x.to(torch.bfloat16), y) for x, y in DATA]
+    assert hessian_operator(Head(), F.cross_entropy, halves).dtype == torch.float32
+
+
+@pytest.mark.parametrize("make", [hessian_operator, ggn_operator])
+def test_gradient_step_in_the_forward_pass(make):
+    """As in meta-learning: the parameters of the checks have derivatives too."""
+
+    def forward(model, batch):
+        with torch.enable_grad():
+            inner = F.cross_entropy(model(batch[0]), batch[1])
+            step = torch.autograd.grad(inner, model.weight, create_graph=True)[0]
+            return batch[0] @ (model.weight - step).T, batch[1]
+
+    operator = make(linear(), F.cross_entropy, DATA, forward=forward, split_batches=False, num_examples=counted)
+    assert operator.loss() > 0
+    assert operator.parameter_names == ("weight", "bias")
+
+
+def counted(batch):
+    return len(batch[1])

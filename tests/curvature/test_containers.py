@@ -9,6 +9,7 @@ from torch import nn
 from hessdens.curvature.containers import (
     batch_length,
     flattened,
+    joined,
     leaves_of,
     map_tensors,
     on_device_of,
@@ -48,12 +49,32 @@ def test_flattened_and_rebuilt():
     assert rebuilt([1, 2, 3]) == {"a": 1, "rest": (2, [3])}
 
 
-def test_cut_by_the_first_tensor():
+def test_cut_along_the_first_dimension_of_all():
     assert batch_length(NESTED) == 4
-    part = slice_batch({"x": B, "constant": torch.ones(7), "scalar": torch.tensor(1.0)}, 1, 3)
-    assert [tuple(tensor.shape) for tensor in part.values()] == [(2, 2), (7,), ()]
+    part = slice_batch({"x": B, "y": A, "scalar": torch.tensor(1.0), "sparse": B.to_sparse()}, 1, 3)
+    assert [tuple(tensor.shape) for tensor in part.values()] == [(2, 2), (2,), (), (2, 2)]
+    assert torch.equal(slice_batch(torch.eye(3).to_sparse(), 1, 5).to_dense(), torch.eye(3)[1:])
     with pytest.raises(ValueError, match=r"whose first dimension counts the examples; got float\. Pass num_ex"):
         batch_length(3.0)
+
+
+def test_first_dimensions_that_differ():
+    """An auxiliary tensor may have the length of one batch by chance, so it is not cut in any."""
+    for function in (batch_length, lambda batch: slice_batch(batch, 0, 1)):
+        with pytest.raises(
+            ValueError, match=r"the same for all of them; got 4, 7\. Pass num_examples=.* split_batches="
+        ):
+            function({"x": B, "constant": torch.ones(7)})
+
+
+def test_joined():
+    scalar = torch.tensor(2.0)
+    both = joined({"x": B, "y": scalar, "name": "a"}, {"x": 2 * B[:1], "y": scalar, "name": "a"})
+    assert torch.equal(both["x"], torch.cat([B, 2 * B[:1]]))
+    assert (both["y"], both["name"]) == (scalar, "a")
+    for other in ([B.double()], [B[:, :1]], [A], [scalar], ["a"], [B, B]):
+        assert joined([B], other) is None
+    assert joined([scalar], [scalar + 1]) is None
 
 
 def test_on_the_device_of_a_model():

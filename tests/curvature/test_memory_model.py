@@ -50,7 +50,7 @@ def test_predicted_memory(mode):
     """Within a factor of the measured peak of the block, for a block much larger than those it is predicted from."""
     model = nn.Sequential(nn.Linear(30, 50), nn.Tanh(), nn.Linear(50, 50), nn.Tanh(), nn.Linear(50, 3))
     data = [(torch.randn(300, 30), torch.arange(300) % 3)]
-    operator = hessian_operator(model, F.cross_entropy, data, plan=Plan(mode, 300, 8))
+    operator = hessian_operator(model, F.cross_entropy, data, plan=Plan(mode, 300, 8), memory_limit=2**40)
     V = torch.randn(operator.size, 8)
     measured = peak_memory(lambda: operator @ V)
     operator @ V
@@ -73,3 +73,8 @@ def test_memory_model_is_bilinear():
     truth = lambda b, p: 5 + 3 * p + 2 * b + 7 * b * p  # noqa: E731
     assert MemoryModel(truth, (1, 3), (2, 3))(100, 50) == truth(100, 50)
     assert MemoryModel(lambda b, p: 4 * b * p, (1, 3), (1,))(10, 20) == 800
+
+
+def test_peak_memory_of_sparse_tensors():
+    """10 entries in float32, and two places in int64 for each."""
+    assert peak_memory(lambda: torch.eye(10).to_sparse() * 2) >= 10 * (4 + 16)

@@ -235,12 +235,26 @@ class Custom(nn.Module):
         return self.operation.apply(self.linear(x))
 
 
+class _Around(nn.Module):
+    """Has the operation between its inputs and a module inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.linear(NoGradient.apply(x))
+
+
 def test_errors_name_the_module():
     def model(operation):
         return nn.Sequential(nn.Linear(6, 3), nn.Sequential(nn.Tanh(), Custom(operation)))
 
     with pytest.raises(ValueError, match=r"The loss must have a gradient; Custom '1.1' has none: "):
         hessian_operator(model(NoGradient), F.cross_entropy, DATA)
+    model_of_two = nn.Sequential(nn.Linear(6, 3), _Around())
+    with pytest.raises(ValueError, match=r"must have a gradient; _Around '1' has none: "):
+        hessian_operator(model_of_two, F.cross_entropy, DATA)
     with pytest.warns(UserWarning, match=r"cannot differentiate this loss twice.*Custom '1.1'"):
         operator = hessian_operator(model(Once), F.cross_entropy, DATA)
     assert operator.modes == ("central-differences",)
@@ -261,7 +275,8 @@ def test_tied_frozen_and_unused_parameters(make):
         x, y = batch
         return model["c"](torch.tanh(model["b"](torch.tanh(model["a"](x))))), y
 
-    operator = make(model, F.cross_entropy, [(INPUTS[:, :3].double(), TARGETS)], forward=forward)
+    with pytest.warns(UserWarning, match="left out: unused.weight"):
+        operator = make(model, F.cross_entropy, [(INPUTS[:, :3].double(), TARGETS)], forward=forward)
     assert operator.parameter_names == ("a.weight",)
     moments = spectral_moments(operator, 2, method="skilling", num_probes=2)
     assert moments.size == 9

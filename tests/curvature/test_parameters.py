@@ -1,5 +1,6 @@
 """Which parameters an operator acts on."""
 
+import pytest
 import torch
 from curvature_cases import (
     INPUTS,
@@ -80,10 +81,37 @@ def test_unused_parameters_are_left_out_and_tied_ones_count_once():
             return self.second(torch.tanh(self.first(x)))
 
     model, inputs, targets = Tied(), normal(9, 3), normal(9, 3, seed=1)
-    operator = hessian_operator(model, nn.MSELoss(), [(inputs, targets)])
+    with pytest.warns(UserWarning, match="Parameters that no batch uses are left out: unused.weight"):
+        operator = hessian_operator(model, nn.MSELoss(), [(inputs, targets)])
     assert operator.parameter_names == ("first.weight",)
     W = model.first.weight.detach()
     reference = torch.func.hessian(
         lambda w: F.mse_loss(torch.tanh(inputs @ w.reshape(3, 3).T) @ w.reshape(3, 3).T, targets)
     )(W.reshape(-1))
     assert relative_error(dense(operator), reference) < 1e-13
+
+
+def test_parameters_that_a_later_batch_uses():
+    """Two heads, of which each batch uses one: the matrix is that of both, and zero between them."""
+    model = nn.ModuleDict({"a": nn.Linear(3, 2), "b": nn.Linear(3, 2), "never": nn.Linear(1, 1)}).double()
+    x, y = normal(4, 3), torch.arange(4) % 2
+    data = [(x, y, "a"), (2 * x, 1 - y, "b")]
+    with pytest.warns(UserWarning, match=r"are left out: never\.weight, never\.bias\."):
+        H = hessian_operator(model, F.cross_entropy, data, forward=lambda model, b: (model[b[2]](b[0]), b[1]))
+    assert H.parameter_names == ("a.weight", "a.bias", "b.weight", "b.bias")
+    parts = [dense(hessian_operator(model[name], F.cross_entropy, [(x, y)])) for x, y, name in data]
+    assert relative_error(dense(H), torch.block_diag(*parts) / 2) < 1e-14
+
+
+@pytest.mark.parametrize(("kind", "weight"), [("complex", torch.ones(2) * 1j), ("sparse", torch.eye(2).to_sparse())])
+def test_parameters_that_are_not_real_and_dense(kind, weight):
+    class Strange(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.strange = linear(), nn.Parameter(weight)
+
+        def forward(self, x):
+            return self.linear(x) + (self.strange.abs() if kind == "complex" else self.strange.to_dense()).sum()
+
+    refuse(f"must be real and dense; 'strange' is {kind}", model=Strange())
+    assert hessian_operator(Strange(), F.cross_entropy, [(INPUTS, TARGETS)], parameters="linear.*").size == 8

@@ -1,21 +1,43 @@
-"""Passes over the data: repeated, and refused where they differ."""
+"""Passes over the data: repeated, refused where they differ, and where losses are not means."""
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from curvature_cases import (
-    DATA,
-    INPUTS,
-    TARGETS,
-    linear,
-    refuse,
-)
+from curvature_cases import DATA, INPUTS, TARGETS, batches, dense, linear, normal, refuse, relative_error
+from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
-from hessdens import hessian_operator
+from hessdens import hessian_operator, spectral_moments
+from hessdens.curvature.checks import evaluated
+from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.passes import (
+    MeanCheck,
+    RepeatedPasses,
+    check_mean,
+    check_sum,
+    checked_weight,
+    mean,
+    whole_and_halves,
+)
+
+LABELS = torch.tensor([[0, 1, 1], [1, 0, -100], [0, -100, -100], [1, 1, 0]])
+EVEN = torch.tensor([[0, 1, -100], [1, 1, -100], [1, 0, -100], [0, 0, -100]])
+
+
+def tokens(model, batch):
+    return model(batch[0]).flatten(0, 1), batch[1].flatten()
+
+
+def sequences(labels):
+    return normal(len(labels), 3, 3).float(), labels
+
+
+def counted(batch):
+    return (batch[1] != -100).sum()
 
 
 def test_empty_data():
@@ -105,6 +127,41 @@ def test_changes_in_what_is_not_a_tensor(change):
     )
 
 
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter([(INPUTS[i], TARGETS[i]) for i in range(8)])
+
+
+def test_loader_of_a_stream_has_no_length():
+    passes = RepeatedPasses(DataLoader(Stream(), batch_size=3), check=True)
+    assert passes.num_batches == 1
+    assert [len(x) for x, _ in passes] == [3, 3, 2]
+    assert passes.num_batches == 3
+
+
+def test_first_batch_that_counts_and_looks_in_the_first_pass():
+    passes, seen = RepeatedPasses([1.0, 2.0, 3.0], check=True), []
+    passes.look = lambda index, batch: seen.append((index, batch))
+    passes.skip_to(lambda batch: batch > 2)
+    assert (passes.first_index, passes.first_batch) == (2, 3.0)
+    seen.clear()
+    assert list(passes) == list(passes) == [1.0, 2.0, 3.0]
+    assert seen == [(0, 1.0), (1, 2.0), (2, 3.0)]
+    passes.skip_to(lambda batch: batch > 9)
+    assert passes.first_batch == 3.0
+
+
+def test_objects_that_change():
+    counter = itertools.count()
+
+    class Data:
+        def __iter__(self):
+            return iter([SimpleNamespace(x=INPUTS + next(counter), y=TARGETS)])
+
+    refuse("same batches in every pass; batch 0 differs", data=Data(), num_examples=lambda batch: 8,
+           split_batches=False, forward=lambda model, batch: (model(batch.x), batch.y))  # fmt: skip
+
+
 def test_one_iterator_behind_an_iterable():
     class Data:
         batches = iter(DATA[:1])
@@ -122,3 +179,132 @@ def test_the_seed_of_a_device_that_is_not_in_use_yet():
     before = list(torch.cuda._lazy_seed_tracker.get_calls())
     hessian_operator(model, F.cross_entropy, DATA)
     assert list(torch.cuda._lazy_seed_tracker.get_calls()) == before
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        ([sequences(LABELS)], {}),
+        ([sequences(EVEN), sequences(LABELS)], {}),
+        ([sequences(LABELS[i : i + 1]) for i in range(4)], {}),
+        ([sequences(EVEN), sequences(LABELS)], {"check_deterministic": False}),
+        ([sequences(LABELS)], {"split_batches": False}),
+        ([sequences(EVEN), sequences(LABELS)], {"split_batches": False}),
+        ([sequences(LABELS[i : i + 1]) for i in range(4)], {"split_batches": False}),
+        ([sequences(EVEN), sequences(LABELS)], {"num_examples": lambda batch: len(batch[1])}),
+    ],
+)
+def test_means_over_tokens_are_found_out_in_any_batch(data, options):
+    refuse(r"must return the mean .* num_examples=", data=data, forward=tokens, **options)
+
+
+def test_means_over_tokens_with_their_weights():
+    data = [sequences(EVEN), sequences(LABELS), *(sequences(LABELS[i : i + 1]) for i in range(4))]
+    for splits in (True, False):
+        H = hessian_operator(
+            linear(), F.cross_entropy, data, forward=tokens, num_examples=counted, split_batches=splits
+        )
+        spectral_moments(H, method="skilling", num_probes=2)
+        assert H.total_weight == 8 + 9 + 9
+
+
+@pytest.mark.parametrize("lengths", [(8,), (4, 4), (2, 2, 2, 2), (1,) * 8])
+def test_losses_that_couple_examples_are_taken_whole(lengths):
+    """No weights of examples explain such a loss, so there is nothing to be given."""
+    loss_fn = lambda z, t: F.cross_entropy(z @ z.T, torch.arange(len(z)))  # noqa: E731
+    operator = hessian_operator(linear(), loss_fn, batches(INPUTS, TARGETS, lengths), split_batches=False)
+    spectral_moments(operator, method="skilling", num_probes=2)
+    refuse("if batches must not be cut, split_batches=False", loss_fn=loss_fn, data=batches(INPUTS, TARGETS, (8,)))
+
+
+def test_rounding_of_a_loss_near_zero_is_no_other_mean():
+    """Large outputs of float32 have more rounding than their small losses alone would tell."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 300), nn.Tanh(), nn.Linear(300, 2))
+    x = torch.randn(301, 3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter *= 20
+        labels = model(x).argmax(dim=1)
+    losses = F.cross_entropy(model(x), labels, reduction="none")
+    assert 0 < losses.mean() < 1
+    operator = hessian_operator(model, F.cross_entropy, batches(x, labels, (101, 100, 100)))
+    spectral_moments(operator, method="skilling", num_probes=2)
+
+
+def test_blocks_without_weight_are_skipped():
+    """The loss of nothing but ignored labels is NaN, which weight 0 does not make finite."""
+    labels = torch.tensor([-100, -100, -100, -100, 0, -100, 1, 1])
+    options = {"num_examples": counted}
+    kept = hessian_operator(linear(), F.cross_entropy, [(INPUTS[labels >= 0], labels[labels >= 0])])
+    for lengths in ((4, 4), (8,), (2, 6), (1,) * 8):
+        data = batches(INPUTS, labels, lengths)
+        for splits in (True, False):
+            H = hessian_operator(linear(), F.cross_entropy, data, split_batches=splits, **options)
+            assert H.loss() == pytest.approx(kept.loss())
+            assert relative_error(dense(H), dense(kept)) < 1e-6
+            assert H.total_weight == 3
+    refuse("add up to more than zero over data; got 0", data=[(INPUTS, labels.fill_(-100))], num_examples=counted)
+
+
+def test_batches_that_cannot_be_cut_say_so():
+    edges = torch.tensor([[0, 1], [1, 0]])
+    message = r"cutting the batch .* failed: .* Pass split_batches=False, and num_examples="
+
+    def forward(model, batch):
+        return model(batch[0][batch[1][1]]), batch[2]
+
+    data = [(INPUTS[:2], edges, TARGETS[:2])]
+    refuse(message, data=data, forward=forward)
+    hessian_operator(linear(), F.cross_entropy, data, forward=forward, split_batches=False)
+    images = [([INPUTS[:1], INPUTS[1:2]], TARGETS[:2])]
+    refuse("the same for all of them; got 1, 2. Pass num_examples=", data=images)
+
+
+def test_weights_are_numbers():
+    assert checked_weight(None)(sequences(LABELS)) == 4.0
+    assert checked_weight(counted)(sequences(LABELS)) == 9.0
+    for value in (-1, float("inf"), float("nan"), None, "two"):
+        with pytest.raises(ValueError, match=r"must be a number of at least 0; got .* for the batch torch.float32 \(4"):
+            checked_weight(lambda batch, value=value: value)(sequences(LABELS))
+    refuse("must be a number of at least 0", data=batches(INPUTS, TARGETS, (5, 3)),
+           num_examples=lambda batch: len(batch[0]) - 4)  # fmt: skip
+
+
+def test_checks_of_given_values():
+    agree = lambda x, y: abs(x - y) < 1e-12  # noqa: E731
+    check_sum(3.0, [1.0, 1.5], 1e-12)
+    with pytest.raises(ValueError, match="as a sum's do"):
+        check_sum(3.0, [1.0, 2.0], 1e-12)
+    check_mean(1.75, [1.0, 2.0], [1.0, 3.0], agree)
+    with pytest.raises(ValueError, match="weighted by numbers of examples, do not give"):
+        check_mean(1.5, [1.0, 2.0], [1.0, 3.0], agree)
+    assert mean([1.0, 2.0], [1.0, 3.0]) == 1.75
+    whole, first, second = whole_and_halves((INPUTS[:1], TARGETS[:1]))
+    assert torch.equal(whole[0], torch.cat([first[0], second[0]]))
+    assert len(first[0]) == 1
+
+
+def test_batches_too_large_for_the_memory_are_not_looked_at_whole():
+    def loss_fn(z, t):
+        if len(z) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return F.cross_entropy(z, t)
+
+    check = MeanCheck(LossModule(linear(), loss_fn, None), checked_weight(None), is_counted=False, splits=True)
+    check.look((INPUTS, TARGETS))
+
+
+def test_cost_is_two_passes_of_a_later_batch():
+    counts = []
+
+    def loss_fn(z, t):
+        counts.append(len(z))
+        return F.cross_entropy(z, t)
+
+    loss = LossModule(linear(), loss_fn, None)
+    check = MeanCheck(loss, checked_weight(None), is_counted=False, splits=True)
+    check.first((INPUTS, TARGETS), float(evaluated(loss, (INPUTS, TARGETS))))
+    counts.clear()
+    check.look((INPUTS, TARGETS))
+    assert counts == [8, 4, 4]

@@ -175,6 +175,20 @@ def test_memory_limit_makes_blocks_smaller():
     assert narrow.plan.examples_per_block * narrow.plan.probes_per_block < 40 * 16
 
 
+def test_complete_plan_needs_no_trial(monkeypatch):
+    plan = Plan("reverse-over-reverse", 7, 2, cuda_graph=False)
+    operators = [hessian_operator(network(), F.cross_entropy, DATA, plan=plan, memory_limit=m) for m in (None, GIB)]
+    V = torch.randn(operators[0].size, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr("hessdens.curvature.planner.peak_memory", lambda work: pytest.fail("a trial"))
+        patch.setattr(Planner, "seconds", lambda self, schedule: pytest.fail("a trial"))
+        given = operators[0].settle(3)
+        product = operators[0] @ V
+    assert (given.mode, given.examples_per_block, given.probes_per_block, given.memory) == (plan.mode, 7, 2, 0)
+    assert torch.equal(product, operators[1] @ V)
+    assert operators[1].plan.memory > 0, "a limit must be kept"
+
+
 def test_plan_is_measured_once_there_is_work_and_then_remembered(monkeypatch):
     operator = hessian_operator(network(), F.cross_entropy, DATA * 3)
     calls = []

@@ -46,8 +46,9 @@ def test_split_batches_off_takes_a_loss_that_is_no_mean_over_examples():
     model, inputs, targets = nn.Linear(3, 2).double(), normal(12, 3), torch.arange(12) % 2
     loss_fn = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 5.0], dtype=torch.float64))
     data = batches(inputs, targets, (8, 4))
-    operator = hessian_operator(model, loss_fn, data, split_batches=False, plan=Plan(examples_per_block=1))
-    parts = [dense(hessian_operator(model, loss_fn, [batch], split_batches=False)) for batch in data]
+    options = {"split_batches": False, "num_examples": lambda batch: len(batch[0])}
+    operator = hessian_operator(model, loss_fn, data, plan=Plan(examples_per_block=1), **options)
+    parts = [dense(hessian_operator(model, loss_fn, [batch], **options)) for batch in data]
     assert relative_error(dense(operator), (8 * parts[0] + 4 * parts[1]) / 12) < 1e-14
 
 

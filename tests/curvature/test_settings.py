@@ -1,5 +1,7 @@
 """Settings of torch inside products, and that they are what they were afterwards."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -71,3 +73,10 @@ def test_products_are_made_under_these_settings(tf32):
     seen.clear()
     operator @ torch.ones(operator.size)
     assert set(seen) == {outside if tf32 else "ieee"}
+
+
+def test_missing_batching_rules_are_not_the_users_concern():
+    model, inputs = nn.Sequential(nn.Linear(4, 6), nn.GLU()).double(), torch.ones(2, 4, dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hessian_operator(model, nn.MSELoss(), [(inputs, inputs[:, :3])]) @ torch.eye(30, dtype=torch.float64)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from hessdens import as_operator
+from hessdens import as_operator, lanczos_density
 from hessdens.linalg import Operator
 from hessdens.testing import rotated, symmetric_matrices
 
@@ -111,7 +111,7 @@ def test_arguments_that_contradict_the_operator():
     with pytest.raises(ValueError, match=r"keeps its dtype and device; got dtype=torch.float32"):
         as_operator(as_operator(MATRIX), dtype=torch.float32)
     with pytest.raises(TypeError, match=r"SciPy takes float32 and float64 only; the operator is torch.bfloat16"):
-        as_operator(torch.eye(3, dtype=torch.bfloat16)).to_scipy()
+        as_operator(torch.eye(3), dtype=torch.bfloat16).to_scipy()
     with pytest.raises(TypeError, match=r"must be real floating point; got a NumPy array of object"):
         as_operator(MATRIX.astype(object))
 
@@ -146,3 +146,30 @@ def test_entries_are_those_that_the_matrix_has_when_asked():
     before = operator.origin()
     matrix[0, 0] = 2
     assert operator.origin() != before
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_matrices_in_half_precision_have_float32_vectors(dtype):
+    operator = as_operator(torch.eye(30, dtype=dtype))
+    assert operator.dtype == torch.float32
+    assert lanczos_density(operator, max_products=4).fraction_negative() == 0
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e150])
+def test_symmetry_at_any_scale(scale):
+    operator = as_operator(scale * MATRIX)
+    torch.testing.assert_close(operator @ torch.ones(12).double(), torch.from_numpy(scale * MATRIX.sum(axis=1)))
+    with pytest.raises(ValueError, match=r"must be symmetric; .* that differ by \d\.\de-0\d \(relative, tolerance"):
+        as_operator(scale * np.triu(MATRIX))
+
+
+def test_functions_of_parameters_give_products_without_a_graph():
+    weight = torch.nn.Parameter(torch.eye(3))
+    assert not (as_operator(lambda V: weight @ V, size=3, dtype=torch.float32) @ torch.ones(3)).requires_grad
+
+
+def test_models_and_tensors_without_entries():
+    with pytest.raises(TypeError, match=r"got a model, Linear\. Pass hessian_operator\(model, loss_fn, data\)"):
+        as_operator(torch.nn.Linear(3, 3))
+    with pytest.raises(ValueError, match="on the meta device"):
+        as_operator(torch.eye(3, device="meta"))

@@ -1,6 +1,8 @@
 """Checksums: equal for equal bits, others for another order, shape, kind or value, however small the difference."""
 
+from dataclasses import dataclass
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +17,10 @@ from hessdens.linalg.fingerprint import (
     digest_of,
     digest_of_all,
     equal_to_rounding,
+    fields_of,
     fingerprint,
     is_same,
+    plain_parts,
     rounded_checksum,
 )
 
@@ -109,6 +113,55 @@ def test_what_is_computed_is_compared_to_rounding():
 def test_batches_that_differ(batch, other):
     assert is_same(fingerprint(batch), fingerprint(batch))
     assert not is_same(fingerprint(batch), fingerprint(other))
+
+
+@dataclass
+class Record:
+    x: torch.Tensor
+    around: object = None
+
+
+@dataclass(slots=True)
+class Slots:
+    x: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        Record,
+        Slots,
+        lambda x: [SimpleNamespace(inner=Record(x))],
+        lambda x: torch.complex(torch.ones_like(x), x),
+        lambda x: torch.complex(torch.ones_like(x), x).numpy(),
+        lambda x: complex(1, float(x[0, 0])),
+        lambda x: np.complex128(complex(1, float(x[0, 0]))),
+        lambda x: x.to_sparse(),
+        lambda x: (x + 1).to_sparse_csr(),
+        lambda x: (x + 1).to_sparse_csc(),
+        lambda x: torch.complex(x, x).to_sparse(),
+        lambda x: torch.nested.nested_tensor([x, x[:1]]),
+        lambda x: torch.nested.nested_tensor([x, x[:1]], layout=torch.jagged),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*nested:UserWarning", "ignore:Sparse:UserWarning")
+def test_what_is_seen_in_objects_and_tensors_of_all_kinds(of):
+    assert is_same(fingerprint(of(X)), fingerprint(of(X.clone())))
+    assert not is_same(fingerprint(of(X)), fingerprint(of(X + 1)))
+
+
+def test_fields_of_objects_in_circles_and_of_functions():
+    record = Record(X)
+    record.around = record
+    assert [value for _, value in fingerprint(record)].count(checksum(X)) == 1
+    assert fields_of(len) == fields_of(Record) == fields_of(torch) == fields_of(lambda: 0) == {}
+    assert list(fields_of(record)) == ["x", "around"]
+
+
+def test_plain_parts_share_memory():
+    assert plain_parts(X)[0].data_ptr() == X.data_ptr()
+    assert [part.shape for part in plain_parts(torch.complex(X, X))] == [(2, 3, 2)]
+    assert [tuple(part.shape) for part in plain_parts(X.to_sparse())] == [(2, 5), (5,)]
 
 
 def test_kinds_of_one_batch_that_are_the_same():

@@ -41,6 +41,7 @@ def test_shifted_and_scaled_operators_know_what_they_were_made_of():
     assert shifted.parameter_sizes == (0.5 * H.identity() + H).parameter_sizes == {"weight": 4, "bias": 2}
     assert shifted.state_checksum() == H.state_checksum() != 0
     assert shifted.origin() == {**H.origin(), "factor": 2.0, "other factor": 0.5, "sign": 1.0}
+    assert (0.5 + H).parameter_sizes == (1 - H).parameter_sizes == H.parameter_sizes
     assert (H - 0.5 * H.identity()).origin() != (H + 0.5 * H.identity()).origin()
 
 
@@ -51,6 +52,8 @@ def test_sums_scalings_and_shifts():
     combined = 2 * A + B * 0.5 - A + 3 * A.identity() - (-B)
     expected = matrix @ V + 1.5 * (matrix @ matrix @ V) + 3 * V
     torch.testing.assert_close(combined @ V, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close((1.5 + A - 0.25) @ V, matrix @ V + 1.25 * V, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close((np.float64(2) - A) @ V, 2 * V - matrix @ V, rtol=1e-12, atol=1e-12)
     kept = V.clone()
     assert torch.equal((A.identity() * 2) @ V, 2 * V)
     assert torch.equal(V, kept)
@@ -62,8 +65,12 @@ def test_operators_that_do_not_combine():
         A + as_operator(np.eye(3))
     with pytest.raises(ValueError, match=r"one size, dtype and device; .* torch.float32"):
         A - as_operator(MATRIX, dtype=torch.float32)
-    with pytest.raises(TypeError, match=r"Only operators add .*; got float. .* c \* operator.identity"):
-        A + 1.0
+    for other in (torch.eye(12), "1", float("inf"), True, None):
+        for add in (lambda A, c: A + c, lambda A, c: c + A, lambda A, c: A - c):
+            with pytest.raises(
+                TypeError, match=r"Operators and finite numbers add [^+]* Wrap a matrix with|unsupported"
+            ):
+                add(A, other)
     with pytest.raises(TypeError, match=r"multiplied by a finite number; got FunctionOperator\("):
         A * A
     with pytest.raises(TypeError, match="multiplied by a finite number; got nan"):

@@ -1,11 +1,12 @@
 r"""Hessian products by central differences of gradients, where torch cannot differentiate twice.
 
-With g the gradient and h = eps^(1/5) max(1, ||theta||) / ||v||, D(h) = (g(theta + h v) - g(theta - h v)) / (2 h); the
-product is (4 D(h) - D(2 h)) / 3, whose truncation error is of order h^4. Cost: 4 gradients per product.
+With g the gradient and h = e max(1, ||theta||) / ||v||, the product is D(h) = (g(theta + h v) - g(theta - h v)) / 2 h.
+In float64 e = 1e-8: a smooth loss is right to seven digits, and between the two points there is seldom a kink. One kink
+there changes D(h) by twice D(h) - D(2 h), hence the error is 2 ||D(h) - D(2 h)|| + 10 eps ||g|| / h. Cost: 4 gradients.
 """
 
+import dataclasses
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -14,84 +15,127 @@ from torch import Tensor
 from hessdens.curvature.engines.engine import check_sums
 from hessdens.curvature.engines.loss_module import LossModule, Values
 
-# Balances truncation, of order h^4, with the rounding of gradients over h.
-POWER_OF_EPS = 0.2
+RELATIVE_STEP = 1e-8
+# Where the error is larger than this part of a product, the step is made smaller: kinks are in the way.
+WANTED_ERROR = 1e-4
+SMALLER, TIMES_SMALLER = 8.0, 2
+# What rounding does to a gradient, in units of eps.
+GRADIENT_ROUNDING = 10
 
 
-def step_sizes(lengths: Tensor, parameters_length: float, dtype: torch.dtype) -> Tensor:
-    """Return h for vectors of these lengths, at parameters of this length and dtype; 1 for a zero vector."""
-    step = torch.finfo(dtype).eps ** POWER_OF_EPS * max(1.0, parameters_length)
-    return torch.where(lengths > 0, step / lengths, 1.0)
+def relative_step(dtype: torch.dtype) -> float:
+    """Return e for gradients computed in this dtype."""
+    # Other dtypes balance truncation, of order h^2, with rounding over h.
+    return RELATIVE_STEP if dtype == torch.float64 else float(torch.finfo(dtype).eps ** (1 / 3))
 
 
-def add_differences(
-    gradient: Callable[[Any], Tensor], step: Tensor | float, near: Tensor, far: Tensor, weight: float | Tensor = 1.0
-) -> None:
-    """Add ``weight`` D(h) to ``near`` and ``weight`` D(2 h) to ``far``, in place.
-
-    ``gradient(t)`` returns g(theta + t v) in memory that may be written to.
-    """
-    for total, size in ((near, step), (far, 2 * step)):
-        for sign in (1, -1):
-            total += gradient(sign * size).mul_(sign * weight).div_(2 * size)
+def step_sizes(lengths: Tensor, parameters_length: float, relative: float) -> Tensor:
+    """Return h for vectors of these lengths, at parameters of this length; 1 for a zero vector."""
+    return torch.where(lengths > 0, relative * max(1.0, parameters_length) / lengths, 1.0)
 
 
-def extrapolated(near: Tensor, far: Tensor) -> Tensor:
-    """Return (4 D(h) - D(2 h)) / 3, written over the latter."""
-    return far.neg_().add_(near, alpha=4).div_(3)
+def differences(gradient: Callable[[float], Tensor], step: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return D(h), D(h) - D(2 h) and g(theta - 2 h v), from ``gradient(t)``, which returns g(theta + t v) to keep."""
+    near = gradient(step).sub_(gradient(-step)).div_(2 * step)
+    far, last = gradient(2 * step), gradient(-2 * step)
+    return near, far.sub_(last).div_(-4 * step).add_(near), last
 
 
-def largest_error(differences: Tensor, lengths: Tensor) -> float:
-    """Return the largest relative difference between products and D(h), from the lengths of both.
+def largest_error(errors: Tensor, lengths: Tensor) -> float:
+    """Return the largest relative error of products, from their errors and lengths."""
+    return float(torch.where(lengths > 0, errors / lengths, 0.0).max())
 
-    It bounds the truncation error, and is of the size of the rounding error.
-    """
-    return float(torch.where(lengths > 0, differences / lengths, 0.0).max())
+
+@dataclasses.dataclass
+class Difference:
+    """A product with one vector, its error, and the losses and slopes along the vector where the gradient was taken."""
+
+    product: Tensor
+    error: Tensor
+    step: float
+    values: list[Tensor]
+    slopes: list[Tensor]
+
+    def is_of_the_loss(self, within: float) -> bool:
+        """Return whether the slope between the two nearest points is that of the loss, up to rounding."""
+        ahead, behind = (float(value) for value in self.values[:2])
+        rises, slope = (ahead - behind) / (2 * self.step), float(self.slopes[0] + self.slopes[1]) / 2
+        rounding = GRADIENT_ROUNDING * torch.finfo(self.values[0].dtype).eps * max(abs(ahead), abs(behind)) / self.step
+        return abs(slope - rises) <= within * max(abs(slope), abs(rises)) + rounding
 
 
 class DifferenceProducts:
-    """Sum of the products of each added block with each row of ``probes``, shape (P, N), to a measured error."""
+    """Sum of the products of each added block with each row of ``probes``, shape (P, N), to a measured error.
+
+    The model is evaluated in float64 if that is possible, whatever its dtype.
+    """
 
     def __init__(self, loss: LossModule, parameters: Values, probes: Tensor, probes_per_block: int) -> None:
         self._loss = loss
         self._probes = probes
         self._values = {name: value.detach() for name, value in parameters.items()}
-        self._sizes = [value.numel() for value in self._values.values()]
-        norm = torch.stack([value.norm() for value in self._values.values()]).norm()
-        self._steps = step_sizes(probes.norm(dim=1), float(norm), next(iter(self._values.values())).dtype)
-        self._near = torch.zeros_like(probes)
-        self._far = torch.zeros_like(probes)
+        self._total = torch.zeros_like(probes, dtype=torch.promote_types(probes.dtype, torch.float32))
+        self._errors = torch.zeros(len(probes), dtype=torch.float64, device=probes.device)
+        self._is_wide: bool | None = None
 
     def add(self, batch: Any, weight: float | Tensor) -> Tensor:
         """Add ``weight`` times the products of one block of examples; return its `check_sums`."""
         sums = []
-
-        def gradient(probe: Tensor, step: Tensor) -> Tensor:
-            value, gradient = self._gradient(batch, step * probe)
-            sums.append(check_sums(value, [gradient]))
-            return gradient
-
-        for probe, step, near, far in zip(self._probes, self._steps, self._near, self._far, strict=True):
-            add_differences(partial(gradient, probe), step, near, far, weight)
+        for probe, total, error in zip(self._probes, self._total, self._errors, strict=True):
+            difference = self.difference(batch, probe)
+            total += (difference.product * weight).to(total.dtype)
+            error += difference.error * weight
+            sums.append(check_sums(difference.values[0], [difference.product]))
         return torch.stack(sums).sum(dim=0)
 
     def total(self) -> Tensor:
         """Return the sum, shape (P, N)."""
-        return extrapolated(self._near, self._far.clone())
+        return self._total.clone()
 
     @property
     def error(self) -> float:
-        """The largest relative difference over probes between the products and those of D(h) alone."""
-        total = self.total()
-        return largest_error((total - self._near).norm(dim=1), total.norm(dim=1))
+        """The largest relative error over probes, at most."""
+        return largest_error(self._errors, self._total.double().norm(dim=1))
 
-    def _gradient(self, batch: Any, shift: Tensor) -> tuple[Tensor, Tensor]:
-        pieces = shift.split(self._sizes)
-        values = {
-            name: (value + piece.view_as(value)).to(value.dtype).requires_grad_()
-            for (name, value), piece in zip(self._values.items(), pieces, strict=True)
-        }
-        with torch.enable_grad():
-            value = self._loss.value(batch, values)
-        gradient = torch.cat([entry.flatten() for entry in torch.autograd.grad(value, list(values.values()))])
-        return value.detach(), gradient
+    def difference(self, batch: Any, probe: Tensor) -> Difference:
+        """Return the product with one vector, with the step of the least error."""
+        if self._is_wide is None:
+            self._is_wide = self._loss.is_wide(batch, self._values)
+            if self._is_wide:
+                self._values = {name: value.double() for name, value in self._values.items()}
+        vector = probe.to(next(iter(self._values.values())).dtype)
+        norm = torch.stack([value.norm() for value in self._values.values() if value.numel()]).norm()
+        step = float(step_sizes(probe.norm(), float(norm), relative_step(self._precision)))
+        best = self._at(batch, vector, step)
+        for _ in range(TIMES_SMALLER):
+            if float(best.error) <= WANTED_ERROR * float(best.product.norm()):
+                break
+            step /= SMALLER
+            smaller = self._at(batch, vector, step)
+            best = smaller if smaller.error < best.error else best
+        return best
+
+    @property
+    def _precision(self) -> torch.dtype:
+        own = next(iter(self._values.values())).dtype
+        return torch.float32 if own == torch.float64 and not self._is_wide else own
+
+    def _at(self, batch: Any, vector: Tensor, step: float) -> Difference:
+        values: list[Tensor] = []
+        slopes: list[Tensor] = []
+
+        def gradient(size: float) -> Tensor:
+            pieces = (size * vector).split([value.numel() for value in self._values.values()])
+            moved = {
+                name: value + piece.view_as(value)
+                for (name, value), piece in zip(self._values.items(), pieces, strict=True)
+            }
+            value, gradients = self._loss.gradient(batch, moved, wide=bool(self._is_wide))
+            values.append(value)
+            flat = torch.cat([entry.flatten() for entry in gradients]).to(vector.dtype)
+            slopes.append(flat @ vector)
+            return flat
+
+        product, curved, last = differences(gradient, step)
+        rounding = GRADIENT_ROUNDING * torch.finfo(self._precision).eps / step * last.norm().double()
+        return Difference(product, 2 * curved.norm().double() + rounding, step, values, slopes)

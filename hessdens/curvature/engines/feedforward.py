@@ -26,6 +26,8 @@ class FeedforwardProducts:
     def __init__(
         self, loss: LossModule, parameters: Values, probes: Tensor, probes_per_block: int, *, gauss_newton: bool = False
     ) -> None:
+        if any(value.ndim == 0 or value.numel() == 0 for value in parameters.values()):
+            raise UnsuitableError("a parameter that is no weight or bias")
         self._loss = loss
         self._selected = parameters
         self._gauss_newton = gauss_newton

@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch.func import grad_and_value, jvp, vjp, vmap
 
 from hessdens.curvature.containers import flattened
 from hessdens.curvature.engines.engine import check_sums
-from hessdens.curvature.engines.loss_module import LossModule, Values
+from hessdens.curvature.engines.loss_module import LossModule, Values, dense, gradients
 
 # Products with each tangent (leading dimension: probes), gradient (in any form) and loss.
 Result = tuple[Values, Values, Tensor]
@@ -40,16 +40,19 @@ def reverse_over_reverse(loss: LossModule, batch: Any, values: Values) -> Produc
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
     with torch.enable_grad():
         value = loss.value(batch, leaves)
-        gradient = torch.autograd.grad(value, list(leaves.values()), create_graph=True)
+        gradient = gradients(value, list(leaves.values()), create_graph=True)
     detached = dict(zip(leaves, (g.detach() for g in gradient), strict=True))
 
     def product(tangents: Values) -> Result:
-        # A gradient that does not depend on the parameters has no product.
-        pairs = [(g, t) for g, t in zip(gradient, tangents.values(), strict=True) if g.requires_grad]
-        products = _backward_each(pairs, list(leaves.values()), _count(tangents))
+        products = _backward_each(_with_graph(gradient, tangents.values()), list(leaves.values()), _count(tangents))
         return dict(zip(leaves, products, strict=True)), detached, value.detach()
 
     return product
+
+
+def _with_graph(gradients: Sequence[Tensor], vectors: Iterable[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Return pairs of both, without gradients that depend on nothing, whose derivative is zero."""
+    return [(g, vector) for g, vector in zip(gradients, vectors, strict=False) if g.requires_grad]
 
 
 def _backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num_probes: int) -> list[Tensor]:
@@ -66,7 +69,7 @@ def _backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num
         rows = [backward([tangent[i] for tangent in tangents]) for i in range(num_probes)]
         columns = [None if column[0] is None else torch.stack(column) for column in zip(*rows, strict=True)]
     return [
-        leaf.new_zeros(num_probes, *leaf.shape) if column is None else column
+        leaf.new_zeros(num_probes, *leaf.shape) if column is None else dense(column)
         for leaf, column in zip(leaves, columns, strict=True)
     ]
 
@@ -81,14 +84,34 @@ def gauss_newton_forward(loss: LossModule, batch: Any, values: Values) -> Produc
 
 
 def gauss_newton_reverse(loss: LossModule, batch: Any, values: Values) -> Product:
-    """Return the same without forward derivatives: J v is the derivative of J^T u with respect to u."""
-    network = _Outputs(loss, batch)
-    pulled: Any = vjp(network, values)
-    outputs, pull = pulled
-    leaves, rebuilt = flattened(outputs)
-    transposed: Any = vjp(lambda u: pull(u)[0], rebuilt([torch.zeros_like(leaf) for leaf in leaves]))
-    _, push = transposed
-    return _gauss_newton(network, outputs, pull, lambda t: push(t)[0])
+    """Return the same by backward passes alone: J v is the derivative of J^T u with respect to u."""
+    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+    inputs = list(leaves.values())
+    with torch.enable_grad():
+        outputs, targets = loss.outputs(batch, leaves)
+        parts, rebuilt = flattened(outputs)
+        points = [part.detach().requires_grad_() for part in parts]
+        value = loss.loss_fn(rebuilt(points), targets)
+        gradient = torch.autograd.grad(value, points, create_graph=True, materialize_grads=True)
+        places = [i for i, part in enumerate(parts) if part.requires_grad]
+        moving = [parts[i] for i in places]
+        # J^T u is linear in u, and some operations have no finite derivative at zero.
+        u = [torch.ones_like(part).requires_grad_() for part in moving]
+        pulled = (
+            torch.autograd.grad(moving, inputs, u, create_graph=True, allow_unused=True, materialize_grads=True)
+            if moving
+            else []
+        )
+    checked = {str(i): g.detach() for i, g in enumerate(gradient)}
+
+    def product(tangents: Values) -> Result:
+        count = _count(tangents)
+        pushed = _backward_each(_with_graph(pulled, tangents.values()), u, count)
+        bent = _backward_each(_with_graph([gradient[i] for i in places], pushed), [points[i] for i in places], count)
+        products = _backward_each(_with_graph(moving, bent), inputs, count)
+        return dict(zip(leaves, products, strict=True)), checked, value.detach()
+
+    return product
 
 
 class _Outputs:
@@ -131,7 +154,7 @@ def _batched(one: Callable[[Values], Any], out_dims: Any) -> Callable[[Values], 
 
     def several(tangents: Values) -> Any:
         if _count(tangents) > 1:
-            return vmap(one, out_dims=out_dims)(tangents)
+            return vmap(one, out_dims=out_dims, randomness="same")(tangents)
         result = one({name: tangent[0] for name, tangent in tangents.items()})
         if isinstance(result, tuple):
             return ({name: entry.unsqueeze(0) for name, entry in result[0].items()}, *result[1:])
@@ -170,13 +193,15 @@ class GeneralProducts:
             rows = slice(start, start + self._probes_per_block)
             pieces = torch.split(self._probes[rows], self._sizes, dim=1)
             tangents = {
-                name: piece.to(value.dtype).reshape(-1, *value.shape)
+                name: piece.to(value.dtype)
+                .reshape(len(piece), *value.shape)
+                .clone(memory_format=torch.contiguous_format)
                 for (name, value), piece in zip(self._values.items(), pieces, strict=True)
             }
             products, gradient, value = product(tangents)
             totals = torch.split(self._total[rows], self._sizes, dim=1)
             for name, total in zip(self._values, totals, strict=True):
-                entry = products[name].flatten(start_dim=1)
+                entry = products[name].detach().reshape(total.shape)
                 # A weight on the device must not be waited for.
                 total.addcmul_(entry, weight) if isinstance(weight, Tensor) else total.add_(entry, alpha=weight)
         return check_sums(value, gradient.values())

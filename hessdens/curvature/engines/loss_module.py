@@ -1,12 +1,17 @@
 """A model and its loss as one function of the parameters."""
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from hessdens.curvature.containers import flattened, map_tensors, tensors_of
+from hessdens.curvature.engines.replacement import Result, with_values
 from hessdens.curvature.engines.smooth_units import SmoothUnits
 from hessdens.linalg.fingerprint import digest_of, fingerprint
 from hessdens.linalg.identity import settings_of
@@ -16,8 +21,8 @@ Values = Mapping[str, Tensor]
 Forward = Callable[[nn.Module, Any], tuple[Any, Any]]
 
 
-class LossModule(nn.Module):
-    """A batch's loss as a function of the parameters of the model inside, for ``torch.func.functional_call``."""
+class LossModule:
+    """A batch's loss as a function of the parameters of the model inside. Of what is compiled, the original counts."""
 
     def __init__(
         self,
@@ -25,9 +30,8 @@ class LossModule(nn.Module):
         loss_fn: Callable[[Any, Any], Tensor],
         forward: Forward | None,
     ) -> None:
-        super().__init__()
-        self.model = model
-        self._loss_fn = (loss_fn,)  # in a tuple, so that parameters of a loss module are not registered here
+        self.model: nn.Module = _as_written(model)
+        self.loss_fn: Callable[[Any, Any], Tensor] = _as_written(loss_fn)
         self._forward = forward
 
     def named(self, names: Iterable[str]) -> dict[str, nn.Parameter]:
@@ -37,11 +41,6 @@ class LossModule(nn.Module):
             if name not in present:
                 raise ValueError(f"The model must keep the parameters of the operator; {name!r} is gone.")
         return {name: present[name] for name in names}
-
-    @property
-    def loss_fn(self) -> Callable[[Any, Any], Tensor]:
-        """The function of outputs and targets."""
-        return self._loss_fn[0]
 
     @property
     def takes_pairs(self) -> bool:
@@ -81,22 +80,127 @@ class LossModule(nn.Module):
         inputs, targets = batch
         return self.model(inputs), targets
 
-    def outputs(self, batch: Any, parameters: Values) -> tuple[Any, Any]:
-        """Return outputs and targets of one batch at these values of some parameters, as a pure function.
+    def with_values(self, parameters: Values, function: Callable[[], Result]) -> Result:
+        """Return ``function()`` while the model has these values of some parameters: see `replacement.with_values`."""
+        return with_values(self.model, parameters, function)
 
-        The other parameters are constants. A forward pass may write to buffers: it gets copies, made in here because a
-        function that ``torch.func`` transforms may only write to tensors of its own.
+    def outputs(self, batch: Any, parameters: Values) -> tuple[Any, Any]:
+        """Return outputs and targets of one batch at these values of some parameters, as a pure function."""
+        return self.with_values(parameters, partial(self._pair, batch))
+
+    def value(self, batch: Any, parameters: Values) -> Tensor:
+        """Return the loss of one batch at these values, as a pure function; ``loss_fn`` may read the parameters too."""
+        return self.with_values(parameters, lambda: self.loss_fn(*self._pair(batch)))
+
+    def gradient(
+        self, batch: Any, parameters: Values, *, wide: bool = False, watch: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the loss and its gradient in these parameters, with all floating tensors in float64 if ``wide``.
+
+        Values that require a gradient are the leaves themselves. With ``watch``, TypeError if an intermediate result is
+        not in float64.
         """
-        state = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
-        state |= {name: buffer.detach().clone() for name, buffer in self.model.named_buffers()}
-        state |= parameters
-        named = {f"model.{name}": value for name, value in state.items()}
+        leaves = {
+            name: value if value.requires_grad else value.detach().requires_grad_()
+            for name, value in parameters.items()
+        }
+
+        def backward() -> tuple[Tensor, list[Tensor]]:
+            with torch.enable_grad(), _Wide() if watch else contextlib.nullcontext():
+                value = self.loss_fn(*self._pair(batch))
+                return value.detach(), gradients(value, list(leaves.values()))
+
+        if not wide:
+            return self.with_values(leaves, backward)
+        kind, batch = next(iter(leaves.values())).device.type, map_tensors(_widened, batch)
+        criterion = self.loss_fn if isinstance(self.loss_fn, nn.Module) else nn.Module()
+        with torch.autocast(kind, enabled=False):
+            return with_values(
+                criterion, _wide_state(criterion), lambda: self.with_values(_wide_state(self.model) | leaves, backward)
+            )
+
+    def is_wide(self, batch: Any, parameters: Values) -> bool:
+        """Return whether the gradient can be computed in float64 all through."""
+        try:
+            self.gradient(batch, {name: _widened(v) for name, v in parameters.items()}, wide=True, watch=True)
+        except (NotImplementedError, RuntimeError, TypeError, ValueError):
+            return False
+        return True
+
+    def reads_parameters(self, batch: Any, parameters: Values) -> bool:
+        """Return whether ``loss_fn`` depends on parameters of the model otherwise than through the outputs."""
+        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+
+        def reads() -> bool:
+            with torch.enable_grad():
+                outputs, targets = self._pair(batch)
+                parts, rebuilt = flattened(outputs)
+                constants = rebuilt([map_tensors(Tensor.detach, part) for part in parts])
+                value = self.loss_fn(constants, map_tensors(Tensor.detach, targets))
+                if not value.requires_grad:
+                    return False
+                found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
+            return any(gradient is not None for gradient in found)
+
+        return self.with_values(leaves, reads)
+
+    def _pair(self, batch: Any) -> tuple[Any, Any]:
         with SmoothUnits():
-            result: Any = functional_call(self, named, (batch,))
+            result: Any = self.forward(batch)
         if not (isinstance(result, tuple | list) and len(result) == 2):
             raise TypeError(f"forward(model, batch) must return (outputs, targets); got {type(result).__name__}.")
         return result[0], result[1]
 
-    def value(self, batch: Any, parameters: Values) -> Tensor:
-        """Return the loss of one batch at these values of some parameters, as a pure function."""
-        return self.loss_fn(*self.outputs(batch, parameters))
+
+def without_graph(function: Callable[[], Result]) -> Result:
+    """Return ``function()`` without a graph, or with one where the forward pass itself takes derivatives."""
+    try:
+        with torch.no_grad():
+            return function()
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+    with torch.enable_grad():
+        return function()
+
+
+def gradients(value: Tensor, leaves: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:
+    """Return the gradient in each leaf: zero where the value does not depend on it, dense where torch has it sparse."""
+    if not value.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    parts = torch.autograd.grad(value, leaves, create_graph=create_graph, materialize_grads=True)
+    return [dense(part) for part in parts]
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """Return a gradient as a tensor that is stored in full, as those of embeddings may not be."""
+    return gradient if gradient.layout == torch.strided else gradient.to_dense()
+
+
+def _as_written(compiled: Any) -> Any:
+    """Return the original of what ``torch.compile`` has made, or what is given."""
+    return getattr(compiled, "_orig_mod", getattr(compiled, "_torchdynamo_orig_callable", compiled))
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    is_rounded = tensor.is_floating_point() or tensor.is_complex()
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float64)) if is_rounded else tensor
+
+
+def _wide_state(module: nn.Module) -> dict[str, Tensor]:
+    state = [*module.named_parameters(), *module.named_buffers()]
+    return {name: _widened(tensor.detach()).clone() for name, tensor in state}
+
+
+class _Wide(TorchDispatchMode):
+    """Refuses results in less than float64."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        # Tensors without dimensions do not decide the dtype of others.
+        if any(tensor.ndim > 0 and _widened(tensor) is not tensor for tensor in tensors_of(result)):
+            raise TypeError("not in float64")
+        return result

@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from hessdens.curvature.containers import tensors_of
 from hessdens.curvature.engines.engine import UnsuitableError
 from hessdens.curvature.engines.loss_module import Values
+from hessdens.curvature.engines.replacement import with_values
 from hessdens.curvature.engines.steps import Linear, Map, Step, Sum, Units
 
 PIECEWISE_LINEAR = {"relu", "leaky_relu", "relu6", "hardtanh"}
@@ -34,7 +34,7 @@ OUT_OF_PLACE: dict[str, Any] = {
 def record(model: nn.Module, parameters: Values, inputs: Tensor) -> list[Step]:
     """Return the steps of ``model(inputs)`` at these values of all its parameters, in order of computation.
 
-    Step 0 is the input, the last one the output. Buffers are copied, so that the model is left as it is.
+    Step 0 is the input, the last one the output. The model is left as it is.
 
     Raises
     ------
@@ -42,9 +42,13 @@ def record(model: nn.Module, parameters: Values, inputs: Tensor) -> list[Step]:
         If the model computes something else than `Linear` layers on rows, `Units`, `Sum` and `Map`. Operations
         outside torch leave no trace, so whoever relies on a tape compares it with the model once.
     """
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with torch.no_grad(), _Tape(inputs, parameters) as tape:
-        outputs = functional_call(model, {**parameters, **buffers}, (inputs,))
+    tape = _Tape(inputs, parameters)
+
+    def forward() -> Any:
+        with torch.no_grad(), tape:
+            return model(inputs)
+
+    outputs = with_values(model, parameters, forward)
     if outputs is not tape.steps[-1].value:
         raise UnsuitableError("the output is not the value computed last")
     return tape.steps

@@ -1,26 +1,60 @@
 """Central differences: right for gradients of the fourth degree, and an error that bounds what is left."""
 
+import copy
+
 import pytest
 import torch
 from curvature_cases import batches, dense, normal, relative_error
 from torch import nn
 
 from hessdens import Plan, ggn_operator, hessian_operator
-from hessdens.curvature.engines.differences import add_differences, extrapolated, largest_error, step_sizes
+from hessdens.curvature.engines.differences import differences, largest_error, relative_step, step_sizes
 
 
 def test_step_and_zero_vectors():
-    eps = torch.finfo(torch.float64).eps
-    steps = step_sizes(torch.tensor([2.0, 0.0]), 10.0, torch.float64)
-    torch.testing.assert_close(steps, torch.tensor([10 * eps**0.2 / 2, 1.0]))
-    assert float(step_sizes(torch.tensor([2.0]), 0.1, torch.float64)) == pytest.approx(eps**0.2 / 2)
+    eps = torch.finfo(torch.float32).eps
+    steps = step_sizes(torch.tensor([2.0, 0.0]), 10.0, relative_step(torch.float64))
+    torch.testing.assert_close(steps, torch.tensor([10 * 1e-8 / 2, 1.0]))
+    assert float(step_sizes(torch.tensor([2.0]), 0.1, relative_step(torch.float64))) == pytest.approx(1e-8 / 2)
+    assert float(step_sizes(torch.tensor([2.0]), 0.1, relative_step(torch.float32))) == pytest.approx(
+        eps ** (1 / 3) / 2
+    )
 
 
-def test_extrapolation_is_exact_for_gradients_of_degree_four():
-    near, far = torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    add_differences(lambda t: torch.tensor([(1.0 + t) ** 4], dtype=torch.float64), 0.25, near, far)
-    assert largest_error((near - 4).abs(), torch.tensor([4.0])) == pytest.approx(0.25**2), "4 h^2, of the third degree"
-    assert float(extrapolated(near, far)) == pytest.approx(4, rel=1e-14)
+def test_one_kink_changes_the_product_by_twice_the_difference_of_two_steps():
+    def gradient(t):
+        return torch.tensor([3 * t + 5 * max(t - 0.125, 0.0)], dtype=torch.float64)
+
+    near, difference, last = differences(gradient, 0.25)
+    assert (float(near), float(last)) == (3 + 5 / 4, -1.5)
+    assert abs(float(near) - 3) <= 2 * abs(float(difference))
+    assert largest_error(difference.abs(), near.abs()) == pytest.approx(abs(float(difference)) / float(near))
+    assert largest_error(torch.ones(1), torch.zeros(1)) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("unit", [nn.ReLU, nn.GELU])
+def test_stated_error_holds_on_networks_with_kinks(unit, dtype):
+    torch.manual_seed(1)
+    layers = nn.Conv2d(1, 4, 3, padding=1), unit(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 5)
+    model, inputs, labels = nn.Sequential(*layers), torch.randn(50, 1, 8, 8), torch.arange(50) % 5
+    vectors = torch.randn(sum(p.numel() for p in model.parameters()), 3)
+    wide = copy.deepcopy(model).double()
+    exact = hessian_operator(wide, nn.CrossEntropyLoss(), [(inputs.double(), labels)]) @ vectors.double()
+    data = [(inputs.to(dtype), labels)]
+    operator = hessian_operator(model.to(dtype), nn.CrossEntropyLoss(), data, plan=Plan("central-differences"))
+    errors = (operator @ vectors.to(dtype) - exact).norm(dim=0) / exact.norm(dim=0)
+    assert float(errors.max()) <= operator.product_error < 1e-4
+
+
+def test_model_with_a_cast_keeps_its_own_precision():
+    model, data = nn.Linear(4, 3), [(normal(20, 4).float(), torch.arange(20) % 3)]
+    plan = Plan("central-differences")
+    exact = dense(hessian_operator(model, nn.CrossEntropyLoss(), data))
+    operator = hessian_operator(
+        model, nn.CrossEntropyLoss(), data, forward=lambda m, b: (m(b[0]).float(), b[1]), plan=plan
+    )
+    assert relative_error(dense(operator), exact) < operator.product_error < 1e-2
 
 
 def test_products_have_a_measured_error():

@@ -6,7 +6,7 @@ from curvature_cases import DATA, INPUTS, TARGETS, normal, refuse
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from hessdens.curvature.engines.engine import FiniteChecks, Replayable, check_sums
+from hessdens.curvature.engines.engine import FiniteChecks, Replayable, UnsuitableError, check_sums
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.curvature.engines.tables import ENGINES
 from hessdens.errors import NonFiniteError
@@ -55,3 +55,23 @@ def test_sums_of_a_batch_are_looked_at_together():
     checks.add(1, check_sums(torch.tensor(1.0), [torch.ones(3)]))
     with pytest.raises(NonFiniteError, match="the gradient of batch 1 is not"):
         checks.raise_if_not()
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3)])
+@pytest.mark.parametrize(("matrix", "mode"), [(matrix, mode) for matrix in ENGINES for mode in ENGINES[matrix]])
+def test_each_engine_takes_parameters_without_dimensions_and_entries(matrix, mode, shape):
+    """A factor beside a layer, or a parameter of no entries, in each engine that is made for it."""
+    model = nn.ParameterDict({"w": normal(2, 3), "c": torch.full(shape, 0.5, dtype=torch.float64)})
+    loss = LossModule(model, F.mse_loss, lambda model, batch: ((batch @ model["w"].T + model["c"].sum()).tanh(), 1.0))
+    loss = loss.with_loss(lambda z, _: z.square().mean())
+    values = dict(model.named_parameters())
+    probes, batch = normal(3, 6 + model["c"].numel()), normal(4, 3)
+    if mode == "feedforward":
+        with pytest.raises(UnsuitableError):
+            ENGINES[matrix][mode](loss, values, probes, 2)
+        return
+    engine, reference = (ENGINES[matrix][m](loss, values, probes.clone(), 2) for m in (mode, "reverse-over-reverse"))
+    for each in (engine, reference):
+        each.add(batch, 1.0)
+    torch.testing.assert_close(engine.total(), reference.total(), rtol=1e-5, atol=1e-7)
+    assert engine.total().abs().sum() > 0

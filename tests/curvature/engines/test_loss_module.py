@@ -1,11 +1,15 @@
 """The loss as a function of the parameters leaves the model as it is."""
 
+import pytest
 import torch
 from curvature_cases import dense, normal
 from torch import nn
+from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
-from hessdens import hessian_operator
+from hessdens import ggn_operator, hessian_operator
+from hessdens.curvature.engines import loss_module
+from hessdens.curvature.engines.loss_module import LossModule
 
 
 def test_forward_may_call_any_method_of_the_model():
@@ -23,6 +27,47 @@ def test_forward_may_call_any_method_of_the_model():
     )
     assert operator.parameter_names[0] == "encoder.weight"
     assert dense(operator).norm() > 0
+
+
+def test_loss_that_reads_parameters_is_differentiated():
+    model = nn.Linear(3, 2).double()
+    data = [(normal(5, 3), torch.arange(5) % 2)]
+
+    def penalised(z, t):
+        return F.cross_entropy(z, t) + sum(p.pow(4).sum() for p in model.parameters())
+
+    operator = hessian_operator(model, penalised, data)
+    flat = torch.cat([p.detach().flatten() for p in model.parameters()])
+    expected = dense(hessian_operator(model, F.cross_entropy, data)) + torch.diag(12 * flat**2)
+    torch.testing.assert_close(dense(operator), expected)
+    assert "feedforward" not in operator.modes
+    with pytest.raises(ValueError, match=r"loss_fn of the outputs alone; .*Return the penalty, .*from forward="):
+        ggn_operator(model, penalised, data)
+
+
+def test_parameters_used_past_the_model_are_refused():
+    model = nn.Linear(3, 3).double()
+    weight, data = model.weight, [(normal(5, 3), torch.arange(5) % 3)]
+    with pytest.raises(ValueError, match="'weight' is used past it"):
+        hessian_operator(model, nn.CrossEntropyLoss(), data, forward=lambda m, b: (m(b[0]) @ weight, b[1]))
+
+
+def test_gradient_in_float64_of_a_float32_model_and_loss():
+    model, loss_fn = nn.Linear(3, 2), nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0]))
+    batch = (normal(5, 3).float(), torch.arange(5) % 2)
+    loss, values = LossModule(model, loss_fn, None), dict(model.named_parameters())
+    values = {name: value.detach() for name, value in values.items()}
+    assert loss.is_wide(batch, values)
+    value, gradient = loss.gradient(batch, {name: v.double() for name, v in values.items()}, wide=True)
+    assert value.dtype == gradient[0].dtype == torch.float64
+    assert model.weight.dtype == loss_fn.weight.dtype == torch.float32
+    assert not LossModule(model, loss_fn, lambda m, b: (m(b[0]).float(), b[1])).is_wide(batch, values)
+
+
+def test_compiled_models_and_losses_are_used_as_written():
+    model, loss_fn = nn.Linear(3, 2), nn.CrossEntropyLoss()
+    loss = LossModule(torch.compile(model, backend="eager"), torch.compile(loss_fn, backend="eager"), None)
+    assert (loss.model, loss.loss_fn) == (model, loss_fn)
 
 
 def test_model_and_random_state_are_left_as_they_were():
@@ -49,3 +94,16 @@ def test_model_and_random_state_are_left_as_they_were():
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(torch.equal(p.grad, torch.ones_like(p)) and p.requires_grad for p in model.parameters())
+
+
+def test_gradients_are_zero_where_nothing_depends_and_dense_always():
+    table, x, other = nn.Embedding(3, 2, sparse=True).weight, torch.ones(2, requires_grad=True), torch.ones(2, 0)
+    other.requires_grad_()
+    value = (F.embedding(torch.tensor([1, 1]), table, sparse=True) @ x).sum()
+    at_table, at_x, at_other = loss_module.gradients(value, [table, x, other], create_graph=True)
+    assert torch.equal(at_table, torch.tensor([[0.0, 0.0], [2.0, 2.0], [0.0, 0.0]]))
+    assert torch.equal(at_x, 2 * table[1])
+    assert at_other.shape == (2, 0)
+    (zero,) = loss_module.gradients(torch.ones(()), [x])
+    assert torch.equal(zero, torch.zeros(2))
+    assert torch.equal(loss_module.dense(torch.eye(2).to_sparse()), torch.eye(2))
