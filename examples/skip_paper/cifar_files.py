@@ -1,9 +1,6 @@
 """CIFAR-10 and CIFAR-100 as their authors publish them: binary and python versions, as folders or .tar.gz files."""
 
-import io
-import pickle
-import tarfile
-import zlib
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skip_paper.archives import read_archive
+from skip_paper.cifar_pickles import ForbiddenPickleError, StoredArray, load_batch
+
 PIXELS = 3 * 32 * 32
+# Of an archive, unpacked, and of a file. The largest archive has 187 MB; a reader takes twice this much.
+MOST_BYTES = 2**28
 Split = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
@@ -102,10 +104,13 @@ def read_split(layout: Layout, place: Path, split: str) -> Split:
     Raises
     ------
     ValueError
-        If a file is missing, truncated or altered; the message names it, with expected and found size.
+        If a file is missing, truncated, altered or made to fill the memory; the message names it.
     """
-    names = [name for name, _ in layout.files[split]]
-    read = _archive_reader(place, layout, names) if place.is_file() else _folder_reader(place)
+    names = {f"{layout.folder}/{name}": name for name, _ in layout.files[split]}
+    read = _folder_reader(place)
+    if not place.is_dir():
+        members = {names[name]: content for name, content in read_archive(place, names, MOST_BYTES).items()}
+        read = members.__getitem__
     images, labels = [], []
     for name, count in layout.files[split]:
         content, label = read(name), f"{place / name}"
@@ -132,105 +137,63 @@ def parse_binary(content: bytes, name: str, count: int, label_bytes: int, num_cl
 def parse_pickle(content: bytes, name: str, count: int, key: bytes, num_classes: int) -> Split:
     """Return images and labels of a file of the python version: a pickled dictionary of an array and lists."""
     try:
-        batch = RestrictedUnpickler(io.BytesIO(content), encoding="bytes").load()
+        batch = load_batch(content)
+        arrays = {key: value.read() for key, value in batch.items() if isinstance(value, StoredArray)}
     except ForbiddenPickleError as error:
         raise ValueError(f"{name} must be a pickled CIFAR batch: {error}") from None
     except Exception as error:
         # A damaged pickle can raise nearly anything.
         raise ValueError(
-            f"{name} must be a pickled CIFAR batch of {count:,} images, more than {count * PIXELS:,} bytes; its "
-            f"{len(content):,} bytes cannot be read "
+            f"{name} must be a pickled CIFAR batch of {count:,} images, a dictionary of more than "
+            f"{count * PIXELS:,} bytes; its {len(content):,} bytes cannot be read "
             f"({type(error).__name__}: {error}). It is truncated or altered: fetch it again."
         ) from error
-    images, labels = _entry(batch, b"data", name), _entry(batch, key, name)
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != (count, PIXELS):
-        found = (images.dtype, images.shape) if isinstance(images, np.ndarray) else type(images).__name__
+    images, labels = _entry({**batch, **arrays}, b"data", name), _entry(batch, key, name)
+    if not isinstance(images, np.ndarray) or images.shape != (count, PIXELS):
+        found = images.shape if isinstance(images, np.ndarray) else type(images).__name__
         raise ValueError(f"'data' of {name} must be uint8 of shape {(count, PIXELS)}; found {found}.")
-    if not isinstance(labels, list) or len(labels) != count or not all(type(label) is int for label in labels):
+    is_list = isinstance(labels, list) and all(type(label) is int and label.bit_length() < 32 for label in labels)
+    if not is_list or len(labels) != count:
         size = len(labels) if isinstance(labels, list) else type(labels).__name__
         raise ValueError(f"{key.decode()!r} of {name} must be a list of {count:,} integers; found {size}.")
-    return images, checked_labels(np.array(labels), name, num_classes)
+    return np.ascontiguousarray(images), checked_labels(labels, name, num_classes)
 
 
-class ForbiddenPickleError(pickle.UnpicklingError):
-    """A pickle names something that no CIFAR batch holds."""
-
-
-class RestrictedUnpickler(pickle.Unpickler):
-    """Unpickler that makes dictionaries, lists, numbers, bytes and NumPy arrays, and refuses everything else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Return the few constructors that CIFAR batches name."""
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return np._core.multiarray._reconstruct  # type: ignore[attr-defined]
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return getattr(np, name)
-        if (module, name) == ("_codecs", "encode"):
-            return _encode_latin1
-        raise ForbiddenPickleError(f"it names {module}.{name}, which no CIFAR batch holds. Nothing of it was run.")
-
-
-def _encode_latin1(text: str, encoding: str) -> bytes:
-    """Return bytes as Python 3 writes them into old pickles; every other codec is refused."""
-    if encoding not in ("latin1", "latin-1"):
-        raise ForbiddenPickleError(f"it asks for the codec {encoding!r}, which no CIFAR batch needs.")
-    return text.encode("latin1")
-
-
-def _entry(batch: Any, key: bytes, name: str) -> Any:
+def _entry(batch: dict[Any, Any], key: bytes, name: str) -> Any:
     """Return an entry under its key as bytes (Python 2) or text (Python 3)."""
-    if not isinstance(batch, dict):
-        raise ValueError(f"{name} must hold a dictionary; found {type(batch).__name__}.")
     for candidate in (key, key.decode()):
         if candidate in batch:
             return batch[candidate]
-    raise ValueError(f"{name} must hold {key.decode()!r}; found {sorted(map(str, batch))}.")
+    raise ValueError(f"{name} must hold {key.decode()!r}; found {len(batch)} others.")
 
 
-def checked_labels(labels: NDArray[Any], name: str, num_classes: int) -> NDArray[np.int64]:
+def checked_labels(labels: Any, name: str, num_classes: int) -> NDArray[np.int64]:
     """Return labels as integers; ValueError, naming the file and the first image, if one is out of range."""
-    labels = labels.astype(np.int64)
-    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    labels = np.asarray(labels)
+    wrong = np.flatnonzero(~np.isin(labels, np.arange(num_classes)))
     if len(wrong):
         raise ValueError(
             f"Labels of {name} must lie in 0..{num_classes - 1}; image {wrong[0]} has {labels[wrong[0]]}. "
             "The file is altered: fetch it again."
         )
-    return labels
+    return labels.astype(np.int64)
+
+
+def digest_of_records(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> str:
+    """Return the SHA-256 of all images, each after its label as one byte, in whichever order they are.
+
+    It is that of the SHA-256 of each, in ascending order.
+    """
+    records = np.column_stack([labels.astype(np.uint8), images])
+    return hashlib.sha256(b"".join(sorted(hashlib.sha256(record).digest() for record in records))).hexdigest()
 
 
 def _folder_reader(folder: Path) -> Callable[[str], bytes]:
     def read(name: str) -> bytes:
         if not (folder / name).is_file():
             raise ValueError(f"{folder / name} is missing; {folder} holds only a part of the data set.")
+        if (folder / name).stat().st_size > MOST_BYTES:
+            raise ValueError(f"{folder / name} must have {MOST_BYTES:,} bytes at most: it is no file of CIFAR.")
         return (folder / name).read_bytes()
-
-    return read
-
-
-def _archive_reader(archive: Path, layout: Layout, names: list[str]) -> Callable[[str], bytes]:
-    """Return a function that gives the files of an archive, read in one pass and never unpacked to disk."""
-    wanted = {f"{layout.folder}/{name}": name for name in names}
-    found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(archive, "r:*") as members:
-            for member in members:
-                name = wanted.get(member.name.removeprefix("./"))
-                stream = members.extractfile(member) if name is not None else None
-                if name is not None and stream is not None:
-                    found[name] = stream.read()
-                if len(found) == len(wanted):
-                    break
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(
-            f"{archive} ({archive.stat().st_size:,} bytes) must be a whole archive that holds {', '.join(names)}; "
-            f"reading it failed after {sum(map(len, found.values())):,} bytes of their content: {error}. It is "
-            "truncated or altered: fetch it again."
-        ) from error
-
-    def read(name: str) -> bytes:
-        if name not in found:
-            raise ValueError(f"{archive} must hold {layout.folder}/{name}; it does not.")
-        return found[name]
 
     return read

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skip_paper.cifar_files import LAYOUTS, find_layout, read_split
+from skip_paper.cifar_files import LAYOUTS, Split, digest_of_records, find_layout, read_split
 from skip_paper.cifar_tiles import has_tiles, read_tiles
 
 Scaling = Literal["centred", "standardised", "unit"]
@@ -23,10 +23,17 @@ VARIABLE = "HESSDENS_DATA"
 OFFLINE = "HESSDENS_OFFLINE"
 REPOSITORY = Path(__file__).resolve().parents[2]
 URL = "https://www.cs.toronto.edu/~kriz/"
-# Archive and md5 as its authors publish them on the page of URL.
+# Archives of the page of URL, and their SHA-256 as TensorFlow Datasets has them.
 ARCHIVES = {
-    "cifar100": ("cifar-100-binary.tar.gz", "md5:03b5dce01913d631647c71ecec9e9cb8"),
-    "cifar10": ("cifar-10-binary.tar.gz", "md5:c32a1d4ab5d03f1284b67883e8d87530"),
+    "cifar100": ("cifar-100-binary.tar.gz", "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec"),
+    "cifar10": ("cifar-10-binary.tar.gz", "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),
+}
+# `digest_of_records` of each split, with the labels that are used: the same for every version and order of the images.
+RECORDS = {
+    ("cifar100", "train"): "b5b6fcf546916c6470b6e39b9096a692da6bf691033f6c1374c30974bc29f2de",
+    ("cifar100", "test"): "7d7869b9eb43140c90430485ef8f82d2b403ab2555afe7f00271acf415e741e4",
+    ("cifar10", "train"): "55a61f79a40ece2ceda9fb5f9f7078f6ea2fc4952489cef56682bcf92cfcc260",
+    ("cifar10", "test"): "325704b01eb92e1e2a6215ae6a916bb7db7de054af0c496be1c7be2e0fcfbf5f",
 }
 TITLES = {"cifar100": "CIFAR-100, coarse labels", "cifar10": "CIFAR-10"}
 DIGITS_TITLE = "digits (scikit-learn), not CIFAR"
@@ -66,20 +73,19 @@ class Examples:
 def load_images(name: str, directory: Path | None = None) -> Images:
     """Return CIFAR from ``directory``, else found, else downloaded; else the digits that scikit-learn embeds.
 
-    The environment variable HESSDENS_DATA names a directory as well as the argument does.
+    The environment variable HESSDENS_DATA names a directory as well as the argument does. Wherever the images are from,
+    the SHA-256 of what was unpacked is compared with that of the true ones.
 
     Raises
     ------
     ValueError
-        If a directory is named and does not hold the data set, or a file is damaged.
+        If a directory is named and does not hold the data set, or a file is damaged or altered.
     """
     named = named_place(directory)
     for place in [named[1]] if named else usual_places():
-        if has_tiles(place, name):
-            return _images(name, [read_tiles(place, name, split) for split in ("train", "test")])
-        found = find_layout(place, name, "train")
+        found = _find(name, place)
         if found is not None:
-            return _images(name, [read_split(*found, split) for split in ("train", "test")])
+            return found
     if named:
         raise ValueError(_nothing_found(name, *named))
     try:
@@ -89,10 +95,30 @@ def load_images(name: str, directory: Path | None = None) -> Images:
         print(f"\n*** {TITLES[name]} was not found and could not be downloaded: {error}", file=sys.stderr)
         print(f"*** Using {DIGITS_TITLE}: the figures do not reproduce the paper.\n", file=sys.stderr)
         return load_digits()
-    found = find_layout(archive.parent, name, "train")
+    found = _find(name, archive.parent)
     if found is None:
         raise ValueError(f"{archive} must hold {TITLES[name]}; it does not.")
-    return _images(name, [read_split(*found, split) for split in ("train", "test")])
+    return found
+
+
+def _find(name: str, place: Path) -> Images | None:
+    """Return CIFAR from a folder, or None if it is not there."""
+    splits: dict[str, Split] = {}
+    layout = None if has_tiles(place, name) else find_layout(place, name, "train")
+    for split in ("train", "test"):
+        if layout is not None:
+            splits[split] = read_split(*layout, split)
+        elif has_tiles(place, name):
+            splits[split] = read_tiles(place, name, split)
+        else:
+            return None
+        if digest_of_records(*splits[split]) != RECORDS[name, split]:
+            source = layout[1] if layout else place
+            raise ValueError(
+                f"{source} must hold the {split} images of {TITLES[name]} and their labels; their SHA-256 is another "
+                "one: they are altered. Fetch them again."
+            )
+    return Images(TITLES[name], (3, 32, 32), {"cifar100": 20, "cifar10": 10}[name], **splits)
 
 
 def load_digits() -> Images:
@@ -151,11 +177,6 @@ def principal_components(rows: Tensor, count: int) -> Tensor:
     return vectors[:, -count:].flip(1).to(rows.dtype)
 
 
-def _images(name: str, splits: list[tuple[NDArray[np.uint8], NDArray[np.int64]]]) -> Images:
-    num_classes = {"cifar100": 20, "cifar10": 10}[name]
-    return Images(TITLES[name], (3, 32, 32), num_classes, splits[0], splits[1])
-
-
 def named_place(directory: Path | None) -> tuple[str, Path] | None:
     """Return the directory that the user names, after how it was named."""
     if directory is not None:
@@ -195,12 +216,12 @@ def cache_folder() -> Path:
 
 def _download(name: str) -> Path:
     """Return the official archive."""
-    archive, checksum = ARCHIVES[name]
-    return download(URL + archive, checksum)
+    archive, digest = ARCHIVES[name]
+    return download(URL + archive, digest)
 
 
-def download(address: str, checksum: str) -> Path:
-    """Return a file, downloaded with a progress bar and verified by its checksum, or found in the cache.
+def download(address: str, digest: str) -> Path:
+    """Return a file, downloaded by https with a progress bar and verified by its SHA-256, or found in the cache.
 
     Raises
     ------
@@ -211,6 +232,8 @@ def download(address: str, checksum: str) -> Path:
 
     if os.environ.get(OFFLINE):
         raise OSError(f"{OFFLINE} is set, which forbids downloads.")
+    if not address.startswith("https://"):
+        raise ValueError(f"Addresses must begin with https://; got {address}.")
     name = address.rpartition("/")[2]
     downloader = pooch.HTTPDownloader(progressbar=True, timeout=15)
-    return Path(pooch.retrieve(address, checksum, fname=name, path=cache_folder(), downloader=downloader))
+    return Path(pooch.retrieve(address, f"sha256:{digest}", fname=name, path=cache_folder(), downloader=downloader))

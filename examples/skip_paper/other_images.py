@@ -1,33 +1,40 @@
 """SVHN, STL-10 and Fashion-MNIST in their official formats, and what stands in where they cannot be had."""
 
-import gzip
+import hashlib
 import io
 import sys
-import tarfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hessdens.results.files import reading
 from skip_paper import data
+from skip_paper.archives import AGAIN, read_archive, unpacked
 from skip_paper.cifar_files import Split, checked_labels
 from skip_paper.data import Images
 
 Reader = Callable[[Path, str], Split]
-AGAIN = "It is truncated or altered: fetch it again."
+# What files unpack to at most: STL-10 has 3 GB, of which most is passed over.
+MOST_STL10 = 2**32
+MOST_IDX = 2**26
 
 
 @dataclass(frozen=True)
 class Source:
-    """One data set: its title, image shape, the address and md5 of each of its files, and how a split is read."""
+    """One data set: its title, image shape, the address of its files, and how a split is read.
+
+    ``files`` has the SHA-256 of each as it is downloaded, and of what is checked wherever it is from: of the file
+    itself, or of what it unpacks to.
+    """
 
     title: str
     shape: tuple[int, int, int]
     address: str
-    files: dict[str, str]
+    files: dict[str, tuple[str, str]]
     read: Reader
 
 
@@ -59,7 +66,7 @@ def _find(name: str, directory: Path | None) -> Images | None:
         if folder is not None:
             return _images(source, folder)
     try:
-        paths = [data.download(source.address + file, f"md5:{md5}") for file, md5 in source.files.items()]
+        paths = [data.download(source.address + file, digests[0]) for file, digests in source.files.items()]
     except Exception as error:
         # Whatever kind of failure the network has: the user is told, and gets real images all the same.
         print(f"\n*** {source.title} was not found and could not be downloaded: {error}", file=sys.stderr)
@@ -77,15 +84,21 @@ def _instead(images: Images, name: str) -> Images:
     return replace(images, title=title)
 
 
+def check_digest(file: BinaryIO, path: Path, name: str) -> None:
+    """Raise ValueError unless the SHA-256 of what a file holds is that of what the authors of a data set published."""
+    if hashlib.file_digest(file, "sha256").hexdigest() != SOURCES[name].files[path.name][1]:
+        raise ValueError("its SHA-256 is another one than that of what was published")
+
+
 def _read_svhn(folder: Path, split: str) -> Split:
     """Return a split of SVHN, cropped digits: a MATLAB file with X, shape (32, 32, 3, n), and y, 10 for the digit 0."""
     from scipy.io import loadmat
 
     path = folder / f"{split}_32x32.mat"
-    try:
-        content = loadmat(path, variable_names=["X", "y"])
-    except Exception as error:  # of a damaged file: nearly any
-        raise ValueError(f"{path} must be a MATLAB file of version 5; reading it failed: {error}. {AGAIN}") from error
+    with reading(path, "SVHN must be a MATLAB file of version 5, as published", AGAIN) as file:
+        check_digest(file, path, "svhn")
+        file.seek(0)
+        content = loadmat(file, variable_names=["X", "y"])
     if not {"X", "y"} <= content.keys():
         raise ValueError(f"{path} must hold X and y; found {sorted(k for k in content if k[0] != '_')}. {AGAIN}")
     pixels, labels = content["X"], np.ravel(content["y"])
@@ -106,7 +119,10 @@ def _read_stl10(folder: Path, split: str) -> Split:
     Files hold bytes, channel first and each channel column by column, and labels from 1 to 10.
     """
     archive = folder / STL10
-    pixels, labels = (_member(archive, f"stl10_binary/{split}_{kind}.bin") for kind in "Xy")
+    names = [f"stl10_binary/{split}_{kind}.bin" for kind in "Xy"]
+    with reading(archive, "STL-10 must be the archive as published", AGAIN) as file:
+        check_digest(file, archive, "stl10")
+    pixels, labels = read_archive(archive, names, MOST_STL10).values()
     size = 3 * 96 * 96
     if not len(pixels) or len(pixels) % size:
         raise ValueError(
@@ -117,19 +133,6 @@ def _read_stl10(folder: Path, split: str) -> Split:
     rows = np.round(averages).astype(np.uint8).reshape(len(averages), -1)
     classes = checked_labels(np.frombuffer(labels, np.uint8).astype(np.int64) - 1, f"{archive}, {split}_y.bin", 10)
     return _paired(rows, classes, archive)
-
-
-def _member(archive: Path, name: str) -> bytes:
-    """Return one file of an archive, which is never unpacked to disk."""
-    try:
-        with tarfile.open(archive, "r:*") as members:
-            for member in members:
-                stream = members.extractfile(member) if member.name.removeprefix("./") == name else None
-                if stream is not None:
-                    return stream.read()
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise ValueError(f"{archive} must be a whole archive; reading it failed: {error}. {AGAIN}") from error
-    raise ValueError(f"{archive} must hold {name}; it does not. {AGAIN}")
 
 
 def _read_fashion(folder: Path, split: str) -> Split:
@@ -144,10 +147,9 @@ def _read_fashion(folder: Path, split: str) -> Split:
 
 def _idx(path: Path, num_axes: int) -> NDArray[np.uint8]:
     """Return an IDX file of bytes: two zeros, type 8, number of axes, their lengths (big-endian), and the bytes."""
-    try:
-        content = gzip.GzipFile(fileobj=io.BytesIO(path.read_bytes())).read()
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} must be a whole gzip file; reading it failed: {error}. {AGAIN}") from error
+    content = unpacked(path, MOST_IDX)
+    with reading(path, "Fashion-MNIST must be as published", AGAIN):
+        check_digest(io.BytesIO(content), path, "fashion-mnist")
     start = 4 + 4 * num_axes
     if content[:4] != bytes((0, 0, 8, num_axes)) or len(content) < start:
         raise ValueError(
@@ -169,35 +171,54 @@ def _paired(rows: NDArray[np.uint8], labels: NDArray[np.int64], path: Path) -> S
 
 
 STL10 = "stl10_binary.tar.gz"
-# Addresses as the authors publish them. Checksums: those of torchvision's data sets; Fashion-MNIST's are also on the
-# page of its authors.
+
+
+def _whole(digest: str) -> tuple[str, str]:
+    """Return digests of a file that is checked as it was published."""
+    return digest, digest
+
+
+# Addresses and SHA-256 as TensorFlow Datasets has them; of what Fashion-MNIST unpacks to, as in Debian's package, whose
+# files are compressed anew.
 SOURCES = {
     "svhn": Source(
         "SVHN",
         (3, 32, 32),
-        "http://ufldl.stanford.edu/housenumbers/",
+        "https://ufldl.stanford.edu/housenumbers/",
         {
-            "train_32x32.mat": "e26dedcc434d2e4c54c9b2d4a06d8373",
-            "test_32x32.mat": "eb5a983be6a315427106f1b164d9cef3",
+            "train_32x32.mat": _whole("435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"),
+            "test_32x32.mat": _whole("cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"),
         },
         _read_svhn,
     ),
     "stl10": Source(
         "STL-10, reduced to 32 x 32",
         (3, 32, 32),
-        "http://ai.stanford.edu/~acoates/stl10/",
-        {STL10: "91f7769df0f17e558f3565bffb0c7dfb"},
+        "https://ai.stanford.edu/~acoates/stl10/",
+        {STL10: _whole("f31fd99273a1acb8609c8db427cebb1de3f71de77758cdc0e22956e1289b9866")},
         _read_stl10,
     ),
     "fashion-mnist": Source(
         "Fashion-MNIST",
         (1, 28, 28),
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
         {
-            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+            "train-images-idx3-ubyte.gz": (
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            ),
+            "train-labels-idx1-ubyte.gz": (
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            ),
+            "t10k-images-idx3-ubyte.gz": (
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            ),
+            "t10k-labels-idx1-ubyte.gz": (
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            ),
         },
         _read_fashion,
     ),

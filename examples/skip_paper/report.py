@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hessdens.results.files import read_json
 from skip_paper.experiment import Outcome, as_dicts
 from skip_paper.runs import write_whole
 
 HEADINGS = ("claim", "effect", "95% interval", "unit", "test", "verdict")
+RESULT = "A result of a figure must be a JSON file; remove it to draw the figure anew"
 RULE = (
     "A claim is reproduced where the 95% interval of its effect lies on the side that the paper says, not reproduced "
     "where it lies on the other side, and else not decided at this preset. Effects are positive where they are as the "
@@ -46,8 +48,8 @@ def save_outcome(
         "seconds": round(seconds or 0.0, 1),
         "environment": environment,
     }
-    before = json.loads(path.read_text()) if seconds is None and path.exists() else {}
-    if before.get("preset") == preset:
+    before = read_json(path, RESULT) if seconds is None and path.exists() else {}
+    if before.get("preset") == preset and origin.keys() <= before.keys():
         origin = {key: before[key] for key in origin}
     content = {
         "figure": name,
@@ -68,8 +70,8 @@ def write_report(folder: Path, order: Sequence[str], preset: str) -> None:
     for name in order:
         path = folder / f"{name}.json"
         if path.exists():
-            content = json.loads(path.read_text())
-            if content["preset"] == preset:
+            content = read_json(path, RESULT)
+            if content.get("preset") == preset:
                 found.append(content)
     write_whole(folder / "report.html", _html(folder, found, preset))
     write_whole(folder / "report.md", markdown(found, preset))

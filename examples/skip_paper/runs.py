@@ -13,7 +13,8 @@ from typing import Any
 import filelock
 import numpy as np
 
-from hessdens.results.storage import load_npz, save_npz
+from hessdens.results.files import read_json, replacing
+from hessdens.results.storage import NewerFormatError, load_npz, save_npz
 from skip_paper.data import Scaling
 from skip_paper.networks import NetworkSpec
 from skip_paper.spectra import SpectrumSpec
@@ -76,10 +77,10 @@ class RunStore:
 
     def _check_format(self) -> None:
         path = self.folder / "format.json"
-        try:
-            found = json.loads(path.read_text())["format"] if path.exists() else FORMAT
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} must say which program wrote the folder; it is damaged. Take another.") from error
+        found: Any = FORMAT
+        if path.exists():
+            rule = "A results folder must say which program wrote it, or be another one"
+            found = read_json(path, rule).get("format", "none")
         if found != FORMAT:
             raise ValueError(
                 f"The results folder must be written by this version (format {FORMAT}); {self.folder} has format "
@@ -93,7 +94,10 @@ class RunStore:
         return self._path(spec).exists()
 
     def find(self, spec: RunSpec) -> Arrays | None:
-        """Return the arrays of a finished run, or None. A damaged file is removed, with a notice."""
+        """Return the arrays of a finished run, or None. A damaged file is removed, with a notice.
+
+        ValueError for a file of a newer version, which stays.
+        """
         return self._load(self._path(spec), KIND)
 
     def save(self, spec: RunSpec, arrays: Arrays) -> None:
@@ -133,7 +137,11 @@ class RunStore:
             return None
         try:
             return load_npz(path, kind)
+        except NewerFormatError as error:
+            raise ValueError(f"{error} Take another folder with --results, or that version.") from error
         except ValueError as error:
+            if not path.is_file():
+                raise
             print(f"\nRepeating a run, because its file is damaged: {error}", file=sys.stderr)
             path.unlink(missing_ok=True)
             return None
@@ -147,10 +155,5 @@ class RunStore:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path, text=True) as file:
+        file.write(text)

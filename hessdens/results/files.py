@@ -26,19 +26,19 @@ OTHERS = {
 
 
 @contextmanager
-def reading(path: str | os.PathLike[str], rule: str) -> Iterator[BinaryIO]:
-    """Give a file to read from; whatever its content makes the block raise is one ValueError: ``rule``, the path, why.
+def reading(path: str | os.PathLike[str], rule: str, cure: str = "") -> Iterator[BinaryIO]:
+    """Give a file to read from; whatever its content makes the block raise is one ValueError: rule, path, why, cure.
 
     Parsers of strangers' bytes (zipfile, zlib, json, NumPy, Pillow) raise nearly anything for damaged ones.
     """
     if not is_regular(path):
-        raise ValueError(f"{rule}; got {path}, which is {_kind(path)}.")
+        raise ValueError(f"{rule}; got {path}, which is {_kind(path)}. {cure}".rstrip())
     with open(path, "rb") as file:
         try:
             yield file
         except Exception as error:
             reason = str(error).rstrip(".") or type(error).__name__
-            raise ValueError(f"{rule}; got {path}, which cannot be read: {reason}.") from error
+            raise ValueError(f"{rule}; got {path}, which cannot be read: {reason}. {cure}".rstrip()) from error
 
 
 def is_regular(path: str | os.PathLike[str]) -> bool:

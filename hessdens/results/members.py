@@ -33,13 +33,13 @@ def most_bytes(length: int) -> int:
     return max(USUAL_SIZE, MOST_EXPANSION * length)
 
 
-def read_members(path: str | os.PathLike[str], rule: str) -> Arrays:
+def read_members(path: str | os.PathLike[str], rule: str, cure: str = "") -> Arrays:
     """Return the arrays of an ``.npz`` file by name.
 
-    ValueError, which begins with ``rule``, if it is damaged, holds more than plain arrays, or breaks a limit above. Its
-    memory and time are those limits': reading needs its arrays and a copy of the largest, at 0.1 s for 64 MB.
+    ValueError, with rule and cure as `reading` has them, if it is damaged, holds more than plain arrays, or breaks a
+    limit above. Its memory is that of its arrays and a copy of the largest.
     """
-    with reading(path, rule) as file:
+    with reading(path, rule, cure) as file:
         length = os.fstat(file.fileno()).st_size
         _check_directory(file, length)
         with zipfile.ZipFile(file) as archive:

@@ -1,8 +1,10 @@
 """SVHN, STL-10 and Fashion-MNIST from small files in the true formats, and what stands in for them."""
 
 import gzip
+import hashlib
 import io
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +16,13 @@ RNG = np.random.default_rng(0)
 COUNTS = {"train": 5, "test": 3}
 
 
+CHECK_DIGEST = other_images.check_digest
+
+
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch):
     monkeypatch.setattr(data, "usual_places", list)
+    monkeypatch.setattr(other_images, "check_digest", lambda *_: None)
     monkeypatch.setenv("HESSDENS_OFFLINE", "1")
     monkeypatch.delenv("HESSDENS_DATA", raising=False)
 
@@ -109,15 +115,15 @@ def test_what_stands_in_is_named(tmp_path, capsys):
 def test_downloads_are_checked(tmp_path, monkeypatch):
     asked = []
 
-    def download(address, checksum):
-        asked.append((address, checksum))
+    def download(address, digest):
+        asked.append((address, digest))
         return tmp_path / address.rpartition("/")[2]
 
     write_svhn(tmp_path)
     monkeypatch.setattr(data, "download", download)
     assert load_substitute("svhn").title == "SVHN"
-    assert asked[0][0] == "http://ufldl.stanford.edu/housenumbers/train_32x32.mat"
-    assert all(checksum.startswith("md5:") and len(checksum) == 36 for _, checksum in asked)
+    assert asked[0][0] == "https://ufldl.stanford.edu/housenumbers/train_32x32.mat"
+    assert all(len(digest) == 64 for _, digest in asked)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +149,9 @@ def test_truncated_svhn(tmp_path):
     for length in (0, 60, 2_000):
         whole = path.read_bytes()
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"train_32x32.mat must (be a MATLAB file|hold X and y)"):
+        with pytest.raises(
+            ValueError, match=r"MATLAB file .*; got .*train_32x32\.mat|train_32x32\.mat must hold X and y"
+        ):
             load_substitute("svhn", tmp_path)
         path.write_bytes(whole)
 
@@ -151,7 +159,7 @@ def test_truncated_svhn(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"train_X.bin": None}, "must hold stl10_binary/train_X.bin; it does not"),
+        ({"train_X.bin": None}, "it does not hold the file stl10_binary/train_X.bin"),
         ({"train_X.bin": b"abc"}, "must be images of 27,648 bytes; got 3 bytes"),
         ({"test_y.bin": bytes((1, 2))}, "as many labels as images; got 2 and 3"),
         ({"test_y.bin": bytes((0, 1, 2))}, "must lie in 0..9; image 0 has -1"),
@@ -167,7 +175,7 @@ def test_truncated_stl10(tmp_path):
     write_stl10(tmp_path)
     path = tmp_path / STL10
     path.write_bytes(path.read_bytes()[:3_000])
-    with pytest.raises(ValueError, match="must be a whole archive; reading it failed"):
+    with pytest.raises(ValueError, match=r"must be a whole archive .* before its checksum"):
         load_substitute("stl10", tmp_path)
 
 
@@ -198,4 +206,31 @@ def test_truncated_fashion_mnist(tmp_path):
 
 def test_sources_are_of_ten_classes_and_checked():
     for source in other_images.SOURCES.values():
-        assert all(len(md5) == 32 for md5 in source.files.values())
+        assert all(len(digest) == 64 for digests in source.files.values() for digest in digests)
+        assert source.address.startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("svhn", write_svhn), ("stl10", write_stl10), ("fashion-mnist", write_fashion)]
+)
+def test_what_was_not_published_is_refused(name, write, tmp_path, monkeypatch):
+    monkeypatch.setattr(other_images, "check_digest", CHECK_DIGEST)
+    write(tmp_path)
+    with pytest.raises(ValueError, match=r"as published; got .* its SHA-256 is another one"):
+        load_substitute(name, tmp_path)
+
+
+def test_fashion_mnist_is_checked_by_what_it_unpacks_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(other_images, "check_digest", CHECK_DIGEST)
+    written = write_fashion(tmp_path)
+    files = {
+        path.name: ("0" * 64, hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest())
+        for path in tmp_path.iterdir()
+    }
+    monkeypatch.setitem(
+        other_images.SOURCES, "fashion-mnist", replace(other_images.SOURCES["fashion-mnist"], files=files)
+    )
+    for path in tmp_path.iterdir():
+        path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), compresslevel=1))
+    found = load_substitute("fashion-mnist", tmp_path).train[0]
+    np.testing.assert_array_equal(found, written["train"][0].reshape(len(found), -1))

@@ -127,6 +127,30 @@ def test_store_survives_damage(tmp_path, capsys):
     assert store.find(SPEC) is None
     assert "Repeating a run, because its file is damaged" in capsys.readouterr().err
     assert not store.has(SPEC)
+    path.mkdir()
+    with pytest.raises(ValueError, match=f"got {path}, which is a folder"):
+        store.find(SPEC)
+    assert path.is_dir()
+
+
+def test_runs_of_a_newer_version_stay(tmp_path):
+    store = RunStore(tmp_path)
+    store.save(SPEC, {"value": np.array(1.0)})
+    store.save_partial(SPEC, {"next": np.array(1)})
+    for path, find in ((store._path(SPEC), store.find), (store._partial(SPEC), store.find_partial)):
+        with np.load(path) as archive:
+            np.savez(path, **{**archive, "hessdens_format": 99})
+        content = path.read_bytes()
+        with pytest.raises(ValueError, match=rf"{path} has format 99, .* Take another folder with --results"):
+            find(SPEC)
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "[" * 100_000, '{"a":' * 100_000, "{}"])
+def test_a_damaged_format_is_told(content, tmp_path):
+    (tmp_path / "format.json").write_text(content)
+    with pytest.raises(ValueError, match=r"results folder must .*format\.json|has format none"):
+        RunStore(tmp_path)
 
 
 def test_key_depends_on_all_of_the_specification():
@@ -151,7 +175,7 @@ def test_results_of_another_version(tmp_path):
     with pytest.raises(ValueError, match=r"written by this version \(format 2\); .* has format 99. Take another"):
         RunStore(tmp_path)
     (tmp_path / "format.json").write_text("{")
-    with pytest.raises(ValueError, match="must say which program wrote the folder; it is damaged"):
+    with pytest.raises(ValueError, match="must say which program wrote it, or be another one"):
         RunStore(tmp_path)
 
 
