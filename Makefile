@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: reproduce test zoo lint docs clean
+.PHONY: reproduce test zoo mutation lint docs clean
 
 reproduce: $(VENV)/.ready
 	$(BIN)/python examples/skip_paper/run_all.py $(ARGS)
@@ -13,6 +13,10 @@ test: $(VENV)/.ready
 
 zoo: $(VENV)/.ready
 	ZOO=usual $(BIN)/python -m pytest tests/zoo --numprocesses auto $(ARGS)
+
+mutation: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutation]'
+	$(BIN)/python scripts/mutants.py $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

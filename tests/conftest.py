@@ -14,10 +14,12 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # before torch is im
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from hypothesis import settings  # noqa: E402
+from hypothesis import Phase, settings  # noqa: E402
 
 # The first call of a compiled kernel takes longer than Hypothesis' default deadline of 200 ms.
 settings.register_profile("dev", deadline=None)
+# The same examples every time, and the first that fails is enough: ``make mutation``.
+settings.register_profile("mutants", settings.get_profile("ci"), phases=(Phase.explicit, Phase.generate))
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
