@@ -5,7 +5,7 @@ import pytest
 from naive import Normal
 from scipy import stats
 
-from hessdens.densities.base import add_intervals, check_density, percent
+from hessdens.densities.base import add_intervals, check_density, default_bandwidth, in_chunks, percent
 from hessdens.results import Moments
 
 
@@ -58,3 +58,35 @@ def test_intervals_of_fractions():
 )
 def test_percentages_show_the_distance_from_the_ends(fraction, text):
     assert percent(fraction) == text
+
+
+@pytest.mark.parametrize(("spread", "position", "bandwidth"), [(2, 9, 0.02), (0, -5, 5e-3), (0, 0, 1e-6)])
+def test_bandwidth_is_positive_without_any_spread(spread, position, bandwidth):
+    assert default_bandwidth(spread, position) == pytest.approx(bandwidth)
+
+
+@pytest.mark.parametrize("pairs", [1, 12, 100])
+def test_chunks_make_no_difference(pairs, monkeypatch):
+    monkeypatch.setattr("hessdens.densities.base.PAIRS_PER_CHUNK", pairs)
+    x, sizes = np.arange(6.0).reshape(2, 3), []
+
+    def sums(points):
+        sizes.append(len(points))
+        return (points + np.arange(4)).sum(axis=1)
+
+    np.testing.assert_array_equal(in_chunks(sums, x, 4), 4 * x + 6)
+    assert max(sizes) == {1: 1, 12: 3, 100: 6}[pairs]
+    assert in_chunks(sums, np.empty(0), 4).shape == (0,)
+
+
+def test_numbers_of_every_density():
+    density = Normal(0.5)
+    numbers = density._numbers(0.4, 0.9)
+    assert (numbers["lowest"], numbers["highest"]) == (density.nodes()[0], density.nodes()[-1])
+    assert [(row["order"], row["value"]) for row in numbers["moments"]] == [*enumerate(density.moments(4), start=1)]
+    assert numbers["fractions"] == {
+        "window": 0.4,
+        "level": 0.9,
+        "degenerate": {"value": density.fraction_degenerate(0.4)},
+        "negative": {"value": density.fraction_negative(0.4)},
+    }

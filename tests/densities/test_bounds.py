@@ -199,3 +199,12 @@ def test_no_interval_without_a_variance():
         eigenvalue_support([2.0, 1.0], 5)
     with pytest.raises(ValueError, match="window must be finite and at least 0; got -1"):
         negative_bounds([0.0, 1.0], -1)
+
+
+@pytest.mark.parametrize("unit", [1e-7, 1e7])
+def test_bounds_do_not_depend_on_the_unit(unit):
+    eigenvalues, x = np.random.default_rng(4).standard_normal(40), np.array([-1.0, 0.0, 0.4, 3.0])
+    for source, scaled in zip(all_sources(eigenvalues, 6), all_sources(unit * eigenvalues, 6), strict=True):
+        np.testing.assert_allclose(cdf_bounds(scaled, unit * x), cdf_bounds(source, x), atol=1e-7)
+        ends = np.array([*eigenvalue_support(source, 40)])
+        np.testing.assert_allclose([*eigenvalue_support(scaled, 40)], unit * ends, rtol=1e-6)

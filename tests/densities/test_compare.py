@@ -87,3 +87,29 @@ def test_what_is_no_density():
         compare(moments, np.ones(3))
     with pytest.raises(TypeError, match=r"exact must be a density .* Moments are no density: pass fit_mixture"):
         compare(Spectrum([1.0]), moments)
+
+
+def test_numbers():
+    result = compare(Spectrum([-1.0, 0.3, 2.0, 0.0]), Spectrum([-0.3, 0.3, 2.0, 5.0]), num_moments=2, window=0.8)
+    numbers = result.numbers()
+    assert numbers["degenerate"] == {"value": 0.5, "exact": 0.5}
+    assert numbers["negative"] == {"value": 0.25, "exact": 0.0}
+    assert (numbers["kolmogorov"], numbers["wasserstein"]) == (result.kolmogorov, result.wasserstein)
+    assert numbers["moments"][0] == {
+        "order": 1, "value": 0.325, "standard_error": None, "exact": 1.75,
+        "relative_error": pytest.approx(-1.425 / 1.75), "z_score": None,
+    }  # fmt: skip
+    assert len(numbers["moments"]) == 2
+
+
+def test_cost_is_four_evaluations_of_both_functions_per_node():
+    """Besides the two on either side of each node."""
+    asked = []
+
+    class Counted(Spectrum):
+        def cdf(self, x):
+            asked.append(np.size(x))
+            return super().cdf(x)
+
+    compare(Counted(np.arange(5.0)), Counted(np.arange(5.0) + 0.5), window=0.0)
+    assert sorted(asked)[-4:] == [2 * 10] * 2 + [4 * 9] * 2

@@ -52,3 +52,12 @@ def test_moments_may_miss_by_their_errors():
     weights, angles = masses(multipliers, edges)
     residuals = weights @ basis_at(angles, 2) - [0.9, -0.9]
     np.testing.assert_allclose(residuals, -(deviations**2) * multipliers, atol=1e-8)
+
+
+def test_panels_are_as_many_as_the_density_needs():
+    """A smooth density is right on the first panels; a narrow one needs smaller panels where its mass is."""
+    _, smooth, _ = minimise(np.array([0.0, -1 / 3]), np.zeros(2))
+    assert len(smooth) == 5
+    _, narrow, _ = minimise(np.array([1 - 1e-4]), np.zeros(1))
+    assert 5 < len(narrow) < 40
+    assert np.diff(narrow)[0] < np.diff(narrow)[-1] / 10  # angle 0 is x = 1

@@ -122,6 +122,9 @@ def test_bad_arguments():
         kernel_polynomial(Moments([0.1], [0.0], [[0.1]], 3, 0))
     with pytest.raises(ValueError, match=r"coefficients must be finite, of shape \(K,\), K at least 1; got \[nan\]"):
         KernelPolynomialDensity([np.nan], (-1, 1))
+    for coefficients in ([], [[0.1]]):
+        with pytest.raises(ValueError, match=r"coefficients must be finite, of shape \(K,\), K at least 1; got \["):
+            KernelPolynomialDensity(coefficients, (-1, 1))
     for question in (EXAMPLE.fraction_degenerate, EXAMPLE.fraction_negative):
         with pytest.raises(ValueError, match="window must be finite and at least 0; got -1"):
             question(-1)
@@ -129,3 +132,16 @@ def test_bad_arguments():
         EXAMPLE.mass(3, 0)
     with pytest.raises(ValueError, match="order must be at least 1; got 0"):
         EXAMPLE.moments(0)
+
+
+@pytest.mark.parametrize(("order", "is_coarse"), [(31, True), (32, False)])
+def test_coarse_is_above_half_of_the_window(order, is_coarse):
+    """Of 0.1: π h / K at h = 1."""
+    assert ("COARSE" in str(density_of(np.array([0.0]), order, support=(-1, 1)))) == is_coarse
+
+
+def test_numbers():
+    numbers = EXAMPLE.numbers(0.3)
+    assert (numbers["kernel"], numbers["resolution"]) == ("jackson", EXAMPLE.resolution)
+    assert numbers["support"] == [*EXAMPLE.support] == pytest.approx([numbers["lowest"], numbers["highest"]])
+    assert numbers["fractions"]["degenerate"]["value"] == EXAMPLE.fraction_degenerate(0.3)

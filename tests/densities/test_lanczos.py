@@ -7,9 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import NETWORK, diagonal
+from scipy import stats
 
 from hessdens import Spectrum, lanczos_density
-from hessdens.densities import Density
+from hessdens.densities import Density, LanczosDensity
+from hessdens.densities.base import percent
+from hessdens.densities.quadrature import Quadrature
+from hessdens.results.certificates import Certificates
+from hessdens.results.intervals import skewed_interval
 from hessdens.testing import symmetric_matrices
 
 
@@ -112,3 +117,73 @@ def test_quadratures_of_other_probes_are_refused():
     other = lanczos_density(diagonal([1.0, 2.0, 3.0, 4.0]), num_probes=2, num_steps=2)
     with pytest.raises(ValueError, match=r"of the same eigenvalues and probes; got \[\(4, 2\), \(4, 3\)\]"):
         dataclasses.replace(density, earlier=(other.quadrature,))
+
+
+def by_hand(points=(-1.0, 0.0, 1.0), weights=((0.2, 0.4, 0.2), (0.4, 0.2, 0.2), (0.1, 0.1, 0.6)), found=(-3.0, 5.0)):
+    """Return a density of ten eigenvalues, of which some are known."""
+    zeros, errors = np.zeros(len(points)), np.full(len(found), 0.1)
+    parts = np.array(found), errors, np.array(points), np.array(weights), zeros > 0, zeros
+    return LanczosDensity(Quadrature(*parts, size=10, interlaces=True), (), 3, 9, Certificates(1e-9, 9, 1.0, "", 0.0))
+
+
+def test_moments_are_those_of_eigenvalues_and_quadrature():
+    density, orders = by_hand(), np.arange(1, 6)
+    samples = density.quadrature.weights @ density.nodes()[1:4, None] ** orders + ((-3.0) ** orders + 5.0**orders) / 10
+    np.testing.assert_allclose(density.moment_samples(5), samples)
+    np.testing.assert_allclose(density.moments(5), samples.mean(axis=0))
+    errors = 1.25 * samples.std(axis=0, ddof=1) / np.sqrt(3)
+    expected = skewed_interval(samples.mean(axis=0), errors, samples, 0.9)
+    np.testing.assert_allclose(density.moments_interval(5, 0.9), expected)
+
+
+def test_smoothed_density_is_a_sum_of_gaussians_with_the_noise_of_probes():
+    density, x = by_hand(), np.array([[-3.1, -1.0], [0.2, 5.0]])
+    weights = np.concatenate([np.full((3, 1), 0.1), density.quadrature.weights, np.full((3, 1), 0.1)], axis=1)
+    samples = np.tensordot(weights, stats.norm(density.nodes()[:, None, None], 0.3).pdf(x), axes=1)
+    np.testing.assert_allclose(density.pdf(x, bandwidth=0.3), samples.mean(axis=0))
+    flat = samples.reshape(3, -1)
+    errors = flat.std(axis=0, ddof=1) / np.sqrt(3)
+    expected = np.maximum(skewed_interval(flat.mean(axis=0), errors, flat, 0.9), 0).reshape(2, 2, 2)
+    np.testing.assert_allclose(density.pdf_interval(x, bandwidth=0.3, level=0.9), expected, atol=1e-15)
+
+
+def test_default_bandwidth_is_the_distance_of_points_where_the_mass_is():
+    assert by_hand().bandwidth() == pytest.approx(1)
+    uneven = by_hand((0.0, 1.0, 4.0), ((0.0, 0.8, 0.0), (0.0, 0.8, 0.0)))
+    assert uneven.bandwidth() == pytest.approx(np.gradient([0.0, 1.0, 4.0])[1])
+    assert by_hand((1.0,), ((0.8,),) * 2).bandwidth() == pytest.approx(8 / 100)  # of the spread, -3 to 5
+    assert by_hand((-4.0,), ((1.0,),) * 2, ()).bandwidth() == pytest.approx(4e-3)  # one point: of where it is
+    assert by_hand((2.0, 2.0), ((0.5, 0.5),) * 2, ()).bandwidth() == pytest.approx(2e-3)
+
+
+def test_summary_has_ends_fractions_and_counts():
+    lines = str(by_hand()).splitlines()
+    assert lines[0].startswith("Density of 10 eigenvalues from -3 to 5: ")
+    density = by_hand()
+    for value, (low, high) in (
+        (density.fraction_degenerate(), density.degenerate_interval()),
+        (density.fraction_negative(), density.negative_interval()),
+    ):
+        assert f"{percent(value)} ({percent(low)} to {percent(high)})" in lines[0]
+    assert lines[1].endswith("WIDE INTERVALS: take more products (max_products=).")
+    assert lines[2] == "  2 eigenvalues found, quadrature of 3 probes and 3 steps for the others"
+
+
+def test_a_density_needs_two_probes_and_a_point():
+    with pytest.raises(ValueError, match="needs 2 probes and 1 point at least; got 1 and 5"):
+        by_hand(weights=((0.2, 0.4, 0.2),))
+    with pytest.raises(ValueError, match="needs 2 probes and 1 point at least; got 2 and 0"):
+        by_hand((), ((), ()), ())
+    assert by_hand((), ((), ()), np.arange(10.0)).fraction_negative(1.0) == 0
+
+
+def test_numbers_have_intervals_and_counts():
+    density = by_hand()
+    numbers = density.numbers(0.6, 0.8)
+    counts = {"size": 10, "num_products": 9, "num_steps": 3, "num_probes": 3, "eigenvalues_found": 2, "seconds": 1.0}
+    assert {name: numbers[name] for name in counts} == counts
+    (low, high), (value, *_) = density.moments_interval(4, 0.8), density.moments(4)
+    assert numbers["moments"][0] == {"order": 1, "value": value, "low": low[0], "high": high[0]}
+    low, high = density.negative_interval(0.6, 0.8)
+    value = density.fraction_negative(0.6)
+    assert numbers["fractions"]["negative"] == {"value": value, "low": low, "high": high}

@@ -193,3 +193,17 @@ def test_bad_arguments():
         EXAMPLE.mass(3, 0)
     with pytest.raises(ValueError, match="order must be at least 1; got 0"):
         EXAMPLE.moments(0)
+
+
+def test_numbers():
+    numbers = EXAMPLE.numbers(0.3)
+    assert numbers["support"] == [numbers["lowest"], numbers["highest"]] == [*EXAMPLE.support]
+    assert numbers["fractions"]["degenerate"]["value"] == EXAMPLE.fraction_degenerate(0.3)
+
+
+def test_nodes_are_four_a_panel():
+    nodes, (low, high) = EXAMPLE.nodes(), EXAMPLE.support
+    assert (nodes[0], nodes[-1], len(nodes)) == (low, high, 4 * (len(EXAMPLE.edges) - 1) + 1)
+    angles = np.arccos(np.clip((nodes[::-1] - (low + high) / 2) / ((high - low) / 2), -1, 1))
+    expected = np.interp(np.arange(len(nodes)) / 4, np.arange(len(EXAMPLE.edges)), EXAMPLE.edges)
+    np.testing.assert_allclose(angles, expected, atol=1e-7)

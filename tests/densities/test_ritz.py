@@ -42,3 +42,67 @@ def test_a_space_that_is_all_knows_each_eigenvalue():
     alone = block_quadrature(matrix, 3, np.full((2, 3), np.sqrt(1 / 3)), 4, 1e-15)
     assert len(alone.eigenvalues) + len(alone.abscissae) == 3
     assert alone.weights.sum(axis=1) + len(alone.eigenvalues) / 4 == pytest.approx([1, 1])
+
+
+def krylov_matrix(ritz, residuals):
+    """Return the matrix of a space with these Ritz values, at which so much of the products leaves the space."""
+    return np.block([[np.diag(ritz), np.diag(residuals)], [np.diag(residuals), np.zeros((len(ritz),) * 2)]])
+
+
+def test_ritz_values_nearer_than_their_residuals_are_one_atom():
+    """As wide as residuals squared over the distance to the next allow, and as many as there are probes."""
+    matrix = krylov_matrix([0.0, 0.004, 1.0], [0.05, 0.06, 0.0])
+    quadrature = block_quadrature(matrix, 3, np.array([[0.6, 0.8], [2.0, 0.0]]), 10, 1e-9)
+    assert quadrature.eigenvalues == pytest.approx([1.0])
+    assert quadrature.abscissae == pytest.approx([0.002])
+    assert quadrature.atoms.tolist() == [True]
+    assert quadrature.radii == pytest.approx([0.06], rel=1e-6)
+    np.testing.assert_allclose(quadrature.weights, [[0.9], [0.9]])
+    assert quadrature.interlaces
+
+
+@pytest.mark.parametrize(
+    ("ritz", "residuals"),
+    [
+        ([0.0, 0.02, 1.0], [0.05, 0.05, 0.0]),  # wider than 2 residual² / distance: a band
+        ([0.0, 0.004, 0.1], [0.05, 0.05, 0.0]),  # the next is not far enough
+        ([-0.1, 0.0, 0.004], [0.0, 0.05, 0.05]),
+        ([0.0, 0.12, 1.0], [0.05, 0.05, 0.0]),  # told apart, but not known
+    ],
+)
+def test_ritz_values_that_are_no_eigenvalue_are_points(ritz, residuals):
+    quadrature = block_quadrature(krylov_matrix(ritz, residuals), 3, np.eye(2), 10, 1e-9)
+    known = np.array(residuals) == 0
+    assert quadrature.eigenvalues == pytest.approx(np.array(ritz)[known])
+    assert quadrature.abscissae == pytest.approx(np.array(ritz)[~known])
+    assert not quadrature.atoms.any()
+    assert quadrature.radii.tolist() == [0, 0]
+
+
+def test_rounding_alone_parts_equal_eigenvalues():
+    """Of products with an error of 1e-6, two Ritz values that differ by five of it are one eigenvalue, by 50 two."""
+    for apart, points in ((5e-6, 1), (50e-6, 2)):
+        matrix = krylov_matrix([0.0, apart, 1.0], [2e-5, 2e-5, 0.0])
+        quadrature = block_quadrature(matrix, 3, np.eye(2), 10, 1e-6)
+        assert len(quadrature.abscissae) == points
+        assert quadrature.residuals == pytest.approx([1e-6])
+
+
+@pytest.mark.parametrize(("weight", "known"), [(3.0, True), (300.0, False)])
+def test_too_much_weight_is_more_than_one_eigenvalue(weight, known):
+    start = np.sqrt(np.array([[weight, 1.0], [weight, 2.0]]))
+    quadrature = block_quadrature(krylov_matrix([1.0, 2.0, 3.0], [0.0, 0.9, 0.9]), 3, start, 10, 1e-9)
+    assert quadrature.eigenvalues.tolist() == ([1.0] if known else [])
+    assert quadrature.atoms.tolist() == ([] if known else [True]) + [False, False]
+
+
+def test_weights_are_scaled_for_each_probe():
+    start = np.array([[1.0, 2.0], [0.0, 0.0]])  # the second probe sees neither
+    quadrature = block_quadrature(krylov_matrix([1.0, 2.0], [0.9, 0.9]), 2, start, 10, 1e-9)
+    np.testing.assert_allclose(quadrature.weights, [[0.2, 0.8]] * 2)
+
+
+def test_one_probe_knows_no_multiplicity():
+    quadrature = block_quadrature(krylov_matrix([1.0, 4.0], [0.0, 0.5]), 2, np.array([[0.6, 0.8]]), 10, 1e-9)
+    assert len(quadrature.eigenvalues) == 0
+    assert quadrature.atoms.tolist() == [True, True]

@@ -80,3 +80,18 @@ def test_every_density_refuses_the_same(density):
     with pytest.raises(ValueError, match="order must be at least 1; got 0"):
         density.moments(0)
     assert np.isnan(density.cdf(np.nan))
+
+
+def test_numbers():
+    numbers = EXAMPLE.numbers(0.7)
+    assert (numbers["size"], numbers["lowest"], numbers["highest"]) == (8, -0.5, 3.0)
+    assert [row["value"] for row in numbers["moments"]] == EXAMPLE.moments(4).tolist()
+    assert numbers["fractions"]["window"] == 0.7
+    assert numbers["fractions"]["degenerate"] == {"value": 6 / 8}
+    assert numbers["fractions"]["negative"] == {"value": 1 / 8}
+
+
+def test_default_bandwidth_is_a_hundredth_of_the_standard_deviation():
+    x = np.linspace(-1, 4, 7)
+    np.testing.assert_array_equal(EXAMPLE.pdf(x), EXAMPLE.pdf(x, bandwidth=EXAMPLE.eigenvalues.std() / 100))
+    assert Spectrum([-4.0, -4.0]).pdf(-4.0) == pytest.approx(1 / (4e-3 * np.sqrt(2 * np.pi)))

@@ -86,3 +86,30 @@ def test_steps_and_probes_of_densities():
         steps_and_probes(None, 0, None)
     with pytest.raises(ValueError, match="max_products must be at least 12 for 4 steps of 3 probes; got 11"):
         steps_and_probes(4, 3, 11)
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0, 7.0])
+def test_scales_of_two_opposite_eigenvalues_are_exact(size):
+    """Odd moments are 0; those of the absolute value follow from the even ones."""
+    exact = np.array([np.mean(np.array([-size, size]) ** k) for k in range(1, 8)])
+    np.testing.assert_allclose(_scales(exact), size ** np.arange(1, 8), rtol=1e-12)
+    np.testing.assert_allclose(_scales(exact[:3]), [0, size**2, size**3], rtol=1e-12)
+    np.testing.assert_array_equal(_scales(np.zeros(4)), 0)
+
+
+def test_probes_for_an_accuracy_of_moments_with_no_variance_or_no_size():
+    """A moment of 0 can reach no relative accuracy, one that does not vary has reached it."""
+    pilot = np.array([[1.0, 2.0], [1.0, 2.0], [1.0, 2.0]])
+    assert Budget(100, 2, 0.1, 3).enough_probes(pilot, 50) == 3
+    assert Budget(100, 2, 0.1, 3).enough_probes(np.array([[1.0], [-1.0]]), 50) == 50
+    assert Budget(100, 2).enough_probes(pilot, 50) == 50
+
+
+@pytest.mark.parametrize(("products", "warns"), [(1, True), (0.999, False)])
+def test_errors_up_to_half_above_the_accuracy_are_passed_over(products, warns):
+    moments = Moments([2.0, 4.0], [0.0, 0.6001 * products], [[2.0, 4.0]] * 2, 5, 10)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Budget(99, 2, 0.1, 6).warn_if_short(moments)
+    assert len(caught) == warns
+    assert all("m_2 has a relative standard error of 1.5e-01" in str(warning.message) for warning in caught)

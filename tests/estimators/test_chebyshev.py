@@ -12,6 +12,7 @@ from hessdens.estimators import chebyshev_moments
 from hessdens.estimators.chebyshev import START_PROBE, spectral_support
 from hessdens.linalg.probes import operator_probes
 from hessdens.results import ChebyshevMoments
+from hessdens.results.support import Interval
 from hessdens.testing import rotated, spectra, symmetric_matrices
 
 
@@ -188,3 +189,33 @@ def test_certificates_tell_products_that_are_not_symmetric(tmp_path):
         assert ("WARNING" in str(moments)) != is_symmetric
         moments.save(tmp_path / "m.npz")
         assert str(ChebyshevMoments.load(tmp_path / "m.npz")) == str(moments)
+
+
+@pytest.mark.parametrize("shift", [-100.0, 0.0, 100.0])
+def test_a_shift_moves_the_support_and_costs_nothing(shift):
+    """What ends the search is relative to the length of the spectrum, not to where it lies."""
+    matrix = np.diag(np.concatenate([np.linspace(-1, 1, 200), [3.0, -2.0]]))
+    interval, spent = support_of(as_operator(matrix))
+    assert 5 < spent < 30
+    shifted, cost = support_of(as_operator(matrix + shift * np.eye(202)))
+    assert cost == spent
+    np.testing.assert_allclose([*shifted], np.array([*interval]) + shift, rtol=1e-6)
+
+
+def test_each_end_is_moved_by_its_own_residual():
+    """Against Ritz pairs of the dense Krylov basis."""
+    eigenvalues = np.concatenate([np.linspace(-1, 1, 300), [40.0, 39.0]])
+    matrix = rotated(eigenvalues, np.random.default_rng(3))
+    interval, spent = support_of(as_operator(matrix))
+    vector = operator_probes(as_operator(matrix), 0, START_PROBE, START_PROBE + 1, "gaussian").numpy()
+    basis = vector / np.linalg.norm(vector)
+    for _ in range(spent - 1):
+        product = matrix @ basis[:, -1:]
+        for _ in range(2):
+            product -= basis @ (basis.T @ product)
+        basis = np.hstack([basis, product / np.linalg.norm(product)])
+    ritz, vectors = np.linalg.eigh(basis.T @ matrix @ basis)
+    residuals = np.linalg.norm(matrix @ basis @ vectors - basis @ vectors * ritz, axis=0)
+    assert residuals[0] > 10 * residuals[-1]
+    expected = Interval.around(ritz[0] - residuals[0], ritz[-1] + residuals[-1])
+    np.testing.assert_allclose([*interval], [*expected], rtol=1e-9)

@@ -1,6 +1,7 @@
 """Runs that are killed go on and end with the same numbers; checkpoints of other runs are told apart."""
 
 import copy
+import json
 import re
 import subprocess
 import sys
@@ -309,3 +310,10 @@ def test_operators_that_give_nan_are_refused(tmp_path):
     operator = as_operator(lambda V: V * (float("nan") if V.shape[1] == 1 else 1.0), size=4, dtype=torch.float64)
     with pytest.raises(NonFiniteError, match="one with a random vector is not"):
         lanczos_density(operator, checkpoint=tmp_path)
+
+
+def test_folders_are_made_and_their_headers_can_be_read(tmp_path):
+    lanczos_density(Counted().operator, num_steps=4, checkpoint=tmp_path / "runs" / "first")
+    header = (tmp_path / "runs" / "first" / "run.json").read_text()
+    assert json.loads(header)["function"] == "lanczos_density"
+    assert len(header.splitlines()) > 5

@@ -8,8 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hessdens import spectral_moments
-from hessdens.estimators.deflation import projected
+from hessdens import as_operator, spectral_moments
+from hessdens.estimators.budget import Budget
+from hessdens.estimators.deflation import _width_and_most_steps, deflate, projected
+from hessdens.estimators.run import Run
 from hessdens.testing import assert_moments_agree, symmetric_matrices
 
 RNG = np.random.default_rng(0)
@@ -194,3 +196,82 @@ def test_vectors_without_a_subspace():
     expected = rest @ np.diag(OUTLIERS) @ rest @ V.numpy()
     np.testing.assert_allclose(projected(products, torch.from_numpy(basis)), expected, atol=1e-12)
     assert projected(V, torch.empty(0, 500)) is V
+
+
+def test_what_rounding_leaves_in_the_subspace_is_taken_out_too():
+    """Of vectors that are almost inside it, once would leave as much as the rest itself is long."""
+    basis = torch.linalg.qr(torch.from_numpy(np.random.default_rng(3).standard_normal((50, 4)))).Q.T
+    V = 1e9 * basis.sum(dim=0)[:, None] + torch.ones(50, 1, dtype=torch.float64)
+    rest = projected(V, basis)
+    assert float((basis @ rest).norm()) < 1e-14 * float(rest.norm())
+
+
+@pytest.mark.parametrize("rtol", [None, 0.1])
+@pytest.mark.parametrize("num_moments", [1, 4, 7])
+def test_steps_leave_six_probes_where_the_budget_allows(num_moments, rtol):
+    """Or a third of the budget's, and two at least; they take all else that products pay."""
+    operator = as_operator(np.eye(500))
+    for products in range(30, 700, 9):
+        budget = Budget(products, num_moments, rtol)
+        width, steps = _width_and_most_steps(operator, budget, products)
+        per_probe = (num_moments + 1) // 2
+        left = (products - width * steps) / per_probe
+        probes = min(6, max(2, products // (3 * per_probe)))
+        assert left >= probes or steps == per_probe
+        assert left - width / per_probe < probes, "one more step would be possible"
+        assert width == max(2, min(4, products // (4 * per_probe)) if rtol else round(0.3 * products**0.5))
+
+
+def test_spaces_are_limited_by_size_vectors_and_memory(monkeypatch):
+    assert _width_and_most_steps(as_operator(np.eye(3)), Budget(10_000, 4), 10_000)[0] == 3
+    width, steps = _width_and_most_steps(as_operator(np.eye(500)), Budget(10_000, 4), 10_000)
+    assert (width, steps) == (30, 2000 // 30)
+    monkeypatch.setattr("hessdens.estimators.deflation.usual_bytes", lambda device: 8 * 500 * 30 * 21)
+    assert _width_and_most_steps(as_operator(np.eye(500)), Budget(10_000, 4), 10_000) == (30, 20)  # and the start
+
+
+def deflated(eigenvalues, seed=0, **arguments):
+    """Return what is deflated of a diagonal matrix for four moments, and the run."""
+    budget = Budget.of_moments("deflated", 4, *(arguments.get(name) for name in ("max_products", "num_probes", "rtol")))
+    run = Run(np.diag(eigenvalues), 4, seed)
+    return deflate(run, budget, run.bar(1)), run
+
+
+def test_deflation_of_outliers_knows_what_it_takes_away():
+    deflation, _ = deflated(OUTLIERS, max_products=60)
+    basis, matrix = deflation.basis.numpy(), np.diag(OUTLIERS)
+    np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-13)
+    rest = np.eye(500) - basis.T @ basis
+    powers = [np.linalg.matrix_power(rest @ matrix @ rest, k) for k in range(1, 5)]
+    expected = [np.sum(OUTLIERS**k) - np.trace(power) for k, power in enumerate(powers, start=1)]
+    np.testing.assert_allclose(deflation.known, expected, rtol=1e-9)
+    # The space has one more block than is deflated, for the walks of four steps, and as many vectors as products.
+    assert deflation.num_products == len(basis) + deflation.num_start
+    assert deflation.num_start == round(0.3 * 60**0.5)
+    assert deflation.samples.shape == (0, 4)
+    assert max(deflation.symmetry, deflation.orthogonality) < 1e-13
+    largest = np.array([np.sum(np.abs(OUTLIERS) ** k) for k in (3, 4)])  # which outliers decide
+    np.testing.assert_allclose(deflation.rounding[2:], np.finfo(float).eps * largest, rtol=1e-3)
+
+
+def test_start_vectors_of_a_space_that_is_not_deflated_are_probes():
+    deflation, run = deflated(FLAT, max_products=60)
+    assert deflation.basis.shape == (0, 500)
+    np.testing.assert_array_equal(deflation.known, 0)
+    probes = run.probes(0, deflation.num_start).T.numpy()
+    expected = [[probe**2 @ FLAT**k for k in range(1, 5)] for probe in probes]
+    np.testing.assert_allclose(deflation.samples, expected, rtol=1e-9)
+    assert deflation.num_products == 2 * deflation.num_start  # no more steps than moments of its start vectors take
+
+
+def test_a_space_grows_while_it_is_worth_it():
+    """To ten outliers and not much further beside a flat bulk; to almost all of its budget where it has no end."""
+    few = np.concatenate([0.01 * FLAT[:490], np.geomspace(1, 30, 10)])
+    for products in (100, 200):
+        assert 10 <= len(deflated(few, max_products=products)[0].basis) <= 40
+    endless = np.geomspace(1e-3, 100, 500)
+    assert len(deflated(endless, max_products=200)[0].basis) > 150
+    for eigenvalues, most in ((few, 40), (endless, 320)):
+        sizes = [len(deflated(eigenvalues, rtol=rtol)[0].basis) for rtol in (0.2, 0.05, 0.01, 0.001)]
+        assert sizes == sorted(sizes)
+        assert sizes[0] <= 12 < 2.5 * sizes[0] < sizes[-1] < most, "no larger than the accuracy needs"

@@ -84,7 +84,78 @@ def test_a_tenth_of_the_error_takes_a_hundred_times_the_probes():
 
 
 def test_a_space_that_is_all_knows_all():
-    eigenvalues = np.array([1.0, 2.0, 5.0])
+    eigenvalues = np.array([1.0, -2.0, 5.0])
     coefficients = KrylovCoefficients(space_of(np.diag(eigenvalues), 3, 1)[0], 3)
     assert coefficients.num_blocks == 1
-    np.testing.assert_allclose(coefficients.known_part(3)[0], [8, 30, 134])
+    known, sizes = coefficients.known_part(3)
+    np.testing.assert_allclose(known, [4, 30, 118])
+    np.testing.assert_allclose(sizes, [8, 30, 134])  # of absolute eigenvalues
+
+
+def test_nothing_remains_of_a_matrix_that_the_other_start_vectors_span():
+    """Their spaces end with the matrix: rounding adds no vectors to them."""
+    coefficients = KrylovCoefficients(space_of(np.diag([1.0, 2.0, 3.0, 4.0, 5.0]), 3, 2)[0], 4)
+    traces = coefficients.remaining_traces(2, (0, 1, 4))
+    assert (traces[0] > traces[1]).all()
+    assert (traces[1] > 1e-6).all()
+    assert (traces[2] < 1e-25).all()
+
+
+def test_a_basis_has_gained_where_its_latest_blocks_take_more_variance_than_their_products_would():
+    """The variance of P probes falls as 1/P, so that of all products left, each block must take width / left of it."""
+    matrix = np.diag(np.concatenate([np.zeros(480), np.geomspace(0.3, 30, 20)]))
+    coefficients = KrylovCoefficients(space_of(matrix, 4, 4)[0], 4)
+    before, now = coefficients.remaining_sizes(2, (coefficients.num_blocks - 2, coefficients.num_blocks))
+    break_even = 4 / (1 - np.exp(-(before - now) / 2))
+    assert 8 < break_even < 20
+    assert [coefficients.has_gained(left) for left in (3, 4, int(break_even), int(break_even) + 1)] == [0, 0, 0, 1]
+    flat = KrylovCoefficients(space_of(np.diag(np.cos(np.pi * RNG.random(500))), 4, 4)[0], 4)
+    assert not flat.has_gained(50)
+
+
+def test_probes_needed_are_those_of_the_largest_relative_error():
+    """By the traces of B, known here, against moments of absolute eigenvalues: variance 2 tr B^2k per probe."""
+    matrix = np.diag(np.linspace(-1, 3, 40))
+    coefficients = KrylovCoefficients(space_of(matrix, 4, 6)[0], 4)
+    nodes, counts = coefficients.nodes_and_counts()
+    traces = coefficients.remaining_traces(4, (coefficients.num_blocks,))[0]
+    relative = [2 * traces[k - 1] / np.sum(counts * np.abs(nodes) ** k) ** 2 for k in range(1, 5)]
+    assert coefficients.probes_needed(0.01) == np.ceil(max(relative) / 0.01**2)
+
+
+def test_more_start_vectors_than_dimensions():
+    """Their space is all, and they are not independent; what they say of the matrix stays."""
+    matrix = np.diag([3.0, -1.0, 2.0])
+    space, start = space_of(matrix, 5, 1)
+    coefficients = KrylovCoefficients(space, 4)
+    expected = [[x @ np.linalg.matrix_power(matrix, k) @ x for k in range(1, 5)] for x in start]
+    np.testing.assert_allclose(coefficients.quadratic_forms(), expected, rtol=1e-10, atol=1e-10)
+    nodes, counts = coefficients.nodes_and_counts()
+    largest = np.abs(space.matrix()).max()
+    np.testing.assert_allclose(nodes * largest, [-1, 2, 3], rtol=1e-12)
+    assert counts.tolist() == [1, 1, 1]
+    traces = coefficients.remaining_traces(2, (0,))[0]
+    sizes = [np.mean([np.sum((np.linalg.matrix_power(matrix / largest, k) @ x) ** 2) for x in start]) for k in (1, 2)]
+    np.testing.assert_allclose(traces, sizes, rtol=1e-9)
+
+
+def test_a_bulk_far_below_an_outlier_is_seen():
+    """Vectors are dependent only where they are short against others of their block, whatever the size of a block."""
+    eigenvalues = np.append(1e-6 * np.linspace(-1, 1, 49), 1.0)
+    space, start = space_of(np.diag(eigenvalues), 3, 5)
+    traces = np.zeros(2)
+    for i in range(3):
+        basis = last = np.linalg.qr(np.delete(start, i, axis=0).T).Q
+        for _ in range(2):
+            last = eigenvalues[:, None] * last
+            for _ in range(2):
+                last = np.linalg.qr(last - basis @ (basis.T @ last)).Q
+            basis = np.hstack([basis, last])
+        vector = start[i]
+        for k in range(3):
+            vector = vector - basis @ (basis.T @ vector)
+            traces[k - 1] += 0 if k == 0 else vector @ vector / 3
+            vector = eigenvalues * vector
+    largest = np.abs(space.matrix()).max()
+    found = KrylovCoefficients(space, 4).remaining_traces(2, (3,))[0]
+    np.testing.assert_allclose(found * [largest**2, largest**4], traces, rtol=1e-3)

@@ -274,3 +274,13 @@ def test_agrees_on_cuda():
     operator = as_operator(lambda V: entries * V, size=len(NETWORK), dtype=torch.float64, device="cuda")
     there, here = lanczos_density(operator), lanczos_density(diagonal(NETWORK))
     np.testing.assert_allclose(quantities(there), quantities(here), atol=1e-9)
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
+def test_certificates_are_relative(scale, low_memory):
+    """Rounding is no defect in any unit of the eigenvalues."""
+    matrix = scale * rotated(np.linspace(-1, 3, 60), np.random.default_rng(0))
+    certificates = lanczos_density(matrix, num_probes=3, num_steps=8, low_memory=low_memory).certificates
+    assert certificates.warnings() == ()
+    assert max(certificates.trace, certificates.frobenius) < 1e-13

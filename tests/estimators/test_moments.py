@@ -9,6 +9,9 @@ from naive import skilling_samples
 from torch import nn
 
 from hessdens import as_operator, hessian_operator, spectral_moments
+from hessdens.estimators.budget import Budget
+from hessdens.estimators.deflation import deflate
+from hessdens.estimators.run import Run
 from hessdens.linalg.probes import operator_probes
 from hessdens.testing import NetworkCase, assert_moments_agree, networks, rotated, symmetric_matrices
 
@@ -197,3 +200,53 @@ def test_single_probes_have_no_symmetry_to_tell():
     moments = spectral_moments(np.diag([1.0, 2.0, 3.0]), method="skilling", block_size=1)
     assert np.isnan(moments.certificates.symmetry)
     assert moments.certificates.warnings() == ()
+
+
+OUTLIERS = np.concatenate([np.linspace(-0.1, 0.1, 60), [5.0, -3.0, 2.0, 1.0]])
+
+
+def deflation_of(matrix, num_moments, **arguments):
+    """Return what `spectral_moments` deflates from a matrix, and the number of the first probe that it draws."""
+    limits = (arguments.get(name) for name in ("max_products", "num_probes", "rtol"))
+    budget = Budget.of_moments("deflated", num_moments, *limits)
+    run = Run(matrix, num_moments, 4)
+    deflation = deflate(run, budget, run.bar(1))
+    return deflation, deflation.num_start + budget.pilot
+
+
+@pytest.mark.parametrize("arguments", [{"max_products": 41}, {"num_probes": 25}, {"rtol": 0.2}])
+def test_deflated_samples_are_what_is_known_and_skillings_of_the_rest(arguments):
+    matrix = rotated(OUTLIERS, np.random.default_rng(1))
+    deflation, first = deflation_of(matrix, 3, **arguments)
+    moments = spectral_moments(matrix, 3, method="deflated", seed=4, block_size=7, **arguments)
+    basis = deflation.basis.numpy()
+    assert 0 < len(basis) < 60
+    rest = np.eye(64) - basis.T @ basis
+    probes = operator_probes(as_operator(matrix), 4, first, first + moments.num_probes, "gaussian").T.numpy()
+    expected = deflation.known / 64 + skilling_samples(rest @ matrix @ rest, probes @ rest, 3)
+    np.testing.assert_allclose(moments.samples, expected, rtol=1e-9, atol=1e-12)
+    assert moments.num_deflated == len(basis)
+    drawn = moments.num_probes + first - deflation.num_start  # the probes of the pilot are not in the result
+    assert moments.num_products == deflation.num_products + 2 * drawn
+    if "rtol" not in arguments:
+        assert 0 <= arguments.get("max_products", 50) - moments.num_products < 2, "all that the budget pays"
+
+
+def test_a_pilot_is_paid_for_and_left_out():
+    matrix = rotated(np.linspace(-1, 2, 30), np.random.default_rng(0))
+    moments = spectral_moments(matrix, 2, method="skilling", rtol=0.1, seed=4)
+    count = moments.num_probes
+    assert moments.num_products == 20 + count
+    probes = operator_probes(as_operator(matrix), 4, 20, 20 + count, "gaussian").T.numpy()
+    np.testing.assert_allclose(moments.samples, skilling_samples(matrix, probes, 2), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_a_space_that_is_all_gives_the_moments(scale):
+    eigenvalues = scale * np.array([3.0, -1.0, 0.5, 0.25, 2.0])
+    moments = spectral_moments(np.diag(eigenvalues), 4, max_products=40)
+    np.testing.assert_allclose(moments.values, [np.mean(eigenvalues**k) for k in range(1, 5)], rtol=1e-12)
+    assert (moments.num_deflated, moments.samples.shape) == (5, (2, 4))
+    assert moments.num_products <= 8
+    sums = [np.sum(np.abs(eigenvalues) ** k) for k in range(1, 5)]
+    np.testing.assert_allclose(moments.standard_errors, 2.0**-52 * np.array(sums) / 5, rtol=1e-6)  # rounding alone

@@ -173,3 +173,29 @@ def test_models_and_tensors_without_entries():
         as_operator(torch.nn.Linear(3, 3))
     with pytest.raises(ValueError, match="on the meta device"):
         as_operator(torch.eye(3, device="meta"))
+
+
+class Multiplication:
+    """A function with a torch dtype of its own, but without shape and @."""
+
+    dtype = torch.float32
+
+    def __call__(self, V):
+        return 2 * V
+
+
+class OtherArray:
+    """Shape and @, but a dtype that is not torch's."""
+
+    shape, dtype = (3, 3), "float64"
+
+    def __matmul__(self, V):
+        return V
+
+
+def test_foreign_objects_that_are_functions_or_nothing():
+    operator = as_operator(Multiplication(), size=3)
+    assert (operator.size, operator.dtype) == (3, torch.float64)
+    torch.testing.assert_close(operator @ torch.ones(3).double(), 2 * torch.ones(3).double())
+    with pytest.raises(TypeError, match=r"A must be an operator, .*; got OtherArray"):
+        as_operator(OtherArray())

@@ -96,3 +96,31 @@ def test_rounding_at_an_invariant_space_is_no_direction(matrix):
         ritz = np.linalg.eigvalsh(space.matrix()[: space.num_products, : space.num_products])
         np.testing.assert_allclose([ritz[0], ritz[-1]], eigenvalues[[0, -1]], atol=1e-9, err_msg=f"seed {seed}")
         assert space.orthogonality_defect() < 1e-12
+
+
+def test_errors_of_products_make_no_vectors_beyond_the_whole_space():
+    """Not even where they are far above rounding."""
+    matrix, noise = torch.diag(torch.arange(1.0, 8.0, dtype=torch.float64)), start_rows(7, 7, seed=1)
+    operator = as_operator(lambda V: (matrix + 1e-6 * noise) @ V, size=7, dtype=torch.float64, check_symmetric=False)
+    space = BlockLanczos(operator, start_rows(3, 7), 5)
+    while not space.is_invariant:
+        space.step()
+    assert space.num_products == len(space.basis(space.num_steps + 1)) == 7
+
+
+def test_defects_are_those_of_products_and_of_the_basis():
+    matrix = np.diag([4.0, 1.0, 2.0, 3.0])
+    matrix[0, 1] = 1e-3  # not symmetric by that, where products are up to 4 long
+    operator = as_operator(lambda V: torch.from_numpy(matrix) @ V, size=4, dtype=torch.float64, check_symmetric=False)
+    space = BlockLanczos(operator, torch.eye(4, dtype=torch.float64)[:2], 3)
+    space.step()
+    assert space.symmetry_defect() == pytest.approx(1e-3 / 4, rel=1e-6)
+    assert space.orthogonality_defect() < 1e-15
+    _, _, grown_space = grown(np.diag(np.arange(20.0)), 2, 4)
+    grown_space.basis(5)[-1] += 0.01 * grown_space.basis(5)[0]
+    assert grown_space.orthogonality_defect() == pytest.approx(0.01, rel=1e-6)
+
+
+def test_rounding_is_ten_errors_of_the_longest_product():
+    _, _, space = grown(7.0 * np.eye(3), 1, 1, torch.float32)
+    assert space.rounding == pytest.approx(10 * 2.0**-23 * 7, rel=1e-6)

@@ -95,3 +95,20 @@ def test_repr_names_size_and_device():
 def test_function_of_another_shape(product, received):
     with pytest.raises(ValueError, match=rf"must return a tensor of V's shape \(3, 2\); got {received}"):
         as_operator(product, size=3)
+
+
+class Middle(Team):
+    """Holds entries 2 to 4 and 6 of seven."""
+
+    def rows(self, size):
+        return [slice(2, 5), slice(6, size)]
+
+
+def test_rows_are_those_that_a_process_holds():
+    operator = as_operator(np.eye(7))
+    assert operator.num_rows == 7
+    operator.team = Middle()
+    assert (operator.num_rows, operator.shape) == (4, (7, 7))
+    assert (operator.identity() @ torch.ones(4, dtype=operator.dtype)).shape == (4,)
+    with pytest.raises(ValueError, match=r"v must have shape \(4,\); got \(4, 1\)"):
+        operator.matvec(torch.ones(4, 1, dtype=operator.dtype))

@@ -179,3 +179,12 @@ def test_one_where_many_are_meant_and_a_grid_that_is_none():
         fit_mixtures(moments)
     with pytest.raises(TypeError, match=r"grid must be a Grid, such as Grid.paper\(\); got str"):
         fit_mixture([1.0, 2.0, 3.0, 4.0], grid="paper")
+
+
+def test_numbers():
+    fit = fit_mixture(EXAMPLE, grid=SMALL)
+    numbers = fit.numbers(0.3)
+    assert (numbers["objective"], numbers["num_points"]) == (fit.objective, 3024)
+    assert (numbers["is_poor"], numbers["on_edge"]) == (fit.is_poor, list(fit.on_edge))
+    assert numbers["mixture"]["weight"] == fit.mixture.weight
+    assert numbers["fractions"]["negative"]["value"] == fit.mixture.fraction_negative(0.3)

@@ -129,3 +129,16 @@ def test_grid_for_moments_takes_moments_and_any_number_of_points():
 def test_no_grid_for_bad_moments(values, message):
     with pytest.raises(ValueError, match=message):
         Grid.for_moments(values)
+
+
+def test_grid_for_moments_has_the_axes_that_it_says():
+    """By s = sqrt(m_4 / m_2) = 2 and u = m_2² / m_4 = 1/400, or 1/4, where weights end at 1."""
+    grid = Grid.for_moments([0.1, 0.01, 0.0, 0.04], num_points=5)
+    np.testing.assert_allclose(grid.weights, 2.5e-4 * 100 ** np.linspace(0, 1, 5))
+    np.testing.assert_allclose(grid.locations, [-3, -1.5, 0, 1.5, 3])
+    np.testing.assert_allclose(grid.scales, 0.02 * 200 ** np.linspace(0, 1, 5))
+    np.testing.assert_allclose(np.diff(np.arctan(grid.shapes)), np.arctan(50) / 2)
+    np.testing.assert_allclose(grid.shapes[[0, 2, 4]], [-50, 0, 50], atol=1e-12)
+    assert grid.narrow_scale == pytest.approx(0.002)
+    assert Grid.for_moments([0.1, 1.0, 0.0, 4.0]).weights[[0, -1]] == pytest.approx([0.025, 1])
+    assert Grid.for_moments([0.0, 1e-8, 0.0, 1e-2]).narrow_scale == pytest.approx(1e-5)  # a tenth of sqrt(m_2)

@@ -183,3 +183,11 @@ def test_bad_questions():
         EXAMPLE.fraction_negative(-0.2)
     with pytest.raises(ValueError, match=r"low must not exceed high; got 1.0 and 0.0"):
         EXAMPLE.mass(1.0, 0.0)
+
+
+def test_numbers():
+    numbers = EXAMPLE.numbers(0.3)
+    assert numbers["mixture"] == {"weight": 0.3, "location": -0.4, "scale": 0.7, "shape": 5.0, "narrow_scale": 1e-3}
+    assert [row["value"] for row in numbers["moments"]] == EXAMPLE.moments(4).tolist()
+    assert (numbers["lowest"], numbers["highest"]) == (EXAMPLE.nodes()[0], EXAMPLE.nodes()[-1])
+    assert numbers["fractions"]["degenerate"]["value"] == EXAMPLE.fraction_degenerate(0.3)

@@ -1,5 +1,7 @@
 """`fit_uncertainty`: draws against the intervals of moments, near-ties against all points, coverage over seeds."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,15 @@ from hessdens.mixture.fit import fit_mixture
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.grid_search import points_within
 from hessdens.mixture.model import SkewNormalMixture
-from hessdens.mixture.uncertainty import MOST_TIES, FitUncertainty, Mixtures, _draw, fit_uncertainty
+from hessdens.mixture.uncertainty import (
+    MOST_TIES,
+    FitUncertainty,
+    Mixtures,
+    _draw,
+    _have_a_density,
+    fit_uncertainty,
+)
+from hessdens.results.intervals import skewed_quantiles
 from hessdens.results.moments import Moments
 
 SMALL = Grid(np.geomspace(0.01, 1, 12), np.linspace(-2, 2.5, 9), np.geomspace(0.1, 10, 12), np.linspace(-9, 9, 9))
@@ -183,3 +193,70 @@ def test_bad_input():
     impossible = Moments(np.array([1.0, 0.5, 0.5, 0.5]), np.full(4, 1e-6), np.ones((3, 4)), SIZE, 4)
     with pytest.raises(ValueError, match="of 1000 draws only 0 have one"):
         fit_uncertainty(impossible, grid=SMALL)
+
+
+def test_moments_of_a_density_are_told_from_others_in_any_unit():
+    """Variances and the Hankel determinant are not negative for those of a density."""
+    of_density, no_variance = Grid.paper().point((50, 60, 20, 70)).moments(4), np.array([2.0, 3.9, 8.0, 17.0])
+    rows = np.array([of_density, [2.0, 4.0, 8.0, 16.0], no_variance, of_density * [1, -1, 1, 1], [1, 1, 1, 0.0]])
+    for unit in (1e-3, 1.0, 1e3):
+        assert _have_a_density(rows * unit ** np.arange(1, 5)).tolist() == [True, True, False, False, False]
+
+
+def test_draws_are_fitted_where_a_density_has_them():
+    """Moments close to those of an atom: some draws have no density behind them."""
+    samples = np.array([[1.0], [1.1], [0.9], [1.05]]) ** np.arange(1, 5) + np.array([0.0, 0.01, 0.02, 0.05])
+    moments = Moments(samples.mean(axis=0), np.full(4, 0.03), samples, SIZE, 8)
+    drawn = _draw(moments, 60, np.random.default_rng(5))
+    feasible = drawn[_have_a_density(drawn)]
+    assert 10 < len(feasible) < 55
+    result = fit_uncertainty(moments, grid=SMALL, num_draws=60, seed=5)
+    fits = [fit_mixture(row, grid=SMALL) for row in feasible]
+    assert (len(result.draws), result.num_discarded) == (len(feasible), 60 - len(feasible))
+    np.testing.assert_array_equal(result.draws.parameters, [astuple(fit.mixture)[:4] for fit in fits])
+    np.testing.assert_array_equal(result.objectives, [fit.objective for fit in fits])
+    assert result.share_on_edge == np.mean([bool(fit.on_edge) for fit in fits])
+    assert result.share_poor == np.mean([fit.objective > 0.2 for fit in fits])
+    np.testing.assert_array_equal(
+        result.parameters_interval(0.8), np.percentile(result.draws.parameters, [10, 90], axis=0)
+    )
+    best = (result.ties.parameters == astuple(result.mixture)[:4]).all(axis=1)
+    assert best.sum() == 1
+
+
+def test_numbers_are_those_of_the_fit_with_intervals():
+    result = fit_uncertainty(probed(EIGENVALUES, 10, 0), grid=SMALL, num_draws=40)
+    numbers = result.numbers(0.3, 0.8)
+    assert numbers["mixture"] == result.fit.numbers(0.3)["mixture"]
+    assert {name: numbers[name] for name in ("num_discarded", "share_on_edge", "share_poor")} == {
+        name: getattr(result, name) for name in ("num_discarded", "share_on_edge", "share_poor")
+    }
+    low, high = result.degenerate_interval(0.3, 0.8)
+    value = result.mixture.fraction_degenerate(0.3)
+    assert numbers["fractions"]["degenerate"] == {"value": value, "low": low, "high": high}
+
+
+def test_summary_has_intervals_and_near_ties_of_all_parameters():
+    result = fit_uncertainty(probed(EIGENVALUES, 10, 0), grid=SMALL, num_draws=40)
+    lines = str(result).removeprefix(str(result.fit) + "\n").splitlines()
+    assert [line.split()[0] for line in lines[:6]] == ["degenerate", "negative", "weight", "location", "scale", "shape"]
+    low, high = result.parameters_interval()[:, 1]
+    ties = result.ties.parameters[:, 1]
+    assert lines[3] == (
+        f"  location {result.mixture.location:.4g}, 95% interval {low:.4g} to {high:.4g}; "
+        f"near-ties {ties.min():.4g} to {ties.max():.4g}"
+    )
+    assert lines[6].startswith(f"  {len(result.ties):,} points of the grid within 0.01 of the best objective; ")
+    assert f"{result.share_on_edge:.0%} on an edge of the grid, {result.share_poor:.0%} poor" in lines[6]
+
+
+def test_extreme_draws_are_limited_to_a_billionth():
+    class Extreme:
+        def standard_normal(self, shape):
+            return np.full(shape, 40.0) * np.array([[1], [-1]])
+
+    samples = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0]])
+    moments = Moments(samples[0], np.full(4, 0.1), samples, SIZE, 8)
+    draws = _draw(moments, 2, Extreme())
+    limits = skewed_quantiles(moments.values, moments.standard_errors, samples, np.array([[1 - 1e-9], [1e-9]]))
+    np.testing.assert_allclose(draws, limits, rtol=1e-6)

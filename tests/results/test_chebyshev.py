@@ -163,3 +163,26 @@ def test_densities_and_bounds_do_not_import_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+def test_summary_of_many_moments_has_the_first_four_and_the_last():
+    lines = str(exact(np.arange(5.0), 9)).splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["μ_1", "μ_2", "μ_3", "μ_4", "...", "μ_9"]
+    assert len(str(exact(np.arange(5.0), 8)).splitlines()) == 9
+
+
+def test_numbers():
+    numbers = example().numbers()
+    assert numbers["chebyshev_moments"][1] == {
+        "order": 2, "value": pytest.approx(-0.1), "standard_error": pytest.approx(0.2 / np.sqrt(3))
+    }  # fmt: skip
+    assert {name: numbers[name] for name in ("size", "num_products", "num_probes", "support")} == {
+        "size": 10, "num_products": 3, "num_probes": 3, "support": [-1.0, 3.0]
+    }  # fmt: skip
+
+
+def test_toeplitz_eigenvalue_of_three_moments():
+    """Of 1, μ_1, μ_2: the matrix [[1, a, b], [a, 1, a], [b, a, 1]]."""
+    moments = ChebyshevMoments([0.3, -0.2], [0, 0], [[0.3, -0.2]], (-1, 1), 2, 0)
+    expected = np.linalg.eigvalsh([[1, 0.3, -0.2], [0.3, 1, 0.3], [-0.2, 0.3, 1]])[0]
+    assert moments.toeplitz_eigenvalue() == pytest.approx(expected)

@@ -58,3 +58,16 @@ def test_intervals_cover_the_mean_of_squares_better_than_students(num_samples, l
 def test_level_is_checked():
     with pytest.raises(ValueError, match="level must lie between 0 and 1; got 1"):
         skewed_interval(*statistics(np.ones((3, 1))), 1)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-3, 1e200])
+def test_units_do_not_matter(scale):
+    samples = np.random.default_rng(2).chisquare(2, (6, 2))
+    mean, error, _ = statistics(samples)
+    expected = skewed_interval(mean, error, samples, 0.9)
+    np.testing.assert_allclose(skewed_interval(scale * mean, scale * error, scale * samples, 0.9), scale * expected)
+
+
+def test_equal_samples_have_no_width():
+    samples = np.full((5, 1), 3.0)
+    np.testing.assert_array_equal(skewed_interval(*statistics(samples), 0.9), [[3.0], [3.0]])

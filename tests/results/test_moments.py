@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hessdens import Spectrum
 from hessdens.results import Moments
 from hessdens.results.certificates import Certificates
+from hessdens.results.moments import least_hankel_eigenvalue
 from hessdens.testing import spectra
 
 SAMPLES = np.array([[1.0, 2.0], [3.0, 6.0], [2.0, 1.0]])
@@ -91,3 +92,29 @@ def test_bad_shapes():
         Moments.from_samples(np.ones((1, 4)), size=3, num_products=1)
     with pytest.raises(ValueError, match=r"must have shape \(P, K\), .*; got \(2, 3\), \(2,\) and \(3,\)"):
         Moments(np.ones(2), np.ones(3), np.ones((2, 3)), 3, 1)
+
+
+def test_two_samples_are_enough():
+    result = Moments.from_samples([[1.0], [2.0]], size=4, num_products=2)
+    assert (result.values[0], result.standard_errors[0]) == (1.5, pytest.approx(0.5))
+
+
+def test_numbers_have_intervals_and_counts():
+    numbers = replace(moments(), num_deflated=4, certificates=Certificates(1e-12, 3, 0.5, "versions")).numbers(0.2, 0.8)
+    low, high = moments().interval(0.8)
+    assert numbers["moments"][1] == {
+        "order": 2, "value": 3.0, "standard_error": pytest.approx(np.sqrt(7 / 3)), "low": low[1], "high": high[1]
+    }  # fmt: skip
+    assert {name: numbers[name] for name in ("size", "num_products", "num_probes", "num_deflated", "seconds")} == {
+        "size": 10, "num_products": 3, "num_probes": 3, "num_deflated": 4, "seconds": 0.5
+    }  # fmt: skip
+
+
+def test_hankel_matrix_is_scaled_and_of_all_moments():
+    """Each row by itself, in any unit; the diagonal 1, m_2, m_4 is scaled to 1 where it is not 0."""
+    rows = np.array([[0.0, 1.0, 0.0, 1.0], [0.5, 1.0, 1.0, 4.0], [2.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    halves = [[1, 0.5, 0.5], [0.5, 1, 0.5], [0.5, 0.5, 1]]
+    scaled = [[[1, 0, 1], [0, 1, 0], [1, 0, 1]], halves, [[1, 2, 1], [2, 1, 0], [1, 0, 1]], np.diag([1, 0, 0])]
+    for unit in (1e-3, 1.0, 1e3):
+        found = least_hankel_eigenvalue(rows * unit ** np.arange(1, 5))
+        np.testing.assert_allclose(found, [np.linalg.eigvalsh(matrix)[0] for matrix in scaled], atol=1e-12)

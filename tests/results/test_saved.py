@@ -92,3 +92,5 @@ def test_rows_are_numbered_from_one():
     assert rows(value=np.array([2.0, 3.0]), error=np.array([0.1, 0.2])) == [
         {"order": 1, "value": 2.0, "error": 0.1}, {"order": 2, "value": 3.0, "error": 0.2}
     ]  # fmt: skip
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        rows(value=np.array([2.0, 3.0]), error=np.array([0.1]))

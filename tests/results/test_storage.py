@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hessdens import Spectrum
 from hessdens.results import Moments
-from hessdens.results.storage import NewerFormatError, load_npz, pack, save_npz, unpack
+from hessdens.results.storage import NewerFormatError, load_npz, pack, readonly, save_npz, unpack
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
@@ -145,3 +145,12 @@ def test_a_newer_version_is_told_from_damage(tmp_path):
         np.savez(tmp_path / "new.npz", **{**archive, "hessdens_format": 99, "what_it_means": 1})
     with pytest.raises(NewerFormatError, match="written by a newer hessdens"):
         load_npz(tmp_path / "new.npz", "Spectrum")
+
+
+def test_copies_cannot_be_written_to():
+    array = np.ones(2)
+    copy = readonly(array)
+    array[0] = 3.0
+    assert copy.tolist() == [1, 1]
+    with pytest.raises(ValueError, match="read-only"):
+        copy[0] = 3.0
