@@ -284,3 +284,16 @@ def test_certificates_are_relative(scale, low_memory):
     certificates = lanczos_density(matrix, num_probes=3, num_steps=8, low_memory=low_memory).certificates
     assert certificates.warnings() == ()
     assert max(certificates.trace, certificates.frobenius) < 1e-13
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+@pytest.mark.parametrize(("num_steps", "count"), [(2, 1), (3, 2), (4, 3), (9, 3)])
+def test_quadratures_of_three_steps_before_show_the_resolution(num_steps, count, low_memory):
+    """Latest first: each is what fewer steps of the same probes give."""
+    matrix = np.diag(np.linspace(-1, 3, 60))
+    density = lanczos_density(matrix, num_probes=2, num_steps=num_steps, low_memory=low_memory)
+    assert len(density.earlier) == count
+    for back, quadrature in enumerate(density.earlier, start=1):
+        if num_steps - back > 1:
+            fewer = lanczos_density(matrix, num_probes=2, num_steps=num_steps - back, low_memory=low_memory).quadrature
+            np.testing.assert_allclose(quadrature.abscissae, fewer.abscissae, rtol=1e-9, atol=1e-9)
