@@ -61,3 +61,14 @@ def test_panels_are_as_many_as_the_density_needs():
     _, narrow, _ = minimise(np.array([1 - 1e-4]), np.zeros(1))
     assert 5 < len(narrow) < 40
     assert np.diff(narrow)[0] < np.diff(narrow)[-1] / 10  # angle 0 is x = 1
+
+
+@pytest.mark.parametrize("order", [4, 12])
+def test_a_narrow_peak_beside_a_tail_takes_shorter_steps(order):
+    """Whole steps of Newton's method overshoot here; its minimum has the moments."""
+    points = np.concatenate([np.linspace(-0.01, 0.01, 970), np.linspace(0.05, 1, 30)])
+    values = basis_at(np.arccos(points), order).mean(axis=0)
+    multipliers, edges, deviations = minimise(values, np.zeros(order))
+    assert deviations.max() == LEAST_DEVIATION
+    weights, angles = masses(multipliers, edges)
+    np.testing.assert_allclose(weights @ basis_at(angles, order), values, atol=1e-6)

@@ -133,3 +133,10 @@ def test_window_holds_no_more_than_ritz_values_leave():
 def test_unresolved_mass_is_that_of_points_beside_and_of_atoms_twice():
     found = of_ten_eigenvalues().unresolved(np.array([1.0, -0.5, -9.0]))
     np.testing.assert_allclose(found, [0.1 + 2 * 0.3 * 0.25, 0.15 + 2 * 0.3, 2 * 0.3 * (0.5 / 9) ** 2])
+
+
+def test_tails_are_even_from_points_without_mass():
+    cdf = QuadratureCdf(np.array([-1.0, 1.0, 3.0, 5.0]), np.array([0.0, 0.2, 0.8, 0.0]), np.zeros(4, bool))
+    np.testing.assert_allclose(cdf(np.array([-0.5, 0.0, 0.5])), [0.025, 0.05, 0.075])  # up to half of 0.2
+    upper = QuadratureCdf(np.array([-5.0, -3.0, -1.0, 1.0]), np.array([0.0, 0.8, 0.2, 0.0]), np.zeros(4, bool))
+    np.testing.assert_allclose(upper(np.array([-0.5, 0.0, 0.5])), [0.925, 0.95, 0.975])

@@ -68,3 +68,9 @@ def test_shifted_operators_keep_their_layers():
     shifted = layer_moments(operator + 0.5 * operator.identity(), 1, num_probes=8, distribution="rademacher")
     for name, moments in layer_moments(operator, 1, num_probes=8, distribution="rademacher").items():
         np.testing.assert_allclose(shifted[name].values, moments.values + 0.5, rtol=1e-12)
+
+
+def test_progress_counts_vectors(capsys):
+    operator = hessian_operator(network(), F.cross_entropy, DATA)
+    layer_moments(operator, 2, num_probes=4, block_size=5, progress=True)
+    assert "12/12" in capsys.readouterr().err

@@ -199,3 +199,8 @@ def test_foreign_objects_that_are_functions_or_nothing():
     torch.testing.assert_close(operator @ torch.ones(3).double(), 2 * torch.ones(3).double())
     with pytest.raises(TypeError, match=r"A must be an operator, .*; got OtherArray"):
         as_operator(OtherArray())
+
+
+def test_one_dimension():
+    operator = as_operator(lambda V: 3 * V, size=1)
+    assert float(operator @ torch.ones(1, dtype=operator.dtype)) == 3
