@@ -90,6 +90,7 @@ class Mutant(NamedTuple):
     """One change: what makes it, in which function of which module, and where among the places that it could change."""
 
     module: str
+    source: str
     function: str
     operator: Operator
     occurrence: int
@@ -97,12 +98,12 @@ class Mutant(NamedTuple):
     @property
     def code(self) -> str:
         """The module's code with the change."""
-        return mutate_code((ROOT / self.module).read_text(), self.operator, self.occurrence)
+        return mutate_code(self.source, self.operator, self.occurrence)
 
     @property
     def name(self) -> str:
         """Module, function, and the line before and after."""
-        pairs = zip((ROOT / self.module).read_text().splitlines(), self.code.splitlines(), strict=True)
+        pairs = zip(self.source.splitlines(), self.code.splitlines(), strict=True)
         before, after = next((before.strip(), after.strip()) for before, after in pairs if before != after)
         return f"{self.module} {self.function}: {before} → {after}"
 
@@ -110,12 +111,15 @@ class Mutant(NamedTuple):
 def mutants_of(module: str) -> dict[Any, list[Mutant]]:
     """Return the mutants of a module by the place that they change."""
     places = defaultdict(list)
-    nodes = [*ast_nodes(get_ast((ROOT / module).read_text()))]
+    source = (ROOT / module).read_text()
+    nodes = [*ast_nodes(get_ast(source))]
     for operator in OPERATORS:
         positions = ((node, at) for node in nodes for at in operator.mutation_positions(node))
         for occurrence, (node, at) in enumerate(positions):
             if is_code(node):
-                places[module, at].append(Mutant(module, ASTQuery(node).get_definition_name(), operator, occurrence))
+                places[module, at].append(
+                    Mutant(module, source, ASTQuery(node).get_definition_name(), operator, occurrence)
+                )
     return places
 
 
@@ -147,6 +151,15 @@ def drawn(modules: list[str], sample: int, seed: int) -> list[Mutant]:
     order = sorted(places)
     rng.shuffle(order)
     return [rng.choice(places[place]) for place in order[:sample]]
+
+
+def survivors(modules: list[str], kept: dict[str, Any]) -> list[Mutant]:
+    """Return the mutants that no test noticed so far, where the code still has their lines."""
+    names = {name for name, mutant in kept.items() if mutant["outcome"] == "survived"}
+    places = {name.partition(": ")[0] for name in names}  # module and function
+    modules = [module for module in modules if any(place.startswith(f"{module} ") for place in places)]
+    mutants = [mutant for module in modules for place in mutants_of(module).values() for mutant in place]
+    return [each for each in mutants if f"{each.module} {each.function}" in places and each.name in names]
 
 
 def test_of(module: str) -> str:
@@ -204,7 +217,7 @@ class Runner:
         """Return ten times the seconds of a module's test, which must pass as the code is."""
         if module not in self.seconds:
             start = time.monotonic()
-            outcome, failed = self.run(module, (ROOT / module).read_text(), 3600.0)
+            outcome, failed = self.run(module, (self.folder / module).read_text(), 3600.0)
             if outcome != "survived":
                 raise SystemExit(f"{test_of(module)} fails without a change: {failed}")
             self.seconds[module] = round(time.monotonic() - start, 1)
@@ -242,16 +255,13 @@ def main() -> None:
     modules = modules_of(options.paths)
     content = json.loads(options.output.read_text()) if options.output.exists() else {"seconds": {}, "mutants": {}}
     kept = content["mutants"]
-    if options.again:
-        survivors = {name for name, mutant in kept.items() if mutant["outcome"] == "survived"}
-        modules = [module for module in modules if any(name.startswith(f"{module} ") for name in survivors)]
-        mutants = [mutant for module in modules for place in mutants_of(module).values() for mutant in place]
-        mutants = [mutant for mutant in mutants if mutant.name in survivors]
-    else:
-        mutants = [mutant for mutant in drawn(modules, options.sample, options.seed) if mutant.name not in kept]
-        content |= {"cosmic-ray": importlib.metadata.version("cosmic-ray"), "seed": options.seed}
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner(Path(folder), content["seconds"])
+        if options.again:
+            mutants = survivors(modules, kept)
+        else:
+            mutants = [mutant for mutant in drawn(modules, options.sample, options.seed) if mutant.name not in kept]
+            content |= {"cosmic-ray": importlib.metadata.version("cosmic-ray"), "seed": options.seed}
         for mutant in mutants:
             outcome, by = runner.run(mutant.module, mutant.code, runner.limit(mutant.module))
             first = kept.get(mutant.name, {}).get("first", outcome)
