@@ -1,5 +1,6 @@
 """Functions for tests of the command line, good and bad: what a user may name as FACTORY."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -62,6 +63,35 @@ def interrupted():
     raise KeyboardInterrupt
 
 
+calls = []
+
+
+def counted():
+    calls.append(1)
+    return matrix()
+
+
+def exits():
+    sys.exit(0)
+
+
+def quits():
+    quit()
+
+
+def exits_in_the_model():
+    model, loss_fn, data = problem()
+    return model, loss_fn, data, {"forward": lambda model, batch: sys.exit("no more")}
+
+
+class Abandoned(BaseException):
+    pass
+
+
+def abandons():
+    raise Abandoned("enough")
+
+
 def raises():
     return {}["missing"]
 
@@ -107,6 +137,10 @@ def list_in_fourth_place():
 
 def misspelt_keyword():
     return *problem(), {"foward": None}
+
+
+def a_class():
+    return dict
 
 
 def text():

@@ -31,7 +31,8 @@ RUNS = {
     "lanczos": lambda A, folder: lanczos_density(A, max_products=60, checkpoint=folder),
     "low memory": lambda A, folder: lanczos_density(A, max_products=60, low_memory=True, checkpoint=folder),
 }
-LONGEST_WAIT = 0.03
+# Longer than a run takes, so that some are killed early, some late, and some end.
+LONGEST_WAIT = 0.4
 
 
 class Counted:

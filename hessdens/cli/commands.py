@@ -111,7 +111,11 @@ def plot(arguments: argparse.Namespace) -> int:
         for index, (result, label) in enumerate(zip(results, labels, strict=True)):
             plot_density(result, exact=None if index else exact, ax=axes, label=label, **drawing)
     with replacing(arguments.out) as file:
-        figure.savefig(file, format=kind, dpi=arguments.dpi)
+        try:
+            figure.savefig(file, format=kind, dpi=arguments.dpi)
+        except (ValueError, RuntimeError, MemoryError) as error:  # a formula in a label, LaTeX that is not there
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise CommandError(f"{arguments.out} must be a picture that can be drawn: {reason[0]}") from error
     _print_json(arguments, files=arguments.files, out=arguments.out)
     if not arguments.json:
         print(arguments.out)
@@ -121,12 +125,12 @@ def plot(arguments: argparse.Namespace) -> int:
 def compare_files(arguments: argparse.Namespace) -> int:
     """Print how far an estimate is from a reference."""
     estimate = _loaded(arguments.estimate, Density, Moments, what="a density or moments")
-    exact = _loaded(arguments.exact, Density, what="a density, usually exact eigenvalues")
+    exact = _loaded(arguments.reference, Density, what="a density, usually exact eigenvalues")
     sizes = [getattr(result, "size", None) for result in (estimate, exact)]
     if None not in sizes and sizes[0] != sizes[1]:
-        tell(f"warning: {arguments.estimate} has {sizes[0]:,} eigenvalues, {arguments.exact} {sizes[1]:,}.")
+        tell(f"warning: {arguments.estimate} has {sizes[0]:,} eigenvalues, {arguments.reference} {sizes[1]:,}.")
     comparison = compare(estimate, exact, num_moments=arguments.num_moments, window=arguments.window)
-    _print_json(arguments, estimate=arguments.estimate, exact=arguments.exact, comparison=comparison.numbers())
+    _print_json(arguments, estimate=arguments.estimate, exact=arguments.reference, comparison=comparison.numbers())
     if not arguments.json:
         print(comparison)
     return FINE

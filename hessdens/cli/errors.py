@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 LIBRARY = Path(traceback.__file__).resolve().parent
 # The options by which a user of the command line knows arguments of the library.
 OPTIONS = {
+    "low_memory": "--low-memory",
     "max_products": "--products",
     "max_size": "--max-size",
     "num_moments": "--moments",
@@ -44,6 +45,12 @@ def report(error: BaseException) -> int:
         return error.status
     frames = traceback.extract_tb(error.__traceback__)
     paths = [Path(frame.filename).resolve() for frame in frames]
+    if isinstance(error, SystemExit):
+        theirs = [frame for frame in frames if frame.filename[0] != "<" and _is_of_others(Path(frame.filename))]
+        place = f"{theirs[-1].filename}, line {theirs[-1].lineno}," if theirs else "it"
+        rule = "FACTORY and what it makes must return, not end the process"
+        tell(f"{rule}; {place} exits with {error.code!r:.40}.")
+        return FAILED
     if isinstance(error, OSError) and error.filename is not None and not any(map(_is_of_others, paths)):
         tell(f"{error.filename} must be a file that can be read or written: {error.strerror}.")
         return FAILED

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -34,9 +35,9 @@ def operator_from(arguments: argparse.Namespace) -> Operator:
     place = arguments.factory
     curvature = arguments.curvature
     parameters = arguments.parameters
-    made = find(place)()
     precision: torch.dtype | None = None if arguments.dtype is None else getattr(torch, arguments.dtype)
     target = None if arguments.device is None else checked_device(arguments.device)
+    made = find(place)()
     if not isinstance(made, tuple):
         if curvature is not None or parameters is not None:
             option = "--curvature" if curvature is not None else "--parameters"
@@ -45,7 +46,7 @@ def operator_from(arguments: argparse.Namespace) -> Operator:
             raise CommandError(f"{place} must return {EXPECTED}; got None. Does it end with return?")
         try:
             return as_operator(made, device=target, dtype=precision)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise CommandError(f"{place} must return {EXPECTED}; got {type(made).__name__}: {error}") from error
     function = CURVATURES[curvature or "hessian"]
     model, loss_fn, data, keywords = _checked(made, place, function)
@@ -135,13 +136,17 @@ def _hint(name: str, names: list[str]) -> str:
 
 
 def checked_device(device: str) -> torch.device:
-    """Return a device that this machine has."""
+    """Return a device that this machine has, and that keeps numbers."""
     try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch without CUDA
-        reason = str(error).splitlines()[0]
-        raise CommandError(f"--device must be a device that this machine has; got {device!r}: {reason}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of names that torch once knew
+            place = torch.device(device)
+            torch.zeros(1, device=place).item()
+    except Exception as error:  # each backend raises another one
+        reason = f"{error}".partition("\n")[0].partition(". ")[0]
+        raise UsageError(
+            f"--device must be a device that this machine has; got {device[:40]!r}: {reason[:200]}."
+        ) from error
     return place
 
 

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 rest = f"Finished work is in {options.checkpoint}: the same command goes on from there."
             tell(f"interrupted. {rest}")
             return INTERRUPTED
-        except Exception as error:
+        except BaseException as error:  # code of a user may also exit, or raise what is no Exception
             return report(error)
     return status
 

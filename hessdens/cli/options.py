@@ -1,6 +1,7 @@
 """The options of each command, and what its ``--help`` says."""
 
 import argparse
+import re
 import textwrap
 from typing import Any, get_args
 
@@ -8,6 +9,8 @@ from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._version import __version__
 from hessdens.cli import commands
 from hessdens.cli.errors import OPTIONS, USAGE
+from hessdens.cli.values import path, real, whole
+from hessdens.estimators.run import MOST_MOMENTS
 from hessdens.linalg.probes import Distribution
 
 STATUS = """\
@@ -21,6 +24,7 @@ first) or path/to/file.py:function. It returns (model, loss_fn, data), as hessia
 RTOL = "spend what makes standard errors this share of the moments of absolute eigenvalues"
 GLOBS = "names of parameters, such as 'layers.*.weight'; default all"
 WINDOW = f"size of the window around 0; default {PAPER_WINDOW:g}"
+LEVELS = real("between 0 and 1", lambda x: 0 < x < 1)
 # By the option, the argument of the library that it sets, where the names differ.
 ARGUMENTS = {option: argument for argument, option in OPTIONS.items()}
 # What the commands that take an option have in common.
@@ -29,21 +33,30 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--parameters": {"nargs": "+", "metavar": "GLOB", "help": GLOBS},
     "--device": {"metavar": "DEVICE"},
     "--dtype": {"choices": ["float32", "float64"], "help": "convert model and data"},
-    "--products": {"type": int, "metavar": "N", "help": "products that may be spent"},
-    "--probes": {"type": int, "metavar": "P", "help": "random vectors"},
-    "--seed": {"type": int, "metavar": "I", "help": "of the probes; default 0"},
+    "--products": {"type": whole(1), "metavar": "N", "help": "products that may be spent"},
+    "--probes": {"type": whole(2), "metavar": "P", "help": "random vectors, at least 2"},
+    "--seed": {"type": whole(0, 2**63 - 1), "metavar": "I", "help": "of the probes; default 0"},
     "--distribution": {"choices": list(get_args(Distribution)), "help": "of a probe's entries"},
-    "--checkpoint": {"metavar": "FOLDER", "help": "keep finished work there; the same command goes on after a kill"},
-    "--steps": {"type": int, "metavar": "S", "help": "Lanczos steps (lanczos)"},
+    "--checkpoint": {
+        "type": path,
+        "metavar": "FOLDER",
+        "help": "keep finished work there; the same command goes on after a kill",
+    },
+    "--steps": {"type": whole(2), "metavar": "S", "help": "Lanczos steps (lanczos), at least 2"},
     "--low-memory": {"action": "store_true", "help": "keep three vectors per probe in place of S (lanczos)"},
-    "--moments": {"type": int, "metavar": "K", "help": "how many; default 4"},
-    "--rtol": {"type": float, "metavar": "X", "help": RTOL},
-    "--max-size": {"type": int, "metavar": "N", "help": "largest matrix accepted, 20,000 (exact)"},
-    "--exact": {"metavar": "FILE", "help": "a file with exact eigenvalues, drawn behind"},
+    "--moments": {"type": whole(1, MOST_MOMENTS), "metavar": "K", "help": "how many; default 4"},
+    "--rtol": {"type": LEVELS, "metavar": "X", "help": RTOL},
+    "--max-size": {"type": whole(1), "metavar": "N", "help": "largest matrix accepted, 20,000 (exact)"},
+    "--exact": {"type": path, "metavar": "FILE", "help": "a file with exact eigenvalues, drawn behind"},
     "--labels": {"nargs": "+", "metavar": "TEXT", "help": "one per file; default: the files' names"},
-    "--window": {"type": float, "default": PAPER_WINDOW, "metavar": "W", "help": WINDOW},
-    "--level": {"type": float, "default": LEVEL, "metavar": "P", "help": f"level of intervals; default {LEVEL:g}"},
-    "--dpi": {"type": int, "default": 150, "metavar": "N", "help": "dots per inch; default 150"},
+    "--window": {
+        "type": real("of at least 0, and finite", lambda x: x >= 0),
+        "default": PAPER_WINDOW,
+        "metavar": "W",
+        "help": WINDOW,
+    },
+    "--level": {"type": LEVELS, "default": LEVEL, "metavar": "P", "help": f"level of intervals; default {LEVEL:g}"},
+    "--dpi": {"type": whole(20, 1_200), "default": 150, "metavar": "N", "help": "dots per inch; default 150"},
     "--force": {"action": "store_true"},
     "--json": {"action": "store_true", "help": "print JSON in place of text"},
     "--quiet": {"action": "store_true", "help": "show no progress, even on a terminal"},
@@ -72,7 +85,8 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
 
     def error(self, message: str) -> Any:
-        self.exit(USAGE, f"hessdens: {message}. See {self.prog} --help.\n")
+        rule = " ".join(re.sub("^argument ([^:]+): must", r"\1 must", message).split())
+        self.exit(USAGE, f"hessdens: {rule}. See {self.prog} --help.\n")
 
 
 def _density(subparsers: Any) -> None:
@@ -114,7 +128,7 @@ def _show(subparsers: Any) -> None:
           hessdens show density.npz
           hessdens show --json density.npz moments.npz"""
     command = _command(subparsers, "show", commands.show, text)
-    command.add_argument("files", nargs="+", metavar="FILE", help="result files, .npz")
+    command.add_argument("files", nargs="+", type=path, metavar="FILE", help="result files, .npz")
     _add(command, "--window", "--level", "--json")
 
 
@@ -127,9 +141,10 @@ def _plot(subparsers: Any) -> None:
           hessdens plot history.npz --out history.png
           hessdens plot before.npz after.npz --labels before after --exact exact.npz --out both.pdf"""
     command = _command(subparsers, "plot", commands.plot, text)
-    command.add_argument("files", nargs="+", metavar="FILE", help="result files with a density, or one history, .npz")
+    about = "result files with a density, or one history, .npz"
+    command.add_argument("files", nargs="+", type=path, metavar="FILE", help=about)
     _add(command, "--exact", "--labels", "--window", "--level", "--dpi")
-    _add(command, "--out", required=True, metavar="PICTURE", help="what to write: .png, .pdf, .svg, ...")
+    _add(command, "--out", required=True, type=path, metavar="PICTURE", help="what to write: .png, .pdf, .svg, ...")
     _add(command, "--force", help="replace PICTURE")
     _add(command, "--json")
 
@@ -140,9 +155,12 @@ def _compare(subparsers: Any) -> None:
         Print moments, fractions and distances of an estimate next to those of a reference.
           hessdens compare density.npz exact.npz"""
     command = _command(subparsers, "compare", commands.compare_files, text)
-    command.add_argument("estimate", metavar="ESTIMATE", help="a result file, .npz: a density, a fit, or moments")
-    command.add_argument("exact", metavar="REFERENCE", help="a result file with a density, usually exact eigenvalues")
-    _add(command, "--moments", default=4)
+    for name, about in (
+        ("estimate", "a result file, .npz: a density, a fit, or moments"),
+        ("reference", "a result file with a density, usually exact eigenvalues"),
+    ):
+        command.add_argument(name, type=path, metavar=name.upper(), help=about)
+    _add(command, "--moments", type=whole(1, 1_000), default=4)
     _add(command, "--window", "--json")
 
 
@@ -178,7 +196,9 @@ def _add(group: Any, *options: str, **settings: Any) -> None:
 
 def _add_problem(command: Any, methods: list[str], about_methods: str) -> Any:
     """Add what to estimate of, and how; return the group of the latter. The first method is the default."""
-    command.add_argument("factory", metavar="FACTORY", help="what makes the model, its loss and data; see below")
+    command.add_argument(
+        "factory", type=path, metavar="FACTORY", help="what makes the model, its loss and data; see below"
+    )
     problem = command.add_argument_group("problem")
     _add(problem, "--curvature", "--parameters")
     _add(problem, "--device", help="move model and data there: cpu, cuda, cuda:1, ...")
@@ -191,6 +211,6 @@ def _add_problem(command: Any, methods: list[str], about_methods: str) -> Any:
 
 def _add_output(command: Any, name: str) -> None:
     output = command.add_argument_group("output")
-    _add(output, "--out", metavar="FILE", help=f"write the result there, for example {name}")
+    _add(output, "--out", type=path, metavar="FILE", help=f"write the result there, for example {name}")
     _add(output, "--force", help="replace FILE")
     _add(output, "--json", "--quiet")

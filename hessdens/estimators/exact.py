@@ -7,8 +7,8 @@ from torch import Tensor
 
 from hessdens.densities.spectrum import Spectrum
 from hessdens.errors import NonFiniteError
-from hessdens.estimators.run import Run, called_alike
-from hessdens.linalg.memory import free_bytes, readable_bytes
+from hessdens.estimators.run import Run, called_alike, check_memory
+from hessdens.linalg.memory import readable_bytes
 from hessdens.linalg.operator import Operator
 
 # Peak of the eigenvalue solver in units of the N x N float64 matrix: the matrix and the solver's copy, and on CUDA as
@@ -90,9 +90,8 @@ def check_size(operator: Operator, max_size: int) -> None:
             f"exact_spectrum takes operators of size max_size={max_size:,} at most; got {operator.size:,}, which needs "
             f"{amount} of memory. Use spectral_moments, or raise max_size."
         )
-    free = operator.team.least(free_bytes(operator.device))
-    if needed > free:
-        raise MemoryError(
-            f"exact_spectrum needs {amount} for {operator.size:,} eigenvalues; {readable_bytes(free)} are free. "
-            "Use spectral_moments, or a machine with more memory."
-        )
+    what, advice = (
+        f"exact_spectrum of {operator.size:,} eigenvalues",
+        "Use spectral_moments, or a machine with more memory.",
+    )
+    check_memory(operator, needed, operator.device, what, advice)

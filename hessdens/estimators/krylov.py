@@ -8,6 +8,8 @@ from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.walk import products_per_probe
 
 TINY = float(np.finfo(np.float64).tiny)
+# More probes than any budget pays.
+MOST_PROBES = 2.0**62
 # Eigenvalues that a basis vector is expected to remove, after those of the first blocks.
 EFFICIENCY = 0.6
 # Numbers of further steps that are looked at, from one to all.
@@ -64,7 +66,9 @@ class KrylovCoefficients:
         orders = np.arange(1, self.num_moments + 1)
         traces = self.remaining_traces(self.num_moments, (self.num_blocks,))[0]
         errors = rtol * np.sum(counts * np.abs(nodes) ** orders[:, None], axis=1)
-        return int(np.ceil(np.max(2 * traces / np.maximum(errors, TINY) ** 2)))
+        with np.errstate(over="ignore", divide="ignore"):
+            needed = np.max(2 * traces / np.maximum(errors, TINY) ** 2)
+        return int(np.ceil(min(needed, MOST_PROBES)))
 
     def has_gained(self, products_left: int) -> bool:
         """Return whether the latest blocks have made the variance fall by more than probes for another would."""

@@ -12,10 +12,10 @@ from hessdens.densities.ritz import block_quadrature, tridiagonal_quadrature
 from hessdens.estimators.budget import steps_and_probes
 from hessdens.estimators.checkpoint import setting_in
 from hessdens.estimators.krylov import TINY
-from hessdens.estimators.run import Run, called_alike
+from hessdens.estimators.run import Run, called_alike, check_memory
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.inner_products import column_dots
-from hessdens.linalg.operator import Combined
+from hessdens.linalg.operator import Combined, Operator
 from hessdens.linalg.probes import Distribution
 from hessdens.linalg.three_terms import ThreeTermLanczos
 
@@ -88,6 +88,7 @@ def lanczos_density(
     settings: Any = {"function": "lanczos_density", "num_probes": num_probes, "low_memory": low_memory}
     run = Run(operator, 1, seed, distribution, checkpoint=checkpoint, settings=settings, progress=progress)
     recorded, size = run.recorded, operator.size
+    _check_memory(operator, num_steps, num_probes, low_memory=low_memory)
     sums: list[float] = []  # of r·Ar and Ar·Ar over the columns of the first product
 
     def product(V: Tensor) -> Tensor:
@@ -115,6 +116,16 @@ def lanczos_density(
         frobenius=abs(square - first_square) / max(first_square, TINY),
     )
     return LanczosDensity(quadrature, tuple(earlier), space.num_steps, space.num_products, certificates)
+
+
+def _check_memory(operator: Operator, num_steps: int, num_probes: int, *, low_memory: bool) -> None:
+    rows = 4 * num_probes if low_memory else num_probes + min((num_steps + 1) * num_probes, operator.size)
+    coefficients = 2 * num_steps * num_probes if low_memory else rows**2
+    needed = rows * operator.num_rows * operator.dtype.itemsize + 8 * coefficients
+    what = f"lanczos_density with {num_steps:,} steps of {num_probes:,} probes"
+    check_memory(
+        operator, needed, operator.device, what, "Take fewer of them" + ("." if low_memory else ", or low_memory.")
+    )
 
 
 def _of_block(space: BlockLanczos, size: int) -> Reading:

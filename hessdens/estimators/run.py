@@ -16,10 +16,14 @@ from hessdens._types import FloatArray
 from hessdens.estimators.checkpoint import Checkpoint, Recorded
 from hessdens.linalg.adapt import as_operator
 from hessdens.linalg.identity import run_identity
+from hessdens.linalg.memory import free_bytes, readable_bytes
 from hessdens.linalg.operator import Operator
 from hessdens.linalg.probes import Distribution, check_probe_arguments, operator_probes
 from hessdens.linalg.walk import Walk, products_per_probe
 from hessdens.results.certificates import TOLERANCE, Certificates, versions
+
+# Of spectra in units of their largest eigenvalue, powers beyond this one say nothing; work grows with K or K^3.
+MOST_MOMENTS = 10_000
 
 
 def called_alike(function: str, A: Any, arguments: Mapping[str, Any]) -> Operator:
@@ -37,7 +41,16 @@ def called_alike(function: str, A: Any, arguments: Mapping[str, Any]) -> Operato
 
 def _shown(value: Any) -> str | int | float | None:
     """Return a number or None as it is, and the text of anything else, without places in memory."""
+    if isinstance(value, np.number):
+        value = value.item()
     return value if value is None or isinstance(value, int | float) else re.sub(r" at 0x\w+", "", str(value))
+
+
+def check_memory(operator: Operator, needed: float, device: torch.device, what: str, advice: str) -> None:
+    """Raise MemoryError, on all processes, if what is computed needs more bytes than are free on one of them."""
+    free = operator.team.least(free_bytes(device))
+    if needed > free:
+        raise MemoryError(f"{what} needs about {readable_bytes(needed)}; {readable_bytes(free)} are free. {advice}")
 
 
 class Run:
@@ -61,6 +74,8 @@ class Run:
         progress: bool = False,
     ) -> None:
         at_least("num_moments", num_moments, 1)
+        if num_moments > MOST_MOMENTS:
+            raise ValueError(f"num_moments must be at most {MOST_MOMENTS:,}; got {num_moments:,}.")
         at_least("block_size", block_size, 1)
         check_probe_arguments(num_probes, seed, distribution)
         self._start = time.perf_counter()
@@ -110,7 +125,15 @@ class Run:
         ``walk_from`` takes first vectors, which ``prepare`` makes of probes, and the number of the first; ``layout`` is
         that of its files. Finished work has a ``key`` of its own for each kind of vectors.
         """
-        samples = np.empty((last - first, self._num_moments))
+        count = last - first
+        check_memory(
+            self.operator,
+            2 * 8 * count * self._num_moments,
+            torch.device("cpu"),
+            f"An estimate of {self._num_moments:,} moments from {count:,} probes",
+            "Take fewer.",
+        )
+        samples = np.empty((count, self._num_moments))
         for start, stop in self.blocks(first, last):
             name = f"probes-{start}-{stop}{key}"
             arrays = None

@@ -17,16 +17,39 @@ from hessdens.cli.options import parser
             "density factories:problem --parameters 9.weight",
             "parameters must name parameters of the model; '9.weight'",
         ),
-        (1, "density factories:problem --probes 1", "--probes must be at least 2; got 1"),
         (1, "density factories:problem --products 1", "--products must be at least 4 for 2 steps of 2 probes; got 1"),
         (
             1,
             "density factories:problem --method exact --max-size 9",
             "exact_spectrum takes operators of size --max-size=9 at",
         ),
-        (1, "moments factories:problem --rtol 2", "--rtol must lie between 0 and 1; got 2"),
-        (1, "moments factories:problem --moments 0", "--moments must be at least 1; got 0"),
-        (1, "moments factories:problem --seed -1", "seed must be .*; got -1"),
+        (
+            1,
+            "moments factories:problem --probes 2 --products 9",
+            "--probes or --products may be given, not both; got 2",
+        ),
+        (
+            1,
+            "density factories:problem --probes 1000000000",
+            "lanczos_density with 30 steps of 1,000,000,000 probes needs .* GiB; .* free. Take .*, or --low-memory",
+        ),
+        (
+            1,
+            "moments factories:problem --method skilling --probes 1000000000",
+            "An estimate of 4 moments from 1,000,000,000 probes needs about 59.6 GiB; .* are free. Take fewer",
+        ),
+        (
+            1,
+            "density factories:exits",
+            r"FACTORY and what it makes must return, .*; .*factories.py, line \d+, exits with 0",
+        ),
+        (1, "density factories:quits", r"FACTORY and what .*; .*factories.py, line \d+, exits with None"),
+        (
+            1,
+            "density factories:exits_in_the_model",
+            r"FACTORY and what .*; .*factories.py, line \d+, exits with 'no more'",
+        ),
+        (1, "plot density.npz --out p.png --labels $\\frac$", "p.png must be a picture that can be drawn: "),
     ],
 )
 def test_errors_are_one_line(assert_refused, status, line, message):
@@ -49,6 +72,20 @@ def test_errors_of_the_users_code_show_where(run):
     assert status == 1
     assert 'raise RuntimeError("no such layer")' in err
     assert err.endswith("hessdens: the work failed with the RuntimeError above.\n")
+
+
+def test_what_is_no_exception_ends_the_work_too(run):
+    status, _, err = run("density factories:abandons")
+    assert status == 1
+    assert err.endswith("hessdens: the work failed with the Abandoned above.\n")
+
+
+def test_modules_that_exit(run, tmp_path):
+    (tmp_path / "leaves.py").write_text("raise SystemExit\n")
+    for place in ("leaves:problem", "leaves.py:problem"):
+        status, out, err = run(f"density {place}")
+        assert (status, out) == (1, "")
+        assert re.match(r"hessdens: FACTORY and .*leaves.py, line 1, exits with None.\n$", err)
 
 
 def test_errors_while_the_users_module_is_imported_show_where(run, tmp_path):

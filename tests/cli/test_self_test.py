@@ -44,7 +44,7 @@ def test_validate_fails_where_products_are_wrong(run, monkeypatch):
 @pytest.mark.parametrize(
     ("status", "line", "message"),
     [
-        (1, "validate --device abacus", "--device must be a device that this machine has; got 'abacus'"),
+        (2, "validate --device abacus", "--device must be a device that this machine has; got 'abacus'"),
     ],
 )
 def test_errors_are_one_line(assert_refused, status, line, message):

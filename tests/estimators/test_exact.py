@@ -51,7 +51,9 @@ def test_above_max_size_and_memory(monkeypatch):
     ):
         exact_spectrum(operator)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2**30})())
-    with pytest.raises(MemoryError, match=r"needs about 156\.5 GiB for 100,000 eigenvalues; 1\.0 GiB are free"):
+    with pytest.raises(
+        MemoryError, match=r"exact_spectrum of 100,000 eigenvalues needs about 156\.5 GiB; 1\.0 GiB are free"
+    ):
         exact_spectrum(operator, max_size=200_000)
 
 

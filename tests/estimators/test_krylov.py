@@ -83,6 +83,11 @@ def test_a_tenth_of_the_error_takes_a_hundred_times_the_probes():
     assert few * 99 < many <= few * 100
 
 
+@pytest.mark.parametrize("rtol", [1e-20, 1e-200, 1e-300])
+def test_an_accuracy_beyond_numbers_takes_more_than_any_budget(rtol):
+    assert KrylovCoefficients(space_of(np.diag(np.linspace(-1, 1, 60)), 2, 4)[0], 4).probes_needed(rtol) == 2**62
+
+
 def test_a_space_that_is_all_knows_all():
     eigenvalues = np.array([1.0, -2.0, 5.0])
     coefficients = KrylovCoefficients(space_of(np.diag(eigenvalues), 3, 1)[0], 3)

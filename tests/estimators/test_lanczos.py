@@ -9,6 +9,7 @@ from networks import NETWORK, RNG, diagonal
 
 from hessdens import NonFiniteError, Spectrum, as_operator, compare, lanczos_density
 from hessdens.densities import LanczosDensity
+from hessdens.estimators import run
 from hessdens.linalg.probes import operator_probes
 from hessdens.testing import rotated, symmetric_matrices
 
@@ -249,6 +250,28 @@ def test_budget(options, spent, probes):
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         lanczos_density(diagonal([1.0, 2.0]), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "most"),
+    [
+        ({}, 8 * 1000 * 4 * (25 + 2) + 8 * (4 * (25 + 2)) ** 2),
+        ({"num_probes": 50, "num_steps": 1000}, 8 * 1000 * (50 + 1000) + 8 * 1050**2),  # no more vectors than N
+        ({"low_memory": True}, 8 * 1000 * 4 * 4 + 8 * 2 * 25 * 4),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_done(options, most, monkeypatch):
+    made = []
+    operator = as_operator(lambda V: made.append(V.shape[1]) or V, size=1000, check_symmetric=False)
+    monkeypatch.setattr(run, "free_bytes", lambda device: most - 1)
+    advice = "Take fewer of them.$" if "low_memory" in options else "Take fewer of them, or low_memory.$"
+    with pytest.raises(
+        MemoryError, match=rf"lanczos_density with .* steps of .* probes needs about .* are free. {advice}"
+    ):
+        lanczos_density(operator, **options)
+    assert made == []
+    monkeypatch.setattr(run, "free_bytes", lambda device: most)
+    lanczos_density(operator, **options)
 
 
 @pytest.mark.parametrize("low_memory", [False, True])

@@ -1,16 +1,19 @@
 """The frame of estimators: arguments, blocks of probes, finished work, and what it has cost."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from hessdens import as_operator
+from hessdens.estimators import run as run_module
 from hessdens.estimators.checkpoint import Recorded
-from hessdens.estimators.run import Run
+from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.power_walk import PowerWalk
 from hessdens.linalg.probes import operator_probes
+from hessdens.linalg.team import Team
 
 SETTINGS = {"function": "test"}
 
@@ -32,6 +35,7 @@ def counted():
     ("arguments", "message"),
     [
         ({"num_moments": 0}, "num_moments must be at least 1; got 0"),
+        ({"num_moments": 10_001}, "num_moments must be at most 10,000; got 10,001"),
         ({"block_size": -1}, "block_size must be at least 1; got -1"),
         ({"num_probes": 1}, "num_probes must be at least 2, for a standard error; got 1"),
         ({"seed": -1}, "seed must be a non-negative integer; got -1"),
@@ -42,6 +46,40 @@ def test_arguments_are_looked_at_before_anything_is_done(arguments, message, tmp
     with pytest.raises(ValueError, match=message):
         Run("no operator", checkpoint=tmp_path / "work", **arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_samples_that_do_not_fit_are_refused_before_anything_is_done(counted, monkeypatch):
+    monkeypatch.setattr(run_module, "free_bytes", lambda device: 2**20)
+    with pytest.raises(
+        MemoryError, match=r"4 moments from 20,000 probes needs about 1.22 MiB; 1 MiB are free. Take fewe"
+    ):
+        Run(counted, 4).samples(0, 20_000, partial(PowerWalk, operator=counted), PowerWalk.layout(), None)
+    assert counted.products == 0
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "message"),
+    [
+        ({"seed": 0, "A": 1, "progress": True}, {"seed": 0, "A": 2, "progress": False}, None),
+        ({"checkpoint": "a"}, {"checkpoint": Path("b")}, None),
+        ({"checkpoint": "a"}, {"checkpoint": None}, "checkpoint"),
+        ({"layers": {"all": print}}, {"layers": {"all": len}}, "layers"),
+        ({"layers": {"all": partial(print, end="")}}, {"layers": {"all": partial(print, end="")}}, None),
+        ({"support": (0, np.float64(1))}, {"support": (0, np.float64(2))}, "support"),
+        ({"num_probes": 3}, {"num_probes": None}, "num_probes"),
+        ({"num_probes": 3}, {"num_probes": np.int64(3)}, None),
+        ({"rtol": 0.1}, {"rtol": 0.1 + 2**-56}, "rtol"),
+    ],
+)
+def test_arguments_that_processes_compare(counted, monkeypatch, mine, others, message):
+    told = []
+    counted.team = Team()
+    monkeypatch.setattr(counted.team, "check_same", told.append)
+    for arguments in (mine, others):
+        assert called_alike("estimate", counted, arguments) is counted
+    assert told[0]["function"] == "estimate"
+    differing = [name for name in told[0] if told[0][name] != told[1][name]]
+    assert differing == ([] if message is None else [message])
 
 
 def test_probes_and_blocks(counted):
