@@ -167,6 +167,11 @@ def check_sharded():
     found["probes"] = caught(lambda: distributed.share_probes(operator))
     found["seeds"] = caught(lambda: spectral_moments(operator, seed=rank // 2))
     found["equal data"] = caught(lambda: distributed.sharded_operator(model, LOSS, batches()))
+    found["loss that knows the model"] = caught(
+        lambda: distributed.sharded_operator(
+            model, lambda outputs, targets: LOSS(outputs, targets, model and None), data
+        )
+    )
     found["plain"] = caught(lambda: distributed.sharded_operator(network(), LOSS, data))
     found["pointer"] = caught(lambda: hessian_operator(model, LOSS, data))
     for name, loss in LOSSES.items():

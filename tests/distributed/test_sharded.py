@@ -62,3 +62,8 @@ def test_a_rank_without_data_is_named(together):
     assert {said[0], said[1], said[3]} == {
         "RankError: Ranks stop together; rank 2 failed with ValueError: data must hold at least one batch; got none."
     }
+
+
+def test_losses_may_know_the_model(together):
+    for rank in together:
+        assert rank["sharded"]["loss that knows the model"] == "no error"
