@@ -51,6 +51,8 @@ class CurvatureOperator(Operator):
         leader = next(iter(problem.parameters.values()))
         self._problem = problem
         self._matrix = matrix
+        if not isinstance(plan, Plan | None):
+            raise TypeError(f"plan must be a Plan; got {type(plan).__name__}.")
         self._plan = plan or Plan()
         self._loss = problem.loss.with_loss(with_closed_form(problem.loss.loss_fn))
         self._kinds = {name: (p.numel(), p.dtype, p.device) for name, p in problem.parameters.items()}

@@ -85,8 +85,14 @@ def matching(named: Mapping[str, Any], selection: Selection) -> set[str]:
         return set(named)
     if callable(selection):
         return {name for name, parameter in named.items() if selection(name, parameter)}
+    is_many = isinstance(selection, Iterable) and not isinstance(selection, str)
+    patterns: list[str] = list(selection) if is_many else [selection]  # type: ignore[list-item]
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise TypeError(
+            f"parameters must be names, globs or a function of name and parameter; got {type(selection).__name__}."
+        )
     chosen: set[str] = set()
-    for pattern in [selection] if isinstance(selection, str) else selection:
+    for pattern in patterns:
         names = fnmatch.filter(named, pattern)
         if not names:
             near = difflib.get_close_matches(pattern, named, n=3, cutoff=0.3) or list(named)[:3]

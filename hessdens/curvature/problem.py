@@ -75,8 +75,9 @@ class Problem:
         if isinstance(model, nn.parallel.DistributedDataParallel):
             model = model.module  # its hooks average gradients of a backward pass, which products do not make
         check_modules(model)
-        if not callable(loss_fn):
-            raise TypeError(f"loss_fn must be callable; got {type(loss_fn).__name__}.")
+        for name, function in (("loss_fn", loss_fn), ("forward", forward), ("num_examples", num_examples)):
+            if not callable(function) and (name == "loss_fn" or function is not None):
+                raise TypeError(f"{name} must be callable; got {type(function).__name__}.")
         device = check_parameters(model)
         passes = RepeatedPasses(data, check=check_deterministic)
         weight = checked_weight(num_examples)

@@ -27,6 +27,8 @@ def test_parameters():
         model=nn.Flatten(),
     )
     refuse("'wieght' matches none. Near: .'weight'", parameters="wieght")
+    for wrong in (5, nn.Linear(2, 2).parameters(), [1]):
+        refuse("parameters must be names, globs or a function of name and", parameters=wrong, error=TypeError)
     refuse("got 0 selected of 2", parameters=lambda name, parameter: False)
     refuse("must depend on the selected parameters", loss_fn=lambda z, t: z.detach().mean() + t.float().mean())
 

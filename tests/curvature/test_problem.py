@@ -17,6 +17,12 @@ def test_single_example_batches():
     assert relative_error(dense(one), dense(hessian_operator(model, nn.MSELoss(), [(inputs, targets)]))) < 1e-14
 
 
+@pytest.mark.parametrize("name", ["forward", "num_examples", "loss_fn", "plan"])
+def test_arguments_of_another_kind_are_named(name):
+    kind = "a Plan" if name == "plan" else "callable"
+    refuse(rf"{name} must be {kind}; got int\.", **{name: 5}, error=TypeError)
+
+
 def test_forward_adapts_dictionaries_and_num_examples_weighs_tokens():
     """Masked tokens: the mean over all unmasked ones, not the mean of the batches' means."""
     model = nn.Linear(3, 4).double()
