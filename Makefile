@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: reproduce test zoo mutation lint docs clean
+.PHONY: reproduce test zoo mutation fuzz lint docs clean
 
 reproduce: $(VENV)/.ready
 	$(BIN)/python examples/skip_paper/run_all.py $(ARGS)
@@ -17,6 +17,9 @@ zoo: $(VENV)/.ready
 mutation: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutation]'
 	$(BIN)/python scripts/mutants.py $(ARGS)
+
+fuzz: $(VENV)/.ready
+	$(BIN)/python tests/fuzzer.py $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

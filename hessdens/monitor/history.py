@@ -20,7 +20,7 @@ from hessdens.results.storage import pack, take, unpack
 
 # Records that a printed history shows at most, the first and the last among them.
 PRINTED = 12
-# Records of a history: an array each, or twenty, takes memory however short it is.
+# Records of a history: each takes a kilobyte and a millisecond to read, however little it holds.
 MOST_RECORDS = 100_000
 
 

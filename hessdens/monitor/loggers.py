@@ -50,6 +50,8 @@ def _rows(path: Path, header: list[str]) -> list[tuple[int, list[str]]]:
     with reading(path, "A log must be a CSV file with a step in each row") as file:
         lines = csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
         columns, *rows = [line for line in lines if line] or [["none"]]
+        if columns == header and any(len(row) != len(header) for row in rows):
+            raise ValueError("a row has another length than the header")
         places = [int(row[0]) for row in rows] if columns == header else []
     if columns != header:
         rule = f"{path} must have the columns {', '.join(header)}"

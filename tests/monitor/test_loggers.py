@@ -29,7 +29,9 @@ def test_csv_of_other_columns_is_left_alone(tmp_path):
         csv_logger(path)(0, NUMBERS)
 
 
-@pytest.mark.parametrize("content", [b"step,loss\nsoon,1\n", b"step,loss\n0,\xff\n", b"step,loss\n0," + b"1" * 200_000])
+@pytest.mark.parametrize(
+    "content", [b"step,loss\nsoon,1\n", b"step,loss\n0,\xff\n", b"step,loss\n0\n", b"step,loss\n0," + b"1" * 200_000]
+)
 def test_damaged_logs_are_named(content, tmp_path):
     path = tmp_path / "log.csv"
     path.write_bytes(content)
