@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Callable, Mapping
-from types import FunctionType, MethodType
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -85,7 +85,8 @@ def settings_of(value: Any, around: tuple[int, ...] = ()) -> Any:
     if isinstance(value, MethodType):
         return [inside(value.__func__), inside(value.__self__)]
     if isinstance(value, FunctionType):
-        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        # A variable that has no value yet has an empty cell, which is equal to a new one.
+        cells = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
         parts = (value.__code__.co_consts, value.__defaults__, value.__kwdefaults__, cells)
         return [value.__qualname__, *map(inside, parts)]
     attributes = vars(value) if callable(value) and not isinstance(value, type) and hasattr(value, "__dict__") else {}
