@@ -12,6 +12,7 @@ from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.parameters import Selection
 from hessdens.curvature.plan import Plan
 from hessdens.curvature.problem import Problem, ProblemOptions
+from hessdens.curvature.settings import TURN, Undisturbed
 
 
 def hessian_operator(
@@ -97,17 +98,18 @@ def hessian_operator(
     >>> H @ torch.ones(H.size, dtype=torch.float64)
     tensor([2.00], dtype=torch.float64)
     """
-    problem = Problem.of(
-        model,
-        loss_fn,
-        data,
-        forward=forward,
-        parameters=parameters,
-        num_examples=num_examples,
-        split_batches=split_batches,
-        check_deterministic=check_deterministic,
-    )
-    return CurvatureOperator(problem, "hessian", plan, memory_limit)
+    with TURN, Undisturbed(model, loss_fn):
+        problem = Problem.of(
+            model,
+            loss_fn,
+            data,
+            forward=forward,
+            parameters=parameters,
+            num_examples=num_examples,
+            split_batches=split_batches,
+            check_deterministic=check_deterministic,
+        )
+        return CurvatureOperator(problem, "hessian", plan, memory_limit)
 
 
 def ggn_operator(
@@ -151,9 +153,10 @@ def ggn_operator(
     >>> torch.allclose(G @ vector, H @ vector)
     True
     """
-    problem = Problem.of(model, loss_fn, data, **options)
-    check_curvature_of_loss(problem.loss, problem.passes.first_batch)
-    return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)
+    with TURN, Undisturbed(model, loss_fn):
+        problem = Problem.of(model, loss_fn, data, **options)
+        check_curvature_of_loss(problem.loss, problem.passes.first_batch)
+        return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)
 
 
 def fisher_operator(
@@ -211,5 +214,6 @@ def fisher_operator(
     >>> torch.allclose(F @ gradient, gradient * (gradient @ gradient))
     True
     """
-    problem = fisher_problem(Problem.of(model, loss_fn, data, **options), kind, num_samples, seed)
-    return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)
+    with TURN, Undisturbed(model, loss_fn):
+        problem = fisher_problem(Problem.of(model, loss_fn, data, **options), kind, num_samples, seed)
+        return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)

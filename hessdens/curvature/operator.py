@@ -9,12 +9,11 @@ from hessdens.curvature.checks import check_autocast, check_batch, check_modules
 from hessdens.curvature.engines.cross_entropy import with_closed_form
 from hessdens.curvature.engines.engine import FiniteChecks
 from hessdens.curvature.engines.maker import EngineMaker
-from hessdens.curvature.engines.replacement import TURN
 from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, Matrix, Mode
 from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
 from hessdens.curvature.problem import Problem
-from hessdens.curvature.settings import product_settings
+from hessdens.curvature.settings import TURN, Undisturbed, product_settings
 from hessdens.curvature.trials import possible_modes
 from hessdens.linalg.fingerprint import as_number, digest_of, digest_of_all, fingerprint
 from hessdens.linalg.operator import Operator
@@ -87,7 +86,7 @@ class CurvatureOperator(Operator):
         """How the latest product was made; before the first, how one with a single vector would be."""
         if self._schedule is not None:
             return self._schedule
-        with product_settings(tf32=self._plan.tf32):
+        with TURN, self._undisturbed(), product_settings(tf32=self._plan.tf32):
             return self._schedules.usual(torch.zeros(1, self.size, dtype=self.dtype, device=self.device))
 
     def settle(self, num_probes: int) -> Schedule:
@@ -96,8 +95,8 @@ class CurvatureOperator(Operator):
         Cost: some twenty blocks of examples. Without this call it is done once there has been enough work.
         """
         probes = torch.randn(num_probes, self.size, generator=torch.Generator().manual_seed(0), dtype=self.dtype)
-        self._look_at_the_model()
-        with product_settings(tf32=self._plan.tf32):
+        with TURN, self._undisturbed(), product_settings(tf32=self._plan.tf32):
+            self._look_at_the_model()
             return self._schedules.settle(probes.to(self.device))
 
     @property
@@ -107,19 +106,20 @@ class CurvatureOperator(Operator):
 
     def origin(self) -> dict[str, str | int | float]:
         """Return matrix, model, loss, and digests of parameters, buffers, data and weights. Cost: one read of all."""
-        self._look_at_the_model()
-        # The order of batches changes rounding only.
-        digests = [
-            digest_of(fingerprint((batch, float(self._problem.weight(batch))))) for batch in self._problem.passes
-        ]
-        return {
-            "matrix": self._matrix,
-            **self._problem.loss.facts(self.parameter_names),
-            "parameters": digest_of(fingerprint(self._state())),
-            "buffers": digest_of(fingerprint(dict(self._loss.model.named_buffers()))),
-            "batches": len(digests),
-            "data": digest_of_all(digests),  # of batches in any order, which changes rounding only
-        }
+        with TURN, self._undisturbed():
+            self._look_at_the_model()
+            # The order of batches changes rounding only.
+            digests = [
+                digest_of(fingerprint((batch, float(self._problem.weight(batch))))) for batch in self._problem.passes
+            ]
+            return {
+                "matrix": self._matrix,
+                **self._problem.loss.facts(self.parameter_names),
+                "parameters": digest_of(fingerprint(self._state())),
+                "buffers": digest_of(fingerprint(dict(self._loss.model.named_buffers()))),
+                "batches": len(digests),
+                "data": digest_of_all(digests),  # of batches in any order, which changes rounding only
+            }
 
     @property
     def has_whole_origin(self) -> bool:
@@ -128,15 +128,16 @@ class CurvatureOperator(Operator):
 
     def loss(self) -> float:
         """Return the mean loss over the data at the present parameters. Cost: one forward pass over the data."""
-        self._look_at_the_model()
-        decided = self._schedule or self._plan
-        total, total_weight = 0.0, 0.0
-        for batch in self._problem.passes:
-            for block in self._problem.blocks(batch, decided.examples_per_block):
-                weight = self._problem.weight(block)
-                if weight > 0:  # a loss of nothing is not finite
-                    total += weight * float(evaluated(self._problem.loss, block))
-                    total_weight += weight
+        with TURN, self._undisturbed():
+            self._look_at_the_model()
+            decided = self._schedule or self._plan
+            total, total_weight = 0.0, 0.0
+            for batch in self._problem.passes:
+                for block in self._problem.blocks(batch, decided.examples_per_block):
+                    weight = self._problem.weight(block)
+                    if weight > 0:  # a loss of nothing is not finite
+                        total += weight * float(evaluated(self._problem.loss, block))
+                        total_weight += weight
         return total / total_weight
 
     def state_checksum(self) -> float:
@@ -148,9 +149,9 @@ class CurvatureOperator(Operator):
         return [parameter.detach() for parameter in self._loss.model.parameters()]
 
     def _matmat(self, V: Tensor) -> Tensor:
-        self._look_at_the_model()
         probes = V.T.contiguous()
-        with product_settings(tf32=self._plan.tf32):
+        with TURN, self._undisturbed(), product_settings(tf32=self._plan.tf32):
+            self._look_at_the_model()
             self._schedule = self._schedules.choose(probes)
             while True:
                 smaller = self._schedule.halved(splits=self._problem.splits)
@@ -176,11 +177,13 @@ class CurvatureOperator(Operator):
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def _undisturbed(self) -> Undisturbed:
+        return Undisturbed(self._loss.model, self._problem.loss.loss_fn)
+
     def _look_at_the_model(self) -> None:
         """Take the model as it is now; raise if it is no longer one that the operator can serve."""
         check_modules(self._loss.model)
-        with TURN:
-            parameters = self._loss.named(self._kinds)
+        parameters = self._loss.named(self._kinds)
         for name, parameter in parameters.items():
             kind = (parameter.numel(), parameter.dtype, parameter.device)
             if kind != self._kinds[name]:

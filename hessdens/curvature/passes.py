@@ -15,6 +15,7 @@ from torch import Tensor, is_autocast_enabled
 from hessdens.curvature.checks import evaluated, given, mean_message
 from hessdens.curvature.containers import batch_length, joined, slice_batch, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.engines.replacement import put_back, raise_interrupt, random_states
 from hessdens.curvature.settings import same_random_state
 from hessdens.linalg.fingerprint import Fingerprint, fingerprint, is_same
 
@@ -34,7 +35,7 @@ class RepeatedPasses:
 
     The first batch is read twice at once, from two random states; all are compared from the second pass on. That costs
     one read of the data per pass. The global random state of torch (which a ``DataLoader`` advances) is the same
-    after a pass as before.
+    after a whole pass as before.
     """
 
     def __init__(self, data: Iterable[Any], *, check: bool) -> None:
@@ -81,25 +82,27 @@ class RepeatedPasses:
         return other
 
     def __iter__(self) -> Iterator[Any]:
-        with same_random_state():
-            seen: list[Fingerprint] = []
-            expected = self._fingerprints
-            for index, batch in enumerate(self._data):
-                if self._check:
-                    seen.append(fingerprint(batch))
-                    if expected is not None and (index >= len(expected) or not is_same(seen[-1], expected[index])):
-                        raise ValueError(_difference(index))
-                if self._is_first:
-                    self.look(index, batch)
-                yield self._transform(index, batch)
-            if expected is not None and len(seen) < len(expected):
-                raise ValueError(
-                    f"data must give the same batches in every pass; the first had {len(expected)}, this one "
-                    f"{len(seen)}. Pass list(data)."
-                )
-            self._is_first = False
+        states = random_states()
+        seen: list[Fingerprint] = []
+        expected = self._fingerprints
+        for index, batch in enumerate(self._data):
+            raise_interrupt()
             if self._check:
-                self._fingerprints = seen
+                seen.append(fingerprint(batch))
+                if expected is not None and (index >= len(expected) or not is_same(seen[-1], expected[index])):
+                    raise ValueError(_difference(index))
+            if self._is_first:
+                self.look(index, batch)
+            yield self._transform(index, batch)
+        if expected is not None and len(seen) < len(expected):
+            raise ValueError(
+                f"data must give the same batches in every pass; the first had {len(expected)}, this one "
+                f"{len(seen)}. Pass list(data)."
+            )
+        put_back(states)
+        self._is_first = False
+        if self._check:
+            self._fingerprints = seen
 
     def _first(self, seed: int) -> list[Any]:
         """Return the first batch, if any, of a pass that starts from a chosen random state."""

@@ -1,13 +1,35 @@
-"""Settings of torch under which products are made: every operation differentiable twice, matrix products in full."""
+"""What products change and put back: settings of torch, the model, random numbers, and what signals do."""
 
 import contextlib
+import random
+import signal
+import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, Self
 
+import numpy as np
 import torch
+from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hessdens.curvature.engines.replacement import TURN
+from hessdens.curvature.engines.replacement import (
+    INTERRUPTS,
+    put_back,
+    put_content_back,
+    raise_interrupt,
+    random_states,
+)
+
+Handler = Callable[[int, FrameType | None], Any]
+# Threads take turns.
+TURN = threading.RLock()
+# Those by which a program is asked to stop, or to hurry.
+SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGALRM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGBREAK")
+    if hasattr(signal, name)
+)
 
 _modules: Any = torch.backends
 _vmap: Any = torch._C._functorch
@@ -21,14 +43,97 @@ BACKENDS: tuple[Any, ...] = (
 )
 
 
+class Undisturbed:
+    """Within it signals cut no evaluation of a model off; after it, all that is the user's is as it was.
+
+    That is: the attributes of all modules in ``owners``, and random numbers of torch, NumPy and Python. Whatever
+    evaluates a model does so ``with TURN, Undisturbed(model)``.
+
+    KeyboardInterrupt, or what else the handler of a signal raises, waits until the next evaluation or batch begins:
+    torch's own contexts are left open where it strikes while they open or close. A second one does not wait.
+    """
+
+    def __init__(self, *owners: Any) -> None:
+        modules = [module for owner in owners if isinstance(owner, nn.Module) for module in owner.modules()]
+        self._containers = [record for module in modules for record in _containers(module)]
+        self._torch = random_states()
+        self._others = random.getstate(), np.random.get_state()  # noqa: NPY002
+        self._handlers: list[tuple[int, Handler, Handler]] = []
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # where handlers run
+            present = [(number, signal.getsignal(number)) for number in SIGNALS]
+            self._handlers = [(number, old, _waiting(old)) for number, old in present if callable(old)]
+            try:
+                for number, _, new in self._handlers:
+                    signal.signal(number, new)
+            except BaseException:  # of a signal whose turn had not come
+                _surely(self._put_handlers_back)
+                raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        try:
+            _surely(self._restore)
+        finally:
+            try:
+                _surely(self._put_handlers_back)
+            finally:
+                if self._handlers:
+                    raise_interrupt()
+
+    def _restore(self) -> None:
+        for present, past in self._containers:
+            if present or past:  # most hold nothing
+                put_content_back(present, past)
+        put_back(self._torch)
+        random.setstate(self._others[0])
+        np.random.set_state(self._others[1])  # noqa: NPY002
+
+    def _put_handlers_back(self) -> None:
+        for number, old, new in self._handlers:
+            if signal.getsignal(number) is new:
+                signal.signal(number, old)
+
+
+def _surely(function: Callable[[], None]) -> None:
+    """Call a function that does no harm twice, again if something strikes meanwhile."""
+    try:
+        function()
+    except BaseException:
+        function()
+        raise
+
+
+def _waiting(handler: Handler) -> Handler:
+    """Return a handler whose error waits, unless another one does already."""
+
+    def waiting(number: int, frame: FrameType | None) -> None:
+        try:
+            handler(number, frame)
+        except BaseException as error:
+            if INTERRUPTS:
+                raise
+            INTERRUPTS.append(error)
+
+    return waiting
+
+
+def _containers(module: nn.Module) -> list[tuple[Any, Any]]:
+    """Return the attributes of a module, and the containers among them, each with a copy."""
+    attributes = vars(module)
+    inner = [(value, kind) for value in attributes.values() for kind in (dict, list, set) if isinstance(value, kind)]
+    return [(container, kind(container)) for container, kind in [(attributes, dict), *inner]]
+
+
 @contextlib.contextmanager
 def product_settings(*, tf32: bool) -> Iterator[None]:
     """Use the mathematical kernel of attention, no cache of autocast and, unless ``tf32``, full float32 precision.
 
     The fused kernels of attention have no second derivative; casts that autocast has cached outside of a derivative are
-    constants inside it. Everything is as it was afterwards; threads take turns.
+    constants inside it. Everything is as it was afterwards.
     """
-    with TURN, sdpa_kernel(SDPBackend.MATH), contextlib.nullcontext() if tf32 else full_precision():
+    with sdpa_kernel(SDPBackend.MATH), contextlib.nullcontext() if tf32 else full_precision():
         fast = torch.backends.mha.get_fastpath_enabled()
         cache = torch.is_autocast_cache_enabled()
         try:
@@ -37,7 +142,7 @@ def product_settings(*, tf32: bool) -> Iterator[None]:
             _vmap._set_vmap_fallback_warning_enabled(False)  # there is nothing that a user could do
             yield
         finally:
-            _vmap._set_vmap_fallback_warning_enabled(True)
+            _vmap._set_vmap_fallback_warning_enabled(True)  # as usual: torch does not tell
             torch.backends.mha.set_fastpath_enabled(fast)
             torch.set_autocast_cache_enabled(cache)
 

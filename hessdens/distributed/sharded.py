@@ -13,6 +13,7 @@ from hessdens.curvature.checks import check_batch, check_finite, check_modules, 
 from hessdens.curvature.engines.differences import GRADIENT_ROUNDING, differences, step_sizes
 from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.passes import RepeatedPasses, check_mean, check_sum, checked_weight, whole_and_halves
+from hessdens.curvature.settings import TURN, Undisturbed
 from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.group import Group
 from hessdens.distributed.shards import Shard, group_sizes, rows_of, shards_of
@@ -72,7 +73,8 @@ def sharded_operator(
     """
     check_modules(model)
     loss = LossModule(model, loss_fn, forward)
-    return ShardedOperator(loss, data, checked_weight(num_examples), check_deterministic, allow_equal_data)
+    with TURN, Undisturbed():  # attributes are those of fully_shard
+        return ShardedOperator(loss, data, checked_weight(num_examples), check_deterministic, allow_equal_data)
 
 
 class ShardedOperator(Operator):
@@ -205,14 +207,14 @@ class ShardedOperator(Operator):
             column_dots(V, V, self.team).sqrt(), float(self.team.sum(squares)) ** 0.5, self._relative_step
         )
         products, errors = torch.zeros_like(V.T), []
-        try:
-            with _gradients_aside(self._shards):
+        with TURN, Undisturbed(), _gradients_aside(self._shards):
+            try:
                 for product, probe, step in zip(products, V.T, steps.tolist(), strict=True):
                     errors.append(self._difference(starts, probe, step, product))
-        finally:
-            for shard, start in zip(self._shards, starts, strict=True):
-                shard.local.copy_(start)
-            _reshard(self._loss.model)
+            finally:
+                for shard, start in zip(self._shards, starts, strict=True):
+                    shard.local.copy_(start)
+                _reshard(self._loss.model)
         self.product_error = max(errors)
         return products.T
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hessdens._checks import PAPER_WINDOW, at_least, half_window
 from hessdens.curvature import Plan, hessian_operator
 from hessdens.curvature.problem import ProblemOptions
+from hessdens.curvature.settings import TURN, Undisturbed
 from hessdens.errors import NonFiniteError
 from hessdens.estimators import lanczos_density
 from hessdens.linalg.identity import Identity, differences, facts_of
@@ -137,7 +138,7 @@ class SpectrumMonitor:
         sampling: dict[str, Any] = {"max_products": max_products, "num_probes": num_probes}
         sampling |= {"low_memory": low_memory, "seed": seed}
         with self._budget.measuring():
-            with evaluation_mode(model):
+            with TURN, Undisturbed(model, loss_fn), evaluation_mode(model):
                 self._operator = hessian_operator(model, loss_fn, data, **problem)
                 facts = facts_of(self._operator)
             self._density = partial(lanczos_density, self._operator, **sampling)
@@ -209,7 +210,7 @@ class SpectrumMonitor:
             consequence = "It goes on with those it began with, so that records can be compared."
             self._warn_once("trainable", f"{frozen} {consequence}")
         density, failure = None, ""
-        with evaluation_mode(self._model):
+        with TURN, Undisturbed(self._model), evaluation_mode(self._model):
             try:
                 density = self._density()
             except NonFiniteError as error:

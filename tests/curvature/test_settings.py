@@ -1,27 +1,25 @@
-"""Settings of torch inside products, and that they are what they were afterwards."""
+"""Settings of torch inside products, and that all that is the user's is what it was afterwards."""
 
+import random
+import signal
 import warnings
 
 import pytest
 import torch
+from interrupts import KINDS, Restless, data, in_threads, product, trials
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
+from users_state import changes, readable, state
 
 from hessdens import Plan, hessian_operator
-from hessdens.curvature.settings import BACKENDS, product_settings
+from hessdens.curvature.settings import BACKENDS, Undisturbed, product_settings
 
 
 def settings():
-    def read(get):
-        try:
-            return get()
-        except RuntimeError:  # torch refuses to read old switches after new ones were used
-            return "unreadable"
-
     return (
         [backend.fp32_precision for backend in BACKENDS],
-        read(torch.get_float32_matmul_precision),
-        read(lambda: torch.backends.cudnn.allow_tf32),
+        readable(torch.get_float32_matmul_precision),
+        readable(lambda: torch.backends.cudnn.allow_tf32),
         torch.backends.mha.get_fastpath_enabled(),
         torch.is_autocast_cache_enabled(),
     )
@@ -80,3 +78,98 @@ def test_missing_batching_rules_are_not_the_users_concern():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         hessian_operator(model, nn.MSELoss(), [(inputs, inputs[:, :3])]) @ torch.eye(30, dtype=torch.float64)
+
+
+# tests/interrupts.py strikes a thousand times.
+@pytest.mark.parametrize(
+    ("kind", "action"),
+    [
+        (KINDS[0], "product"),
+        (KINDS[1], "construction"),
+        (KINDS[2], "product"),
+        (KINDS[3], "product"),
+        (KINDS[5], "lanczos"),
+        (KINDS[6], "product"),
+    ],
+)
+def test_interrupts_leave_all_as_it_was(kind, action):
+    warnings.simplefilter("ignore")
+    for outcome, changed, _ in trials(kind, action, num=5, seed=1):
+        assert changed == []
+        assert outcome in ("KeyboardInterrupt", "finished")
+
+
+@pytest.mark.parametrize("sharing", [{"operators": 1}, {"operators": 4}, {"constructing": 1}], ids=str)
+def test_threads_take_turns(sharing):
+    assert in_threads(KINDS[1], num_threads=4, num_products=3, **sharing) == []
+
+
+def test_an_interrupt_waits_until_the_next_evaluation_and_a_second_one_does_not():
+    handler, seen = signal.getsignal(signal.SIGINT), []
+
+    class Interrupted(nn.Linear):
+        def forward(self, x):
+            for _ in range(self.num_interrupts):
+                seen.append("struck")
+                signal.raise_signal(signal.SIGINT)
+            seen.append("went on")
+            return super().forward(x)
+
+    model = Interrupted(3, 2).double()
+    model.num_interrupts = 0
+    operator = hessian_operator(model, nn.CrossEntropyLoss(), data(), plan=Plan(examples_per_block=2))
+    expected = product(operator)
+    for number, story in ((1, ["struck", "went on"]), (2, ["struck", "struck"])):
+        model.num_interrupts = number
+        seen.clear()
+        with pytest.raises(KeyboardInterrupt):
+            product(operator)
+        assert seen == story
+        assert signal.getsignal(signal.SIGINT) is handler
+    model.num_interrupts = 0
+    assert torch.equal(product(operator), expected)
+
+
+def test_an_interrupt_in_the_last_evaluation_is_raised_at_the_end():
+    with pytest.raises(KeyboardInterrupt), Undisturbed():
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_all_is_as_it_was_if_something_strikes_while_it_is_put_back(error, monkeypatch):
+    model, strikes, setstate = Restless(), [error], random.setstate
+    operator = hessian_operator(model, nn.CrossEntropyLoss(), data())
+    before = state(model)
+
+    def strike(state):
+        if strikes:
+            raise strikes.pop()
+        setstate(state)
+
+    monkeypatch.setattr(random, "setstate", strike)
+    with pytest.raises(error):
+        product(operator)
+    assert changes(before, state(model)) == []
+
+
+def test_random_numbers_and_attributes_are_the_users_while_an_error_is_kept():
+    class Refusing(Restless):
+        def forward(self, x):
+            if len(x) == 2 and self.refuses:
+                raise ArithmeticError
+            return super().forward(x)
+
+    model = Refusing()
+    model.refuses = False
+    loader = torch.utils.data.DataLoader(data(), batch_size=None)
+    operator = hessian_operator(model, nn.CrossEntropyLoss(), loader)
+    product(operator)
+    model.refuses = True
+    before = state(model)
+    with pytest.raises(ArithmeticError) as error:
+        product(operator)
+    assert changes(before, state(model)) == []
+    torch.rand(1)
+    before = state(model)
+    del error
+    assert changes(before, state(model)) == []

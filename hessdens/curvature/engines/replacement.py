@@ -2,16 +2,49 @@
 
 import contextlib
 import sys
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 Result = TypeVar("Result")
-# Threads take turns: models and settings of torch are changed for the time of a product.
-TURN = threading.RLock()
+# What handlers of signals have raised, and waits until the next evaluation.
+INTERRUPTS: list[BaseException] = []
+
+
+def raise_interrupt() -> None:
+    """Raise the error that waits, if there is one."""
+    if INTERRUPTS:
+        raise INTERRUPTS.pop()
+
+
+def put_content_back(present: Any, past: Any) -> None:
+    """Give a dictionary, list or set the content that a copy has."""
+    if isinstance(present, dict):
+        for name in present.keys() - past.keys():
+            present.pop(name, None)
+        present.update(past)
+    elif isinstance(present, list):
+        present[:] = past
+    else:
+        present.clear()
+        present.update(past)
+
+
+def random_states() -> list[tuple[torch.Generator, Tensor]]:
+    """Return torch's global generators that are in use, with their states."""
+    generators = [torch.default_generator]
+    if torch.cuda.is_initialized() and not torch.cuda.is_current_stream_capturing():
+        generators += torch.cuda.default_generators
+    return [(generator, generator.get_state()) for generator in generators]
+
+
+def put_back(states: Iterable[tuple[torch.Generator, Tensor]]) -> None:
+    """Give generators the states that they had."""
+    for generator, state in states:
+        if not torch.equal(state, generator.get_state()):
+            generator.set_state(state)
 
 
 def with_values(model: nn.Module, values: Mapping[str, Tensor], function: Callable[[], Result]) -> Result:
@@ -20,38 +53,27 @@ def with_values(model: nn.Module, values: Mapping[str, Tensor], function: Callab
     The other parameters are constants there, and buffers are copies, which may be written to. Afterwards all attributes
     of all modules and the random state are as before, whatever happened. Compiled parts run as written.
     """
-    with TURN:
-        modules = dict(model.named_modules())
-        attributes = [(module.__dict__, dict(module.__dict__)) for module in modules.values()]
-        places = [
-            (table, name, f"{prefix}.{name}" if prefix else name, tensor)
-            for prefix, module in modules.items()
-            for table in (module._parameters, module._buffers)
-            for name, tensor in list(table.items())
-            if tensor is not None
-        ]
-        random_states = _random_states()
-
-        def restore() -> None:
-            for present, past in attributes:
-                for name in present.keys() - past.keys():
-                    present.pop(name, None)
-                present.update(past)
-            for table, name, _, tensor in places:
-                table[name] = tensor
-            for generator, state in random_states:
-                if not torch.equal(state, generator.get_state()):
-                    generator.set_state(state)
-
-        try:
-            try:
-                _put(places, values)
-                with _as_written():
-                    return function()
-            finally:
-                restore()
-        finally:  # Ctrl-C may have struck while the first was at work
-            restore()
+    raise_interrupt()
+    modules = dict(model.named_modules())
+    attributes = [(module.__dict__, dict(module.__dict__)) for module in modules.values()]
+    places = [
+        (table, name, f"{prefix}.{name}" if prefix else name, tensor)
+        for prefix, module in modules.items()
+        for table in (module._parameters, module._buffers)
+        for name, tensor in list(table.items())
+        if tensor is not None
+    ]
+    states = random_states()
+    try:
+        _put(places, values)
+        with _as_written():
+            return function()
+    finally:
+        for present, past in attributes:
+            put_content_back(present, past)
+        for table, name, _, tensor in places:
+            table[name] = tensor
+        put_back(states)
 
 
 def _put(places: list[tuple[Any, str, str, Tensor]], values: Mapping[str, Tensor]) -> None:
@@ -62,13 +84,6 @@ def _put(places: list[tuple[Any, str, str, Tensor]], values: Mapping[str, Tensor
             is_parameter = isinstance(tensor, nn.Parameter)
             present[id(tensor)] = values.get(path, tensor.detach() if is_parameter else tensor.detach().clone())
         table[name] = present[id(tensor)]
-
-
-def _random_states() -> list[tuple[torch.Generator, Tensor]]:
-    generators = [torch.default_generator]
-    if torch.cuda.is_initialized() and not torch.cuda.is_current_stream_capturing():
-        generators += torch.cuda.default_generators
-    return [(generator, generator.get_state()) for generator in generators]
 
 
 def _as_written() -> contextlib.AbstractContextManager[Any]:
