@@ -149,22 +149,28 @@ def _is_linear(function: Callable[[list[Tensor]], Tensor], points: list[Tensor])
     return float(slope.detach()) > 0 and not any(bend.any() for bend in bends)
 
 
-def check_loss(loss: LossModule, batch: Any, *, repeats: bool = True) -> Tensor:
-    """Return the loss of ``batch``; ValueError unless it is a finite scalar and ``repeats`` itself."""
+def check_loss(loss: LossModule, batch: Any) -> Tensor:
+    """Return the loss of ``batch``; ValueError unless it is a finite scalar and leaves the weights as they are."""
     if loss.reduction in ("sum", "none"):
         raise ValueError(mean_message(f"its reduction is {loss.reduction!r}"))
-    # On copies, which the forward pass may write to; from two random states, since each pass is put back to its start.
+    # On copies, which the forward pass may write to.
     copies = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in loss.model.named_parameters()}
     value = _first_value(loss, batch, copies)
-    again = evaluated(loss, batch, copies, seed=1) if repeats else value
     _check_copies(loss.model, copies)
     check_finite(value)
-    if not torch.equal(value, again):
+    return value
+
+
+def check_repeats(loss: LossModule, batch: Any, first: Tensor, again: Tensor) -> None:
+    """Raise ValueError unless a loss is the same ``again``, from another random state: if in doubt, once more."""
+    if torch.equal(first, again.detach().double()):
+        return
+    again = evaluated(loss, batch, seed=1)
+    if not torch.equal(first, again):
         raise ValueError(
-            f"The loss must not be random; the same batch gave {float(value)!r} and then {float(again)!r}, "
+            f"The loss must not be random; the same batch gave {float(first)!r} and then {float(again)!r}, "
             f"{_random_place(loss, batch)}. Switch off dropout and other noise, for instance with model.eval()."
         )
-    return value
 
 
 def _check_copies(model: nn.Module, copies: Values) -> None:

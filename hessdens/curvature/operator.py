@@ -14,7 +14,7 @@ from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
 from hessdens.curvature.problem import Problem
 from hessdens.curvature.settings import TURN, Undisturbed, product_settings
-from hessdens.curvature.trials import possible_modes
+from hessdens.curvature.trials.modes import possible_modes
 from hessdens.linalg.fingerprint import as_number, digest_of, digest_of_all, fingerprint
 from hessdens.linalg.operator import Operator
 
@@ -28,6 +28,8 @@ class CurvatureOperator(Operator):
         The selected parameters, in the order of their entries in a vector.
     modes
         The ways to make products that this model allows, in order of preference.
+    confirmation
+        What confirmed the second derivatives of a few examples: by which mode, how near to what.
     product_error
         For central differences, the measured relative error of the latest product; else None: exact to rounding.
     total_weight
@@ -42,6 +44,8 @@ class CurvatureOperator(Operator):
     >>> H = hessian_operator(nn.Linear(4, 3), nn.CrossEntropyLoss(), data)
     >>> H.shape, H.parameter_names, (H @ torch.ones(15, 2)).shape
     ((15, 15), ('weight', 'bias'), torch.Size([15, 2]))
+    >>> H.confirmation.split(" from ")[1]
+    'differences of gradients in float64'
     """
 
     def __init__(
@@ -65,8 +69,9 @@ class CurvatureOperator(Operator):
             raise ValueError(f"plan.cuda_graph needs a model on a CUDA device; got {self.device}.")
         few = problem.first(1 if self.size > LARGE_MODEL else 8)
         with product_settings(tf32=self._plan.tf32):
-            possible = possible_modes(ENGINES[matrix], self._loss, problem.parameters, few)
-        self.modes = self._allowed(possible, has_last_resort=LAST_RESORT in ENGINES[matrix])
+            verdict = possible_modes(ENGINES[matrix], self._loss, problem.parameters, few)
+        self.confirmation = verdict.confirmation
+        self.modes = self._allowed(verdict.modes, has_last_resort=LAST_RESORT in ENGINES[matrix])
         self._maker = EngineMaker(ENGINES[matrix], self._loss, problem.parameters)
         self._schedules = Schedules(problem, self._maker, self.modes, self._plan, memory_limit)
         self._schedule: Schedule | None = None

@@ -7,20 +7,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hessdens.curvature.engines.loss_module import LossModule
-from hessdens.curvature.trials import operations, place_without_derivative
+from hessdens.curvature.settings import same_random_state
+from hessdens.curvature.trials.culprits import place_without_derivative
+from hessdens.curvature.trials.graph import operations
 
 Selection = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
 
 
 def select_parameters(
-    model: nn.Module, selection: Selection, loss: LossModule, batches: Iterable[Any]
+    model: nn.Module,
+    selection: Selection,
+    loss: LossModule,
+    batches: Iterable[Any],
+    look: Callable[[Tensor], None] | None = None,
 ) -> dict[str, nn.Parameter]:
     """Return the selected parameters by name: trainable, used by the loss of any batch, tied ones once.
 
-    Batches are read until all parameters are used; those that none uses are left out, with a warning.
+    Batches are read until all parameters are used; those that none uses are left out, with a warning. ``look`` gets the
+    loss of the first batch.
 
     Raises ValueError if a name or glob matches nothing (naming near ones), none is left, they are not real and dense,
     their dtypes differ, or torch has no gradient of the loss (naming the module).
@@ -42,7 +49,12 @@ def select_parameters(
             )
     unused = dict(trainable)
     for batch in batches:
-        unused = {name: unused[name] for name in _unused(loss, batch, unused)}
+        with torch.enable_grad(), same_random_state(seed=1):
+            value = loss.value(batch, trainable)
+        if look is not None:
+            look(value)
+            look = None
+        unused = {name: unused[name] for name in _unused(value, loss, batch, unused)}
         if not unused:
             break
     used = {name: parameter for name, parameter in trainable.items() if name not in unused}
@@ -60,10 +72,8 @@ def select_parameters(
     return used
 
 
-def _unused(loss: LossModule, batch: Any, parameters: dict[str, nn.Parameter]) -> list[str]:
-    """Return the names of the parameters that the loss of a batch does not depend on."""
-    with torch.enable_grad():
-        value = loss.value(batch, parameters)
+def _unused(value: Tensor, loss: LossModule, batch: Any, parameters: dict[str, nn.Parameter]) -> list[str]:
+    """Return the names of the parameters that the loss ``value`` of a batch does not depend on."""
     if not value.requires_grad:
         return list(parameters)
     if "CheckpointFunctionBackward" in {node.name() for node in operations([value])}:

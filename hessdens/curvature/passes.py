@@ -21,8 +21,8 @@ from hessdens.linalg.fingerprint import Fingerprint, fingerprint, is_same
 
 Weight = Callable[[Any], float]
 Agree = Callable[[float, float], bool]
-# Where batches are cut, in parts of their length: the first one at all of these places, later ones in the middle.
-CUTS = (1 / 2, 1 / 3)
+# Where batches are cut, in parts of their length: parts of unequal lengths, so that other weights do not fit by chance.
+CUTS = (1 / 3, 1 / 2)
 # Rounding of a loss: so many eps, or so many times what a change of the parameters by eps makes.
 ROUNDING_IN_EPS = 100
 ROUNDING_IN_CHANGES = 10
@@ -167,16 +167,16 @@ class MeanCheck:
         self._short: Any = None
 
     def first(self, batch: Any, whole: float) -> None:
-        """Look at the first batch, whose loss is given, at several cuts; and whether it is a sum."""
+        """Look at the first batch, whose loss is given; and whether it is a sum."""
         if tensors_of(batch) and (not self._splits or batch_length(batch) == 1):
             sums = [math.nan]
             with contextlib.suppress(Exception):  # of a batch that cannot be cut
                 sums = self._values(whole_and_halves(batch))
             check_sum(sums[0], sums[1:], self._rounding(sums))
-        self.look(batch, CUTS, whole)
+        self.look(batch, whole)
 
-    def look(self, batch: Any, cuts: Sequence[float] = CUTS[:1], whole: float | None = None) -> None:
-        """Look at a batch, cut at some parts of its length."""
+    def look(self, batch: Any, whole: float | None = None) -> None:
+        """Look at a batch, whose loss may be known."""
         if (self._is_counted and not self._splits) or not tensors_of(batch) or self._weight(batch) == 0:
             return
         least = 2 if self._splits else 3
@@ -187,26 +187,26 @@ class MeanCheck:
             with contextlib.suppress(torch.OutOfMemoryError):  # products take smaller pieces
                 whole = self._values([batch])[0] if whole is None else whole
                 if math.isfinite(whole):  # if not, the product says so
-                    self._check_cuts(batch, cuts, whole) if self._splits else self._check_hidden_weights(batch, whole)
+                    self._check_cuts(batch, whole) if self._splits else self._check_hidden_weights(batch, whole)
 
-    def _check_cuts(self, batch: Any, cuts: Sequence[float], whole: float) -> None:
+    def _check_cuts(self, batch: Any, whole: float) -> None:
         length = batch_length(batch)
-        for place in {max(int(length * cut), 1): None for cut in cuts}:
-            try:
-                parts = [slice_batch(batch, 0, place), slice_batch(batch, place, length)]
-                weights = [self._weight(part) for part in parts]
-                values = self._values(parts) if min(weights) > 0 else []
-            except torch.OutOfMemoryError:
-                raise
-            except Exception as error:
-                raise ValueError(
-                    "Batches must be cut along the first dimension of all their tensors; cutting the batch "
-                    f"{given(batch)} failed: {error} Pass split_batches=False, and num_examples=, the weight of a "
-                    "batch in the mean."
-                ) from error
-            if values:
-                check_sum(whole, values, self._rounding(values))
-                check_mean(whole, values, weights, partial(self._agree, batch))
+        edges = sorted({0, *(int(length * cut) for cut in CUTS), length})
+        try:
+            parts = [slice_batch(batch, *edge) for edge in itertools.pairwise(edges)]
+            counted = [(weight, part) for part in parts if (weight := self._weight(part)) > 0]
+            values = self._values([part for _, part in counted])
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                "Batches must be cut along the first dimension of all their tensors; cutting the batch "
+                f"{given(batch)} failed: {error} Pass split_batches=False, and num_examples=, the weight of a "
+                "batch in the mean."
+            ) from error
+        if len(values) > 1:
+            check_sum(whole, values, self._rounding(values))
+        check_mean(whole, values, [weight for weight, _ in counted], partial(self._agree, batch))
 
     def _check_hidden_weights(self, batch: Any, whole: float) -> None:
         """Raise if the losses of three pieces, and of two next to one another, are means with other weights."""
@@ -280,7 +280,7 @@ def mean(values: Sequence[float], weights: Sequence[float]) -> float:
 def check_sum(whole: float, values: Sequence[float], tolerance: float) -> None:
     """Raise ValueError if the loss of a batch is the sum of those of its parts."""
     if abs(sum(values) - whole) <= tolerance < abs(whole):
-        raise ValueError(mean_message("the losses of two halves of a batch add up to that of the whole, as a sum's do"))
+        raise ValueError(mean_message("the losses of the parts of a batch add up to that of the whole, as a sum's do"))
 
 
 def check_mean(whole: float, values: Sequence[float], weights: Sequence[float], agree: Agree) -> None:
@@ -288,7 +288,7 @@ def check_mean(whole: float, values: Sequence[float], weights: Sequence[float], 
     if not agree(mean(values, weights), whole):
         raise ValueError(
             mean_message(
-                "the losses of two halves of a batch, weighted by numbers of examples, do not give that of the whole"
+                "the losses of the parts of a batch, weighted by numbers of examples, do not give that of the whole"
             )
             + " If it is a mean with other weights pass num_examples=; if batches must not be cut, split_batches=False."
         )

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self, TypedDict
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from hessdens.curvature.checks import (
     check_loss,
     check_modules,
     check_parameters,
+    check_repeats,
     check_total_weight,
 )
 from hessdens.curvature.containers import batch_length, slice_batch
@@ -95,10 +97,11 @@ class Problem:
         passes.look = look
         check_total_weight(weight(passes.first_batch))
         with product_settings(tf32=False):
-            whole = check_loss(loss, passes.first_batch, repeats=check_deterministic)
-            means.first(passes.first_batch, float(whole))
+            whole = check_loss(loss, passes.first_batch)
             counted = (batch for batch in itertools.chain([passes.first_batch], passes) if weight(batch) > 0)
-            selected = select_parameters(loss.model, parameters, loss, counted)
+            repeats = partial(check_repeats, loss, passes.first_batch, whole) if check_deterministic else None
+            selected = select_parameters(loss.model, parameters, loss, counted, repeats)
+            means.first(passes.first_batch, float(whole))
         check_autocast(next(iter(selected.values())))
         return cls(loss, passes, weight, selected, split_batches)
 

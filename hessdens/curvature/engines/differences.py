@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hessdens.curvature.engines.engine import check_sums
-from hessdens.curvature.engines.loss_module import LossModule, Values
+from hessdens.curvature.engines.loss_module import LossModule, Values, widened
 
 RELATIVE_STEP = 1e-8
 # Where the error is larger than this part of a product, the step is made smaller: kinks are in the way.
@@ -97,15 +97,18 @@ class DifferenceProducts:
         """The largest relative error over probes, at most."""
         return largest_error(self._errors, self._total.double().norm(dim=1))
 
+    def quotient(self, batch: Any, probe: Tensor) -> Tensor:
+        """Return (g(theta + h v) - g(theta)) / h, a product whose error is not measured. Cost: 2 gradients."""
+        here = self._decide_precision(batch)
+        vector, step = self._vector_and_step(probe)
+        _, ahead = self._gradient(batch, vector, step)
+        return ahead.sub_(_flat(here, vector.dtype)).div_(step)
+
     def difference(self, batch: Any, probe: Tensor) -> Difference:
         """Return the product with one vector, with the step of the least error."""
         if self._is_wide is None:
-            self._is_wide = self._loss.is_wide(batch, self._values)
-            if self._is_wide:
-                self._values = {name: value.double() for name, value in self._values.items()}
-        vector = probe.to(next(iter(self._values.values())).dtype)
-        norm = torch.stack([value.norm() for value in self._values.values() if value.numel()]).norm()
-        step = float(step_sizes(probe.norm(), float(norm), relative_step(self._precision)))
+            self._decide_precision(batch)
+        vector, step = self._vector_and_step(probe)
         best = self._at(batch, vector, step)
         for _ in range(TIMES_SMALLER):
             if float(best.error) <= WANTED_ERROR * float(best.product.norm()):
@@ -116,26 +119,51 @@ class DifferenceProducts:
         return best
 
     @property
-    def _precision(self) -> torch.dtype:
+    def precision(self) -> torch.dtype:
+        """In what gradients are computed."""
         own = next(iter(self._values.values())).dtype
         return torch.float32 if own == torch.float64 and not self._is_wide else own
+
+    def _decide_precision(self, batch: Any) -> list[Tensor]:
+        """Return the gradient of a batch, in float64 if it can be computed so all through, as then all others are."""
+        wide = {name: widened(value) for name, value in self._values.items()}
+        try:
+            _, here = self._loss.gradient(batch, wide, wide=True, watch=True)
+        except (NotImplementedError, RuntimeError, TypeError, ValueError):
+            self._is_wide = False
+            return self._loss.gradient(batch, self._values)[1]
+        self._is_wide, self._values = True, wide
+        return here
+
+    def _vector_and_step(self, probe: Tensor) -> tuple[Tensor, float]:
+        norm = torch.stack([value.norm() for value in self._values.values() if value.numel()]).norm()
+        step = float(step_sizes(probe.norm(), float(norm), relative_step(self.precision)))
+        return probe.to(next(iter(self._values.values())).dtype), step
+
+    def _gradient(self, batch: Any, vector: Tensor, size: float) -> tuple[Tensor, Tensor]:
+        """Return the loss and its gradient, so many times the vector from the parameters."""
+        pieces = vector.split([value.numel() for value in self._values.values()])
+        moved = {
+            name: value.add(piece.view_as(value), alpha=size)
+            for (name, value), piece in zip(self._values.items(), pieces, strict=True)
+        }
+        value, gradient = self._loss.gradient(batch, moved, wide=bool(self._is_wide))
+        return value, _flat(gradient, vector.dtype)
 
     def _at(self, batch: Any, vector: Tensor, step: float) -> Difference:
         values: list[Tensor] = []
         slopes: list[Tensor] = []
 
         def gradient(size: float) -> Tensor:
-            pieces = (size * vector).split([value.numel() for value in self._values.values()])
-            moved = {
-                name: value + piece.view_as(value)
-                for (name, value), piece in zip(self._values.items(), pieces, strict=True)
-            }
-            value, gradients = self._loss.gradient(batch, moved, wide=bool(self._is_wide))
+            value, flat = self._gradient(batch, vector, size)
             values.append(value)
-            flat = torch.cat([entry.flatten() for entry in gradients]).to(vector.dtype)
             slopes.append(flat @ vector)
             return flat
 
         product, curved, last = differences(gradient, step)
-        rounding = GRADIENT_ROUNDING * torch.finfo(self._precision).eps / step * last.norm().double()
+        rounding = GRADIENT_ROUNDING * torch.finfo(self.precision).eps / step * last.norm().double()
         return Difference(product, 2 * curved.norm().double() + rounding, step, values, slopes)
+
+
+def _flat(gradient: list[Tensor], dtype: torch.dtype) -> Tensor:
+    return torch.cat([entry.flatten() for entry in gradient]).to(dtype)

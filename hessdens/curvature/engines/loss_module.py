@@ -2,12 +2,13 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hessdens.curvature.containers import flattened, map_tensors, tensors_of
@@ -19,6 +20,7 @@ from hessdens.linalg.identity import settings_of
 # Parameters, or vectors in their shapes, by name.
 Values = Mapping[str, Tensor]
 Forward = Callable[[nn.Module, Any], tuple[Any, Any]]
+NARROW = {torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex32}
 
 
 class LossModule:
@@ -112,37 +114,22 @@ class LossModule:
 
         if not wide:
             return self.with_values(leaves, backward)
-        kind, batch = next(iter(leaves.values())).device.type, map_tensors(_widened, batch)
+        kind, batch = next(iter(leaves.values())).device.type, map_tensors(widened, batch)
         criterion = self.loss_fn if isinstance(self.loss_fn, nn.Module) else nn.Module()
         with torch.autocast(kind, enabled=False):
-            return with_values(
-                criterion, _wide_state(criterion), lambda: self.with_values(_wide_state(self.model) | leaves, backward)
-            )
+            wide_leaves = _wide_state(self.model, leaves) | leaves
+            return with_values(criterion, _wide_state(criterion), lambda: self.with_values(wide_leaves, backward))
 
-    def is_wide(self, batch: Any, parameters: Values) -> bool:
-        """Return whether the gradient can be computed in float64 all through."""
-        try:
-            self.gradient(batch, {name: _widened(v) for name, v in parameters.items()}, wide=True, watch=True)
-        except (NotImplementedError, RuntimeError, TypeError, ValueError):
-            return False
-        return True
+    def with_origins(self, batch: Any, leaves: Values) -> tuple[Tensor, list[Any]]:
+        """Return the loss of a batch, and the nodes of the graph that made outputs and targets."""
 
-    def reads_parameters(self, batch: Any, parameters: Values) -> bool:
-        """Return whether ``loss_fn`` depends on parameters of the model otherwise than through the outputs."""
-        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        def run() -> tuple[Tensor, list[Any]]:
+            outputs, targets = self._pair(batch)
+            tensors = tensors_of([*flattened(outputs)[0], targets])
+            origins = [get_gradient_edge(tensor).node for tensor in tensors if tensor.requires_grad]
+            return self.loss_fn(outputs, targets), origins
 
-        def reads() -> bool:
-            with torch.enable_grad():
-                outputs, targets = self._pair(batch)
-                parts, rebuilt = flattened(outputs)
-                constants = rebuilt([map_tensors(Tensor.detach, part) for part in parts])
-                value = self.loss_fn(constants, map_tensors(Tensor.detach, targets))
-                if not value.requires_grad:
-                    return False
-                found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
-            return any(gradient is not None for gradient in found)
-
-        return self.with_values(leaves, reads)
+        return self.with_values(leaves, run)
 
     def _pair(self, batch: Any) -> tuple[Any, Any]:
         with SmoothUnits():
@@ -182,14 +169,16 @@ def _as_written(compiled: Any) -> Any:
     return getattr(compiled, "_orig_mod", getattr(compiled, "_torchdynamo_orig_callable", compiled))
 
 
-def _widened(tensor: Tensor) -> Tensor:
+def widened(tensor: Tensor) -> Tensor:
+    """Return floating-point and complex numbers in double precision."""
     is_rounded = tensor.is_floating_point() or tensor.is_complex()
     return tensor.to(torch.promote_types(tensor.dtype, torch.float64)) if is_rounded else tensor
 
 
-def _wide_state(module: nn.Module) -> dict[str, Tensor]:
+def _wide_state(module: nn.Module, known: Container[str] = ()) -> dict[str, Tensor]:
+    """Return parameters and buffers in float64, those not whose values are known."""
     state = [*module.named_parameters(), *module.named_buffers()]
-    return {name: _widened(tensor.detach()).clone() for name, tensor in state}
+    return {name: widened(tensor.detach()).clone() for name, tensor in state if name not in known}
 
 
 class _Wide(TorchDispatchMode):
@@ -200,7 +189,8 @@ class _Wide(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        # Tensors without dimensions do not decide the dtype of others.
-        if any(tensor.ndim > 0 and _widened(tensor) is not tensor for tensor in tensors_of(result)):
-            raise TypeError("not in float64")
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            # Tensors without dimensions do not decide the dtype of others.
+            if isinstance(tensor, Tensor) and tensor.dtype in NARROW and tensor.ndim > 0:
+                raise TypeError("not in float64")
         return result

@@ -57,11 +57,12 @@ def test_gradient_in_float64_of_a_float32_model_and_loss():
     batch = (normal(5, 3).float(), torch.arange(5) % 2)
     loss, values = LossModule(model, loss_fn, None), dict(model.named_parameters())
     values = {name: value.detach() for name, value in values.items()}
-    assert loss.is_wide(batch, values)
-    value, gradient = loss.gradient(batch, {name: v.double() for name, v in values.items()}, wide=True)
+    wide = {name: v.double() for name, v in values.items()}
+    value, gradient = loss.gradient(batch, wide, wide=True, watch=True)
     assert value.dtype == gradient[0].dtype == torch.float64
     assert model.weight.dtype == loss_fn.weight.dtype == torch.float32
-    assert not LossModule(model, loss_fn, lambda m, b: (m(b[0]).float(), b[1])).is_wide(batch, values)
+    with pytest.raises(TypeError, match="not in float64"):
+        LossModule(model, loss_fn, lambda m, b: (m(b[0]).float(), b[1])).gradient(batch, wide, wide=True, watch=True)
 
 
 def test_compiled_models_and_losses_are_used_as_written():

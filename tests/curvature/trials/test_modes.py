@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from curvature_cases import INPUTS, batches, dense, normal, refuse, relative_error
+from curvature_cases import INPUTS, Cubed, batches, dense, normal, refuse, relative_error
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
@@ -19,20 +19,6 @@ def test_mode_falls_back_where_torch_has_no_forward_derivative():
     square = hessian_operator(nn.Linear(4, 1).double(), nn.MSELoss(), batches(inputs, targets))
     assert huber.modes == square.modes == ("feedforward", "reverse-over-reverse")
     assert relative_error(dense(huber), dense(square) / 2) < 1e-13, "far from the kink, Huber is half the square"
-
-
-class Cubed(torch.autograd.Function):
-    """A custom operation in the old style, differentiable twice, but not forward and not under vmap."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x**3
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (x,) = ctx.saved_tensors
-        return 3 * x**2 * gradient
 
 
 class CubedOnce(Cubed):
@@ -109,56 +95,3 @@ def test_without_second_derivative_there_is_an_error():
             nn.Linear(4, 3).double(), F.cross_entropy, [(normal(11, 4), torch.arange(11) % 3)],
             forward=lambda model, batch: (Once.apply(model(batch[0])), batch[1]),
         )  # fmt: skip
-
-
-class CubedDetached(Cubed):
-    """The gradient is right, its derivative lacks a term."""
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (x,) = ctx.saved_tensors
-        return 3 * x.detach() ** 2 * gradient
-
-
-class Reversed(torch.autograd.Function):
-    """Gradient reversal: the gradient of no loss."""
-
-    forward = staticmethod(lambda ctx, x: x.view_as(x))
-    backward = staticmethod(lambda ctx, gradient: -gradient)
-
-
-def net(operation):
-    return lambda model, batch: (model[2](operation(model[0](batch[0]).tanh())), batch[1])
-
-
-def test_second_derivative_that_differences_contradict_is_not_believed():
-    model, data = narrow(), batches(normal(37, 4), torch.arange(37) % 3)
-    exact = dense(hessian_operator(model, F.cross_entropy, data, forward=net(lambda x: x**3)))
-    with pytest.warns(UserWarning, match=r"contradicts central differences \(custom functions: CubedDetached\)"):
-        operator = hessian_operator(model, F.cross_entropy, data, forward=net(CubedDetached.apply))
-    assert operator.modes == ("central-differences",)
-    assert relative_error(dense(operator), exact) < operator.product_error < 1e-4
-    with pytest.raises(ValueError, match=r"contradicts central differences \(custom functions: CubedDetached\)"):
-        ggn_operator(narrow(), lambda z, t: F.cross_entropy(CubedDetached.apply(z), t), data)
-
-
-def test_gradient_that_is_not_of_the_loss():
-    model, data = narrow(), batches(normal(37, 4), torch.arange(37) % 3)
-    with pytest.raises(ValueError, match=r"must be the derivative of the loss; .*custom functions: Reversed"):
-        hessian_operator(model, F.cross_entropy, data, forward=net(Reversed.apply))
-    detached = hessian_operator(model, lambda z, t: F.mse_loss(z, z.detach().sin()), data)
-    assert detached.product_error is None, "what is detached is a constant"
-
-
-def test_custom_functions_have_gauss_newton_matrices():
-    data = batches(normal(37, 4), torch.arange(37) % 3)
-    model = narrow()
-    exact = dense(ggn_operator(model, F.cross_entropy, data, forward=net(lambda x: x**3)))
-    operator = ggn_operator(model, F.cross_entropy, data, forward=net(Cubed.apply))
-    assert operator.modes == ("reverse-over-reverse",)
-    assert relative_error(dense(operator), exact) < 1e-13
-
-
-def narrow():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)).double()

@@ -1,0 +1,114 @@
+"""Products of one mode, confirmed by differences of gradients, which know nothing of second derivatives."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hessdens.curvature.containers import flattened
+from hessdens.curvature.engines.differences import DifferenceProducts, relative_step, step_sizes
+from hessdens.curvature.engines.loss_module import LossModule, Values
+
+# A second derivative that is right differs from differences by less, besides their own error; other dtypes are coarse.
+CONFIRMED_WITHIN = {torch.float64: 1e-3, torch.float32: 1e-2}
+COARSE = 0.5
+# The slope of the loss along a vector, by its gradient and by differences.
+SLOPE_WITHIN = 1e-3
+
+
+def confirmed(
+    products: Tensor, loss: LossModule, values: Values, batch: Any, vectors: Tensor, functions: tuple[str, ...]
+) -> str:
+    """Return how Hessian products with ``vectors`` agree with differences for the first; nothing where they do not.
+
+    Where they do not, and the gradient is not that of the loss either because parts of it were detached, the matrix is
+    that of the loss that autograd sees. Cost: 2 gradients of the batch; on disagreement, at least 4 more.
+
+    Raises
+    ------
+    ValueError
+        If the gradient is not that of the loss because of a custom function, such as gradient reversal.
+    """
+    product = products[0].double()
+    try:
+        engine = DifferenceProducts(loss, values, vectors, 1)
+        quotient = engine.quotient(batch, vectors[0]).double()
+        if (apart := _apart(product, quotient)) <= _within(values):
+            return f"{apart:.1g} from differences of gradients in {_shortly(engine.precision)}"
+        found = engine.difference(batch, vectors[0])
+    except (RuntimeError, NotImplementedError) as error:
+        return f"not compared with differences of gradients, which failed: {error}"
+    longest = torch.maximum(product.norm(), found.product.double().norm())
+    if not bool((product - found.product.double()).norm() > _within(values) * longest + found.error):
+        return f"{_apart(product, found.product.double()):.1g} from central differences, within their error"
+    if found.is_of_the_loss(SLOPE_WITHIN):
+        return ""
+    if functions:
+        raise ValueError(
+            f"The gradient must be the derivative of the loss; differences of the loss contradict it"
+            f"{in_brackets(functions)}. Give such functions their own derivative; gradient reversal and the like have "
+            "no Hessian."
+        )
+    return "not compared with differences of the loss, parts of which are detached"
+
+
+def gauss_newton_confirmed(
+    products: Tensor, loss: LossModule, values: Values, batch: Any, vectors: Tensor, functions: tuple[str, ...]
+) -> str:
+    """Return how Gauss-Newton products agree with differences of the loss's gradient at the outputs; nothing if not.
+
+    Only custom functions are doubted; losses with constants made from the outputs are right as they are.
+    """
+    if not functions:
+        return "of operations of torch alone"
+    vector = vectors[0].to(next(iter(values.values())).dtype)
+    norm = torch.cat([value.detach().flatten() for value in values.values()]).norm()
+    step = float(step_sizes(vector.norm(), float(norm), relative_step(vector.dtype)))
+
+    def at(size: float) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        pieces = (size * vector).split([value.numel() for value in values.values()])
+        moved = {
+            name: value.detach() + piece.view_as(value)
+            for (name, value), piece in zip(values.items(), pieces, strict=True)
+        }
+        outputs, targets = loss.outputs(batch, moved)
+        parts, rebuilt = flattened(outputs)
+        points = [part.detach().requires_grad_() for part in parts]
+        value = loss.loss_fn(rebuilt(points), targets)
+        return value.detach(), list(torch.autograd.grad(value, points, materialize_grads=True)), points
+
+    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+    with torch.enable_grad():
+        ahead, behind = at(step), at(-step)
+        bends = [(a - b) / (2 * step) for a, b in zip(ahead[1], behind[1], strict=True)]
+        parts = flattened(loss.outputs(batch, leaves)[0])[0]
+        pulled = torch.stack([(part * bend).sum() for part, bend in zip(parts, bends, strict=True)]).sum()
+        found = torch.autograd.grad(pulled, list(leaves.values()), allow_unused=True, materialize_grads=True)
+    other = torch.cat([part.flatten() for part in found]).double()
+    if (apart := _apart(products[0].double(), other)) <= 10 * _within(values):
+        return f"{apart:.1g} from differences of gradients at the outputs"
+    rises, steps = float(ahead[0] - behind[0]), zip(ahead[1], behind[1], ahead[2], behind[2], strict=True)
+    slope = sum(float(((a + b) / 2 * (y - z)).detach().sum()) for a, b, y, z in steps)
+    is_detached = abs(slope - rises) > 10 * SLOPE_WITHIN * max(abs(slope), abs(rises))
+    return "not compared with differences of the loss, parts of which are detached" if is_detached else ""
+
+
+def _apart(first: Tensor, second: Tensor) -> float:
+    """Return the relative difference of two vectors; infinite where one is not finite."""
+    longest = float(torch.maximum(first.norm(), second.norm()))
+    return float((first - second).norm()) / longest if longest > 0 else 0.0
+
+
+def _within(values: Values) -> float:
+    """Return how near products are to differences where they are right."""
+    leader = next(iter(values.values()))
+    return COARSE if torch.is_autocast_enabled(leader.device.type) else CONFIRMED_WITHIN.get(leader.dtype, COARSE)
+
+
+def _shortly(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def in_brackets(functions: tuple[str, ...]) -> str:
+    """Return the names of custom functions for a message, if there are any."""
+    return f" (custom functions: {', '.join(functions)})" if functions else ""

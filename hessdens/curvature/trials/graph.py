@@ -1,0 +1,67 @@
+"""What the graph of operations behind a loss tells, without a number."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
+
+from hessdens.curvature.engines.loss_module import LossModule, Values, gradients
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What the operations tell that made the loss of a few examples."""
+
+    loss_reads_parameters: bool
+    custom_functions: tuple[str, ...]
+
+
+def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
+    """Return what the graph of a loss tells. Cost: one forward pass of the batch.
+
+    Raises ValueError if the loss depends on a parameter otherwise than through the model that it is given.
+    """
+    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+    with torch.enable_grad():
+        value, outputs = loss.with_origins(batch, leaves)
+    nodes = list(operations([value]))
+    read = {id(node.variable) for node in nodes if hasattr(node, "variable")}
+    for name, parameter in values.items():
+        if id(parameter) in read:
+            raise ValueError(
+                f"Parameters must be read from the model when it is evaluated; {name!r} is used past it: in a list, a "
+                "captured tensor or the like. Read it as an attribute of the model that forward= is given."
+            )
+    by_loss_fn = {id(node.variable) for node in operations([value], outputs) if hasattr(node, "variable")}
+    kinds = {type(node) for node in nodes if isinstance(node, torch.autograd.function.BackwardCFunction)}
+    # Those of this library begin with an underscore.
+    names = sorted(kind.__name__.removesuffix("Backward") for kind in kinds if not kind.__name__.startswith("_"))
+    return Graph(not by_loss_fn.isdisjoint(map(id, leaves.values())), tuple(names))
+
+
+def is_differentiable_once_only(loss: LossModule, values: Values, batch: Any) -> bool:
+    """Return whether a custom operation forbids a second derivative, which torch may silently take as zero."""
+    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+    with torch.enable_grad():
+        return forbids_more(gradients(loss.value(batch, leaves), list(leaves.values()), create_graph=True))
+
+
+def forbids_more(gradients: Sequence[Tensor]) -> bool:
+    """Return whether a custom operation that made gradients is marked as once differentiable."""
+    return any(node.name() == "torch::autograd::Error" for node in operations(gradients))
+
+
+def operations(tensors: Sequence[Tensor], stops: Sequence[Any] = ()) -> Iterator[Any]:
+    """Yield the operations that made these tensors, those not that are or made ``stops``, nor only by way of them."""
+    nodes: list[Any] = [get_gradient_edge(tensor).node for tensor in tensors if tensor.requires_grad]
+    seen = {*nodes, *stops}
+    nodes = [node for node in nodes if node not in stops]
+    while nodes:
+        node = nodes.pop()
+        yield node
+        fresh = {function for function, _ in node.next_functions if function is not None} - seen
+        seen |= fresh
+        nodes += fresh

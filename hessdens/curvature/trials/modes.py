@@ -1,0 +1,133 @@
+"""Which engines give the products of a loss, tried on a few examples."""
+
+import contextlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
+from hessdens.curvature.engines.loss_module import LossModule, Values
+from hessdens.curvature.engines.tables import LAST_RESORT, REFERENCE, Mode
+from hessdens.curvature.trials.confirmation import confirmed, gauss_newton_confirmed, in_brackets
+from hessdens.curvature.trials.culprits import place_of_contradiction, place_without_derivative
+from hessdens.curvature.trials.graph import graph_of, is_differentiable_once_only
+from hessdens.errors import NonFiniteError
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The modes that give the products of a loss, and what confirmed them."""
+
+    modes: tuple[Mode, ...]
+    confirmation: str
+
+
+def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values, batch: Any) -> Verdict:
+    """Return the modes that give the products of this loss; warn where that is central differences alone.
+
+    Some operations have no forward derivative, and that of torch's mean squared error fails (pytorch issue 123996).
+    A custom operation may even have a wrong one. Backward passes are the reference for other modes; and since all share
+    the backward passes of operations, a product must agree with differences of gradients, in float64 if possible.
+
+    Raises
+    ------
+    NonFiniteError
+        If no second derivative is finite.
+    ValueError
+        If torch cannot differentiate the loss twice, and the matrix has no central differences; if parameters are used
+        past the model; for a Gauss-Newton matrix, if ``loss_fn`` reads parameters.
+    """
+    graph = graph_of(loss, values, batch)
+    exact = {mode: make for mode, make in table.items() if mode != LAST_RESORT}
+    if graph.loss_reads_parameters:
+        if LAST_RESORT not in table:
+            raise ValueError(
+                "The Gauss-Newton matrix needs a loss_fn of the outputs alone; this one reads parameters of the model. "
+                "Return the penalty, or what else it reads, as an output from forward=, or use hessian_operator."
+            )
+        exact.pop("feedforward", None)  # it knows the loss as a function of the outputs
+    vectors = probes(values)
+    products, errors = tried(exact, loss, values, batch, vectors)
+    reasons: list[object] = [*errors]
+    finite = {mode: product for mode, product in products.items() if product.isfinite().all()}
+    if products and not finite:
+        raise NonFiniteError("The second derivative of the loss must be finite; that of batch 0 is not.")
+    modes: tuple[Mode, ...] = tuple(finite)
+    if REFERENCE in finite:
+        modes = agreeing(finite, finite[REFERENCE], torch.finfo(_dtype(values)).eps ** 0.5)
+    check = confirmed if LAST_RESORT in table else gauss_newton_confirmed
+    for mode in [REFERENCE] if REFERENCE in finite else modes:
+        if confirmation := check(finite[mode], loss, values, batch, vectors, graph.custom_functions):
+            return Verdict(modes if mode == REFERENCE else (mode,), f"{mode}: {confirmation}")
+    if finite and not is_differentiable_once_only(loss, values, batch):
+        contradicts = partial(_contradicts, exact[REFERENCE], values, batch, vectors)
+        culprit = place_of_contradiction(loss, values, batch, contradicts)
+        reasons.append(f"what it gives contradicts central differences{in_brackets(graph.custom_functions)}.")
+    else:
+        culprit = place_without_derivative(loss, batch, values, 2)
+        if finite:
+            reasons.append("a custom operation is marked as once differentiable.")
+    if LAST_RESORT not in table:
+        raise ValueError(f"The loss must be differentiable twice by torch; {culprit} is not: {reasons[-1]}")
+    warnings.warn(
+        "Products are central differences of gradients (see product_error): torch cannot differentiate this loss "
+        f"twice, because of {culprit}: {reasons[-1]}",
+        stacklevel=4,
+    )
+    return Verdict((LAST_RESORT,), f"{LAST_RESORT}: product_error is their measured error")
+
+
+def tried(
+    table: Mapping[Mode, Make], loss: LossModule, values: Values, batch: Any, vectors: Tensor
+) -> tuple[dict[Mode, Tensor], list[Exception]]:
+    """Return the product of each engine that makes one, and the errors of the others."""
+    products: dict[Mode, Tensor] = {}
+    errors: list[Exception] = []
+    for mode, make in table.items():
+        try:
+            products[mode] = product_of(make, loss, values, batch, vectors)
+        except UnsuitableError:
+            pass
+        except (RuntimeError, NotImplementedError) as error:
+            errors.append(error)
+    return products, errors
+
+
+def probes(values: Values) -> Tensor:
+    """Return the two vectors of trials, shape (2, N): with one alone nothing would be batched."""
+    leader = next(iter(values.values()))
+    size = sum(value.numel() for value in values.values())
+    dtype = torch.promote_types(leader.dtype, torch.float32)
+    return torch.randn(2, size, generator=torch.Generator().manual_seed(0), dtype=dtype).to(leader.device)
+
+
+def product_of(make: Make, loss: LossModule, values: Values, batch: Any, vectors: Tensor) -> Tensor:
+    """Return an engine's products of a batch with the vectors of trials, shape (2, N)."""
+    engine = make(loss, values, vectors, len(vectors))
+    checks = FiniteChecks()
+    checks.add(0, engine.add(batch, 1.0))
+    checks.raise_if_not()
+    return engine.total()
+
+
+def agreeing(products: Mapping[Mode, Tensor], reference: Tensor, tolerance: float) -> tuple[Mode, ...]:
+    """Return the modes whose product is within the relative tolerance of the reference."""
+    bound = tolerance * float(reference.norm())
+    return tuple(mode for mode, product in products.items() if float((product - reference).norm()) <= bound)
+
+
+def _contradicts(make: Make, values: Values, batch: Any, vectors: Tensor, loss: LossModule) -> bool:
+    """Return whether differences of gradients contradict the Hessian of a loss."""
+    products, _ = tried({REFERENCE: make}, loss, values, batch, vectors)
+    with contextlib.suppress(ValueError):
+        return any(not confirmed(product, loss, values, batch, vectors, ("",)) for product in products.values())
+    return True
+
+
+def _dtype(values: Values) -> torch.dtype:
+    return next(iter(values.values())).dtype
