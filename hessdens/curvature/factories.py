@@ -25,6 +25,7 @@ def hessian_operator(
     num_examples: Callable[[Any], float] | None = None,
     split_batches: bool = True,
     check_deterministic: bool = True,
+    weight_decay: float = 0.0,
     plan: Plan | None = None,
     memory_limit: int | None = None,
 ) -> CurvatureOperator:
@@ -59,8 +60,11 @@ def hessian_operator(
         over examples, or where not all tensors of a batch can be cut along their first dimension.
     check_deterministic
         Compare the first batch with itself, its loss too, and the batches of each pass with those of the first. Costs
-        one forward pass of one batch, and one read of the data per pass. (That losses are means is always checked, in
-        the first pass, for two forward passes over the data.)
+        one read of the data per pass. (That losses are means is always checked, in the first pass, for two forward
+        passes over the data.)
+    weight_decay
+        Of ``torch.optim.SGD``: the loss has ``weight_decay / 2`` times the sum of the squared parameters besides, so
+        that the matrix has ``weight_decay`` times the identity besides.
     plan
         How products are made, as far as it is not left to the library: see `Plan`. The library times a few blocks once
         there is enough work for that to pay, so that results of two runs agree to rounding only, unless ``plan`` gives
@@ -108,6 +112,7 @@ def hessian_operator(
             num_examples=num_examples,
             split_batches=split_batches,
             check_deterministic=check_deterministic,
+            weight_decay=weight_decay,
         )
         return CurvatureOperator(problem, "hessian", plan, memory_limit)
 

@@ -119,6 +119,7 @@ class CurvatureOperator(Operator):
             ]
             return {
                 "matrix": self._matrix,
+                "weight decay": self._problem.weight_decay,
                 **self._problem.loss.facts(self.parameter_names),
                 "parameters": digest_of(fingerprint(self._state())),
                 "buffers": digest_of(fingerprint(dict(self._loss.model.named_buffers()))),
@@ -132,7 +133,10 @@ class CurvatureOperator(Operator):
         return True
 
     def loss(self) -> float:
-        """Return the mean loss over the data at the present parameters. Cost: one forward pass over the data."""
+        """Return the mean loss over the data at the present parameters, and the penalty of ``weight_decay=``.
+
+        Cost: one forward pass over the data.
+        """
         with TURN, self._undisturbed():
             self._look_at_the_model()
             decided = self._schedule or self._plan
@@ -143,7 +147,8 @@ class CurvatureOperator(Operator):
                     if weight > 0:  # a loss of nothing is not finite
                         total += weight * float(evaluated(self._problem.loss, block))
                         total_weight += weight
-        return total / total_weight
+        squares = sum(float(p.detach().square().sum()) for p in self._loss.named(self._kinds).values())
+        return total / total_weight + self._problem.weight_decay / 2 * squares
 
     def state_checksum(self) -> float:
         """Return a checksum of the model's parameters. Cost: one read of them."""
@@ -161,7 +166,8 @@ class CurvatureOperator(Operator):
             while True:
                 smaller = self._schedule.halved(splits=self._problem.splits)
                 try:
-                    return self._products_of_all(probes, self._schedule).T
+                    products = self._products_of_all(probes, self._schedule)
+                    return products.add_(probes, alpha=self._problem.weight_decay).T
                 except torch.OutOfMemoryError:
                     if smaller is None:
                         raise

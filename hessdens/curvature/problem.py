@@ -1,6 +1,7 @@
 """A model, its loss and its data, all checked."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,7 @@ class ProblemOptions(TypedDict, total=False):
     num_examples: Callable[[Any], float] | None
     split_batches: bool
     check_deterministic: bool
+    weight_decay: float
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Problem:
         What derivatives are taken in, by name.
     splits
         Whether batches may be cut into blocks of examples.
+    weight_decay
+        What is added to the matrix, times the identity.
     """
 
     loss: LossModule
@@ -59,6 +63,7 @@ class Problem:
     weight: Callable[[Any], float]
     parameters: dict[str, nn.Parameter]
     splits: bool
+    weight_decay: float = 0.0
 
     @classmethod
     def of(
@@ -72,6 +77,7 @@ class Problem:
         num_examples: Callable[[Any], float] | None = None,
         split_batches: bool = True,
         check_deterministic: bool = True,
+        weight_decay: float = 0.0,
     ) -> Self:
         """Return the problem that `hessian_operator` describes, checked as it says."""
         if isinstance(model, nn.parallel.DistributedDataParallel):
@@ -80,6 +86,8 @@ class Problem:
         for name, function in (("loss_fn", loss_fn), ("forward", forward), ("num_examples", num_examples)):
             if not callable(function) and (name == "loss_fn" or function is not None):
                 raise TypeError(f"{name} must be callable; got {type(function).__name__}.")
+        if not 0 <= weight_decay < math.inf:
+            raise ValueError(f"weight_decay must be finite and at least 0; got {weight_decay}.")
         device = check_parameters(model)
         passes = RepeatedPasses(data, check=check_deterministic)
         weight = checked_weight(num_examples)
@@ -103,7 +111,7 @@ class Problem:
             selected = select_parameters(loss.model, parameters, loss, counted, repeats)
             means.first(passes.first_batch, float(whole))
         check_autocast(next(iter(selected.values())))
-        return cls(loss, passes, weight, selected, split_batches)
+        return cls(loss, passes, weight, selected, split_batches, weight_decay)
 
     @property
     def largest_block(self) -> int:

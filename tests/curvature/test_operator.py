@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from curvature_cases import DATA as SMALL
-from curvature_cases import batches, dense, linear, narrow_network, normal, relative_error
+from curvature_cases import batches, dense, linear, narrow_network, normal, refuse, relative_error
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -338,3 +338,25 @@ def test_product_is_linear_and_serves_scipy():
     top = eigsh(operator.to_scipy(), k=2, which="LM", return_eigenvectors=False, v0=np.ones(operator.size))
     exact = np.linalg.eigvalsh(hessian.numpy())
     np.testing.assert_allclose(np.max(np.abs(top)), np.max(np.abs(exact)), rtol=1e-8)
+
+
+def test_weight_decay_is_that_of_the_optimizer():
+    """One step of SGD with weight decay: the gradient of the penalised loss, whose derivative the matrix is."""
+    model, data = narrow_network(nn.Tanh), batches(normal(37, 4), torch.arange(37) % 3)
+    plain, decayed = (hessian_operator(model, F.cross_entropy, data, weight_decay=decay) for decay in (0.0, 0.3))
+    torch.testing.assert_close(dense(decayed), dense(plain) + 0.3 * torch.eye(plain.size, dtype=torch.float64))
+    flat = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert decayed.loss() == pytest.approx(plain.loss() + 0.15 * float(flat @ flat))
+    before, optimizer = flat.clone(), torch.optim.SGD(model.parameters(), lr=1.0, weight_decay=0.3)
+    F.cross_entropy(model(data[0][0]), data[0][1]).backward()
+    gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
+    optimizer.step()
+    moved = torch.cat([p.detach().flatten() for p in model.parameters()]) - before
+    torch.testing.assert_close(-moved, gradient + 0.3 * before)
+    assert decayed.origin() != plain.origin()
+    assert ggn_operator(model, F.cross_entropy, data, weight_decay=0.3).matvec(flat) @ flat > 0.3 * flat @ flat
+
+
+@pytest.mark.parametrize("decay", [-0.1, float("nan"), float("inf")])
+def test_weight_decay_must_be_a_number_of_at_least_zero(decay):
+    refuse(r"weight_decay must be finite and at least 0; got ", weight_decay=decay)
