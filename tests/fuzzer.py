@@ -124,7 +124,7 @@ SPEC = RunSpec("digits", 100, None, "centred", NetworkSpec("residual", 3, 6), 0,
 def store_cases(folder):
     store = RunStore(folder)
     store.save(SPEC, {"diverged": np.zeros(3, bool), "loss": np.arange(3.0)})
-    store.save_partial(SPEC, {"next": np.array(1), "result loss": np.arange(3.0)})
+    store.save_partial(SPEC, {"next": np.array(1), "result diverged": np.zeros(3, bool)})
     files = contents(folder)
     for name, find in (("find", RunStore.find), ("find_partial", RunStore.find_partial)):
         path = (store._path if name == "find" else store._partial)(SPEC).name

@@ -119,6 +119,8 @@ IMPOSSIBLE = [
     ("DataNoise", {"num_probes": first(0)}),
     ("Comparison", {"degenerate": first(22.0)}),
     ("Comparison", {"exact_negative": first(-1.5)}),
+    ("Comparison", {"exact_degenerate": first(np.nan)}),
+    ("Comparison", {"degenerate": lambda value: 0.5 if np.isnan(value) else np.nan}),
     ("Comparison", {"kolmogorov": first(2.0)}),
     ("Comparison", {"wasserstein": first(-1.0)}),
     ("DensityDifference", {"noise": first(-1.0)}),

@@ -14,7 +14,7 @@ import filelock
 import numpy as np
 
 from hessdens.results.files import read_json, replacing
-from hessdens.results.storage import NewerFormatError, load_npz, save_npz
+from hessdens.results.storage import NewerFormatError, load_npz, save_npz, take
 from skip_paper.data import Scaling
 from skip_paper.networks import NetworkSpec
 from skip_paper.spectra import SpectrumSpec
@@ -98,7 +98,7 @@ class RunStore:
 
         ValueError for a file of a newer version, which stays.
         """
-        return self._load(self._path(spec), KIND)
+        return self._load(self._path(spec), KIND, {"diverged": f"{len(spec.measure_at)} flag"})
 
     def save(self, spec: RunSpec, arrays: Arrays) -> None:
         """Write the arrays of a finished run."""
@@ -107,7 +107,8 @@ class RunStore:
 
     def find_partial(self, spec: RunSpec) -> Arrays | None:
         """Return what a killed process left of a run, or None."""
-        return self._load(self._partial(spec), PARTIAL_KIND)
+        layout = {"next": "count", "result diverged": f"{len(spec.measure_at)} flag"}
+        return self._load(self._partial(spec), PARTIAL_KIND, layout)
 
     def save_partial(self, spec: RunSpec, arrays: Arrays) -> None:
         """Write what a run needs to go on."""
@@ -132,11 +133,13 @@ class RunStore:
             for lock in locks:
                 lock.release()
 
-    def _load(self, path: Path, kind: str) -> Arrays | None:
+    def _load(self, path: Path, kind: str, layout: dict[str, str]) -> Arrays | None:
         if not path.exists():
             return None
         try:
-            return load_npz(path, kind)
+            arrays = load_npz(path, kind)
+            take(arrays, layout, path)
+            return arrays
         except NewerFormatError as error:
             raise ValueError(f"{error} Take another folder with --results, or that version.") from error
         except ValueError as error:

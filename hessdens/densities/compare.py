@@ -41,6 +41,12 @@ class Comparison(Saved):
     kolmogorov: Annotated[float, "fraction"]
     wasserstein: Annotated[float, "error"]
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        unknown = [math.isnan(getattr(self, f"{part}{name}")) for part in ("", "exact_") for name in FRACTIONS]
+        if unknown[0] != unknown[1] or any(unknown[2:]):
+            raise ValueError("Fractions must be numbers; NaN only where the estimate is moments, which have none.")
+
     @property
     def relative_errors(self) -> FloatArray:
         """(estimate - exact) / abs(exact) of each moment; infinite or NaN where the exact moment is 0."""

@@ -18,6 +18,7 @@ CPU = torch.device("cpu")
 NETWORK = NetworkSpec("residual", 3, 6)
 SPECTRUM = SpectrumSpec((0, 5), 50, probes=4, products=30, exact=True)
 SPEC = RunSpec("digits", 100, None, "centred", NETWORK, 0, (0, 2, 5), SPECTRUM)
+FINISHED = {"value": np.array(1.0), "diverged": np.zeros(3, bool)}
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def test_training_reports_losses_that_are_not_finite():
 
 def test_store_survives_damage(tmp_path, capsys):
     store = RunStore(tmp_path / "runs")
-    store.save(SPEC, {"value": np.array(1.0)})
+    store.save(SPEC, FINISHED)
     other = replace(SPEC, seed=1)
     assert store.find(SPEC)["value"] == 1
     assert store.find(other) is None
@@ -127,6 +128,10 @@ def test_store_survives_damage(tmp_path, capsys):
     assert store.find(SPEC) is None
     assert "Repeating a run, because its file is damaged" in capsys.readouterr().err
     assert not store.has(SPEC)
+    for store_it, find in ((store.save, store.find), (store.save_partial, store.find_partial)):
+        store_it(SPEC, {"value": np.array(1.0), "next": np.array(0.5)})
+        assert find(SPEC) is None
+        assert "must hold an array" in (err := capsys.readouterr().err) or "must have shape" in err
     path.mkdir()
     with pytest.raises(ValueError, match=f"got {path}, which is a folder"):
         store.find(SPEC)
@@ -135,8 +140,8 @@ def test_store_survives_damage(tmp_path, capsys):
 
 def test_runs_of_a_newer_version_stay(tmp_path):
     store = RunStore(tmp_path)
-    store.save(SPEC, {"value": np.array(1.0)})
-    store.save_partial(SPEC, {"next": np.array(1)})
+    store.save(SPEC, FINISHED)
+    store.save_partial(SPEC, {"next": np.array(1), "result diverged": np.zeros(3, bool)})
     for path, find in ((store._path(SPEC), store.find), (store._partial(SPEC), store.find_partial)):
         with np.load(path) as archive:
             np.savez(path, **{**archive, "hessdens_format": 99})
@@ -198,7 +203,7 @@ def test_a_run_that_another_process_computes_is_left_to_it(tmp_path):
     process.join()
     with store.claimed([SPEC]) as mine:
         assert mine == [SPEC]
-    store.save(SPEC, {"value": np.array(1.0)})
+    store.save(SPEC, FINISHED)
     with store.claimed([SPEC]) as mine:
         assert mine == []
 
