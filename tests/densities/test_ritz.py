@@ -49,9 +49,10 @@ def krylov_matrix(ritz, residuals):
     return np.block([[np.diag(ritz), np.diag(residuals)], [np.diag(residuals), np.zeros((len(ritz),) * 2)]])
 
 
-def test_ritz_values_nearer_than_their_residuals_are_one_atom():
+@pytest.mark.parametrize("residuals", [[0.05, 0.06], [0.06, 0.0015], [0.0015, 0.06]])
+def test_ritz_values_nearer_than_their_residuals_are_one_atom(residuals):
     """As wide as residuals squared over the distance to the next allow, and as many as there are probes."""
-    matrix = krylov_matrix([0.0, 0.004, 1.0], [0.05, 0.06, 0.0])
+    matrix = krylov_matrix([0.0, 0.004, 1.0], [*residuals, 0.0])
     quadrature = block_quadrature(matrix, 3, np.array([[0.6, 0.8], [2.0, 0.0]]), 10, 1e-9)
     assert quadrature.eigenvalues == pytest.approx([1.0])
     assert quadrature.abscissae == pytest.approx([0.002])

@@ -119,3 +119,8 @@ def test_bad_input():
         data_noise([as_operator(matrices[0]), broken])
     with pytest.raises(NonFiniteError, match="m_5 overflows"):
         data_noise(1e70 * matrices, 5)
+
+
+def test_progress_counts_products(capsys):
+    data_noise(batches(3), 3, num_probes=5, block_size=2, progress=True)
+    assert "30/30" in capsys.readouterr().err

@@ -43,3 +43,4 @@ def test_memory_of_the_processor(monkeypatch):
 
 def test_amounts_in_words():
     assert [readable_bytes(n) for n in (100, 2048, 3 * 2**20, 5 * 2**30)] == ["100 bytes", "2 KiB", "3 MiB", "5.0 GiB"]
+    assert [readable_bytes(n) for n in (999, 1024, 2**20)] == ["999 bytes", "1 KiB", "1 MiB"]

@@ -63,3 +63,13 @@ def test_products_that_are_not_finite():
     operator = as_operator(lambda V: V * torch.inf, size=3, check_symmetric=False)
     with pytest.raises(NonFiniteError, match="that of probe 0 in Lanczos step 1 is not"):
         grown(operator, start_rows(2, 3), 3)
+
+
+def test_symmetry_defect_is_relative_to_the_longest_product():
+    """v·Aw and w·Av of the first two vectors, the unit vectors, are 3 and 3.03; no product is longer than that."""
+    matrix = torch.tensor([[0.0, 3.0, 0.0], [3.03, 0.0, 1.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
+    for unit in (1e-9, 1.0, 1e9):
+        operator = as_operator(unit * matrix, check_symmetric=False)
+        space = grown(operator, torch.eye(3, dtype=torch.float64)[:1], 2)
+        assert space.symmetry_defect() == pytest.approx(0.03 / 10**0.5, rel=1e-9)
+        np.testing.assert_allclose(space.off_diagonal[:, 0], [3.03 * unit, unit], rtol=1e-9)
