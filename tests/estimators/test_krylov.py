@@ -99,8 +99,8 @@ def test_a_space_that_is_all_knows_all():
 
 def test_nothing_remains_of_a_matrix_that_the_other_start_vectors_span():
     """Their spaces end with the matrix: rounding adds no vectors to them."""
-    coefficients = KrylovCoefficients(space_of(np.diag([1.0, 2.0, 3.0, 4.0, 5.0]), 3, 2)[0], 4)
-    traces = coefficients.remaining_traces(2, (0, 1, 4))
+    coefficients = KrylovCoefficients(space_of(np.diag([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), 4, 2)[0], 4)
+    traces = coefficients.remaining_traces(2, (0, 1, 5))
     assert (traces[0] > traces[1]).all()
     assert (traces[1] > 1e-6).all()
     assert (traces[2] < 1e-25).all()

@@ -94,7 +94,7 @@ def test_least_absolute_value_of_an_interval(ends, least):
     assert distance(*map(float, ends)) == distance.py_func(*map(float, ends)) == least
 
 
-GRID = Grid(np.geomspace(1e-3, 1, 6), np.linspace(-1, 1, 7), np.geomspace(0.1, 10, 6), np.linspace(-9, 9, 5))
+GRID = Grid(np.geomspace(1e-3, 1, 6), np.linspace(-1, 1, 7), np.geomspace(0.1, 10, 6), np.linspace(-9, 9, 5), 0.5)
 TABLE = grid_table(GRID)
 
 
