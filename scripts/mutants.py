@@ -154,12 +154,20 @@ def drawn(modules: list[str], sample: int, seed: int) -> list[Mutant]:
 
 
 def survivors(modules: list[str], kept: dict[str, Any]) -> list[Mutant]:
-    """Return the mutants that no test noticed so far, where the code still has their lines."""
-    names = {name for name, mutant in kept.items() if mutant["outcome"] == "survived"}
+    """Return the mutants that no test has noticed and that are not listed; those without their line are marked."""
+    names = {name for name, mutant in kept.items() if mutant["outcome"] == "survived" and name.split()[0] in modules}
+    names -= listed().keys()
     places = {name.partition(": ")[0] for name in names}  # module and function
-    modules = [module for module in modules if any(place.startswith(f"{module} ") for place in places)]
-    mutants = [mutant for module in modules for place in mutants_of(module).values() for mutant in place]
-    return [each for each in mutants if f"{each.module} {each.function}" in places and each.name in names]
+    found = [mutant for module in modules for place in mutants_of(module).values() for mutant in place]
+    found = [each for each in found if f"{each.module} {each.function}" in places and each.name in names]
+    for name in names - {mutant.name for mutant in found}:
+        kept[name]["outcome"] = "rewritten"
+    return found
+
+
+def listed() -> dict[str, str]:
+    """Return the mutants that no test can notice, with the reason."""
+    return tomllib.loads(EQUIVALENT.read_text())
 
 
 def test_of(module: str) -> str:
@@ -225,22 +233,23 @@ class Runner:
 
 
 def report(mutants: dict[str, Any]) -> None:
-    """Print survivors that are not shown to be equivalent, and what was noticed in each wing, at first and now."""
-    equivalent = tomllib.loads(EQUIVALENT.read_text()) if EQUIVALENT.exists() else {}
+    """Print survivors, and for each wing what was noticed at first and now, is equivalent, or was rewritten."""
+    equivalent = listed()
     wings: dict[str, list[int]] = {}
     for name, mutant in mutants.items():
-        same = mutant["outcome"] == "survived" and name in equivalent
-        numbers = wings.setdefault(name.split("/")[1], [0] * 4)
-        seen = [True, mutant["first"] == "noticed", mutant["outcome"] == "noticed", same]
-        wings[name.split("/")[1]] = [number + one for number, one in zip(numbers, seen, strict=True)]
-        if mutant["outcome"] == "survived" and not same:
+        first, now = mutant["first"], mutant["outcome"]
+        same = now == "survived" and name in equivalent
+        if now == "survived" and not same:
             print("survived:", name)
-        if mutant["outcome"] == "noticed" and name in equivalent:
+        if now == "noticed" and name in equivalent:
             print("listed as equivalent, but noticed:", name)
+        numbers = wings.setdefault(name.split("/")[1], [0] * 5)
+        for index, one in enumerate((True, first == "noticed", now == "noticed", same, now == "rewritten")):
+            numbers[index] += one
     wings["all"] = [sum(numbers) for numbers in zip(*wings.values(), strict=True)]
-    print(f"{'wing':<12}{'mutants':>8}{'noticed at first':>18}{'now':>6}{'equivalent':>12}")
-    for wing, (count, first, now, same) in wings.items():
-        print(f"{wing:<12}{count:>8}{first:>18}{now:>6}{same:>12}")
+    print(f"{'wing':<12}{'mutants':>8}{'noticed at first':>18}{'now':>6}{'equivalent':>12}{'rewritten':>11}")
+    for wing, (count, first, now, same, gone) in wings.items():
+        print(f"{wing:<12}{count:>8}{first:>18}{now:>6}{same:>12}{gone:>11}")
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """Exact spectra: known eigenvalues are recovered; what does not fit is refused before it starts."""
 
+import contextlib
+
 import numpy as np
 import psutil
 import pytest
@@ -76,3 +78,12 @@ def test_exact_spectrum_on_cuda():
         pytest.skip("no CUDA device")
     matrix = torch.from_numpy(rotated(np.linspace(-1, 2, 50), np.random.default_rng(0)))
     np.testing.assert_allclose(exact_spectrum(matrix.cuda()).eigenvalues, np.linspace(-1, 2, 50), atol=1e-12)
+
+
+def test_a_matrix_that_just_fits(monkeypatch):
+    """2.1 matrices of 8 bytes an entry."""
+    operator = as_operator(lambda V: V, size=10, check_symmetric=False)
+    for free, fits in ((1680, True), (1679, False)):
+        monkeypatch.setattr(exact, "free_bytes", lambda device, free=free: free)
+        with contextlib.nullcontext() if fits else pytest.raises(MemoryError, match="needs about 1.64 KiB for 10 eig"):
+            exact.check_size(operator, max_size=10)
