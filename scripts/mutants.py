@@ -156,13 +156,12 @@ def drawn(modules: list[str], sample: int, seed: int) -> list[Mutant]:
 def survivors(modules: list[str], kept: dict[str, Any]) -> list[Mutant]:
     """Return the mutants that no test has noticed and that are not listed; those without their line are marked."""
     names = {name for name, mutant in kept.items() if mutant["outcome"] == "survived" and name.split()[0] in modules}
-    names -= listed().keys()
     places = {name.partition(": ")[0] for name in names}  # module and function
     found = [mutant for module in modules for place in mutants_of(module).values() for mutant in place]
     found = [each for each in found if f"{each.module} {each.function}" in places and each.name in names]
     for name in names - {mutant.name for mutant in found}:
         kept[name]["outcome"] = "rewritten"
-    return found
+    return [each for each in found if each.name not in listed()]
 
 
 def listed() -> dict[str, str]:
@@ -232,6 +231,11 @@ class Runner:
         return 10 * self.seconds[module]
 
 
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write outcomes as JSON."""
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
 def report(mutants: dict[str, Any]) -> None:
     """Print survivors, and for each wing what was noticed at first and now, is equivalent, or was rewritten."""
     equivalent = listed()
@@ -275,8 +279,9 @@ def main() -> None:
             outcome, by = runner.run(mutant.module, mutant.code, runner.limit(mutant.module))
             first = kept.get(mutant.name, {}).get("first", outcome)
             kept[mutant.name] = {"first": first, "outcome": outcome, "by": by}
-            options.output.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            save(options.output, content)
             print(outcome, mutant.name, by, sep="  ", flush=True)
+        save(options.output, content)
     report(kept)
 
 

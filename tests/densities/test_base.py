@@ -60,7 +60,9 @@ def test_percentages_show_the_distance_from_the_ends(fraction, text):
     assert percent(fraction) == text
 
 
-@pytest.mark.parametrize(("spread", "position", "bandwidth"), [(2, 9, 0.02), (1e-6, 9, 1e-8), (0, -5, 5e-3), (0, 0, 1e-6)])
+@pytest.mark.parametrize(
+    ("spread", "position", "bandwidth"), [(2, 9, 0.02), (1e-6, 9, 1e-8), (0, -5, 5e-3), (0, 0, 1e-6)]
+)
 def test_bandwidth_is_positive_without_any_spread(spread, position, bandwidth):
     assert default_bandwidth(spread, position) == pytest.approx(bandwidth)
 

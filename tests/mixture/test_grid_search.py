@@ -14,7 +14,7 @@ from mixture_cases import cases, naive_argmin, random_moments
 from hessdens.mixture import grid_kernels
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.grid_kernels import GridTable, objective
-from hessdens.mixture.grid_search import BACKENDS, grid_table, search
+from hessdens.mixture.grid_search import BACKENDS, grid_table, points_within, search
 
 
 @settings(max_examples=400)
@@ -142,3 +142,13 @@ def test_compiled_once_for_all_arrays():
             search(array, grid, backend)
     assert len(grid_kernels.search_boxes.signatures) == 1
     assert len(grid_kernels.search_rows.signatures) == 1
+
+
+def test_points_within_a_limit_are_those_whose_objective_is_below_it():
+    grid = Grid(np.geomspace(0.1, 1, 4), np.linspace(0.5, 2, 5), np.geomspace(0.5, 2, 3), np.linspace(-4, 4, 4))
+    moments = random_moments(1, seed=3)[0]
+    points = np.array([grid.point(index).moments(4) for index in np.ndindex(*grid.shape)])
+    objectives = np.sum(np.abs(points - moments) / np.abs(moments), axis=1)
+    limit = np.quantile(objectives, 0.3) * (1 + 1e-9)
+    assert points_within(moments, limit, grid, 1000).tolist() == np.flatnonzero(objectives <= limit).tolist()
+    assert len(points_within(moments, limit, grid, 7)) == 7
