@@ -72,3 +72,12 @@ def test_a_narrow_peak_beside_a_tail_takes_shorter_steps(order):
     assert deviations.max() == LEAST_DEVIATION
     weights, angles = masses(multipliers, edges)
     np.testing.assert_allclose(weights @ basis_at(angles, order), values, atol=1e-6)
+
+
+def test_exact_moments_that_no_density_has_are_met_as_nearly_as_can_be_computed():
+    """Deviations fall as long as Newton's method converges: to far below those that it began with, and not to 0."""
+    values = np.array([0.9, -0.9])
+    multipliers, edges, deviations = minimise(values, np.zeros(2))
+    assert LEAST_DEVIATION < deviations.max() < 1e-3
+    weights, angles = masses(multipliers, edges)
+    np.testing.assert_allclose(weights @ basis_at(angles, 2) - values, -(deviations**2) * multipliers, atol=1e-6)
