@@ -15,7 +15,7 @@ from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError,
 from hessdens.cli.factory import checked_device, operator_from
 from hessdens.densities import Density, Spectrum, compare, kernel_polynomial, maximum_entropy
 from hessdens.densities.base import percent
-from hessdens.densities.lanczos import wide_hint
+from hessdens.densities.lanczos import LanczosDensity, wide_hint
 from hessdens.estimators import chebyshev_moments, exact_spectrum, lanczos_density, spectral_moments
 from hessdens.linalg import Operator
 from hessdens.loading import Result, load_result
@@ -80,7 +80,8 @@ def show(arguments: argparse.Namespace) -> int:
             print(f"{path}:")
         print(_printable(str(result)))
         if (arguments.window, arguments.level) != (PAPER_WINDOW, LEVEL) and "fractions" in numbers:
-            print(*_fractions(numbers["fractions"]), sep="\n")
+            rounding = result.rounding() if isinstance(result, LanczosDensity) else 0.0
+            print(*_fractions(numbers["fractions"], rounding), sep="\n")
     _print_json(arguments, results=results)
     return FINE
 
@@ -207,7 +208,7 @@ def _loaded(path: str, *kinds: type[Any], what: str) -> Any:
     return estimate
 
 
-def _fractions(fractions: dict[str, Any]) -> list[str]:
+def _fractions(fractions: dict[str, Any], rounding: float) -> list[str]:
     """Return the line on fractions and their intervals, and one that says so if these are wide."""
     texts, intervals = [], []
     for name in ("degenerate", "negative"):
@@ -217,7 +218,7 @@ def _fractions(fractions: dict[str, Any]) -> list[str]:
             intervals.append((part["low"], part["high"]))
             texts[-1] = f"{percent(part['value'])} ({percent(part['low'])} to {percent(part['high'])}) {name}"
     settings = f"(window {fractions['window']:g}, {100 * fractions['level']:.4g}% intervals)"
-    return [f"  {', '.join(texts)} {settings}", *wide_hint(intervals)]
+    return [f"  {', '.join(texts)} {settings}", *wide_hint(intervals, rounding, fractions["window"])]
 
 
 def _printable(text: str) -> str:

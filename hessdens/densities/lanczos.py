@@ -13,7 +13,7 @@ from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default
 from hessdens.densities.difference import DensityDifference
 from hessdens.densities.jackknife import SUBSPACE, Functional, Jackknife, without_one
 from hessdens.densities.quadrature import Quadrature
-from hessdens.results.certificates import Certificates
+from hessdens.results.certificates import TOLERANCE, Certificates
 from hessdens.results.intervals import skewed_interval
 from hessdens.results.saved import Numbers, Saved, Size, rows
 
@@ -21,10 +21,18 @@ from hessdens.results.saved import Numbers, Saved, Size, rows
 WIDE = 0.1
 
 
-def wide_hint(intervals: Iterable[Iterable[float]]) -> list[str]:
-    """Return the line that says so if an interval of a fraction is wide, or none."""
-    is_wide = any(high - low > WIDE for low, high in intervals)
-    return ["  WIDE INTERVALS: take more products (max_products=)."] if is_wide else []
+def wide_hint(intervals: Iterable[Iterable[float]], rounding: float = 0.0, window: float = PAPER_WINDOW) -> list[str]:
+    """Return the line that says so if an interval of a fraction is wide, or none.
+
+    ``rounding`` is how far products move eigenvalues by theirs: where it hides the window, more products are no cure.
+    """
+    if not any(high - low > WIDE for low, high in intervals):
+        return []
+    if rounding > window / 2:
+        cure = f"rounding moves eigenvalues by about {rounding:.0e}; take the matrix, or the model, in float64."
+    else:
+        cure = "take more products (max_products=)."
+    return [f"  WIDE INTERVALS: {cure}"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +234,10 @@ class LanczosDensity(Density, Saved):
         unpaired = np.sqrt(sum(error**2 for error in errors))
         return DensityDifference(change.values, change.noise(), change.resolution(), unpaired, self.num_probes, title)
 
+    def rounding(self) -> float:
+        """Return how far the rounding of products moves eigenvalues, as a rule: eps times the largest."""
+        return self.certificates.threshold / TOLERANCE * float(np.abs(self.nodes()).max())
+
     def __str__(self) -> str:
         fractions = (self.fraction_degenerate(), self.fraction_negative())
         intervals = (self.degenerate_interval(), self.negative_interval())
@@ -237,7 +249,7 @@ class LanczosDensity(Density, Saved):
         lines = [
             f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
             f"{negative} negative (window {PAPER_WINDOW:g}, {LEVEL:.0%} intervals)",
-            *wide_hint(intervals),
+            *wide_hint(intervals, self.rounding()),
             f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
             f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
         ]

@@ -320,3 +320,18 @@ def test_quadratures_of_three_steps_before_show_the_resolution(num_steps, count,
         if num_steps - back > 1:
             fewer = lanczos_density(matrix, num_probes=2, num_steps=num_steps - back, low_memory=low_memory).quadrature
             np.testing.assert_allclose(quadrature.abscissae, fewer.abscissae, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_where_rounding_hides_the_window_the_cure_is_float64(dtype):
+    """An outlier of 1e9 and a bulk of size 1: in float32 all that is small is rounding."""
+    generator = torch.Generator().manual_seed(0)
+    eigenvalues = torch.randn(400, dtype=torch.float64, generator=generator)
+    eigenvalues[0] = 1e9
+    basis = torch.linalg.qr(torch.randn(400, 400, dtype=torch.float64, generator=generator))[0]
+    matrix = basis * eigenvalues @ basis.T
+    density = lanczos_density(((matrix + matrix.T) / 2).to(dtype), max_products=200)
+    assert density.rounding() == pytest.approx(1e9 * torch.finfo(dtype).eps, rel=1e-6)
+    hint = "WIDE INTERVALS: rounding moves eigenvalues by about 1e+02; take the matrix, or the model, in float64."
+    assert (hint in str(density)) == (dtype == torch.float32)
+    assert "take more products" not in str(density)
