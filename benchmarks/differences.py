@@ -8,13 +8,12 @@ of hessian-eigenthings is (g(theta + h v) - g(theta - h v)) / (2 h) with h = 5e-
 length of v. Results go to benchmarks/results/differences.json.
 """
 
-import argparse
 import copy
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import origin, parser_of, save
 from torch import nn
 
 from hessdens import Plan, hessian_operator
@@ -77,7 +76,7 @@ def pair(index: int, rng: np.random.Generator) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__, __file__)
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -85,7 +84,7 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     torch.manual_seed(options.seed)
     rows = [pair(index, rng) for index in range(options.pairs)]
-    summary: dict[str, object] = {"pairs": len(rows), "seed": options.seed, "torch": str(torch.__version__)}
+    summary: dict[str, object] = {**origin(), "pairs": len(rows), "seed": options.seed}
     for dtype in ("float32", "float64"):
         errors, stated, others = np.array(
             [[row[dtype][name] for name in ("error", "stated", "eigenthings")] for row in rows]
@@ -102,8 +101,7 @@ def main() -> None:
             "largest ratio to eigenthings": float((errors / others).max()),
         }
     print(json.dumps(summary, indent=2))
-    path = Path(__file__).parent / "results" / "differences.json"
-    path.write_text(json.dumps(summary, indent=2) + "\n")
+    save(options.output, summary)
 
 
 if __name__ == "__main__":

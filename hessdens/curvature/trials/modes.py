@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
 from hessdens.curvature.engines.loss_module import LossModule, Values
-from hessdens.curvature.engines.tables import LAST_RESORT, REFERENCE, Mode
+from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, REFERENCE, Mode
 from hessdens.curvature.trials.confirmation import confirmed, gauss_newton_confirmed, in_brackets
 from hessdens.curvature.trials.culprits import place_of_contradiction, place_without_derivative
 from hessdens.curvature.trials.graph import graph_of, is_differentiable_once_only
@@ -65,8 +65,7 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
         if confirmation := check(finite[mode], loss, values, batch, vectors, graph.custom_functions):
             return Verdict(modes if mode == REFERENCE else (mode,), f"{mode}: {confirmation}")
     if finite and not is_differentiable_once_only(loss, values, batch):
-        contradicts = partial(_contradicts, exact[REFERENCE], values, batch, vectors)
-        culprit = place_of_contradiction(loss, values, batch, contradicts)
+        culprit = place_of_contradiction(loss, values, batch, partial(_is_contradicted, values, batch, vectors))
         reasons.append(f"what it gives contradicts central differences{in_brackets(graph.custom_functions)}.")
     else:
         culprit = place_without_derivative(loss, batch, values, 2)
@@ -121,9 +120,9 @@ def agreeing(products: Mapping[Mode, Tensor], reference: Tensor, tolerance: floa
     return tuple(mode for mode, product in products.items() if float((product - reference).norm()) <= bound)
 
 
-def _contradicts(make: Make, values: Values, batch: Any, vectors: Tensor, loss: LossModule) -> bool:
+def _is_contradicted(values: Values, batch: Any, vectors: Tensor, loss: LossModule) -> bool:
     """Return whether differences of gradients contradict the Hessian of a loss."""
-    products, _ = tried({REFERENCE: make}, loss, values, batch, vectors)
+    products, _ = tried({REFERENCE: ENGINES["hessian"][REFERENCE]}, loss, values, batch, vectors)
     with contextlib.suppress(ValueError):
         return any(not confirmed(product, loss, values, batch, vectors, ("",)) for product in products.values())
     return True
