@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from agreement_tables import agreement
+from agreement_tables import agreement, agreement_by_case
 from density_figure import draw
 from example_sections import sections
 
@@ -37,6 +37,7 @@ def write_tables() -> None:
     (OUT / "densities.md").write_text(_densities(densities))
     draw(densities, OUT / "densities.png")
     (OUT / "peers_agreement.md").write_text(agreement())
+    (OUT / "curvlinops_cases.md").write_text(agreement_by_case())
     (OUT / "examples.md").write_text(sections())
     (OUT / "overhead.md").write_text(_overhead(_read(RESULTS / "overhead.json")))
     (OUT / "moments.md").write_text(_moments(_read(RESULTS / "moments.json")))

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from hessdens import fisher_operator
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming_from.md"
 
 
@@ -44,3 +46,24 @@ def test_every_call_on_the_right_exists():
     assert len(called) > 6
     wings = {name for wing in hessdens.WINGS for name in getattr(getattr(hessdens, wing), "__all__", ())}
     assert called <= set(hessdens.__all__) | wings | {"eigsh"}
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (5, 3, 2)], ids=["one prediction each", "several predictions"])
+def test_empirical_fisher_of_entries_has_a_factor(shape):
+    """The matrix of EFLinearOperator: gradients of sums over C outputs, their products divided by C and predictions."""
+    model = torch.nn.Linear(4, 2).double()
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(*shape[:-1], 4, generator=generator, dtype=torch.float64)
+    targets = torch.randn(shape, generator=generator, dtype=torch.float64)
+    gradients = []
+    for x, y in zip(inputs.reshape(-1, 4), targets.reshape(-1, 2), strict=True):
+        parts = torch.autograd.grad((model(x) - y).square().sum(), list(model.parameters()))
+        gradients.append(torch.cat([part.flatten() for part in parts]))
+    rows = torch.stack(gradients)
+    options = {}
+    if len(shape) > 2:
+        options["forward"] = lambda model, batch: (model(batch[0]).flatten(end_dim=-2), batch[1].flatten(end_dim=-2))
+        options["num_examples"] = lambda batch: batch[1].shape[:-1].numel()
+    data = [(inputs[:3], targets[:3]), (inputs[3:], targets[3:])]
+    F = fisher_operator(model, torch.nn.MSELoss(), data, kind="empirical", **options)
+    torch.testing.assert_close(2 * (F @ torch.eye(10, dtype=torch.float64)), rows.T @ rows / (2 * len(rows)))
