@@ -12,7 +12,7 @@ test: $(VENV)/.ready
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 zoo: $(VENV)/.ready
-	ZOO=usual $(BIN)/python -m pytest tests/zoo --numprocesses auto $(ARGS)
+	ZOO=full $(BIN)/python -m pytest tests/zoo --numprocesses auto $(ARGS)
 
 mutation: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[mutation]'

@@ -10,6 +10,7 @@ from pathlib import Path
 from agreement_tables import agreement, agreement_by_case
 from density_figure import draw
 from example_sections import sections
+from what_works_tables import what_works
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
@@ -38,6 +39,7 @@ def write_tables() -> None:
     draw(densities, OUT / "densities.png")
     (OUT / "peers_agreement.md").write_text(agreement())
     (OUT / "curvlinops_cases.md").write_text(agreement_by_case())
+    (OUT / "what_works.md").write_text(what_works())
     (OUT / "examples.md").write_text(sections())
     (OUT / "overhead.md").write_text(_overhead(_read(RESULTS / "overhead.json")))
     (OUT / "moments.md").write_text(_moments(_read(RESULTS / "moments.json")))

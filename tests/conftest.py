@@ -6,8 +6,6 @@ from pathlib import Path
 CORES = os.cpu_count() or 1
 # What tests share is not searched for tests, nor for examples in docstrings.
 collect_ignore = [path for path in Path(__file__).parent.rglob("*.py") if not path.name.startswith("test_")]
-if not os.environ.get("ZOO"):  # some minutes, so only where it is asked for: ``make zoo``
-    collect_ignore.append(Path(__file__).with_name("zoo"))
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # before torch is imported, and for processes of the tests
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ.setdefault(name, str(max(1, CORES // int(workers))))

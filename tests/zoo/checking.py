@@ -1,18 +1,20 @@
-"""Every case of the zoo, in all modes, dtypes and sizes of blocks: the right matrix, or the error that it should be.
+"""Whether a case is right in all modes, dtypes and sizes of blocks: the right matrix, or the error that it should be.
 
-``make zoo`` (``ZOO=usual``) takes some minutes: modes and sizes of blocks take turns over the cases, and float32 is for
-the Hessian of every second one. ``ZOO=full`` runs each mode with each size of block in each dtype. What is not right
-yet stands in ``faults.txt``: it must show, and who mends it takes it off the list.
+Usually modes and sizes of blocks take turns over the cases, and float32 is for the Hessian of every second one.
+``ZOO=full`` (``make zoo``) takes each mode with each size of block in each dtype.
 """
 
+import itertools
 import os
 import re
 import warnings
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn.parameter import is_lazy
 from zoo import (
     batches,
@@ -31,16 +33,14 @@ from zoo import (
     weights,
 )
 from zoo.cases import Case
-from zoo.matrices import MATRICES
 
-from hessdens import Plan, as_operator, fisher_operator, ggn_operator, hessian_operator
+from hessdens import Plan, fisher_operator, ggn_operator, hessian_operator
 
 ROOMS = (layers, operations, losses, weights, batches, parameters, parametrisations, sequences, graphs, physics,
          models, functions, running)  # fmt: skip
 CASES = [case for room in ROOMS for case in room.CASES]
 FULL = os.environ.get("ZOO") == "full"
-# What is not right yet; ZOO=full has a few more.
-FAULTS = set() if FULL else set(Path(__file__).with_name("faults.txt").read_text().splitlines())
+TURNS = {case.name: turn for turn, case in enumerate(CASES)}
 TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
 # Central differences may not be worse than this, whatever they say of themselves.
 LARGEST_ERROR = {torch.float64: 1e-3, torch.float32: 5e-2}
@@ -54,60 +54,48 @@ CALLS = {
 USUAL_WARNINGS = r"left out|not use|central differences"
 
 
-def every_call():
-    """Return each case with each of its operators and dtypes."""
+@dataclass(frozen=True)
+class Attempt:
+    """What an operator gave: a matrix or an error, warnings, and what it did to the random state."""
+
+    operator: Any
+    result: Tensor | Exception
+    warnings: set[str]
+    keeps_random_state: bool
+
+
+def checks_of(*rooms):
+    """Return a test of each case in these rooms, with each of its operators and dtypes."""
     calls = [
-        (case, kind, dtype, turn)
-        for turn, case in enumerate(CASES)
+        pytest.param(case, kind, dtype, id=f"{case.name}-{kind}-{str(dtype).removeprefix('torch.')}")
+        for room in rooms
+        for case in room.CASES
         for kind in case.operators
         for dtype in case.dtypes
-        if FULL or dtype == case.dtypes[0] or (kind == "hessian" and turn % 2)
+        if FULL or dtype == case.dtypes[0] or (kind == "hessian" and TURNS[case.name] % 2)
     ]
-    names = [f"{case.name}-{kind}-{str(dtype).removeprefix('torch.')}" for case, kind, dtype, _ in calls]
-    return [param(f"test_zoo[{name}]", *call, label=name) for call, name in zip(calls, names, strict=True)]
+
+    @pytest.mark.parametrize(("case", "kind", "dtype"), calls)
+    def test(case, kind, dtype):
+        defects = list(defects_of(case, kind, dtype))
+        assert not defects, "\n".join(defects)
+
+    return test
 
 
-def param(name, *values, label):
-    """Return a case; a known fault must show, and who mends it takes it off the list."""
-    marks = [pytest.mark.xfail(strict=True, reason="a known fault")] if name in FAULTS else []
-    return pytest.param(*values, id=label, marks=marks)
-
-
-@pytest.mark.parametrize(("case", "kind", "dtype", "turn"), every_call())
-def test_zoo(case, kind, dtype, turn):
-    defects = list(defects_of(case, kind, dtype, turn))
-    assert not defects, "\n".join(defects)
-
-
-@pytest.mark.parametrize("case", [param(f"test_matrices[{case.name}]", case, label=case.name) for case in MATRICES])
-def test_matrices(case):
-    if case.refusal is not None:
-        with pytest.raises((ValueError, TypeError), match=case.refusal):
-            as_operator(case.make(), **case.options) @ torch.eye(3, dtype=torch.float64)
-        return
-    operator = as_operator(case.make(), **case.options)
-    result = operator @ torch.eye(operator.size, dtype=operator.dtype)
-    assert not result.requires_grad
-    torch.testing.assert_close(result.double(), torch.from_numpy(case.expected), rtol=1e-12, atol=0)
-
-
-def test_names_are_unique_and_many():
-    names = [case.name for case in CASES]
-    assert len(set(names)) == len(names) >= 150
-
-
-def defects_of(case: Case, kind, dtype, turn):
+def defects_of(case: Case, kind, dtype):
     """Yield what is wrong, one line for each way to make the products."""
     situation = made(case, dtype)
     before = state_of(situation.model)
-    for plan in plans(case, kind, situation, dtype, turn):
-        found = outcome(case, kind, situation, dtype, plan)
+    for plan in plans(case, kind, situation, dtype):
+        found = defects_in(attempt(kind, situation, plan), case, kind, dtype)
         yield from (f"{plan.mode or 'default'}, {plan.examples_per_block} examples: {defect}" for defect in found)
     yield from changes(before, state_of(situation.model))
 
 
-def plans(case, kind, situation, dtype, turn):
-    """Yield the plans to look at: by default the library's own mode in float64, one of its modes in float32."""
+def plans(case, kind, situation, dtype):
+    """Yield the plans to look at: usually the library's own mode in float64, one of its modes in float32."""
+    turn = TURNS[case.name]
     if dtype == torch.float64 or FULL:
         yield Plan(None, case.blocks[turn % len(case.blocks)])
     if dtype == torch.float64 and not FULL:
@@ -155,10 +143,10 @@ def expected(case_name, kind):
     return sizes, dense, {str(warning.message) for warning in caught}
 
 
-def outcome(case, kind, situation, dtype, plan):
-    """Return what is wrong with the matrix of one operator."""
+def attempt(kind, situation, plan):
+    """Return what one operator gives as a matrix."""
     random_state = torch.get_rng_state()
-    defects = []
+    original = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -167,20 +155,25 @@ def outcome(case, kind, situation, dtype, plan):
             result = operator @ torch.eye(operator.size, dtype=operator.dtype)
         except Exception as error:
             result = error
-    if not torch.equal(random_state, torch.get_rng_state()):
-        defects.append("the random state is another")
-    if isinstance(result, Exception):
-        return [*defects, *wrong_error(case, kind, result)]
+    told = {str(warning.message) for warning in caught}
+    return Attempt(original, result, told, torch.equal(random_state, torch.get_rng_state()))
+
+
+def defects_in(found: Attempt, case, kind, dtype):
+    """Return what is wrong with the matrix or the error of one operator."""
+    defects = [] if found.keeps_random_state else ["the random state is another"]
+    if isinstance(found.result, Exception):
+        return [*defects, *wrong_error(case, kind, found.result)]
     if case.refusal is not None and not case.either:
-        return [*defects, f"no refusal, but {summary(result)}"]
+        return [*defects, f"no refusal, but {summary(found.result)}"]
     sizes, dense, usual = expected(case.name, kind)
     allowed = "|".join(filter(None, (USUAL_WARNINGS, case.warning)))
-    told = {str(warning.message) for warning in caught} - usual
+    told = found.warnings - usual
     defects += [f"warning: {message}" for message in told if not re.search(allowed, message)]
-    error = original.product_error
+    error = found.operator.product_error
     if error is not None and not any("differences" in message for message in told):
         defects.append("central differences without a warning")
-    return [*defects, *wrong_matrix(case, original, sizes, dense, result, dtype, error)]
+    return [*defects, *wrong_matrix(case, found.operator, sizes, dense, found.result, dtype, error)]
 
 
 def wrong_error(case, kind, error):
@@ -200,33 +193,61 @@ def wrong_error(case, kind, error):
 
 def wrong_matrix(case, operator, sizes, dense, result, dtype, error):
     """Return what is wrong with a matrix, if anything."""
-    names = [name.replace("_orig_mod.", "") for name in operator.parameter_names]
+    names = parameters_of(operator)
     if unknown := set(names) - set(sizes):
         return [f"parameters {sorted(unknown)} are unknown"]
-    stops = dict(zip(sizes, torch.tensor(list(sizes.values())).cumsum(0).tolist(), strict=True))
-    places = {name: range(stops[name] - sizes[name], stops[name]) for name in sizes}
-    left_out = [name for name in sizes if name not in names and dense[list(places[name])].abs().sum() > 0]
+    places = places_of(sizes)
+    left_out = [name for name in sizes if name not in names and dense[places[name]].abs().sum() > 0]
     if left_out:
         return [f"parameters {left_out} are left out"]
-    rows = [row for name in names for row in places[name]]
-    if result.shape != (len(rows), len(rows)):
-        return [f"shape {tuple(result.shape)}, expected {(len(rows), len(rows))}"]
-    right = dense[rows][:, rows]
-    wrong = (result.double() - right).abs()
+    right = part_of(dense, sizes, names)
+    if result.shape != right.shape:
+        return [f"shape {tuple(result.shape)}, expected {tuple(right.shape)}"]
+    true_error = error_of(result, right, by_columns=error is not None)
     if error is None:
-        largest = float(right.abs().max()) if right.numel() else 0.0
-        if bool(wrong.isnan().any()) or float(wrong.max()) > TOLERANCES[dtype] * largest:
-            place = divmod(int(wrong.nan_to_num(torch.inf).argmax()), len(rows))
+        if not true_error <= TOLERANCES[dtype]:
+            place = divmod(int((result.double() - right).abs().nan_to_num(torch.inf).argmax()), len(right))
             found, want = float(result[place]), float(right[place])
-            return [f"wrong by {float(wrong.max()) / largest:.1e}: got {found:.6g} at {place}, want {want:.6g}"]
+            return [f"wrong by {true_error:.1e}: got {found:.6g} at {place}, want {want:.6g}"]
         return []
     if not case.differences:
         return ["central differences, though torch has the second derivative"]
-    norms = right.norm(dim=0).clamp_min(1e-3 * float(right.norm(dim=0).max()))
-    true_error = float((wrong.norm(dim=0) / norms).max())
     if not true_error <= max(error, TOLERANCES[dtype]):
         return [f"central differences: true error {true_error:.1e}, product_error {error:.1e}"]
     return [f"product_error {error:.1e}"] if error > LARGEST_ERROR[dtype] else []
+
+
+def parameters_of(operator):
+    """Return the names of its parameters, where it may be compiled or not."""
+    return [name.replace("_orig_mod.", "") for name in operator.parameter_names]
+
+
+def places_of(sizes):
+    """Return the rows of each parameter in the reference."""
+    stops = torch.tensor([0, *sizes.values()]).cumsum(0).tolist()
+    return {name: list(range(*ends)) for name, ends in zip(sizes, itertools.pairwise(stops), strict=True)}
+
+
+def part_of(dense, sizes, names):
+    """Return the part of the reference that belongs to these parameters, in their order."""
+    places = places_of(sizes)
+    rows = [row for name in names for row in places[name]]
+    return dense[rows][:, rows]
+
+
+def error_of(result, right, *, by_columns=False):
+    """Return the largest error relative to the largest entry; by columns: relative to their norms, as products have it.
+
+    The norm of a column counts as at least a thousandth of the largest.
+    """
+    if not right.numel():
+        return 0.0
+    wrong = result.double() - right
+    if by_columns:
+        norms = right.norm(dim=0)
+        return float((wrong.norm(dim=0) / norms.clamp_min(1e-3 * float(norms.max()))).max())
+    largest = float(wrong.abs().nan_to_num(torch.inf).max())
+    return largest / float(right.abs().max()) if largest > 0 else 0.0
 
 
 def state_of(model):
