@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: reproduce test zoo mutation fuzz lint docs clean
+.PHONY: reproduce test zoo mutation fuzz interrupts lint docs clean
 
 reproduce: $(VENV)/.ready
 	$(BIN)/python examples/skip_paper/run_all.py $(ARGS)
@@ -20,6 +20,9 @@ mutation: $(VENV)/.ready
 
 fuzz: $(VENV)/.ready
 	$(BIN)/python tests/fuzzer.py $(ARGS)
+
+interrupts: $(VENV)/.ready
+	PYTHONPATH=tests $(BIN)/python tests/interrupts.py $(ARGS)
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -153,10 +153,7 @@ def check_loss(loss: LossModule, batch: Any) -> Tensor:
     """Return the loss of ``batch``; ValueError unless it is a finite scalar and leaves the weights as they are."""
     if loss.reduction in ("sum", "none"):
         raise ValueError(mean_message(f"its reduction is {loss.reduction!r}"))
-    # On copies, which the forward pass may write to.
-    copies = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in loss.model.named_parameters()}
-    value = _first_value(loss, batch, copies)
-    _check_copies(loss.model, copies)
+    value = _first_value(loss, batch)
     check_finite(value)
     return value
 
@@ -175,8 +172,9 @@ def check_repeats(loss: LossModule, batch: Any, first: Tensor, again: Tensor) ->
 
 def _check_copies(model: nn.Module, copies: Values) -> None:
     """Raise ValueError if the forward pass has changed its weights."""
-    for name, parameter in model.named_parameters():
-        copy = copies[name]
+    parameters = dict(model.named_parameters())
+    for name, copy in copies.items():
+        parameter = parameters[name]
         if copy.layout == torch.strided and bool(((copy != parameter) & (parameter == parameter)).any()):
             raise ValueError(
                 f"The forward pass must not change weights in place; it changes {name!r}. Do that after the steps of "
@@ -184,10 +182,10 @@ def _check_copies(model: nn.Module, copies: Values) -> None:
             )
 
 
-def _first_value(loss: LossModule, batch: Any, parameters: Values) -> Tensor:
+def _first_value(loss: LossModule, batch: Any) -> Tensor:
     """Return the loss; an error of the model or the loss function gets a note of what they were given."""
     try:
-        return evaluated(loss, batch, parameters)
+        return evaluated(loss, batch)
     except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:
         error.add_note(f"hessdens was computing the loss of the first batch: {given(batch)}.{_expected(loss)}")
         raise
@@ -231,10 +229,16 @@ def present(loss: LossModule) -> Values:
 
 
 def evaluated(loss: LossModule, batch: Any, parameters: Values | None = None, *, seed: int = 0) -> Tensor:
-    """Return the loss of a batch in float64, perhaps at other parameters; ValueError unless it is a scalar."""
+    """Return the loss of a batch in float64, perhaps at other parameters.
+
+    Raises ValueError unless it is a scalar, and if the forward pass changes its weights: copies, not the user's.
+    """
+    named = loss.model.named_parameters() if parameters is None else ()
+    copies = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in named}
     with same_random_state(seed):
-        value = without_graph(lambda: loss.value(batch, present(loss) if parameters is None else parameters))
+        value = without_graph(lambda: loss.value(batch, parameters or copies))
     check_scalar(value)
+    _check_copies(loss.model, copies)
     return value.detach().double()
 
 

@@ -177,7 +177,12 @@ class MeanCheck:
 
     def look(self, batch: Any, whole: float | None = None) -> None:
         """Look at a batch, whose loss may be known."""
-        if (self._is_counted and not self._splits) or not tensors_of(batch) or self._weight(batch) == 0:
+        if self._weight(batch) == 0:
+            return
+        if (self._is_counted and not self._splits) or not tensors_of(batch):
+            if whole is None:
+                with contextlib.suppress(torch.OutOfMemoryError):
+                    self._values([batch])  # which sees whether weights are changed
             return
         least = 2 if self._splits else 3
         if batch_length(batch) < least:

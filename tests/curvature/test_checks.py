@@ -160,16 +160,22 @@ def test_loss_with_a_domain_has_a_gauss_newton_matrix():
     assert ggn_operator(model, nn.BCELoss(), [(INPUTS, TARGETS.float().unsqueeze(1))]).size == 4
 
 
-def test_weights_changed_in_place_are_refused_and_kept():
+@pytest.mark.parametrize("options", [{}, {"num_examples": lambda batch: 1.0, "split_batches": False}], ids=str)
+@pytest.mark.parametrize("num_examples", [0, 5], ids=["in all batches", "in the second batch"])
+def test_weights_changed_in_place_are_refused_and_kept(num_examples, options):
     class Clipped(nn.Linear):
         def forward(self, x):
-            self.weight.data.clamp_(-0.01, 0.01)
+            if len(x) != num_examples:
+                self.weight.data.clamp_(-0.01, 0.01)
             return super().forward(x)
 
     model = Clipped(3, 2)
     before = model.weight.detach().clone()
-    refuse("must not change weights in place; it changes 'weight'", model=model)
+    refuse("must not change weights in place; it changes 'weight'", model=model, **{"split_batches": False} | options)
     assert torch.equal(model.weight, before)
+
+
+def test_modules_that_change_weights_or_gradients_are_refused():
     data = [(torch.arange(8), TARGETS)]
     refuse("Embedding '' has max_norm", model=nn.Embedding(8, 2, max_norm=0.1), data=data)
     refuse("Embedding '' has scale_grad_by_freq", model=nn.Embedding(8, 2, scale_grad_by_freq=True), data=data)
