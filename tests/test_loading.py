@@ -261,12 +261,12 @@ def npy(header, content=b""):
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + content
 
 
-FLOATS = "{'descr': '<f8', 'fortran_order': False, 'shape': %s}"
+FLOATS = "{'descr': '<f8', 'fortran_order': False, 'shape': %s, }"
 HOSTILE = {
     "more than it holds": npy(FLOATS % "(1000000000000,)", b"\0" * 8),
     "overflow": npy(FLOATS % "(10000000000000000000000000000000,)", b"\0" * 8),
     "negative": npy(FLOATS % "(-1,)", b"\0" * 8),
-    "pickled": npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b"cos\nsystem\n(S'true'\ntR."),
+    "pickled": npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"cos\nsystem\n(S'true'\ntR."),
     "no header": b"eigenvalues",
     "deep": npy("(" * 100 + "1"),
     "code": npy("__import__('os').system('true')"),
@@ -300,4 +300,4 @@ def test_a_file_that_unpacks_to_more_than_memory_is_refused_unopened(tmp_path):
         ValueError, match=r"must be a whole .npz file without pickled objects; got .*bomb.npz"
     ) as caught:
         load_result(path)
-    assert "bytes unpack to 300,000,128" in str(caught.value.__cause__)
+    assert "bytes unpack to 300,000,000" in str(caught.value.__cause__)

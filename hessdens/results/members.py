@@ -44,7 +44,7 @@ def read_members(path: str | os.PathLike[str], rule: str, cure: str = "") -> Arr
         _check_directory(file, length)
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-            _check_members(members, length)
+            _check_members(members)
             headers = [_header(archive, member) for member in members]
             total = sum(header.entries * max(header.dtype.itemsize, 8) for header in headers)
             if total > most_bytes(length):
@@ -65,15 +65,12 @@ def _check_directory(file: BinaryIO, length: int) -> None:
         raise ValueError(f"its directory has {size:,} bytes, more than {MOST_MEMBERS:,} members need")
 
 
-def _check_members(members: list[zipfile.ZipInfo], length: int) -> None:
+def _check_members(members: list[zipfile.ZipInfo]) -> None:
     names = [member.filename for member in members]
-    total = sum(member.file_size for member in members)
     if len(names) > MOST_MEMBERS:
         raise ValueError(f"it has {len(names):,} members, more than {MOST_MEMBERS:,}")
     if len(set(names)) < len(names):
         raise ValueError("it has two members of one name")
-    if total > most_bytes(length):
-        raise ValueError(f"its {length:,} bytes unpack to {total:,}")
     for member in members:
         if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"{member.filename!r} is encrypted, or compressed in an unusual way")
