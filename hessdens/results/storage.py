@@ -138,7 +138,7 @@ def unpack(packed: Mapping[str, Any], num_rows: int, path: str | os.PathLike[str
         owners, shapes = take(packed, {"rows": "R count", "shapes": "R D count"}, path, f"{name}.").values()
         values = packed.get(f"{name}.values", np.zeros(()))
         sizes = np.prod(shapes, axis=1, dtype=np.float64)  # which does not overflow
-        is_whole = values.ndim == 1 and sizes.sum() == len(values)
+        is_whole = len(owners) > 0 and values.ndim == 1 and sizes.sum() == len(values)
         if not (is_whole and np.all(owners < num_rows) and len(np.unique(owners)) == len(owners)):
             raise ValueError(f"Packed arrays must be whole; {name!r} in {path} is not: the file is damaged.")
         pieces = np.split(values, np.cumsum(sizes)[:-1].astype(np.int64))

@@ -11,6 +11,7 @@ from scipy.integrate import quad
 
 from hessdens import Spectrum, compare
 from hessdens.densities import MaximumEntropyDensity, cdf_bounds, maximum_entropy
+from hessdens.densities.bounds import eigenvalue_support
 from hessdens.results import ChebyshevMoments, Moments
 from hessdens.testing import spectra
 
@@ -207,3 +208,13 @@ def test_nodes_are_four_a_panel():
     angles = np.arccos(np.clip((nodes[::-1] - (low + high) / 2) / ((high - low) / 2), -1, 1))
     expected = np.interp(np.arange(len(nodes)) / 4, np.arange(len(EXAMPLE.edges)), EXAMPLE.edges)
     np.testing.assert_allclose(angles, expected, atol=1e-7)
+
+
+def test_default_interval_is_that_of_the_moments_unless_it_is_too_short():
+    """Of eigenvalues from 1 to 3 with 4 moments it is as it is; near 1 it has a half-width of 2 · 1e-8^(1/4)."""
+    wide = power_moments(Spectrum(np.linspace(1, 3, 20)).moments(4), 20)
+    np.testing.assert_allclose([*maximum_entropy(wide).support], [*eigenvalue_support(wide, 20)])
+    narrow = power_moments(Spectrum(1 + 1e-4 * np.linspace(-1, 1, 20)).moments(4), 20)
+    low, high = maximum_entropy(narrow).support
+    assert (high - low) / 2 == pytest.approx(0.02, rel=1e-3)
+    assert (high + low) / 2 == pytest.approx(1, abs=1e-3)

@@ -1,5 +1,7 @@
 """`chebyshev_moments`: against dense Chebyshev polynomials of a matrix, exact eigenvalues, and its standard errors."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -219,3 +221,11 @@ def test_each_end_is_moved_by_its_own_residual():
     assert residuals[0] > 10 * residuals[-1]
     expected = Interval.around(ritz[0] - residuals[0], ritz[-1] + residuals[-1])
     np.testing.assert_allclose([*interval], [*expected], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("outside", "refused"), [(1e-9, False), (1e-7, True)])
+def test_an_eigenvalue_may_be_outside_by_rounding_of_products(outside, refused):
+    """The root of eps, per moment: what polynomials of that order make of an error in products."""
+    matrix = np.diag([*np.linspace(-0.9, 0.5, 30), 1.0])
+    with pytest.raises(ValueError, match="no density on it has these") if refused else contextlib.nullcontext():
+        chebyshev_moments(matrix, 32, support=(-1, 1 - outside), num_probes=6)

@@ -75,6 +75,9 @@ def test_more_steps_pay_beside_outliers_only():
     flat = np.cos(np.pi * RNG.random(500))
     gains = [KrylovCoefficients(space_of(np.diag(x), 2, 4)[0], 4).will_gain(100, 50) for x in (outliers, flat)]
     assert gains == [True, False]
+    at_its_end = KrylovCoefficients(space_of(np.diag(outliers), 2, 4)[0], 4)
+    assert at_its_end.will_gain(100, 4)  # one more step is looked at all the same
+    assert not at_its_end.will_gain(2, 50)  # which the next step would spend
 
 
 def test_a_tenth_of_the_error_takes_a_hundred_times_the_probes():
@@ -164,3 +167,12 @@ def test_a_bulk_far_below_an_outlier_is_seen():
     largest = np.abs(space.matrix()).max()
     found = KrylovCoefficients(space, 4).remaining_traces(2, (3,))[0]
     np.testing.assert_allclose(found * [largest**2, largest**4], traces, rtol=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_node_counts_less_than_one(seed):
+    """Also where start vectors hardly see it, long before it is an eigenvalue."""
+    matrix = np.diag(np.random.default_rng(seed).laplace(size=300) ** 3)
+    for steps in (3, 4, 5, 6):
+        _, counts = KrylovCoefficients(space_of(matrix, 2, steps)[0], 4).nodes_and_counts()
+        assert counts.min() >= 1

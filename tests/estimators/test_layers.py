@@ -24,6 +24,7 @@ def test_every_module_against_the_exact_eigenvalues_of_its_block(make):
     model = network()
     found = layer_moments(make(model, F.cross_entropy, DATA), 5, num_probes=400, block_size=100)
     assert list(found) == ["0", "2", "4"]
+    assert {(moments.num_probes, moments.num_products) for moments in found.values()} == {(400, 1200)}
     for name, moments in found.items():
         block = make(model, F.cross_entropy, DATA, parameters=f"{name}.*")
         assert moments.size == block.size

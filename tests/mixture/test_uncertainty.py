@@ -1,5 +1,6 @@
 """`fit_uncertainty`: draws against the intervals of moments, near-ties against all points, coverage over seeds."""
 
+import contextlib
 from dataclasses import astuple
 
 import numpy as np
@@ -260,3 +261,11 @@ def test_extreme_draws_are_limited_to_a_billionth():
     draws = _draw(moments, 2, Extreme())
     limits = skewed_quantiles(moments.values, moments.standard_errors, samples, np.array([[1 - 1e-9], [1e-9]]))
     np.testing.assert_allclose(draws, limits, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("feasible", "enough"), [(0, False), (1, True)])
+def test_one_in_twenty_draws_must_have_a_density(monkeypatch, feasible, enough):
+    drawn = np.array([EXACT] * feasible + [[1.0, 0.5, 0.5, 0.5]] * (20 - feasible))
+    monkeypatch.setattr("hessdens.mixture.uncertainty._draw", lambda *arguments: drawn)
+    with contextlib.nullcontext() if enough else pytest.raises(ValueError, match="of 20 draws only 0 have one"):
+        assert len(fit_uncertainty(probed(EIGENVALUES, 10, 0), grid=SMALL, num_draws=20).draws) == 1

@@ -154,3 +154,9 @@ def test_copies_cannot_be_written_to():
     assert copy.tolist() == [1, 1]
     with pytest.raises(ValueError, match="read-only"):
         copy[0] = 3.0
+
+
+def test_packed_names_without_any_row_are_refused():
+    packed = {"a.rows": np.zeros(0, int), "a.shapes": np.zeros((0, 1), int), "a.values": np.zeros(0)}
+    with pytest.raises(ValueError, match=r"Packed arrays must be whole; 'a' in r.npz is not"):
+        unpack(packed, 2, "r.npz")
