@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hessdens import as_operator, hessian_operator
-from hessdens.linalg.operator import Wrapped
+from hessdens.linalg.operator import Operator, Wrapped
 from hessdens.linalg.team import Team
 from hessdens.testing import rotated, symmetric_matrices
 
@@ -57,6 +57,18 @@ def test_sums_scalings_and_shifts():
     kept = V.clone()
     assert torch.equal((A.identity() * 2) @ V, 2 * V)
     assert torch.equal(V, kept)
+
+
+def test_operators_that_define_products_alone_do_not_say_what_they_are_of():
+    class Doubled(Operator):
+        size, dtype, device = 3, torch.float64, torch.device("cpu")
+
+        def _matmat(self, V):
+            return 2 * V
+
+    operator = Doubled()
+    assert not operator.has_whole_origin
+    assert (operator.origin(), operator.state_checksum()) == ({}, 0)
 
 
 def test_operators_that_do_not_combine():
