@@ -1,18 +1,22 @@
 """What a model, its loss and its data must satisfy before the first product, each with a message of its own."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from hessdens.curvature.containers import flattened, map_tensors, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values, without_graph
 from hessdens.curvature.settings import same_random_state
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import fingerprint
+
+# How far parameters are moved for checks of the loss, in units of their root mean square.
+MOVED_BY = 0.01
 
 
 def check_modules(model: nn.Module) -> None:
@@ -49,6 +53,11 @@ def _is_random(module: nn.Module) -> bool:
 
 def check_parameters(model: nn.Module) -> torch.device:
     """Return the one device of all parameters and buffers; ValueError if there are several, or no parameter at all."""
+    lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
+    if lazy:
+        raise ValueError(f"The parameters must have shapes; {lazy[0]!r} is lazy. Evaluate the model once before.")
+    if torch.is_inference_mode_enabled() or any(p.is_inference() for p in model.parameters()):
+        raise ValueError("Derivatives cannot be taken in torch.inference_mode(), nor of parameters made in it.")
     sharded = [name for name, parameter in model.named_parameters() if hasattr(parameter, "placements")]
     if sharded:
         raise ValueError(
@@ -153,20 +162,20 @@ def check_loss(loss: LossModule, batch: Any) -> Tensor:
     """Return the loss of ``batch``; ValueError unless it is a finite scalar and leaves the weights as they are."""
     if loss.reduction in ("sum", "none"):
         raise ValueError(mean_message(f"its reduction is {loss.reduction!r}"))
-    value = _first_value(loss, batch)
+    with noted(loss, batch, 0):
+        value = evaluated(loss, batch)
     check_finite(value)
     return value
 
 
-def check_repeats(loss: LossModule, batch: Any, first: Tensor, again: Tensor) -> None:
-    """Raise ValueError unless a loss is the same ``again``, from another random state: if in doubt, once more."""
-    if torch.equal(first, again.detach().double()):
-        return
-    again = evaluated(loss, batch, seed=1)
-    if not torch.equal(first, again):
+def check_repeats(loss: LossModule, batch: Any, parameters: Values) -> None:
+    """Raise ValueError unless the loss at some parameters is the same from two random states."""
+    first, again = (evaluated(loss, batch, parameters, seed=seed) for seed in range(2))
+    if torch.isfinite(first) and not torch.equal(first, again):
         raise ValueError(
             f"The loss must not be random; the same batch gave {float(first)!r} and then {float(again)!r}, "
-            f"{_random_place(loss, batch)}. Switch off dropout and other noise, for instance with model.eval()."
+            f"{_random_place(loss, batch, parameters)}. Switch off dropout and other noise, for instance with "
+            "model.eval()."
         )
 
 
@@ -182,12 +191,14 @@ def _check_copies(model: nn.Module, copies: Values) -> None:
             )
 
 
-def _first_value(loss: LossModule, batch: Any) -> Tensor:
-    """Return the loss; an error of the model or the loss function gets a note of what they were given."""
+@contextlib.contextmanager
+def noted(loss: LossModule, batch: Any, index: int) -> Iterator[None]:
+    """Give an error of the model or the loss function a note of what they were given."""
     try:
-        return evaluated(loss, batch)
+        yield
     except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:
-        error.add_note(f"hessdens was computing the loss of the first batch: {given(batch)}.{_expected(loss)}")
+        if not isinstance(error, torch.OutOfMemoryError):
+            error.add_note(f"hessdens was computing the loss of batch {index}: {given(batch)}.{_expected(loss)}")
         raise
 
 
@@ -206,7 +217,7 @@ def _expected(loss: LossModule) -> str:
     )
 
 
-def _random_place(loss: LossModule, batch: Any) -> str:
+def _random_place(loss: LossModule, batch: Any, parameters: Values) -> str:
     """Return where two forward passes begin to differ."""
     passes: list[list[tuple[str, Any]]] = []
 
@@ -218,7 +229,7 @@ def _random_place(loss: LossModule, batch: Any) -> str:
             handles.callback(module.register_forward_hook(partial(note, name)).remove)
         for seed in range(2):
             passes.append([])
-            evaluated(loss, batch, seed=seed)
+            evaluated(loss, batch, parameters, seed=seed)
     differing = [place for (place, first), (_, second) in zip(*passes, strict=False) if first != second]
     return f"from {differing[0]} on" if differing else "outside of the model's modules"
 
@@ -228,8 +239,18 @@ def present(loss: LossModule) -> Values:
     return {name: p.detach().requires_grad_(p.requires_grad) for name, p in loss.model.named_parameters()}
 
 
+def moved(loss: LossModule) -> Values:
+    """Return parameters near the present ones, all at random: where a layer is zero, a loss may be right by chance."""
+    generator, named = torch.Generator().manual_seed(0), dict(loss.model.named_parameters())
+    floating = {name: p.detach() for name, p in named.items() if p.is_floating_point() and p.layout == torch.strided}
+    squares = sum(float(p.double().square().sum()) for p in floating.values())
+    step = MOVED_BY * ((squares / max(sum(p.numel() for p in floating.values()), 1)) ** 0.5 or 1.0)
+    values = {name: p.add(torch.randn(p.shape, generator=generator).to(p), alpha=step) for name, p in floating.items()}
+    return {name: value.requires_grad_(named[name].requires_grad) for name, value in values.items()}
+
+
 def evaluated(loss: LossModule, batch: Any, parameters: Values | None = None, *, seed: int = 0) -> Tensor:
-    """Return the loss of a batch in float64, perhaps at other parameters.
+    """Return the loss of a batch, perhaps at other parameters.
 
     Raises ValueError unless it is a scalar, and if the forward pass changes its weights: copies, not the user's.
     """
@@ -239,7 +260,7 @@ def evaluated(loss: LossModule, batch: Any, parameters: Values | None = None, *,
         value = without_graph(lambda: loss.value(batch, parameters or copies))
     check_scalar(value)
     _check_copies(loss.model, copies)
-    return value.detach().double()
+    return value.detach()
 
 
 def check_scalar(value: Any) -> None:

@@ -1,6 +1,7 @@
 """A matrix of a model's loss over data as an operator: passes over the data."""
 
 import warnings
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
 from hessdens.curvature.problem import Problem
 from hessdens.curvature.settings import TURN, Undisturbed, product_settings
-from hessdens.curvature.trials.modes import possible_modes
+from hessdens.curvature.trials.modes import check_block, possible_modes
 from hessdens.linalg.fingerprint import as_number, digest_of, digest_of_all, fingerprint
 from hessdens.linalg.operator import Operator
 
@@ -72,6 +73,8 @@ class CurvatureOperator(Operator):
             verdict = possible_modes(ENGINES[matrix], self._loss, problem.parameters, few)
         self.confirmation = verdict.confirmation
         self.modes = self._allowed(verdict.modes, has_last_resort=LAST_RESORT in ENGINES[matrix])
+        self._look = partial(check_block, ENGINES[matrix], self.modes, verdict.graph, self._loss)
+        self._looks = True  # until all batches have been seen to be like the first examples
         self._maker = EngineMaker(ENGINES[matrix], self._loss, problem.parameters)
         self._schedules = Schedules(problem, self._maker, self.modes, self._plan, memory_limit)
         self._schedule: Schedule | None = None
@@ -215,9 +218,12 @@ class CurvatureOperator(Operator):
                 weight = self._problem.weight(block)
                 if weight > 0:  # the loss of nothing is not finite
                     total_weight += weight
+                    if self._looks:
+                        self._look(self._maker.parameters, block, index)
                     checks.add(index, engine.add(block, weight))
         check_total_weight(total_weight)
         checks.raise_if_not()
+        self._looks = False
         self.total_weight = total_weight
         self.product_error = engine.error
         return engine.total().div_(total_weight).to(self.dtype)

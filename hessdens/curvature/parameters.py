@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from hessdens.curvature.engines.loss_module import LossModule
-from hessdens.curvature.settings import same_random_state
 from hessdens.curvature.trials.culprits import place_without_derivative
 from hessdens.curvature.trials.graph import operations
 
@@ -22,12 +21,10 @@ def select_parameters(
     selection: Selection,
     loss: LossModule,
     batches: Iterable[Any],
-    look: Callable[[Tensor], None] | None = None,
 ) -> dict[str, nn.Parameter]:
     """Return the selected parameters by name: trainable, used by the loss of any batch, tied ones once.
 
-    Batches are read until all parameters are used; those that none uses are left out, with a warning. ``look`` gets the
-    loss of the first batch.
+    Batches are read until all parameters are used; those that none uses are left out, with a warning.
 
     Raises ValueError if a name or glob matches nothing (naming near ones), none is left, they are not real and dense,
     their dtypes differ, or torch has no gradient of the loss (naming the module).
@@ -49,11 +46,8 @@ def select_parameters(
             )
     unused = dict(trainable)
     for batch in batches:
-        with torch.enable_grad(), same_random_state(seed=1):
+        with torch.enable_grad():
             value = loss.value(batch, trainable)
-        if look is not None:
-            look(value)
-            look = None
         unused = {name: unused[name] for name in _unused(value, loss, batch, unused)}
         if not unused:
             break

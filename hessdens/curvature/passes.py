@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, is_autocast_enabled
 
-from hessdens.curvature.checks import evaluated, given, mean_message
+from hessdens.curvature.checks import evaluated, given, mean_message, moved
 from hessdens.curvature.containers import batch_length, joined, slice_batch, tensors_of
-from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.replacement import put_back, raise_interrupt, random_states
 from hessdens.curvature.settings import same_random_state
 from hessdens.linalg.fingerprint import Fingerprint, fingerprint, is_same
@@ -165,34 +165,40 @@ class MeanCheck:
         self._is_counted = is_counted
         self._splits = splits
         self._short: Any = None
+        # Where losses are looked at, None: where the model is; and the dtypes of losses.
+        self._parameters: Values | None = None
+        self._dtypes: set[torch.dtype] = set()
 
-    def first(self, batch: Any, whole: float) -> None:
-        """Look at the first batch, whose loss is given; and whether it is a sum."""
+    def first(self, batch: Any) -> None:
+        """Look at the first batch; and whether the loss is a sum."""
         if tensors_of(batch) and (not self._splits or batch_length(batch) == 1):
             sums = [math.nan]
             with contextlib.suppress(Exception):  # of a batch that cannot be cut
                 sums = self._values(whole_and_halves(batch))
             check_sum(sums[0], sums[1:], self._rounding(sums))
-        self.look(batch, whole)
+        self.look(batch)
 
-    def look(self, batch: Any, whole: float | None = None) -> None:
-        """Look at a batch, whose loss may be known."""
+    def look(self, batch: Any) -> None:
+        """Look at a batch: at parameters that are moved a little, or at the present ones where there is no loss."""
         if self._weight(batch) == 0:
             return
         if (self._is_counted and not self._splits) or not tensors_of(batch):
-            if whole is None:
-                with contextlib.suppress(torch.OutOfMemoryError):
-                    self._values([batch])  # which sees whether weights are changed
+            with contextlib.suppress(torch.OutOfMemoryError):
+                self._values([batch])  # which sees whether weights are changed
             return
         least = 2 if self._splits else 3
         if batch_length(batch) < least:
-            batch, whole = (batch if self._short is None else joined(self._short, batch) or batch), None
+            batch = batch if self._short is None else joined(self._short, batch) or batch
         self._short = batch if batch_length(batch) < least else None
         if self._short is None:
             with contextlib.suppress(torch.OutOfMemoryError):  # products take smaller pieces
-                whole = self._values([batch])[0] if whole is None else whole
-                if math.isfinite(whole):  # if not, the product says so
-                    self._check_cuts(batch, whole) if self._splits else self._check_hidden_weights(batch, whole)
+                evaluated(self._loss, batch)  # which sees whether weights are changed
+                for parameters in (moved(self._loss), None):
+                    self._parameters = parameters
+                    (whole,) = self._values([batch])
+                    if math.isfinite(whole):  # if not, the product says so
+                        self._check_cuts(batch, whole) if self._splits else self._check_hidden_weights(batch, whole)
+                        break
 
     def _check_cuts(self, batch: Any, whole: float) -> None:
         length = batch_length(batch)
@@ -235,7 +241,9 @@ class MeanCheck:
     def _values(self, batches: Sequence[Any]) -> list[float]:
         with warnings.catch_warnings():  # about parts that the user has not asked for
             warnings.simplefilter("ignore")
-            return [float(evaluated(self._loss, batch)) for batch in batches]
+            values = [evaluated(self._loss, batch, self._parameters) for batch in batches]
+        self._dtypes |= {value.dtype for value in values}
+        return [float(value) for value in values]
 
     def _agree(self, batch: Any, first: float, second: float) -> bool:
         """Return whether two values of the loss of a batch are equal to rounding."""
@@ -266,7 +274,7 @@ class MeanCheck:
         dtypes = {p.dtype for p in parameters} | {
             torch.get_autocast_dtype(kind) for kind in {p.device.type for p in parameters} if is_autocast_enabled(kind)
         }
-        return max(torch.finfo(dtype).eps for dtype in dtypes)
+        return max(torch.finfo(dtype).eps for dtype in dtypes | self._dtypes)
 
 
 def whole_and_halves(batch: Any) -> tuple[Any, Any, Any]:

@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Self, TypedDict
 
 from torch import Tensor, nn
@@ -17,6 +16,9 @@ from hessdens.curvature.checks import (
     check_parameters,
     check_repeats,
     check_total_weight,
+    moved,
+    noted,
+    present,
 )
 from hessdens.curvature.containers import batch_length, slice_batch
 from hessdens.curvature.engines.loss_module import Forward, LossModule
@@ -97,7 +99,7 @@ class Problem:
         def look(index: int, batch: Any) -> None:
             check_batch(batch, loss, device, name=f"batch {index}")
             if index != passes.first_index:
-                with full_precision():
+                with full_precision(), noted(loss, batch, index):
                     means.look(batch)
 
         check_batch(passes.first_batch, loss, device)
@@ -105,11 +107,13 @@ class Problem:
         passes.look = look
         check_total_weight(weight(passes.first_batch))
         with product_settings(tf32=False):
-            whole = check_loss(loss, passes.first_batch)
+            check_loss(loss, passes.first_batch)
+            if check_deterministic:
+                for values in (moved(loss), present(loss)):
+                    check_repeats(loss, passes.first_batch, values)
             counted = (batch for batch in itertools.chain([passes.first_batch], passes) if weight(batch) > 0)
-            repeats = partial(check_repeats, loss, passes.first_batch, whole) if check_deterministic else None
-            selected = select_parameters(loss.model, parameters, loss, counted, repeats)
-            means.first(passes.first_batch, float(whole))
+            selected = select_parameters(loss.model, parameters, loss, counted)
+            means.first(passes.first_batch)
         check_autocast(next(iter(selected.values())))
         return cls(loss, passes, weight, selected, split_batches, weight_decay)
 

@@ -1,9 +1,15 @@
 """Fingerprints of tensors and batches: equal where all bits are, in their order, on any device."""
 
+import array
 import functools
 import hashlib
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping
+from datetime import date, time, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import PurePath
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -28,13 +34,21 @@ def fingerprint(batch: Any, around: tuple[int, ...] = ()) -> Fingerprint:
         return [part for key, value in batch.items() for part in [(f"key {key!r}", 0), *fingerprint(value, around)]]
     if isinstance(batch, tuple | list):
         return [part for item in batch for part in fingerprint(item, around)]
-    if isinstance(batch, np.ndarray) and batch.dtype.kind in "biufc":
-        batch = torch.as_tensor(np.array(batch))
+    if isinstance(batch, np.ndarray):
+        batch = torch.as_tensor(np.array(batch)) if batch.dtype.kind in "biufc" else [str(batch.dtype), batch.tolist()]
+        return fingerprint(batch, around)
+    if isinstance(batch, bytearray | memoryview | array.array):
+        return [(f"{type(batch).__name__} {hashlib.blake2b(bytes(batch)).hexdigest()}", 0)]
+    if isinstance(batch, set | frozenset):
+        return [part for parts in sorted(fingerprint(item, around) for item in batch) for part in parts]
+    if isinstance(batch, deque | range):
+        return fingerprint([type(batch).__name__, *batch], around)
     if isinstance(batch, Tensor):
         return _of_tensor(batch)
     if isinstance(batch, int | float | np.number) and not isinstance(batch, np.complexfloating):
         return [(f"{type(batch).__name__} {batch}", 0)]
-    kind = (repr(batch) if isinstance(batch, str | bytes | complex) else type(batch).__name__, 0)
+    is_plain = isinstance(batch, str | bytes | complex | Fraction | Decimal | date | time | timedelta | PurePath)
+    kind = (repr(batch) if is_plain else type(batch).__name__, 0)
     fields = {} if id(batch) in around else fields_of(batch)
     return [kind, *fingerprint(fields, (*around, id(batch)))]
 
@@ -43,7 +57,9 @@ def fields_of(value: Any) -> dict[str, Any]:
     """Return the fields of an object, by name; none of functions, classes and modules."""
     if isinstance(value, FunctionType | MethodType | ModuleType | type):
         return {}
-    names = [*getattr(value, "__dict__", {}), *getattr(type(value), "__dataclass_fields__", {})]
+    slots = [getattr(kind, "__slots__", ()) for kind in type(value).__mro__]
+    in_slots = [name for names in slots for name in ([names] if isinstance(names, str) else names)]
+    names = [*getattr(value, "__dict__", {}), *getattr(type(value), "__dataclass_fields__", {}), *in_slots]
     return {name: getattr(value, name, None) for name in dict.fromkeys(names)}
 
 

@@ -145,14 +145,14 @@ def test_torchs_own_errors_have_a_note_of_what_was_computed(model, targets):
         hessian_operator(model, F.cross_entropy, [(INPUTS, targets)])
     given = f"torch.float32 {tuple(INPUTS.shape)}, {targets.dtype} ({len(targets)},)"
     (note,) = caught.value.__notes__
-    assert note.startswith(f"hessdens was computing the loss of the first batch: {given}. The cross-entropy takes")
+    assert note.startswith(f"hessdens was computing the loss of batch 0: {given}. The cross-entropy takes")
 
 
 def test_note_of_another_loss_says_what_was_given_only():
     with pytest.raises(RuntimeError) as caught:
         hessian_operator(nn.Linear(4, 3), F.mse_loss, [(INPUTS, INPUTS)])
     given = f"torch.float32 {tuple(INPUTS.shape)}"
-    assert caught.value.__notes__ == [f"hessdens was computing the loss of the first batch: {given}, {given}."]
+    assert caught.value.__notes__ == [f"hessdens was computing the loss of batch 0: {given}, {given}."]
 
 
 def test_loss_with_a_domain_has_a_gauss_newton_matrix():
@@ -160,7 +160,9 @@ def test_loss_with_a_domain_has_a_gauss_newton_matrix():
     assert ggn_operator(model, nn.BCELoss(), [(INPUTS, TARGETS.float().unsqueeze(1))]).size == 4
 
 
-@pytest.mark.parametrize("options", [{}, {"num_examples": lambda batch: 1.0, "split_batches": False}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"num_examples": lambda batch: 1.0, "split_batches": False}], ids=["cut", "whole"]
+)
 @pytest.mark.parametrize("num_examples", [0, 5], ids=["in all batches", "in the second batch"])
 def test_weights_changed_in_place_are_refused_and_kept(num_examples, options):
     class Clipped(nn.Linear):
@@ -212,3 +214,11 @@ def test_gradient_step_in_the_forward_pass(make):
 
 def counted(batch):
     return len(batch[1])
+
+
+def test_parameters_of_inference_mode_and_lazy_ones():
+    with torch.inference_mode():
+        made_inside = linear()
+        refuse("cannot be taken in torch.inference_mode")
+    refuse("nor of parameters made in it", model=made_inside)
+    refuse(r"'weight' is lazy\. Evaluate the model once before", model=nn.LazyLinear(3))

@@ -12,7 +12,6 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
 from hessdens import hessian_operator, spectral_moments
-from hessdens.curvature.checks import evaluated
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.curvature.passes import (
     MeanCheck,
@@ -295,7 +294,7 @@ def test_batches_too_large_for_the_memory_are_not_looked_at_whole():
     check.look((INPUTS, TARGETS))
 
 
-def test_cost_is_two_passes_of_a_later_batch():
+def test_cost_is_three_passes_of_a_batch():
     counts = []
 
     def loss_fn(z, t):
@@ -304,7 +303,40 @@ def test_cost_is_two_passes_of_a_later_batch():
 
     loss = LossModule(linear(), loss_fn, None)
     check = MeanCheck(loss, checked_weight(None), is_counted=False, splits=True)
-    check.first((INPUTS, TARGETS), float(evaluated(loss, (INPUTS, TARGETS))))
+    check.first((INPUTS, TARGETS))
     counts.clear()
     check.look((INPUTS, TARGETS))
-    assert counts == [8, 2, 2, 4]
+    assert counts == [8, 8, 2, 2, 4]
+
+
+def zero_head():
+    """All outputs are equal, so that any weights of the examples give the same loss, though not the same matrix."""
+    model = linear()
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    return model
+
+
+@pytest.mark.parametrize(
+    "loss_fn",
+    [
+        nn.CrossEntropyLoss(weight=torch.tensor([1.0, 9.0])),
+        lambda z, t: (F.cross_entropy(z, t, reduction="none") ** 2).mean().sqrt(),
+    ],
+)
+def test_means_are_found_out_where_all_examples_have_one_loss(loss_fn):
+    refuse("must return the mean", model=zero_head(), loss_fn=loss_fn)
+
+
+def test_random_numbers_before_a_head_of_zeros_are_found_out():
+    refuse(
+        "must not be random; ",
+        model=nn.Sequential(nn.Tanh(), zero_head()),
+        forward=lambda model, batch: (model[1](F.dropout(batch[0], training=True)), batch[1]),
+    )
+
+
+def test_errors_of_later_batches_say_what_was_given():
+    with pytest.raises(IndexError) as caught:
+        hessian_operator(linear(), F.cross_entropy, [DATA[0], (INPUTS, TARGETS + 100)]).loss()
+    assert caught.value.__notes__[0].startswith("hessdens was computing the loss of batch 1: torch.float32 (8, 3)")

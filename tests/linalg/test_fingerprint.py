@@ -1,7 +1,12 @@
 """Checksums: equal for equal bits, others for another order, shape, kind or value, however small the difference."""
 
+import datetime
+from array import array
+from collections import deque
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -108,6 +113,19 @@ def test_what_is_computed_is_compared_to_rounding():
         ([X, X], [X]),
         ("cat", "dog"),
         (Fraction(1, 2), "cat"),
+        (Fraction(1, 2), Fraction(1, 3)),
+        (Decimal("0.5"), Decimal("0.6")),
+        ({X}, {X + 1}),
+        (frozenset([1, 2]), frozenset([1, 3])),
+        (deque([X]), deque([X + 1])),
+        (range(3), range(4)),
+        (bytearray(b"ab"), bytearray(b"ac")),
+        (memoryview(b"ab"), memoryview(b"ac")),
+        (array("d", [1.0]), array("d", [2.0])),
+        (np.array(["a"]), np.array(["b"])),
+        (np.array([X], dtype=object), np.array([X + 1], dtype=object)),
+        (np.array(["2020-01-01"], dtype="M8[D]"), np.array(["2020-01-02"], dtype="M8[D]")),
+        (datetime.date(2020, 1, 1), datetime.date(2020, 1, 2)),
     ],
 )
 def test_batches_that_differ(batch, other):
@@ -126,11 +144,19 @@ class Slots:
     x: torch.Tensor
 
 
+class OwnSlots:
+    __slots__ = ("x",)
+
+    def __init__(self, x):
+        self.x = x
+
+
 @pytest.mark.parametrize(
     "of",
     [
         Record,
         Slots,
+        OwnSlots,
         lambda x: [SimpleNamespace(inner=Record(x))],
         lambda x: torch.complex(torch.ones_like(x), x),
         lambda x: torch.complex(torch.ones_like(x), x).numpy(),
@@ -166,6 +192,10 @@ def test_plain_parts_share_memory():
 
 def test_kinds_of_one_batch_that_are_the_same():
     assert is_same(fingerprint((X, X)), fingerprint([X, X.clone()]))
+    path = Path("a")
+    before = fingerprint(path)
+    str(path)  # which it keeps
+    assert is_same(before, fingerprint(path))
     assert is_same(fingerprint(X.numpy()), fingerprint(X))
     assert is_same(fingerprint(X * torch.nan), fingerprint(X * torch.nan))
     assert is_same(fingerprint(torch.empty(0, 3)), fingerprint(torch.zeros(0, 3)))

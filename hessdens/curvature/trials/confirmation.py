@@ -1,5 +1,6 @@
 """Products of one mode, confirmed by differences of gradients, which know nothing of second derivatives."""
 
+import math
 from typing import Any
 
 import torch
@@ -10,10 +11,12 @@ from hessdens.curvature.engines.differences import DifferenceProducts, relative_
 from hessdens.curvature.engines.loss_module import LossModule, Values
 
 # A second derivative that is right differs from differences by less, besides their own error; other dtypes are coarse.
-CONFIRMED_WITHIN = {torch.float64: 1e-3, torch.float32: 1e-2}
+CONFIRMED_WITHIN = {torch.float64: 1e-4, torch.float32: 1e-2}
 COARSE = 0.5
 # The slope of the loss along a vector, by its gradient and by differences.
 SLOPE_WITHIN = 1e-3
+# Of the whole product: entries of one parameter that are smaller are compared to this.
+SMALLEST_PART = 1e-3
 
 
 def confirmed(
@@ -33,14 +36,14 @@ def confirmed(
     try:
         engine = DifferenceProducts(loss, values, vectors, 1)
         quotient = engine.quotient(batch, vectors[0]).double()
-        if (apart := _apart(product, quotient)) <= _within(values):
+        if (apart := _apart_by_parameter(product, quotient, values)) <= _within(values):
             return f"{apart:.1g} from differences of gradients in {_shortly(engine.precision)}"
         found = engine.difference(batch, vectors[0])
     except (RuntimeError, NotImplementedError) as error:
         return f"not compared with differences of gradients, which failed: {error}"
-    longest = torch.maximum(product.norm(), found.product.double().norm())
-    if not bool((product - found.product.double()).norm() > _within(values) * longest + found.error):
-        return f"{_apart(product, found.product.double()):.1g} from central differences, within their error"
+    apart = _apart_by_parameter(product, found.product.double(), values, float(found.error))
+    if not apart > _within(values):
+        return f"{apart:.1g} besides their error from central differences in {_shortly(engine.precision)}"
     if found.is_of_the_loss(SLOPE_WITHIN):
         return ""
     if functions:
@@ -97,6 +100,21 @@ def _apart(first: Tensor, second: Tensor) -> float:
     """Return the relative difference of two vectors; infinite where one is not finite."""
     longest = float(torch.maximum(first.norm(), second.norm()))
     return float((first - second).norm()) / longest if longest > 0 else 0.0
+
+
+def _apart_by_parameter(first: Tensor, second: Tensor, values: Values, error: float = 0.0) -> float:
+    """Return the largest relative difference, besides an error, in the entries of one parameter.
+
+    Entries that are nearly rounding are compared to the whole.
+    """
+    sizes = [value.numel() for value in values.values()]
+    least = SMALLEST_PART * float(torch.maximum(first.norm(), second.norm()))
+    largest = 0.0
+    for a, b in zip(first.split(sizes), second.split(sizes), strict=True):
+        longest = max(float(torch.maximum(a.norm(), b.norm())), least)
+        apart = float((a - b).norm()) - error
+        largest = max(largest, apart / longest if longest > 0 else 0.0) if apart == apart else math.nan
+    return largest
 
 
 def _within(values: Values) -> float:

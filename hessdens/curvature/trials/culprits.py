@@ -16,7 +16,7 @@ from hessdens.curvature.trials.graph import forbids_more
 def place_of_contradiction(
     loss: LossModule, values: Values, batch: Any, contradicts: Callable[[LossModule], bool]
 ) -> str:
-    """Return the first module that finishes whose output, as a loss, has a second derivative that is contradicted.
+    """Return the first module that finishes whose outputs, but not inputs, have a contradicted second derivative.
 
     Cost: one product and some gradients per module, until it is found.
     """
@@ -26,15 +26,23 @@ def place_of_contradiction(
             hooks.callback(module.register_forward_hook(lambda *_, name=name: names.append(name)).remove)
         loss.outputs(batch, values)
     for name in dict.fromkeys(names):
-        if contradicts(loss.with_loss(_sum_of_squares, partial(_outputs_of, loss, name))):
+        before, after = (
+            contradicts(loss.with_loss(_sum_of_squares, partial(_seen_at, loss, name, what=what)))
+            for what in ("inputs", "outputs")
+        )
+        if after and not before:
             return f"{type(loss.model.get_submodule(name)).__name__} {name!r}"
     return "the loss function"
 
 
-def _outputs_of(loss: LossModule, name: str, model: nn.Module, batch: Any) -> tuple[Any, None]:
-    """Return what a module returns while a batch is evaluated."""
+def _seen_at(loss: LossModule, name: str, model: nn.Module, batch: Any, *, what: str) -> tuple[Any, None]:
+    """Return the "inputs" or "outputs" of a module while a batch is evaluated."""
     seen: list[Any] = []
-    hook = model.get_submodule(name).register_forward_hook(lambda module, inputs, output: seen.append(output))
+
+    def note(module: nn.Module, inputs: Any, output: Any) -> None:
+        seen.append(inputs if what == "inputs" else output)
+
+    hook = model.get_submodule(name).register_forward_hook(note)
     try:
         loss.forward(batch)
     finally:

@@ -10,6 +10,9 @@ from torch.autograd.graph import get_gradient_edge
 
 from hessdens.curvature.engines.loss_module import LossModule, Values, gradients
 
+# Modules whose custom functions have right derivatives: this library's, and hooks that torch makes functions of.
+TRUSTED = ("hessdens.", "torch.nn.modules._functions")
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -17,6 +20,18 @@ class Graph:
 
     loss_reads_parameters: bool
     custom_functions: tuple[str, ...]
+
+    def check_same(self, other: "Graph", index: int) -> None:
+        """Raise ValueError if a later batch shows what this one of the first examples does not."""
+        more = sorted({*other.custom_functions} - {*self.custom_functions})
+        news = [f"the custom functions {', '.join(more)}"] if more else []
+        if other.loss_reads_parameters and not self.loss_reads_parameters:
+            news.append("a loss function that reads parameters of the model")
+        if news:
+            raise ValueError(
+                f"The first batch must show all that the loss is made of, since second derivatives are checked on it; "
+                f"batch {index} has {' and '.join(news)}. Put this batch first."
+            )
 
 
 def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
@@ -36,9 +51,9 @@ def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
                 "captured tensor or the like. Read it as an attribute of the model that forward= is given."
             )
     by_loss_fn = {id(node.variable) for node in operations([value], outputs) if hasattr(node, "variable")}
-    kinds = {type(node) for node in nodes if isinstance(node, torch.autograd.function.BackwardCFunction)}
-    # Those of this library begin with an underscore.
-    names = sorted(kind.__name__.removesuffix("Backward") for kind in kinds if not kind.__name__.startswith("_"))
+    kinds: set[Any] = {type(node) for node in nodes if isinstance(node, torch.autograd.function.BackwardCFunction)}
+    functions = {kind._forward_cls for kind in kinds}
+    names = sorted({f.__name__ for f in functions if not f.__module__.startswith(TRUSTED)})
     return Graph(not by_loss_fn.isdisjoint(map(id, leaves.values())), tuple(names))
 
 

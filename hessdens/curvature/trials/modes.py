@@ -15,7 +15,7 @@ from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, REFERENCE, Mode
 from hessdens.curvature.trials.confirmation import confirmed, gauss_newton_confirmed, in_brackets
 from hessdens.curvature.trials.culprits import place_of_contradiction, place_without_derivative
-from hessdens.curvature.trials.graph import graph_of, is_differentiable_once_only
+from hessdens.curvature.trials.graph import Graph, graph_of, is_differentiable_once_only
 from hessdens.errors import NonFiniteError
 
 
@@ -25,6 +25,7 @@ class Verdict:
 
     modes: tuple[Mode, ...]
     confirmation: str
+    graph: Graph
 
 
 def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values, batch: Any) -> Verdict:
@@ -63,7 +64,7 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
     check = confirmed if LAST_RESORT in table else gauss_newton_confirmed
     for mode in [REFERENCE] if REFERENCE in finite else modes:
         if confirmation := check(finite[mode], loss, values, batch, vectors, graph.custom_functions):
-            return Verdict(modes if mode == REFERENCE else (mode,), f"{mode}: {confirmation}")
+            return Verdict(modes if mode == REFERENCE else (mode,), f"{mode}: {confirmation}", graph)
     if finite and not is_differentiable_once_only(loss, values, batch):
         culprit = place_of_contradiction(loss, values, batch, partial(_is_contradicted, values, batch, vectors))
         reasons.append(f"what it gives contradicts central differences{in_brackets(graph.custom_functions)}.")
@@ -78,7 +79,37 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
         f"twice, because of {culprit}: {reasons[-1]}",
         stacklevel=4,
     )
-    return Verdict((LAST_RESORT,), f"{LAST_RESORT}: product_error is their measured error")
+    return Verdict((LAST_RESORT,), f"{LAST_RESORT}: product_error is their measured error", graph)
+
+
+def check_block(
+    table: Mapping[Mode, Make],
+    modes: tuple[Mode, ...],
+    first: Graph,
+    loss: LossModule,
+    values: Values,
+    block: Any,
+    index: int,
+) -> None:
+    """Raise ValueError if a block of batch ``index`` shows what the first few examples, with their graph, did not.
+
+    Cost: one forward pass; where there are custom functions, which may be wrong for some examples only, also a product
+    with two vectors and two gradients.
+    """
+    graph = graph_of(loss, values, block)
+    first.check_same(graph, index)
+    if not graph.custom_functions or LAST_RESORT in modes:
+        return
+    vectors = probes(values)
+    mode = REFERENCE if REFERENCE in modes else modes[0]
+    check = confirmed if LAST_RESORT in table else gauss_newton_confirmed
+    for product in tried({mode: table[mode]}, loss, values, block, vectors)[0].values():
+        if not check(product, loss, values, block, vectors, graph.custom_functions):
+            cure = ' Pass plan=Plan("central-differences").' if LAST_RESORT in table else ""
+            raise ValueError(
+                f"The loss must be differentiable twice by torch; that of batch {index} contradicts central differences"
+                f"{in_brackets(graph.custom_functions)}, that of the first examples does not.{cure}"
+            )
 
 
 def tried(

@@ -8,7 +8,7 @@ from curvature_cases import Cubed, batches, dense, normal, relative_error
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from hessdens import fisher_operator, ggn_operator, hessian_operator
+from hessdens import Plan, fisher_operator, ggn_operator, hessian_operator
 
 
 class CubedDetached(Cubed):
@@ -77,3 +77,81 @@ def test_operators_say_what_confirmed_them():
     with pytest.warns(UserWarning, match="contradicts"):
         last = hessian_operator(narrow(), F.cross_entropy, data, forward=net(CubedDetached.apply))
     assert last.confirmation == "central-differences: product_error is their measured error"
+
+
+class _Private(CubedDetached):
+    """Users call such classes so, too."""
+
+
+def test_custom_functions_of_any_name_are_doubted():
+    data = batches(normal(37, 4), torch.arange(37) % 3)
+    with pytest.warns(UserWarning, match=r"contradicts .* \(custom functions: _Private\)"):
+        hessian_operator(narrow(), F.cross_entropy, data, forward=net(_Private.apply))
+
+
+def test_a_small_part_that_is_wrong_is_not_hidden_by_a_large_one():
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate, self.big = nn.Parameter(torch.full((2,), 0.05)), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return 40 * self.big(x) + CubedDetached.apply(self.gate)
+
+    torch.manual_seed(0)
+    model, data = Gated().double(), [(normal(20, 4), normal(20, 2, seed=1))]
+    with pytest.warns(UserWarning, match="contradicts"):
+        operator = hessian_operator(model, nn.MSELoss(), data)
+    assert operator.modes == ("central-differences",)
+
+
+class Late(Cubed):
+    """The derivative of the gradient is wrong for large inputs only."""
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return 3 * torch.where(x > 5, x.detach(), x) ** 2 * gradient
+
+
+@pytest.mark.parametrize("place", [9, 30])
+@pytest.mark.parametrize("make", [hessian_operator, ggn_operator])
+def test_what_only_a_later_example_shows_is_not_believed(place, make):
+    inputs = normal(37, 4).clamp(-1, 1)
+    inputs[place] = 9
+    data, model = batches(inputs, normal(37, 4)), nn.Linear(4, 4, bias=False).double()
+    nn.init.eye_(model.weight)
+    options = {"loss_fn": nn.MSELoss(), "forward": lambda model, batch: (Late.apply(model(batch[0])), batch[1])}
+    if make is ggn_operator:  # right: it needs no second derivative of the model
+        assert make(model, data=data, **options).matvec(torch.ones(16).double()).isfinite().all()
+        return
+    with pytest.raises(
+        ValueError, match=r"contradicts central differences \(custom functions: Late\), that of the fir"
+    ):
+        make(model, data=data, **options).matvec(torch.ones(16).double())
+    plan = Plan("central-differences")
+    exact = hessian_operator(model, nn.MSELoss(), data, forward=lambda model, batch: (model(batch[0]) ** 3, batch[1]))
+    assert relative_error(dense(make(model, data=data, plan=plan, **options)), dense(exact)) < 1e-6
+
+
+def test_what_only_a_later_batch_shows_is_asked_for_in_the_first():
+    inputs, targets = normal(20, 4), torch.arange(20) % 4
+    model = nn.Linear(4, 4).double()
+
+    def forward(model, batch):
+        outputs = model(batch[0])
+        return (outputs if len(outputs) == 12 else Cubed.apply(outputs)), batch[1]
+
+    data = [(inputs[:12], targets[:12]), (inputs[12:], targets[12:])]
+    operator = hessian_operator(model, F.cross_entropy, data, forward=forward, split_batches=False)
+    with pytest.raises(ValueError, match=r"batch 1 has the custom functions Cubed\. Put this batch first"):
+        operator.matvec(torch.ones(20).double())
+    dense(hessian_operator(model, F.cross_entropy, data[::-1], forward=forward, split_batches=False))
+
+    def loss_fn(outputs, targets):
+        penalty = model.weight.square().sum() if len(targets) == 8 else 0.0
+        return F.cross_entropy(outputs, targets) + penalty
+
+    operator = hessian_operator(model, loss_fn, data, split_batches=False)
+    with pytest.raises(ValueError, match="batch 1 has a loss function that reads parameters of the model"):
+        operator.matvec(torch.ones(20).double())
