@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessdens.curvature.containers import flattened
+from hessdens.curvature.containers import flattened, tensors_of
 from hessdens.curvature.engines.differences import DifferenceProducts, relative_step, step_sizes
 from hessdens.curvature.engines.loss_module import LossModule, Values
 
@@ -36,13 +36,13 @@ def confirmed(
     try:
         engine = DifferenceProducts(loss, values, vectors, 1)
         quotient = engine.quotient(batch, vectors[0]).double()
-        if (apart := _apart_by_parameter(product, quotient, values)) <= _within(values):
+        if (apart := _apart_by_parameter(product, quotient, values)) <= _within(loss, values, batch):
             return f"{apart:.1g} from differences of gradients in {_shortly(engine.precision)}"
         found = engine.difference(batch, vectors[0])
     except (RuntimeError, NotImplementedError) as error:
         return f"not compared with differences of gradients, which failed: {error}"
     apart = _apart_by_parameter(product, found.product.double(), values, float(found.error))
-    if not apart > _within(values):
+    if not apart > _within(loss, values, batch):
         return f"{apart:.1g} besides their error from central differences in {_shortly(engine.precision)}"
     if found.is_of_the_loss(SLOPE_WITHIN):
         return ""
@@ -88,7 +88,7 @@ def gauss_newton_confirmed(
         pulled = torch.stack([(part * bend).sum() for part, bend in zip(parts, bends, strict=True)]).sum()
         found = torch.autograd.grad(pulled, list(leaves.values()), allow_unused=True, materialize_grads=True)
     other = torch.cat([part.flatten() for part in found]).double()
-    if (apart := _apart(products[0].double(), other)) <= 10 * _within(values):
+    if (apart := _apart(products[0].double(), other)) <= 10 * _within(loss, values, batch):
         return f"{apart:.1g} from differences of gradients at the outputs"
     rises, steps = float(ahead[0] - behind[0]), zip(ahead[1], behind[1], ahead[2], behind[2], strict=True)
     slope = sum(float(((a + b) / 2 * (y - z)).detach().sum()) for a, b, y, z in steps)
@@ -117,10 +117,13 @@ def _apart_by_parameter(first: Tensor, second: Tensor, values: Values, error: fl
     return largest
 
 
-def _within(values: Values) -> float:
-    """Return how near products are to differences where they are right."""
-    leader = next(iter(values.values()))
-    return COARSE if torch.is_autocast_enabled(leader.device.type) else CONFIRMED_WITHIN.get(leader.dtype, COARSE)
+def _within(loss: LossModule, values: Values, batch: Any) -> float:
+    """Return how near products are to differences where they are right, by the roughest numbers in use."""
+    if torch.is_autocast_enabled(next(iter(values.values())).device.type):
+        return COARSE
+    tensors = [*loss.model.parameters(), *loss.model.buffers(), *tensors_of(batch)]
+    dtypes = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+    return max((CONFIRMED_WITHIN.get(dtype, COARSE) for dtype in dtypes), default=COARSE)
 
 
 def _shortly(dtype: torch.dtype) -> str:
