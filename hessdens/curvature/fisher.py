@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hessdens._checks import at_least
 from hessdens.curvature.checks import present
-from hessdens.curvature.containers import tensors_of
+from hessdens.curvature.containers import batch_length, slice_batch, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, without_graph
 from hessdens.curvature.problem import Problem
 
@@ -45,6 +45,8 @@ def fisher_problem(problem: Problem, kind: str, num_samples: int, seed: int) -> 
         )
     _check_outputs(loss, problem.passes.first_batch)
     if kind == "empirical":
+        if likelihood not in CATEGORICAL:
+            _check_equal_weights(problem)
         return replace(problem, loss=loss.with_loss(_Empirical(loss.loss_fn, likelihood)))
     if kind == "monte-carlo":
         return _with_keys(problem, _Sampled(likelihood, _ignored(loss.loss_fn), num_samples), seed)
@@ -72,6 +74,20 @@ def _check_outputs(loss: LossModule, batch: Any) -> None:
         received = "a scalar" if isinstance(outputs, Tensor) else type(outputs).__name__
         rule = "The Fisher matrix needs outputs that are one tensor with a row for each example"
         raise ValueError(f"{rule}; got {received}. Return it from forward=.")
+
+
+def _check_equal_weights(problem: Problem) -> None:
+    """Raise ValueError unless all examples of the first batch have one weight, as the rows of the outputs have."""
+    batch = problem.passes.first_batch
+    if not problem.splits:
+        return
+    weights = sorted({problem.weight(slice_batch(batch, i, i + 1)) for i in range(batch_length(batch))})
+    if len(weights) > 1:
+        raise ValueError(
+            f"The empirical Fisher matrix of {problem.loss.name} needs the same weight for all examples; num_examples "
+            f"gives {weights[0]:g} and {weights[-1]:g}. Use nn.CrossEntropyLoss or nn.NLLLoss, whose ignored targets "
+            "are known, or kind='exact'."
+        )
 
 
 def _half_mean_square(u: Tensor, z: Tensor, dim: int | None, mask: Tensor | None = None) -> Tensor:

@@ -196,3 +196,22 @@ def test_gauss_newton_of_outputs_that_are_not_tensors():
             network(), lambda z, t: F.cross_entropy(z[0], t), [(INPUTS, CLASSES)],
             forward=lambda model, batch: ((model(batch[0]), "logits"), batch[1]),
         )  # fmt: skip
+
+
+def test_empirical_matrix_of_another_loss_needs_equal_weights():
+    def loss_fn(outputs, targets):
+        return F.cross_entropy(outputs, targets, ignore_index=-1)
+
+    labels = CLASSES.masked_fill(CLASSES == 2, -1)
+    options = {"kind": "empirical", "num_examples": lambda batch: int((batch[1] != -1).sum())}
+    with pytest.raises(
+        ValueError, match=r"of loss_fn needs the same weight for all examples; num_examples gives 0 and 1"
+    ):
+        fisher_operator(network(), loss_fn, [(INPUTS, labels)], **options)
+    known = nn.CrossEntropyLoss(ignore_index=-1)
+    few, whole = (
+        fisher_operator(network(), known, [(INPUTS, labels)], **options, plan=Plan(examples_per_block=block))
+        for block in (2, None)
+    )
+    vector = torch.ones(few.size, dtype=torch.float64)
+    torch.testing.assert_close(few @ vector, whole @ vector)

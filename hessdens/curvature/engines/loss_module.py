@@ -121,11 +121,11 @@ class LossModule:
             return with_values(criterion, _wide_state(criterion), lambda: self.with_values(wide_leaves, backward))
 
     def with_origins(self, batch: Any, leaves: Values) -> tuple[Tensor, list[Any]]:
-        """Return the loss of a batch, and the nodes of the graph that made outputs and targets."""
+        """Return the loss of a batch, and the nodes of the graph that made the outputs."""
 
         def run() -> tuple[Tensor, list[Any]]:
             outputs, targets = self._pair(batch)
-            tensors = tensors_of([*flattened(outputs)[0], targets])
+            tensors = tensors_of(flattened(outputs)[0])
             origins = [get_gradient_edge(tensor).node for tensor in tensors if tensor.requires_grad]
             return self.loss_fn(outputs, targets), origins
 

@@ -16,7 +16,10 @@ TRUSTED = ("hessdens.", "torch.nn.modules._functions")
 
 @dataclass(frozen=True)
 class Graph:
-    """What the operations tell that made the loss of a few examples."""
+    """What the operations tell that made the loss of a few examples.
+
+    ``loss_reads_parameters``: whether it depends on them otherwise than through the outputs.
+    """
 
     loss_reads_parameters: bool
     custom_functions: tuple[str, ...]
@@ -26,7 +29,7 @@ class Graph:
         more = sorted({*other.custom_functions} - {*self.custom_functions})
         news = [f"the custom functions {', '.join(more)}"] if more else []
         if other.loss_reads_parameters and not self.loss_reads_parameters:
-            news.append("a loss function that reads parameters of the model")
+            news.append("a loss function, or targets, that read parameters of the model")
         if news:
             raise ValueError(
                 f"The first batch must show all that the loss is made of, since second derivatives are checked on it; "

@@ -48,8 +48,9 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
     if graph.loss_reads_parameters:
         if LAST_RESORT not in table:
             raise ValueError(
-                "The Gauss-Newton matrix needs a loss_fn of the outputs alone; this one reads parameters of the model. "
-                "Return the penalty, or what else it reads, as an output from forward=, or use hessian_operator."
+                "The Gauss-Newton matrix needs a loss_fn of the outputs alone; this one, or the targets, read "
+                "parameters of the model. Return the penalty, or what else it reads, as an output from forward=, "
+                "detach targets, or use hessian_operator."
             )
         exact.pop("feedforward", None)  # it knows the loss as a function of the outputs
     vectors = probes(values)

@@ -153,5 +153,5 @@ def test_what_only_a_later_batch_shows_is_asked_for_in_the_first():
         return F.cross_entropy(outputs, targets) + penalty
 
     operator = hessian_operator(model, loss_fn, data, split_batches=False)
-    with pytest.raises(ValueError, match="batch 1 has a loss function that reads parameters of the model"):
+    with pytest.raises(ValueError, match="batch 1 has a loss function, or targets, that read parameters of the model"):
         operator.matvec(torch.ones(20).double())

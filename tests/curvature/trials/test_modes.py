@@ -95,3 +95,20 @@ def test_without_second_derivative_there_is_an_error():
             nn.Linear(4, 3).double(), F.cross_entropy, [(normal(11, 4), torch.arange(11) % 3)],
             forward=lambda model, batch: (Once.apply(model(batch[0])), batch[1]),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_detached", [True, False])
+def test_targets_that_the_model_makes(is_detached):
+    """Self-distillation: constants are constants; what depends on the parameters is part of the loss."""
+    model, inputs = nn.Linear(4, 3).double(), normal(11, 4)
+
+    def forward(model, batch):
+        targets = model(batch.flip(-1)).softmax(dim=1)
+        return model(batch), targets.detach() if is_detached else targets
+
+    if is_detached:
+        assert ggn_operator(model, F.cross_entropy, [inputs], forward=forward).size == 15
+    else:
+        with pytest.raises(ValueError, match=r"this one, or the targets, read parameters .*detach targets"):
+            ggn_operator(model, F.cross_entropy, [inputs], forward=forward)
+        assert "feedforward" not in hessian_operator(model, F.cross_entropy, [inputs], forward=forward).modes
