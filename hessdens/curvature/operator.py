@@ -15,7 +15,7 @@ from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
 from hessdens.curvature.problem import Problem
 from hessdens.curvature.settings import TURN, Undisturbed, product_settings
-from hessdens.curvature.trials.modes import check_block, possible_modes
+from hessdens.curvature.trials.modes import check_block, explained, possible_modes
 from hessdens.linalg.fingerprint import as_number, digest_of, digest_of_all, fingerprint
 from hessdens.linalg.operator import Operator
 
@@ -220,7 +220,8 @@ class CurvatureOperator(Operator):
                     total_weight += weight
                     if self._looks:
                         self._look(self._maker.parameters, block, index)
-                    checks.add(index, engine.add(block, weight))
+                    with explained(self._loss, self._maker.parameters, block, index):
+                        checks.add(index, engine.add(block, weight))
         check_total_weight(total_weight)
         checks.raise_if_not()
         self._looks = False

@@ -30,7 +30,9 @@ def select_parameters(
     their dtypes differ, or torch has no gradient of the loss (naming the module).
     """
     named = dict(model.named_parameters())
-    chosen = matching(named, selection)
+    names = {id(parameter): name for name, parameter in named.items()}
+    all_names = dict(model.named_parameters(remove_duplicate=False))  # tied ones have several
+    chosen = {names[id(all_names[name])] for name in matching(all_names, selection)}
     trainable = {name: parameter for name, parameter in named.items() if name in chosen and parameter.requires_grad}
     if not trainable:
         raise ValueError(

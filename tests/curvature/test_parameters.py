@@ -117,3 +117,17 @@ def test_parameters_that_are_not_real_and_dense(kind, weight):
 
     refuse(f"must be real and dense; 'strange' is {kind}", model=Strange())
     assert hessian_operator(Strange(), F.cross_entropy, [(INPUTS, TARGETS)], parameters="linear.*").size == 8
+
+
+@pytest.mark.parametrize("selection", ["b.weight", "a.weight", ["b.*"], lambda name, parameter: name == "b.weight"])
+def test_tied_parameters_have_all_their_names(selection):
+    model = nn.ModuleDict({"a": nn.Linear(3, 3, bias=False), "b": nn.Linear(3, 3, bias=False)})
+    model["b"].weight = model["a"].weight
+    operator = hessian_operator(
+        model,
+        F.cross_entropy,
+        [(torch.eye(3), torch.arange(3))],
+        forward=lambda model, batch: (model["b"](model["a"](batch[0])), batch[1]),
+        parameters=selection,
+    )
+    assert operator.parameter_names == ("a.weight",)

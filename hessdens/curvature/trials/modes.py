@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -111,6 +111,21 @@ def check_block(
                 f"The loss must be differentiable twice by torch; that of batch {index} contradicts central differences"
                 f"{in_brackets(graph.custom_functions)}, that of the first examples does not.{cure}"
             )
+
+
+@contextlib.contextmanager
+def explained(loss: LossModule, values: Values, block: Any, index: int) -> Iterator[None]:
+    """Raise ValueError, naming the module, where torch has no second derivative of a batch that was not tried."""
+    try:
+        yield
+    except (NotImplementedError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        culprit = place_without_derivative(loss, block, values, 2)  # or the error of the forward pass itself
+        raise ValueError(
+            f"The loss must be differentiable twice by torch; in batch {index} {culprit} is not: "
+            f"{str(error).splitlines()[0]} Put this batch first, so that other ways are tried on it."
+        ) from error
 
 
 def tried(

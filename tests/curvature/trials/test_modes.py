@@ -112,3 +112,23 @@ def test_targets_that_the_model_makes(is_detached):
         with pytest.raises(ValueError, match=r"this one, or the targets, read parameters .*detach targets"):
             ggn_operator(model, F.cross_entropy, [inputs], forward=forward)
         assert "feedforward" not in hessian_operator(model, F.cross_entropy, [inputs], forward=forward).modes
+
+
+def test_an_operation_without_second_derivative_in_a_later_batch_is_named():
+    class Distances(nn.Module):
+        def forward(self, x):
+            return torch.cdist(x, x)[:, :3] if len(x) == 7 else x[:, :3]
+
+    model = nn.Sequential(nn.Linear(4, 4), Distances()).double()
+    data = [(normal(8, 4), torch.arange(8) % 3), (normal(7, 4), torch.arange(7) % 3)]
+    options = {"split_batches": False, "num_examples": lambda batch: len(batch[1])}
+    operator = hessian_operator(model, F.cross_entropy, data, **options)
+    with pytest.raises(ValueError, match=r"twice by torch; in batch 1 .* is not: .* Put this batch first"):
+        operator.matvec(torch.ones(20).double())
+
+
+def test_an_error_of_the_forward_pass_of_a_later_batch_is_torchs_own():
+    data = [(normal(8, 4), torch.arange(8) % 3), (normal(7, 5), torch.arange(7) % 3)]
+    operator = hessian_operator(nn.Linear(4, 3).double(), F.cross_entropy, data, check_deterministic=False)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        operator.matvec(torch.ones(15).double())
