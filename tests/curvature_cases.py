@@ -80,17 +80,3 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.function(self, x)
-
-
-class Cubed(torch.autograd.Function):
-    """A custom operation in the old style, differentiable twice, but not forward and not under vmap."""
-
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x**3
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (x,) = ctx.saved_tensors
-        return 3 * x**2 * gradient

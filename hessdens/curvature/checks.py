@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from hessdens.curvature.containers import flattened, map_tensors, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values, without_graph
+from hessdens.curvature.engines.replacement import hooked
 from hessdens.curvature.settings import same_random_state
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import fingerprint
@@ -158,19 +158,25 @@ def _is_linear(function: Callable[[list[Tensor]], Tensor], points: list[Tensor])
     return float(slope.detach()) > 0 and not any(bend.any() for bend in bends)
 
 
-def check_loss(loss: LossModule, batch: Any) -> Tensor:
-    """Return the loss of ``batch``; ValueError unless it is a finite scalar and leaves the weights as they are."""
+def check_loss(loss: LossModule, batch: Any, *, repeats: bool) -> None:
+    """Raise ValueError unless the loss of a batch is a finite scalar, and leaves the weights as they are.
+
+    If it ``repeats``, it must also be the same from two random states, here and near the present parameters.
+    """
     if loss.reduction in ("sum", "none"):
         raise ValueError(mean_message(f"its reduction is {loss.reduction!r}"))
     with noted(loss, batch, 0):
         value = evaluated(loss, batch)
     check_finite(value)
-    return value
+    if repeats:
+        _check_repeats(loss, batch, None, value)
+        parameters = moved(loss)
+        _check_repeats(loss, batch, parameters, evaluated(loss, batch, parameters))
 
 
-def check_repeats(loss: LossModule, batch: Any, parameters: Values) -> None:
-    """Raise ValueError unless the loss at some parameters is the same from two random states."""
-    first, again = (evaluated(loss, batch, parameters, seed=seed) for seed in range(2))
+def _check_repeats(loss: LossModule, batch: Any, parameters: Values | None, first: Tensor) -> None:
+    """Raise ValueError unless the loss is the same from another random state; None: at the present parameters."""
+    again = evaluated(loss, batch, parameters, seed=1)
     if torch.isfinite(first) and not torch.equal(first, again):
         raise ValueError(
             f"The loss must not be random; the same batch gave {float(first)!r} and then {float(again)!r}, "
@@ -217,16 +223,14 @@ def _expected(loss: LossModule) -> str:
     )
 
 
-def _random_place(loss: LossModule, batch: Any, parameters: Values) -> str:
+def _random_place(loss: LossModule, batch: Any, parameters: Values | None) -> str:
     """Return where two forward passes begin to differ."""
     passes: list[list[tuple[str, Any]]] = []
 
     def note(name: str, module: nn.Module, _: Any, output: Any) -> None:
         passes[-1].append((f"{type(module).__name__} {name!r}", fingerprint(output)))
 
-    with contextlib.ExitStack() as handles:
-        for name, module in loss.model.named_modules():
-            handles.callback(module.register_forward_hook(partial(note, name)).remove)
+    with hooked(loss.model, note):
         for seed in range(2):
             passes.append([])
             evaluated(loss, batch, parameters, seed=seed)

@@ -116,7 +116,6 @@ class CurvatureOperator(Operator):
         """Return matrix, model, loss, and digests of parameters, buffers, data and weights. Cost: one read of all."""
         with TURN, self._undisturbed():
             self._look_at_the_model()
-            # The order of batches changes rounding only.
             digests = [
                 digest_of(fingerprint((batch, float(self._problem.weight(batch))))) for batch in self._problem.passes
             ]

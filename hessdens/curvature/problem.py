@@ -14,11 +14,8 @@ from hessdens.curvature.checks import (
     check_loss,
     check_modules,
     check_parameters,
-    check_repeats,
     check_total_weight,
-    moved,
     noted,
-    present,
 )
 from hessdens.curvature.containers import batch_length, slice_batch
 from hessdens.curvature.engines.loss_module import Forward, LossModule
@@ -107,10 +104,7 @@ class Problem:
         passes.look = look
         check_total_weight(weight(passes.first_batch))
         with product_settings(tf32=False):
-            check_loss(loss, passes.first_batch)
-            if check_deterministic:
-                for values in (moved(loss), present(loss)):
-                    check_repeats(loss, passes.first_batch, values)
+            check_loss(loss, passes.first_batch, repeats=check_deterministic)
             counted = (batch for batch in itertools.chain([passes.first_batch], passes) if weight(batch) > 0)
             selected = select_parameters(loss.model, parameters, loss, counted)
             means.first(passes.first_batch)

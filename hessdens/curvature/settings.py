@@ -148,17 +148,15 @@ def product_settings(*, tf32: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def same_random_state(seed: int | None = None) -> Iterator[None]:
-    """Restore torch's global random state afterwards, on the CPU and, where it is in use, on CUDA; start from ``seed``.
-
-    A device that is not in use yet is left alone: torch keeps its seeds in a queue.
-    """
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices):
-        if seed is not None:
-            for generator in (torch.default_generator, *(torch.cuda.default_generators[i] for i in devices)):
-                generator.manual_seed(seed)
+def same_random_state(seed: int) -> Iterator[None]:
+    """Start torch's global generators that are in use from ``seed``, and give them their states back afterwards."""
+    states = random_states()
+    try:
+        for generator, _ in states:
+            generator.manual_seed(seed)
         yield
+    finally:
+        put_back(states)
 
 
 @contextlib.contextmanager

@@ -34,6 +34,21 @@ def step_sizes(lengths: Tensor, parameters_length: float, relative: float) -> Te
     return torch.where(lengths > 0, relative * max(1.0, parameters_length) / lengths, 1.0)
 
 
+def step_along(values: Values, vector: Tensor, precision: torch.dtype) -> float:
+    """Return h for one vector from these parameters, with gradients computed in this dtype."""
+    norm = torch.stack([value.detach().norm() for value in values.values() if value.numel()]).norm()
+    return float(step_sizes(vector.norm(), float(norm), relative_step(precision)))
+
+
+def shifted(values: Values, vector: Tensor, size: float) -> dict[str, Tensor]:
+    """Return parameters so many times a vector from these, which it is cut up for."""
+    pieces = vector.split([value.numel() for value in values.values()])
+    return {
+        name: value.detach().add(piece.view_as(value), alpha=size)
+        for (name, value), piece in zip(values.items(), pieces, strict=True)
+    }
+
+
 def differences(gradient: Callable[[float], Tensor], step: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return D(h), D(h) - D(2 h) and g(theta - 2 h v), from ``gradient(t)``, which returns g(theta + t v) to keep."""
     near = gradient(step).sub_(gradient(-step)).div_(2 * step)
@@ -136,17 +151,12 @@ class DifferenceProducts:
         return here
 
     def _vector_and_step(self, probe: Tensor) -> tuple[Tensor, float]:
-        norm = torch.stack([value.norm() for value in self._values.values() if value.numel()]).norm()
-        step = float(step_sizes(probe.norm(), float(norm), relative_step(self.precision)))
+        step = step_along(self._values, probe, self.precision)
         return probe.to(next(iter(self._values.values())).dtype), step
 
     def _gradient(self, batch: Any, vector: Tensor, size: float) -> tuple[Tensor, Tensor]:
         """Return the loss and its gradient, so many times the vector from the parameters."""
-        pieces = vector.split([value.numel() for value in self._values.values()])
-        moved = {
-            name: value.add(piece.view_as(value), alpha=size)
-            for (name, value), piece in zip(self._values.items(), pieces, strict=True)
-        }
+        moved = shifted(self._values, vector, size)
         value, gradient = self._loss.gradient(batch, moved, wide=bool(self._is_wide))
         return value, _flat(gradient, vector.dtype)
 

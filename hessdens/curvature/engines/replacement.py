@@ -2,7 +2,8 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -45,6 +46,15 @@ def put_back(states: Iterable[tuple[torch.Generator, Tensor]]) -> None:
     for generator, state in states:
         if not torch.equal(state, generator.get_state()):
             generator.set_state(state)
+
+
+@contextlib.contextmanager
+def hooked(model: nn.Module, look: Callable[[str, nn.Module, Any, Any], None]) -> Iterator[None]:
+    """Call ``look`` with the name, module, inputs and output of each module that finishes."""
+    with contextlib.ExitStack() as handles:
+        for name, module in model.named_modules():
+            handles.callback(module.register_forward_hook(partial(look, name)).remove)
+        yield
 
 
 def with_values(model: nn.Module, values: Mapping[str, Tensor], function: Callable[[], Result]) -> Result:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hessdens.curvature.containers import flattened, tensors_of
-from hessdens.curvature.engines.differences import DifferenceProducts, relative_step, step_sizes
+from hessdens.curvature.engines.differences import DifferenceProducts, shifted, step_along
 from hessdens.curvature.engines.loss_module import LossModule, Values
 
 # A second derivative that is right differs from differences by less, besides their own error; other dtypes are coarse.
@@ -32,17 +32,19 @@ def confirmed(
     ValueError
         If the gradient is not that of the loss because of a custom function, such as gradient reversal.
     """
-    product = products[0].double()
+    product, sizes = products[0].double(), [value.numel() for value in values.values()]
     try:
         engine = DifferenceProducts(loss, values, vectors, 1)
         quotient = engine.quotient(batch, vectors[0]).double()
-        if (apart := _apart_by_parameter(product, quotient, values)) <= _within(loss, values, batch):
+        if (apart := _apart(product, quotient, sizes)) <= _within(loss, values, batch):
             return f"{apart:.1g} from differences of gradients in {_shortly(engine.precision)}"
         found = engine.difference(batch, vectors[0])
     except (RuntimeError, NotImplementedError) as error:
         return f"not compared with differences of gradients, which failed: {error}"
-    apart = _apart_by_parameter(product, found.product.double(), values, float(found.error))
-    if not apart > _within(loss, values, batch):
+    apart = _apart(product, found.product.double(), sizes, float(found.error))
+    if math.isnan(apart):
+        return "not compared with differences of gradients, which are not finite"
+    if apart <= _within(loss, values, batch):
         return f"{apart:.1g} besides their error from central differences in {_shortly(engine.precision)}"
     if found.is_of_the_loss(SLOPE_WITHIN):
         return ""
@@ -65,16 +67,10 @@ def gauss_newton_confirmed(
     if not functions:
         return "of operations of torch alone"
     vector = vectors[0].to(next(iter(values.values())).dtype)
-    norm = torch.cat([value.detach().flatten() for value in values.values()]).norm()
-    step = float(step_sizes(vector.norm(), float(norm), relative_step(vector.dtype)))
+    step = step_along(values, vector, vector.dtype)
 
     def at(size: float) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        pieces = (size * vector).split([value.numel() for value in values.values()])
-        moved = {
-            name: value.detach() + piece.view_as(value)
-            for (name, value), piece in zip(values.items(), pieces, strict=True)
-        }
-        outputs, targets = loss.outputs(batch, moved)
+        outputs, targets = loss.outputs(batch, shifted(values, vector, size))
         parts, rebuilt = flattened(outputs)
         points = [part.detach().requires_grad_() for part in parts]
         value = loss.loss_fn(rebuilt(points), targets)
@@ -88,7 +84,7 @@ def gauss_newton_confirmed(
         pulled = torch.stack([(part * bend).sum() for part, bend in zip(parts, bends, strict=True)]).sum()
         found = torch.autograd.grad(pulled, list(leaves.values()), allow_unused=True, materialize_grads=True)
     other = torch.cat([part.flatten() for part in found]).double()
-    if (apart := _apart(products[0].double(), other)) <= 10 * _within(loss, values, batch):
+    if (apart := _apart(products[0].double(), other, [len(other)])) <= 10 * _within(loss, values, batch):
         return f"{apart:.1g} from differences of gradients at the outputs"
     rises, steps = float(ahead[0] - behind[0]), zip(ahead[1], behind[1], ahead[2], behind[2], strict=True)
     slope = sum(float(((a + b) / 2 * (y - z)).detach().sum()) for a, b, y, z in steps)
@@ -96,25 +92,17 @@ def gauss_newton_confirmed(
     return "not compared with differences of the loss, parts of which are detached" if is_detached else ""
 
 
-def _apart(first: Tensor, second: Tensor) -> float:
-    """Return the relative difference of two vectors; infinite where one is not finite."""
-    longest = float(torch.maximum(first.norm(), second.norm()))
-    return float((first - second).norm()) / longest if longest > 0 else 0.0
-
-
-def _apart_by_parameter(first: Tensor, second: Tensor, values: Values, error: float = 0.0) -> float:
-    """Return the largest relative difference, besides an error, in the entries of one parameter.
+def _apart(first: Tensor, second: Tensor, sizes: list[int], error: float = 0.0) -> float:
+    """Return the largest relative difference, besides an error, of parts of two vectors; NaN where one is not finite.
 
     Entries that are nearly rounding are compared to the whole.
     """
-    sizes = [value.numel() for value in values.values()]
     least = SMALLEST_PART * float(torch.maximum(first.norm(), second.norm()))
-    largest = 0.0
+    shares = [0.0]
     for a, b in zip(first.split(sizes), second.split(sizes), strict=True):
         longest = max(float(torch.maximum(a.norm(), b.norm())), least)
-        apart = float((a - b).norm()) - error
-        largest = max(largest, apart / longest if longest > 0 else 0.0) if apart == apart else math.nan
-    return largest
+        shares.append((float((a - b).norm()) - error) / longest if longest > 0 else 0.0)
+    return max(shares) if all(map(math.isfinite, shares)) else math.nan
 
 
 def _within(loss: LossModule, values: Values, batch: Any) -> float:

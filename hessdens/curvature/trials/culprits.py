@@ -1,6 +1,5 @@
 """Which module is to blame where torch has no derivative, or a wrong one."""
 
-import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from hessdens.curvature.containers import tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values
+from hessdens.curvature.engines.replacement import hooked
 from hessdens.curvature.trials.graph import forbids_more
 
 
@@ -21,16 +21,14 @@ def place_of_contradiction(
     Cost: one product and some gradients per module, until it is found.
     """
     names: list[str] = []
-    with contextlib.ExitStack() as hooks:
-        for name, module in loss.model.named_modules():
-            hooks.callback(module.register_forward_hook(lambda *_, name=name: names.append(name)).remove)
+    with hooked(loss.model, lambda name, *_: names.append(name)):
         loss.outputs(batch, values)
+
+    def is_contradicted(name: str, what: str) -> bool:
+        return contradicts(loss.with_loss(_sum_of_squares, partial(_seen_at, loss, name, what=what)))
+
     for name in dict.fromkeys(names):
-        before, after = (
-            contradicts(loss.with_loss(_sum_of_squares, partial(_seen_at, loss, name, what=what)))
-            for what in ("inputs", "outputs")
-        )
-        if after and not before:
+        if is_contradicted(name, "outputs") and not is_contradicted(name, "inputs"):
             return f"{type(loss.model.get_submodule(name)).__name__} {name!r}"
     return "the loss function"
 
@@ -68,15 +66,11 @@ def place_without_derivative(loss: LossModule, batch: Any, values: Values, order
         if before and not after:
             raise _CulpritError(f"{type(module).__name__} {name!r}")
 
-    handles = [module.register_forward_hook(partial(look, name)) for name, module in loss.model.named_modules()]
     try:
-        with torch.enable_grad():
+        with hooked(loss.model, look), torch.enable_grad():
             loss.outputs(batch, leaves)
     except _CulpritError as culprit:
         return str(culprit)
-    finally:
-        for handle in handles:
-            handle.remove()
     return "the loss function"
 
 

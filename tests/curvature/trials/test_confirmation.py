@@ -4,14 +4,15 @@ import re
 
 import pytest
 import torch
-from curvature_cases import Cubed, batches, dense, normal, relative_error
+from curvature_cases import batches, dense, normal, relative_error
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
+from zoo.functions import Cube
 
 from hessdens import Plan, fisher_operator, ggn_operator, hessian_operator
 
 
-class CubedDetached(Cubed):
+class CubedDetached(Cube):
     """The gradient is right, its derivative lacks a term."""
 
     @staticmethod
@@ -55,7 +56,7 @@ def test_custom_functions_have_gauss_newton_matrices():
     data = batches(normal(37, 4), torch.arange(37) % 3)
     model = narrow()
     exact = dense(ggn_operator(model, F.cross_entropy, data, forward=net(lambda x: x**3)))
-    operator = ggn_operator(model, F.cross_entropy, data, forward=net(Cubed.apply))
+    operator = ggn_operator(model, F.cross_entropy, data, forward=net(Cube.apply))
     assert operator.modes == ("reverse-over-reverse",)
     assert relative_error(dense(operator), exact) < 1e-13
 
@@ -105,7 +106,7 @@ def test_a_small_part_that_is_wrong_is_not_hidden_by_a_large_one():
     assert operator.modes == ("central-differences",)
 
 
-class Late(Cubed):
+class Late(Cube):
     """The derivative of the gradient is wrong for large inputs only."""
 
     @staticmethod
@@ -140,11 +141,11 @@ def test_what_only_a_later_batch_shows_is_asked_for_in_the_first():
 
     def forward(model, batch):
         outputs = model(batch[0])
-        return (outputs if len(outputs) == 12 else Cubed.apply(outputs)), batch[1]
+        return (outputs if len(outputs) == 12 else Cube.apply(outputs)), batch[1]
 
     data = [(inputs[:12], targets[:12]), (inputs[12:], targets[12:])]
     operator = hessian_operator(model, F.cross_entropy, data, forward=forward, split_batches=False)
-    with pytest.raises(ValueError, match=r"batch 1 has the custom functions Cubed\. Put this batch first"):
+    with pytest.raises(ValueError, match=r"batch 1 has the custom functions Cube\. Put this batch first"):
         operator.matvec(torch.ones(20).double())
     dense(hessian_operator(model, F.cross_entropy, data[::-1], forward=forward, split_batches=False))
 
@@ -155,3 +156,10 @@ def test_what_only_a_later_batch_shows_is_asked_for_in_the_first():
     operator = hessian_operator(model, loss_fn, data, split_batches=False)
     with pytest.raises(ValueError, match="batch 1 has a loss function, or targets, that read parameters of the model"):
         operator.matvec(torch.ones(20).double())
+
+
+def test_differences_that_are_not_finite_confirm_nothing():
+    model = nn.Linear(1, 1, bias=False).double()
+    nn.init.constant_(model.weight, 709.78271289)  # the exponential of a little more is infinite
+    H = hessian_operator(model, lambda outputs, _: outputs.exp().mean() / 10, [(torch.ones(1, 1).double(), None)])
+    assert H.confirmation.endswith("not compared with differences of gradients, which are not finite")

@@ -2,25 +2,26 @@
 
 import pytest
 import torch
-from curvature_cases import Cubed, batches, normal
+from curvature_cases import batches, normal
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
+from zoo.functions import Cube
 
 from hessdens import ggn_operator, hessian_operator
 
 DATA = batches(normal(37, 4), torch.arange(37) % 3)
 
 
-class Detached(Cubed):
+class Detached(Cube):
     @staticmethod
     def backward(ctx, gradient):
         (x,) = ctx.saved_tensors
         return 3 * x.detach() ** 2 * gradient
 
 
-class Once(Cubed):
-    backward = staticmethod(once_differentiable(Cubed.backward))
+class Once(Cube):
+    backward = staticmethod(once_differentiable(Cube.backward))
 
 
 class Cube(nn.Module):

@@ -1,10 +1,11 @@
 """The graph of a loss tells what it reads, and through which functions."""
 
 import torch
-from curvature_cases import Cubed, normal
+from curvature_cases import normal
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
+from zoo.functions import Cube
 
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.curvature.trials.graph import graph_of, is_differentiable_once_only, operations
@@ -36,15 +37,15 @@ def test_losses_that_read_parameters_past_the_outputs():
 
 
 def test_custom_functions_and_those_that_are_differentiable_once():
-    class Once(Cubed):
-        backward = staticmethod(once_differentiable(Cubed.backward))
+    class Once(Cube):
+        backward = staticmethod(once_differentiable(Cube.backward))
 
     def through(function):
         return lambda model, batch: (function.apply(model(batch[0])), batch[1])
 
-    assert graph(forward=through(Cubed)).custom_functions == ("Cubed",)
+    assert graph(forward=through(Cube)).custom_functions == ("Cube",)
     assert graph(forward=through(Once)).custom_functions == ("Once",)
-    for function in (Cubed, Once):
+    for function in (Cube, Once):
         loss = LossModule(nn.Linear(3, 2).double(), F.cross_entropy, through(function))
         assert is_differentiable_once_only(loss, dict(loss.model.named_parameters()), BATCH) == (function is Once)
 

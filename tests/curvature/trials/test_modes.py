@@ -4,10 +4,11 @@ import warnings
 
 import pytest
 import torch
-from curvature_cases import INPUTS, Cubed, batches, dense, normal, refuse, relative_error
+from curvature_cases import INPUTS, batches, dense, normal, refuse, relative_error
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
+from zoo.functions import Cube, CubeForwardWrong
 
 from hessdens import ggn_operator, hessian_operator
 
@@ -21,30 +22,13 @@ def test_mode_falls_back_where_torch_has_no_forward_derivative():
     assert relative_error(dense(huber), dense(square) / 2) < 1e-13, "far from the kink, Huber is half the square"
 
 
-class CubedOnce(Cubed):
+class CubedOnce(Cube):
     """The same, whose backward pass torch must not differentiate."""
 
-    backward = staticmethod(once_differentiable(Cubed.backward))
+    backward = staticmethod(once_differentiable(Cube.backward))
 
 
-class CubedWrongly(torch.autograd.Function):
-    """The same with a forward derivative that is wrong."""
-
-    generate_vmap_rule = True
-    forward = staticmethod(lambda x: x**3)
-    backward = Cubed.backward
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
-
-    @staticmethod
-    def jvp(ctx, tangent):
-        return 2 * tangent
-
-
-@pytest.mark.parametrize("operation", [Cubed, CubedOnce, CubedWrongly])
+@pytest.mark.parametrize("operation", [Cube, CubedOnce, CubeForwardWrong])
 def test_custom_operations_have_right_products_or_a_measured_error(operation, recwarn):
     warnings.simplefilter("always")
     torch.manual_seed(3)
