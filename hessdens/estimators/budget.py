@@ -92,14 +92,18 @@ class Budget:
         """Return the probes that what is left pays."""
         return (self.max_products - spent) // self.per_probe
 
-    def enough_probes(self, pilot: FloatArray, most: int) -> int:
+    def enough_probes(self, pilot: FloatArray, most: int, margin: float = PILOT_MARGIN) -> int:
         """Return the probes after which standard errors should be those asked for, by the samples of the pilot."""
         if self.rtol is None:
             return most
         with np.errstate(divide="ignore", invalid="ignore"):
             scales = _scales(pilot.mean(axis=0))
             needed = np.nan_to_num(pilot.var(axis=0, ddof=1) / (self.rtol * scales) ** 2, posinf=most)
-        return int(min(max(len(pilot), np.ceil(PILOT_MARGIN * needed.max())), most))
+        return int(min(max(len(pilot), np.ceil(margin * needed.max())), most))
+
+    def is_reached(self, samples: FloatArray) -> bool:
+        """Return whether the means of samples, shape (P, K), have the accuracy asked for."""
+        return self.enough_probes(samples, len(samples) + 1, margin=1.0) <= len(samples)
 
     def warn_if_short(self, moments: Moments) -> None:
         """Warn the caller of the estimator where standard errors are well above those asked for."""

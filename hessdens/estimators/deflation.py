@@ -27,6 +27,8 @@ FEWEST_PROBES_LEFT = 6
 FIRST_LOOK = 2
 # Between two looks a Krylov space grows by this factor, and by one block at least.
 GROWTH = 1.1
+# Samples of the rest within so many roundings of what is known are rounding: where the rest is 0 they were within 23.
+ROUNDINGS_OF_NOTHING = 100.0
 # The largest basis.
 MOST_VECTORS = 2_000
 
@@ -38,7 +40,8 @@ class Deflation:
     ``basis`` is Q, orthonormal rows, shape (rows, N); none where deflation is not worth its products. ``known`` is
     tr A^k - tr B^k for k = 1..K, and ``rounding`` its error if that of products is one eps. ``samples`` are estimates
     of tr A^k from the b start vectors, shape (b, K), as probes give them, where Q has no rows; else (0, K).
-    ``symmetry`` and ``orthogonality`` are defects of the Krylov basis; NaN where there is none.
+    ``norm`` is a lower bound of the operator's norm. ``symmetry`` and ``orthogonality`` are defects of the Krylov
+    basis; NaN where there is none.
     """
 
     basis: Tensor
@@ -47,8 +50,14 @@ class Deflation:
     samples: FloatArray
     num_products: int
     num_start: int
+    norm: float = 0.0
     symmetry: float = math.nan
     orthogonality: float = math.nan
+
+    def leaves_rounding(self, samples: FloatArray, size: int) -> bool:
+        """Return whether estimates of m_1..m_K, shape (P, K), add nothing but rounding to what is known."""
+        added = np.abs(samples * size - self.known)
+        return len(self.basis) > 0 and bool((added <= ROUNDINGS_OF_NOTHING * self.rounding).all())
 
 
 def not_deflated(operator: Operator, num_moments: int) -> Deflation:
@@ -86,7 +95,7 @@ def deflate(run: Run, budget: Budget, bar: Any) -> Deflation:
         space.step()
         bar.update(space.num_products - bar.n)
     coefficients = KrylovCoefficients(space, num_moments)
-    defects = space.symmetry_defect(), space.orthogonality_defect()
+    defects = space.norm, space.symmetry_defect(), space.orthogonality_defect()
     num_probes = (max_products - space.num_products) // budget.per_probe
     if not space.is_invariant:
         # The variance of the mean of all probes, the start vectors among them where nothing is deflated.

@@ -1,6 +1,7 @@
 """Spectral moments from products with random vectors (Skilling 1989); a dominant eigenspace is treated exactly."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -62,6 +63,7 @@ def spectral_moments(
         Stop when standard errors are this fraction of the moments of the absolute eigenvalues. ``max_products``
         (default 10,000) is then a limit, with a warning where it is reached first. A pilot sample of 6 probes (20 with
         "skilling") says how many are needed. It does not enter the result: stopping on a running mean would bias it.
+        Where these are too few after all, they are the pilot sample of others.
     seed
         Probe i depends on (seed, i) alone: with "skilling", more probes extend fewer, whatever the device or
         ``block_size``.
@@ -132,16 +134,37 @@ def _draw(run: Run, budget: Budget, deflation: Deflation, bar: Any) -> tuple[Flo
     size = run.operator.size
     if len(deflation.basis) == size:
         return np.tile(deflation.known / size, (2, 1)), deflation.num_products
-    first, most = deflation.num_start, budget.num_probes(deflation.num_products)
-    if budget.pilot:
-        pilot = _samples(run, deflation, first, first + budget.pilot, bar)
-        first += budget.pilot
-        most = budget.enough_probes(pilot, most - budget.pilot)
-    samples = _samples(run, deflation, first, first + most, bar)
-    num_products = deflation.num_products + (budget.pilot + most) * budget.per_probe
-    if not budget.pilot:
-        samples = np.concatenate([(deflation.samples + deflation.known) / size, samples])
-    return samples, num_products
+    drawn, most = 0, budget.num_probes(deflation.num_products)
+
+    def draw(count: int) -> FloatArray:
+        nonlocal drawn
+        first = deflation.num_start + drawn
+        drawn += count
+        return _samples(run, deflation, first, first + count, bar)
+
+    samples = draw(budget.pilot or min(most, max(2, run.block_size)))
+    if not deflation.leaves_rounding(samples, size):
+        if budget.pilot:
+            samples = _accurate(budget, draw, samples, most - drawn)
+        else:
+            samples = np.concatenate([(deflation.samples + deflation.known) / size, samples, draw(most - drawn)])
+    return samples, deflation.num_products + drawn * budget.per_probe
+
+
+def _accurate(budget: Budget, draw: Callable[[int], FloatArray], pilot: FloatArray, most: int) -> FloatArray:
+    """Return samples, of at most so many probes in all, whose standard errors are those asked for if that pays for it.
+
+    Each round says how many probes the next one takes, and does not enter it. One that the budget cuts shorter than the
+    round before is added to that.
+    """
+    while True:
+        samples = draw(count := budget.enough_probes(pilot, most))
+        most -= count
+        if budget.is_reached(samples) or most == 0:
+            return samples
+        if most < len(samples):
+            return np.concatenate([samples, draw(most)])
+        pilot = samples
 
 
 def _samples(run: Run, deflation: Deflation, first: int, last: int, bar: Any) -> FloatArray:
@@ -155,6 +178,7 @@ def _samples(run: Run, deflation: Deflation, first: int, last: int, bar: Any) ->
     rest = partial(projected, basis=deflation.basis, team=operator.team)
     # Finished work depends on the basis; without a checkpoint there is nobody to tell.
     key = "" if run.checkpoint is None else f"-{digest(deflation.basis.cpu().numpy())}"
-    walk_from = partial(PowerWalk, operator=Combined(lambda V: rest(operator.matmat(V)), operator))
+    part = Combined(lambda V: rest(operator.matmat(V)), operator)
+    walk_from = partial(PowerWalk, operator=part, norm=deflation.norm)
     samples = run.samples(first, last, walk_from, PowerWalk.layout(), bar, key=key, prepare=rest)
     return samples + deflation.known / operator.size

@@ -82,7 +82,7 @@ class Run:
         self._num_moments = num_moments
         self._seed = seed
         self._distribution = distribution
-        self._block_size = block_size
+        self.block_size = block_size
         self._progress = progress
         self.operator = as_operator(A)
         self.checkpoint: Checkpoint | None = None
@@ -106,8 +106,8 @@ class Run:
 
     def blocks(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Yield beginnings and ends of blocks of ``block_size``."""
-        for start in range(first, last, self._block_size):
-            yield start, min(start + self._block_size, last)
+        for start in range(first, last, self.block_size):
+            yield start, min(start + self.block_size, last)
 
     def samples(
         self,

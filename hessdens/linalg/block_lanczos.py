@@ -57,6 +57,11 @@ class BlockLanczos:
         return self._basis[: self._offsets[num_blocks]]
 
     @property
+    def norm(self) -> float:
+        """Length of the longest product with a vector of length one: a lower bound of the operator's norm."""
+        return self._scale
+
+    @property
     def rounding(self) -> float:
         """Length below which what is left of a product is rounding."""
         return LENGTHS_OF_ROUNDING * torch.finfo(self._basis.dtype).eps * self._scale

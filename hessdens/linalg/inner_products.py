@@ -39,16 +39,18 @@ def raise_if_not_finite(values: Tensor, what: str, first: int = 0) -> None:
         raise NonFiniteError(f"Products must be finite; {what.format(first + bad)} is not (overflow or NaN).")
 
 
-def asymmetry(V: Tensor, products: Tensor, team: Team = ALONE) -> float:
+def asymmetry(V: Tensor, products: Tensor, team: Team = ALONE, norm: float = 0.0) -> float:
     """Return the largest difference between v·Aw and w·Av of the columns, over the root mean square of A v.
 
-    ``products`` is A V. NaN for a single column. Cost: N P² operations in the precision of V.
+    ``products`` is A V. Where rounding is that of a larger matrix of norm ``norm``, of which A is a part, over that of
+    ``norm`` v if it is larger. NaN for a single column. Cost: N P² operations in the precision of V.
     """
     if V.shape[1] < 2:
         return math.nan
     gram = team.sum((V.T @ products).double())
-    length = torch.linalg.vector_norm(products, dtype=torch.float64)
-    length = team.sum(length.square()).sqrt() if team.is_sharded else length
+    length = row_lengths(products.T, team).norm()
+    if norm:
+        length = torch.maximum(length, norm * row_lengths(V.T, team).norm())
     scale = length / V.shape[1] ** 0.5
     return float((gram - gram.T).abs().max() / scale.clamp_min(torch.finfo(torch.float64).tiny))
 

@@ -18,8 +18,8 @@ class PowerWalk(Walk):
 
     state: ClassVar = {"vectors": "P N finite", "exponents": "P finite", "squares": "P amount"}
 
-    def __init__(self, vectors: Tensor, first_probe: int, operator: Operator) -> None:
-        super().__init__(vectors, first_probe, operator)
+    def __init__(self, vectors: Tensor, first_probe: int, operator: Operator, norm: float = 0.0) -> None:
+        super().__init__(vectors, first_probe, operator, norm)
         # The vectors kept are 2^-exponents v_s, and once a step is made, squares are those of their lengths.
         self._exponents = torch.zeros(vectors.shape[1], dtype=torch.float64, device=vectors.device)
         self._squares = torch.ones_like(self._exponents)

@@ -23,16 +23,18 @@ class Walk(ABC):
 
     It begins with v_0, shape (N, P), or the rows of this process. ``samples`` are the moments so far, shape (P, 2
     num_steps); ``asymmetry`` is the relative difference between v·Aw and w·Av of the probes, NaN for a single one.
+    It is relative to products, or to ``norm`` times the vectors if that is more (`asymmetry`).
     Error messages count from ``first_probe``. A subclass names its ``state``, the tensors that say how it goes on, with
     their axes and what holds for their entries in a file; the latest vectors, "vectors", are among them.
     """
 
     state: ClassVar[Mapping[str, str]]
 
-    def __init__(self, vectors: Tensor, first_probe: int, operator: Operator) -> None:
+    def __init__(self, vectors: Tensor, first_probe: int, operator: Operator, norm: float = 0.0) -> None:
         self._vectors = vectors
         self._first_probe = first_probe
         self._operator = operator
+        self._norm = norm
         self.samples: FloatArray = np.empty((vectors.shape[1], 0))
         self.asymmetry = float("nan")
 
@@ -55,7 +57,7 @@ class Walk(ABC):
         """Return A v_s."""
         products = self._operator.matmat(self._vectors)
         if not self.num_steps:
-            self.asymmetry = asymmetry(self._vectors, products, self._operator.team)
+            self.asymmetry = asymmetry(self._vectors, products, self._operator.team, self._norm)
         return products
 
     def _check(self, squares: Tensor) -> None:

@@ -50,6 +50,12 @@ def test_probes_for_an_accuracy():
     assert budget.enough_probes(0 * pilot, 300) == 300
 
 
+def test_an_accuracy_is_reached_where_all_standard_errors_are_as_small():
+    samples = np.array([[1.0, 10.0], [1.4, 10.0], [0.6, 10.0]])  # m_1 is 1 ± 0.4 / sqrt(3)
+    assert [Budget(99, 2, rtol, 6).is_reached(samples) for rtol in (0.232, 0.23)] == [True, False]
+    assert not Budget(99, 2, 0.1, 6).is_reached(np.array([[1.0, 1.0], [-1.0, 1.0]]))
+
+
 def test_scales_are_below_the_moments_of_absolute_eigenvalues():
     rng = np.random.default_rng(0)
     for _ in range(50):

@@ -11,6 +11,7 @@ from torch import nn
 from hessdens import as_operator, hessian_operator, spectral_moments
 from hessdens.estimators.budget import Budget
 from hessdens.estimators.deflation import deflate
+from hessdens.estimators.moments import _accurate
 from hessdens.estimators.run import Run
 from hessdens.linalg.probes import operator_probes
 from hessdens.testing import NetworkCase, assert_moments_agree, networks, rotated, symmetric_matrices
@@ -250,3 +251,46 @@ def test_a_space_that_is_all_gives_the_moments(scale):
     assert moments.num_products <= 8
     sums = [np.sum(np.abs(eigenvalues) ** k) for k in range(1, 5)]
     np.testing.assert_allclose(moments.standard_errors, 2.0**-52 * np.array(sums) / 5, rtol=1e-6)  # rounding alone
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("arguments", [{"max_products": 100}, {"rtol": 0.01}, {"max_products": 100, "block_size": 1}])
+def test_where_nothing_is_left_products_end_and_rounding_is_no_asymmetry(dtype, arguments):
+    factor, values = np.linalg.qr(np.random.default_rng(0).standard_normal((3000, 3)))[0], [5.0, 1.0, -0.3]
+    left, middle = torch.tensor(factor, dtype=dtype), torch.tensor(values, dtype=dtype)[:, None]
+    operator = as_operator(lambda V: left @ (middle * (left.T @ V)), size=3000, dtype=dtype)
+    for seed in range(3):
+        moments = spectral_moments(operator, seed=seed, **arguments)
+        assert moments.certificates.warnings() == ()
+        assert moments.num_products <= 24
+        exact = [np.sum(np.power(values, k)) / 3000 for k in range(1, 5)]
+        np.testing.assert_allclose(moments.values, exact, rtol=1e3 * torch.finfo(dtype).eps)
+
+
+def test_an_accuracy_is_reached_if_the_budget_allows():
+    """Where a pilot of 6 probes by chance asks for too few, its successors ask for more, of the budget that is left."""
+    operator = as_operator(np.diag(np.repeat([0.0, 1.0], [900, 100])))
+    for seed in range(12):
+        moments = spectral_moments(operator, 2, rtol=0.03, seed=seed)
+        assert moments.standard_errors[0] <= 0.03 * moments.values[0]
+        assert moments.num_products < 2000
+
+
+def test_what_is_left_of_a_budget_is_spent_where_the_accuracy_is_not_reached():
+    operator = as_operator(np.diag(np.repeat([0.0, 1.0], [900, 100])))
+    with pytest.warns(UserWarning, match="rtol=0.001 was not reached"):
+        assert spectral_moments(operator, 2, method="skilling", rtol=0.001, max_products=90).num_probes == 70
+    budget, drawn = Budget(10**6, 1, 0.1, 6), []
+
+    def draw(count):  # of samples that are first too few by half, and then cut by the budget
+        drawn.append(count)
+        return np.resize([[0.0], [2.0]], (count, 1))
+
+    samples = _accurate(budget, draw, 1 + 0.5 * np.resize([[-1.0], [1.0]], (6, 1)), 59)
+    assert drawn == [39, 20]
+    assert len(samples) == 59
+    drawn.clear()
+    samples = _accurate(budget, draw, 1 + 0.5 * np.resize([[-1.0], [1.0]], (6, 1)), 1000)
+    assert drawn[0] == 39
+    assert drawn[1] == pytest.approx(1.3 * 100 * 39**2 / 38**2, rel=0.04)
+    assert len(samples) == drawn[1]

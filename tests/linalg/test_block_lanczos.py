@@ -115,6 +115,7 @@ def test_defects_are_those_of_products_and_of_the_basis():
     space = BlockLanczos(operator, torch.eye(4, dtype=torch.float64)[:2], 3)
     space.step()
     assert space.symmetry_defect() == pytest.approx(1e-3 / 4, rel=1e-6)
+    assert space.norm == pytest.approx(4, rel=1e-6)
     assert space.orthogonality_defect() < 1e-15
     _, _, grown_space = grown(np.diag(np.arange(20.0)), 2, 4)
     grown_space.basis(5)[-1] += 0.01 * grown_space.basis(5)[0]

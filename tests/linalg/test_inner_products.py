@@ -51,6 +51,10 @@ def test_asymmetry_is_relative_to_products():
     assert asymmetry(1e3 * V, 1e3 * (matrix @ V)) == pytest.approx(1e3 * expected, rel=1e-4)
     assert math.isnan(asymmetry(V[:, :1], W[:, :1]))
     assert asymmetry(V, torch.zeros_like(V)) == 0
+    # As a part of a matrix of a larger norm, and of a smaller one.
+    lengths = float((matrix @ V).norm() / V.norm())
+    assert asymmetry(V, matrix @ V, norm=7 * lengths) == pytest.approx(expected / 7, rel=1e-4)
+    assert asymmetry(V, matrix @ V, norm=0.5 * lengths) == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("values", [[1.0, math.inf, math.nan], [[1.0, 2.0, 3.0], [1.0, math.nan, 3.0]]])
