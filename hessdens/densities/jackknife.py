@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Self
 
 import numpy as np
@@ -43,7 +44,10 @@ class Jackknife:
         return type(self)(
             self.values - other.values,
             self.left_out - other.left_out,
-            [mine - theirs for mine, theirs in zip(self.earlier, other.earlier, strict=False)],
+            [
+                (self.values if mine is None else mine) - (other.values if theirs is None else theirs)
+                for mine, theirs in zip_longest(self.earlier, other.earlier)
+            ],
             np.hypot(self.unresolved, other.unresolved),
         )
 

@@ -35,6 +35,12 @@ def wide_hint(intervals: Iterable[Iterable[float]], rounding: float = 0.0, windo
     return [f"  WIDE INTERVALS: {cure}"]
 
 
+def _widened(ends: FloatArray, by: FloatArray) -> FloatArray:
+    """Return intervals that are longer on both sides, within [0, 1]."""
+    low, high = ends
+    return np.clip(np.stack([low - by, high + by]), 0.0, 1.0)
+
+
 @dataclass(frozen=True, eq=False)
 class LanczosDensity(Density, Saved):
     """A spectral density of N eigenvalues: E of them found one by one, a quadrature for the others.
@@ -130,6 +136,7 @@ class LanczosDensity(Density, Saved):
         unresolved = self.quadrature.unresolved(flat)
         ends = self._jackknife(lambda quadrature, weights: quadrature.cdf(flat, weights), unresolved).interval(level)
         ends = np.clip(ends, *(self.quadrature.counts(flat) / self.size))
+        ends = _widened(ends, self.quadrature.ties(flat))
         return np.where(np.isnan(flat), np.nan, ends).reshape(2, *points.shape)
 
     def pdf(self, x: ArrayLike, *, bandwidth: float | None = None) -> FloatArray:
@@ -174,7 +181,9 @@ class LanczosDensity(Density, Saved):
         bins = self._jackknife(
             lambda quadrature, weights: np.diff(quadrature.cdf(points, weights)), unresolved[1:] + unresolved[:-1]
         )
-        return np.clip(bins.interval(level), *self.quadrature.mass_bounds(points))
+        ends = np.clip(bins.interval(level), *self.quadrature.mass_bounds(points))
+        ties = self.quadrature.ties(points)
+        return _widened(ends, ties[1:] + ties[:-1])
 
     def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
@@ -189,7 +198,8 @@ class LanczosDensity(Density, Saved):
         unresolved = self.quadrature.unresolved(np.array([-half, half])).sum(keepdims=True)
         fraction = self._jackknife(lambda quadrature, weights: quadrature.inside(half, weights), unresolved)
         (fewest,), (most,) = self.quadrature.mass_bounds(np.array([-half, np.nextafter(half, 0.0)]))
-        return np.clip(fraction.interval(level)[:, 0], fewest, most)
+        ends = np.clip(fraction.interval(level)[:, 0], fewest, most)
+        return _widened(ends, self.quadrature.ties(np.array([-half, half])).sum())
 
     def negative_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the negative fraction, shape (2,), as `cdf_interval` does."""

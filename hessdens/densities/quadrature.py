@@ -166,6 +166,10 @@ class Quadrature(Saved):
         outside = np.count_nonzero(np.abs(self.ritz_values()) >= half) if self.interlaces else 0
         return np.clip(single + others, 0.0, 1 - outside / self.size)
 
+    def ties(self, x: FloatArray) -> FloatArray:
+        """Return the mass of the single eigenvalues whose error reaches to the other side of each x; shape of x."""
+        return np.sum(np.abs(self.eigenvalues[:, None] - x) <= self.residuals[:, None], axis=0) / self.size
+
     def unresolved(self, x: FloatArray) -> FloatArray:
         """Return the mass near each x that may lie on either side of it; shape of x."""
         weights = self.mean_weights()

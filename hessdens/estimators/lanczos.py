@@ -130,7 +130,7 @@ def _check_memory(operator: Operator, num_steps: int, num_probes: int, *, low_me
 
 def _of_block(space: BlockLanczos, size: int) -> Reading:
     matrix, start = space.matrix(), space.start_coordinates
-    known = [len(space.basis(steps)) for steps in _last_steps(space.num_steps)]
+    known = [len(space.basis(steps)) for steps in _last_steps(space.num_steps, space.is_invariant)]
     ritz, vectors = np.linalg.eigh(matrix[: known[0], : known[0]])
     shares = np.sum(vectors[: start.shape[1]] ** 2, axis=0)
     quadratures = [block_quadrature(matrix, rows, start, size, space.rounding) for rows in known]
@@ -139,12 +139,12 @@ def _of_block(space: BlockLanczos, size: int) -> Reading:
 
 def _of_three_terms(space: ThreeTermLanczos, size: int) -> Reading:
     # A recurrence that has ended early would only add zeros.
-    steps = _last_steps(len(space.diagonal))
+    steps = _last_steps(len(space.diagonal), space.is_invariant)
     quadratures = [tridiagonal_quadrature(space.diagonal[:s], space.off_diagonal[:s], size) for s in steps]
     trace, square = (float((quadratures[0].weights @ quadratures[0].abscissae ** k).sum()) for k in (1, 2))
     return quadratures, trace, square
 
 
-def _last_steps(num_steps: int) -> range:
-    """Return the numbers of steps whose quadratures are wanted: the last and three before it."""
-    return range(num_steps, max(0, num_steps - 1 - EARLIER), -1)
+def _last_steps(num_steps: int, is_invariant: bool) -> range:
+    """Return the numbers of steps whose quadratures are wanted: the last, and three before it if more could follow."""
+    return range(num_steps, num_steps - 1 if is_invariant else max(0, num_steps - 1 - EARLIER), -1)

@@ -37,6 +37,8 @@ def test_changes_are_paired():
     np.testing.assert_allclose(change.values, 5)
     np.testing.assert_allclose(change.noise(), 0, atol=1e-14)
     np.testing.assert_allclose(change.unresolved, 0.5)
+    np.testing.assert_allclose(means(SAMPLES).minus(first).earlier, [np.zeros(3)], atol=1e-15)
+    np.testing.assert_allclose(second.minus(means(SAMPLES)).earlier, [np.full(3, 5.0)])
 
 
 def test_intervals_are_those_of_student_and_of_the_normal_distribution():

@@ -76,6 +76,34 @@ def test_mass_of_an_atom_counts_until_it_has_converged():
     assert quadrature.unresolved(x).max() < 1e-9
 
 
+def test_an_eigenvalue_within_its_error_of_an_edge_may_be_on_either_side():
+    bulk = 1e-3 * np.random.default_rng(0).standard_normal(290)
+    eigenvalues = np.sort(np.concatenate([bulk, [-0.7], np.linspace(0.5, 3, 9)]))
+    operator = diagonal(eigenvalues)
+    for seed in range(20):
+        density = lanczos_density(operator, seed=seed)
+        for index in (0, -1, -4, -9):
+            edge = eigenvalues[index]
+            low, high = density.cdf_interval(edge)
+            assert low - 1e-12 <= np.mean(eigenvalues <= edge) <= high + 1e-12
+            assert high - low < 0.05
+        low, high = density.degenerate_interval(1.4)
+        assert low - 1e-12 <= np.mean(np.abs(eigenvalues) < 0.7) <= high + 1e-12
+        edges = np.array([0.1, *eigenvalues[-4:-2]])
+        (low, high), exact = density.mass_interval(edges), np.diff(Spectrum(eigenvalues).cdf(edges))
+        assert ((low <= exact + 1e-12) & (exact <= high + 1e-12)).all()
+
+
+def test_an_exhausted_space_leaves_nothing_to_steps():
+    """Of two eigenvalues with thousands of copies only the probes leave open how many are which."""
+    operator = diagonal(np.repeat([-1.0, 1.0], [600, 1400]))
+    for seed in range(10):
+        density = lanczos_density(operator, seed=seed)
+        low, high = density.negative_interval()
+        assert high - low < 0.2
+    assert density.num_products == 8
+
+
 def test_wide_intervals_say_so():
     operator = diagonal(20 * NETWORK)  # the edge of the window lies in the bulk
     wide, narrow = (lanczos_density(operator, max_products=m) for m in (12, 300))
