@@ -54,6 +54,7 @@ class Operator(ABC):
 
     def matmat(self, V: Tensor) -> Tensor:
         """Return A V, shape (N, P), for V of shape (N, P). Cost: P products."""
+        _check_vectors(V)
         if V.ndim != 2 or V.shape[0] != self.num_rows:
             raise ValueError(f"V must have shape ({self.num_rows}, P); got {tuple(V.shape)}.")
         if V.dtype != self.dtype or V.device != self.device:
@@ -65,12 +66,21 @@ class Operator(ABC):
 
     def matvec(self, v: Tensor) -> Tensor:
         """Return A v, shape (N,), for v of shape (N,). Cost: one product."""
+        _check_vectors(v)
         if v.ndim != 1:
             raise ValueError(f"v must have shape ({self.num_rows},); got {tuple(v.shape)}.")
         return self.matmat(v[:, None])[:, 0]
 
+    # NumPy would multiply entry by entry.
+    __array_ufunc__ = None
+
     def __matmul__(self, V: Tensor) -> Tensor:
+        _check_vectors(V)
         return self.matvec(V) if V.ndim == 1 else self.matmat(V)
+
+    def __rmatmul__(self, V: Tensor) -> Tensor:
+        _check_vectors(V)
+        return self @ V if V.ndim == 1 else (self @ V.T).T  # by symmetry
 
     def identity(self) -> "Operator":
         """Return the identity of this operator's size, dtype and device; ``H + 5e-4`` adds a multiple. Cost: none."""
@@ -107,12 +117,18 @@ class Operator(ABC):
         return _sum(-self, other, 1.0)
 
     def __mul__(self, factor: float) -> "Operator":
-        if not _is_finite_number(factor):
-            raise TypeError(f"An operator is multiplied by a finite number; got {factor!r}. Use @ for vectors.")
-        scale = float(factor)
+        scale = _finite_number(factor)
+        if scale is None:
+            raise TypeError(f"An operator is multiplied by a finite number; got {_shortly(factor)}. Use @ for vectors.")
         return Combined(lambda V: scale * self.matmat(V), self, factor=scale)
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> "Operator":
+        number = _finite_number(divisor)
+        if not number:
+            raise TypeError(f"An operator is divided by a finite number other than 0; got {_shortly(divisor)}.")
+        return self * (1 / number)
 
     def __neg__(self) -> "Operator":
         return -1.0 * self
@@ -229,12 +245,12 @@ class Combined(Wrapped):
 
 def _sum(first: Operator, second: Any, sign: float) -> Operator:
     """Return ``first + sign * second``; a number is a multiple of the identity."""
-    if _is_finite_number(second):
-        second = second * first.identity()
+    if (number := _finite_number(second)) is not None:
+        second = number * first.identity()
     if not isinstance(second, Operator):
         raise TypeError(
             "Operators and finite numbers add to an operator, a number as a multiple of the identity; got "
-            f"{second!r}. Wrap a matrix with as_operator."
+            f"{_shortly(second)}. Wrap a matrix with as_operator."
         )
     mine, others = (f"size {A.size:,}, {A.dtype}, {A.device}" for A in (first, second))
     if mine != others:
@@ -246,6 +262,29 @@ def _sum(first: Operator, second: Any, sign: float) -> Operator:
     return combined
 
 
-def _is_finite_number(value: Any) -> bool:
+def _finite_number(value: Any) -> float | None:
+    """Return a finite real number, of a tensor or array its single entry where it has no dimensions; None of others."""
+    if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
+        value = value.item()
     is_number = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
-    return is_number and bool(np.isfinite(value))
+    return float(value) if is_number and np.isfinite(value) else None
+
+
+def _check_vectors(V: Any) -> None:
+    """Raise TypeError unless V is a tensor."""
+    if isinstance(V, Operator):
+        raise TypeError(
+            "An operator multiplies vectors, tensors of shape (N,) or (N, P); got another operator. Multiply by one "
+            "after the other: A @ (B @ V)."
+        )
+    if not isinstance(V, Tensor):
+        raise TypeError(
+            f"An operator multiplies vectors, tensors of shape (N,) or (N, P); got {type(V).__name__}. Convert it with "
+            "torch.as_tensor(V, dtype=operator.dtype), or use operator.to_scipy() for arrays."
+        )
+
+
+def _shortly(value: Any) -> str:
+    """Return what a message says of a value: of large ones the shape."""
+    is_large = isinstance(value, Tensor | np.ndarray) and value.ndim > 0
+    return f"{type(value).__name__} of shape {tuple(value.shape)}" if is_large else repr(value)

@@ -55,8 +55,34 @@ def test_sums_scalings_and_shifts():
     torch.testing.assert_close((1.5 + A - 0.25) @ V, matrix @ V + 1.25 * V, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close((np.float64(2) - A) @ V, 2 * V - matrix @ V, rtol=1e-12, atol=1e-12)
     kept = V.clone()
+    for two in (torch.tensor(2.0), torch.tensor(2), np.array(2.0), np.float32(2), nn.Parameter(torch.tensor(2.0))):
+        for twice in (A * two, two * A):
+            assert torch.equal(twice @ V, 2 * (A @ V))
+        assert torch.equal((A / two) @ V, (A @ V) / 2)
+        assert torch.equal((A + two) @ V, A @ V + 2 * V)
+        assert torch.equal((two + A) @ V, A @ V + 2 * V)
     assert torch.equal((A.identity() * 2) @ V, 2 * V)
     assert torch.equal(V, kept)
+
+
+def test_vectors_may_stand_on_the_left():
+    V = torch.randn(3, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    A, matrix = as_operator(MATRIX), torch.from_numpy(MATRIX)
+    torch.testing.assert_close(V @ A, V @ matrix, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(V[0] @ A @ V[1], V[0] @ matrix @ V[1], rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match=r"V must have shape \(12, P\); got \(3, 12\)"):
+        V.T @ A
+
+
+def test_what_is_no_vector_is_refused_by_name():
+    A = as_operator(MATRIX)
+    for product in (lambda A: A @ A, lambda A: A.matmat(A), lambda A: A.matvec(A)):
+        with pytest.raises(TypeError, match=r"got another operator\. Multiply .*: A @ \(B @ V\)"):
+            product(A)
+    ones = np.ones(12)
+    for product in (lambda A: A @ ones, lambda A: ones @ A, lambda A: A @ list(ones), lambda A: list(ones) @ A):
+        with pytest.raises(TypeError, match=r"vectors, tensors of shape .*got (ndarray|list)\. Convert .*to_scipy"):
+            product(A)
 
 
 def test_operators_that_define_products_alone_do_not_say_what_they_are_of():
@@ -87,6 +113,13 @@ def test_operators_that_do_not_combine():
         A * A
     with pytest.raises(TypeError, match="multiplied by a finite number; got nan"):
         float("nan") * A
+    for vector, name in ((torch.ones(12), "Tensor"), (np.ones(12), "ndarray")):
+        for product in (lambda A, v: A * v, lambda A, v: v * A):
+            with pytest.raises(TypeError, match=rf"finite number; got {name} of shape \(12,\)\. Use @ for vectors"):
+                product(A, vector)
+    for divisor in (0, torch.tensor(0.0), float("nan"), A, True):
+        with pytest.raises(TypeError, match="divided by a finite number other than 0; got"):
+            A / divisor
 
 
 @given(symmetric_matrices(), st.integers(1, 3))
