@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from hessdens.curvature.containers import flattened, map_tensors, tensors_of
+from hessdens.curvature.containers import flattened, leaves_of, map_tensors, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values, without_graph
-from hessdens.curvature.engines.replacement import hooked
+from hessdens.curvature.engines.replacement import called, hooked
 from hessdens.curvature.settings import same_random_state
 from hessdens.errors import NonFiniteError
-from hessdens.linalg.fingerprint import fingerprint
+from hessdens.linalg.fingerprint import fingerprint, is_same
 
 # How far parameters are moved for checks of the loss, in units of their root mean square.
 MOVED_BY = 0.01
+OF_A_SUM = " The matrix of a sum is that of the mean times the number of examples."
 
 
 def check_modules(model: nn.Module) -> None:
@@ -24,23 +25,24 @@ def check_modules(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
     for name, module in model.named_modules():
-        kind = type(module).__name__
+        place = called(name, module)
         if module.training and _is_random(module):
-            raise ValueError(f"The loss must not be random; {kind} {name!r} is in training mode. Call model.eval().")
+            raise ValueError(f"The loss must not be random; {place} is in training mode. Call model.eval().")
         if getattr(module, "max_norm", None) is not None:
             raise ValueError(
-                f"The forward pass must not change weights in place; {kind} {name!r} has max_norm. Set it to None."
+                f"The forward pass must not change weights in place; {place} has max_norm. Set it to None."
             )
         if getattr(module, "scale_grad_by_freq", False):
-            raise ValueError(
-                f"The gradient must be that of the loss; {kind} {name!r} has scale_grad_by_freq. Set it to False."
-            )
+            raise ValueError(f"The gradient must be that of the loss; {place} has scale_grad_by_freq. Set it to False.")
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             mixes = "The loss of an example must not depend on its batch; "
-            if module.training:
-                raise ValueError(f"{mixes}{kind} {name!r} is in training mode. Call model.eval().")
             if module.running_mean is None:
-                raise ValueError(f"{mixes}{kind} {name!r} has no running statistics (track_running_stats=False).")
+                raise ValueError(
+                    f"{mixes}{place} has no running statistics (track_running_stats=False). Let it track them while "
+                    "the model is trained, or use another normalisation, such as GroupNorm."
+                )
+            if module.training:
+                raise ValueError(f"{mixes}{place} is in training mode. Call model.eval().")
 
 
 def _is_random(module: nn.Module) -> bool:
@@ -53,9 +55,9 @@ def _is_random(module: nn.Module) -> bool:
 
 def check_parameters(model: nn.Module) -> torch.device:
     """Return the one device of all parameters and buffers; ValueError if there are several, or no parameter at all."""
-    lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
+    lazy = [name for name, p in [*model.named_parameters(), *model.named_buffers()] if is_lazy(p)]
     if lazy:
-        raise ValueError(f"The parameters must have shapes; {lazy[0]!r} is lazy. Evaluate the model once before.")
+        raise ValueError(f"The parameters must have shapes; {lazy[0]!r} is lazy: run the model once on a batch.")
     if torch.is_inference_mode_enabled() or any(p.is_inference() for p in model.parameters()):
         raise ValueError("Derivatives cannot be taken in torch.inference_mode(), nor of parameters made in it.")
     sharded = [name for name, parameter in model.named_parameters() if hasattr(parameter, "placements")]
@@ -164,7 +166,7 @@ def check_loss(loss: LossModule, batch: Any, *, repeats: bool) -> None:
     If it ``repeats``, it must also be the same from two random states, here and near the present parameters.
     """
     if loss.reduction in ("sum", "none"):
-        raise ValueError(mean_message(f"its reduction is {loss.reduction!r}"))
+        raise ValueError(mean_message(f"its reduction is {loss.reduction!r}") + OF_A_SUM)
     with noted(loss, batch, 0):
         value = evaluated(loss, batch)
     check_finite(value)
@@ -209,8 +211,10 @@ def noted(loss: LossModule, batch: Any, index: int) -> Iterator[None]:
 
 
 def given(batch: Any) -> str:
-    """Return dtypes and shapes of the first tensors of a batch."""
-    return ", ".join(f"{t.dtype} {'nested' if t.is_nested else tuple(t.shape)}" for t in tensors_of(batch)[:4])
+    """Return dtypes and shapes of the first tensors of a batch, and the kinds of others."""
+    tensors = [f"{t.dtype} {'nested' if t.is_nested else tuple(t.shape)}" for t in tensors_of(batch)[:4]]
+    others = dict.fromkeys(type(leaf).__name__ for leaf in leaves_of(batch) if not isinstance(leaf, Tensor))
+    return ", ".join([*tensors, *others])
 
 
 def _expected(loss: LossModule) -> str:
@@ -228,7 +232,7 @@ def _random_place(loss: LossModule, batch: Any, parameters: Values | None) -> st
     passes: list[list[tuple[str, Any]]] = []
 
     def note(name: str, module: nn.Module, _: Any, output: Any) -> None:
-        passes[-1].append((f"{type(module).__name__} {name!r}", fingerprint(output)))
+        passes[-1].append((called(name, module), fingerprint(output)))
 
     with hooked(loss.model, note):
         for seed in range(2):
@@ -256,22 +260,36 @@ def moved(loss: LossModule) -> Values:
 def evaluated(loss: LossModule, batch: Any, parameters: Values | None = None, *, seed: int = 0) -> Tensor:
     """Return the loss of a batch, perhaps at other parameters.
 
-    Raises ValueError unless it is a scalar, and if the forward pass changes its weights: copies, not the user's.
+    Raises ValueError unless it is a scalar; at the present parameters, also if the forward pass changes them or the
+    batch: copies, not the user's.
     """
-    named = loss.model.named_parameters() if parameters is None else ()
-    copies = {name: p.detach().clone().requires_grad_(p.requires_grad) for name, p in named}
+    copies: Values = {}
+    if parameters is None:
+        copies = {name: _copy(p) for name, p in loss.model.named_parameters()}
+        before, batch = fingerprint(batch), map_tensors(_copy, batch)
     with same_random_state(seed):
         value = without_graph(lambda: loss.value(batch, parameters or copies))
     check_scalar(value)
     _check_copies(loss.model, copies)
+    if parameters is None and not is_same(before, fingerprint(batch)):
+        raise ValueError(
+            f"Model and loss must not change the batch in place; they change {given(batch)}. Give them a copy, as "
+            "forward=lambda model, batch: (model(batch[0].clone()), batch[1]) does."
+        )
     return value.detach()
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
 
 def check_scalar(value: Any) -> None:
     """Raise ValueError unless a loss is a tensor without dimensions."""
     if not isinstance(value, Tensor) or value.ndim != 0:
-        received = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"The loss must be a scalar, the mean over the examples of a batch; got {received}.")
+        received, cure = type(value).__name__, "Return a tensor, without .item()."
+        if isinstance(value, Tensor):
+            received, cure = f"shape {tuple(value.shape)}", "Take its .mean(), or reduction='mean'."
+        raise ValueError(f"The loss must be a scalar, the mean over the examples of a batch; got {received}. {cure}")
 
 
 def check_finite(value: Tensor) -> None:

@@ -69,9 +69,11 @@ def batch_length(batch: Any) -> int:
         )
     for length in lengths:
         return length
+    kinds = ", ".join(dict.fromkeys(type(leaf).__name__ for leaf in leaves_of(batch) if leaf is not batch))
     raise ValueError(
-        "A batch must hold a tensor whose first dimension counts the examples; got "
-        f"{type(batch).__name__}. Pass num_examples= and split_batches=False for other batches."
+        "A batch must hold a tensor whose first dimension counts the examples, and along which it is cut; got "
+        f"{type(batch).__name__}{kinds and f' of {kinds}'}. Make tensors of arrays with torch.as_tensor, or pass both "
+        "num_examples= and split_batches=False."
     )
 
 

@@ -11,6 +11,7 @@ from hessdens.curvature.engines.cross_entropy import with_closed_form
 from hessdens.curvature.engines.engine import FiniteChecks
 from hessdens.curvature.engines.maker import EngineMaker
 from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, Matrix, Mode
+from hessdens.curvature.parameters import check_same_ties, ties
 from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
 from hessdens.curvature.problem import Problem
@@ -59,6 +60,7 @@ class CurvatureOperator(Operator):
             raise TypeError(f"plan must be a Plan; got {type(plan).__name__}.")
         self._plan = plan or Plan()
         self._loss = problem.loss.with_loss(with_closed_form(problem.loss.loss_fn))
+        self._ties = ties(problem.loss.model)
         self._kinds = {name: (p.numel(), p.dtype, p.device) for name, p in problem.parameters.items()}
         self.size = sum(parameter.numel() for parameter in problem.parameters.values())
         self.dtype = torch.promote_types(leader.dtype, torch.float32)
@@ -196,6 +198,7 @@ class CurvatureOperator(Operator):
     def _look_at_the_model(self) -> None:
         """Take the model as it is now; raise if it is no longer one that the operator can serve."""
         check_modules(self._loss.model)
+        check_same_ties(self._ties, ties(self._loss.model))
         parameters = self._loss.named(self._kinds)
         for name, parameter in parameters.items():
             kind = (parameter.numel(), parameter.dtype, parameter.device)

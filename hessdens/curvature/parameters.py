@@ -32,13 +32,13 @@ def select_parameters(
     named = dict(model.named_parameters())
     names = {id(parameter): name for name, parameter in named.items()}
     all_names = dict(model.named_parameters(remove_duplicate=False))  # tied ones have several
+    _check_frozen(all_names, selection)
     chosen = {names[id(all_names[name])] for name in matching(all_names, selection)}
     trainable = {name: parameter for name, parameter in named.items() if name in chosen and parameter.requires_grad}
     if not trainable:
-        raise ValueError(
-            f"The operator needs at least one trainable parameter; got {len(chosen)} selected of {len(named)}, "
-            "none with requires_grad=True."
-        )
+        received = f"{len(chosen)} selected of {len(named)}, none with requires_grad=True"
+        cure = "Call requires_grad_(True) on them." if chosen else "Leave parameters= out for all."
+        raise ValueError(f"The operator needs at least one trainable parameter; got {received}. {cure}")
     for name, parameter in trainable.items():
         if parameter.is_complex() or parameter.layout != torch.strided:
             kind = "complex" if parameter.is_complex() else "sparse"
@@ -57,8 +57,7 @@ def select_parameters(
     if not used:
         raise ValueError("The loss must depend on the selected parameters; it depends on none of them.")
     if unused:
-        some = ", ".join(list(unused)[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
-        warnings.warn(f"Parameters that no batch uses are left out: {some}.", stacklevel=4)
+        warnings.warn(f"Parameters that no batch uses are left out: {_some(list(unused))}.", stacklevel=4)
     dtypes = {str(parameter.dtype): name for name, parameter in used.items()}
     if len(dtypes) > 1:
         several = ", ".join(f"{dtype} ({name})" for dtype, name in dtypes.items())
@@ -66,6 +65,55 @@ def select_parameters(
             f"The selected parameters must have one dtype; got {several}. Convert the model with model.to(dtype)."
         )
     return used
+
+
+def ties(model: nn.Module) -> dict[str, str]:
+    """Return the first name of each parameter, by each of its names."""
+    first: dict[int, str] = {}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: first.setdefault(id(parameter), name) for name, parameter in named}
+
+
+def check_same_ties(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Raise ValueError, naming a parameter, if a model has other parameters than before, or ties others."""
+    for name in [*before, *after]:
+        if before.get(name) != after.get(name):
+            was, now = (_tied(name, first.get(name)) for first in (before, after))
+            raise ValueError(
+                f"The model must keep the parameters that it had when the operator was made; {name!r} was {was} and is "
+                f"{now}. Make a new operator."
+            )
+
+
+def _tied(name: str, first: str | None) -> str:
+    if first is None:
+        return "not there"
+    return "a parameter of its own" if first == name else f"tied to {first!r}"
+
+
+def warn_of_constants(model: nn.Module, loss_fn: Any) -> None:
+    """Warn of trainable parameters of the loss function, which are none of the model: they are constants."""
+    if not isinstance(loss_fn, nn.Module):
+        return
+    own = {id(parameter) for parameter in model.parameters()}
+    names = [name for name, p in loss_fn.named_parameters() if p.requires_grad and id(p) not in own]
+    if names:
+        warnings.warn(
+            f"Parameters of loss_fn are constants, since the matrix is that of the model's: {', '.join(names)}. To "
+            "include them, pass a model that holds both, and forward=. If this is meant, freeze them.",
+            stacklevel=4,
+        )
+
+
+def _check_frozen(named: Mapping[str, nn.Parameter], selection: Selection) -> None:
+    """Raise ValueError if a name or glob matches frozen parameters only."""
+    for pattern in [] if selection is None or callable(selection) else _patterns(selection):
+        names = fnmatch.filter(named, pattern)
+        if names and not any(named[name].requires_grad for name in names):
+            raise ValueError(
+                f"parameters must select trainable parameters; {pattern!r} matches {_some(names)}, with "
+                "requires_grad=False. Call requires_grad_(True) on them, or leave them out."
+            )
 
 
 def _unused(value: Tensor, loss: LossModule, batch: Any, parameters: dict[str, nn.Parameter]) -> list[str]:
@@ -91,17 +139,26 @@ def matching(named: Mapping[str, Any], selection: Selection) -> set[str]:
         return set(named)
     if callable(selection):
         return {name for name, parameter in named.items() if selection(name, parameter)}
-    is_many = isinstance(selection, Iterable) and not isinstance(selection, str)
-    patterns: list[str] = list(selection) if is_many else [selection]  # type: ignore[list-item]
-    if not all(isinstance(pattern, str) for pattern in patterns):
-        raise TypeError(
-            f"parameters must be names, globs or a function of name and parameter; got {type(selection).__name__}."
-        )
     chosen: set[str] = set()
-    for pattern in patterns:
+    for pattern in _patterns(selection):
         names = fnmatch.filter(named, pattern)
         if not names:
             near = difflib.get_close_matches(pattern, named, n=3, cutoff=0.3) or list(named)[:3]
             raise ValueError(f"parameters must name parameters of the model; {pattern!r} matches none. Near: {near}.")
         chosen.update(names)
     return chosen
+
+
+def _patterns(selection: str | Sequence[str]) -> list[str]:
+    """Return names and globs as a list; TypeError unless they are texts."""
+    is_many = isinstance(selection, Iterable) and not isinstance(selection, str)
+    patterns: list[str] = list(selection) if is_many else [selection]  # type: ignore[list-item]
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise TypeError(
+            f"parameters must be names, globs or a function of name and parameter; got {type(selection).__name__}."
+        )
+    return patterns
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

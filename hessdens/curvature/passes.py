@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, is_autocast_enabled
 
-from hessdens.curvature.checks import evaluated, given, mean_message, moved
+from hessdens.curvature.checks import OF_A_SUM, evaluated, given, mean_message, moved
 from hessdens.curvature.containers import batch_length, joined, slice_batch, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.replacement import put_back, raise_interrupt, random_states
@@ -184,15 +184,16 @@ class MeanCheck:
             return
         if (self._is_counted and not self._splits) or not tensors_of(batch):
             with contextlib.suppress(torch.OutOfMemoryError):
-                self._values([batch])  # which sees whether weights are changed
+                self._values([batch])  # which sees whether weights or the batch are changed
             return
+        with contextlib.suppress(torch.OutOfMemoryError):  # products take smaller pieces
+            evaluated(self._loss, batch)  # which sees whether weights or the batch are changed
         least = 2 if self._splits else 3
         if batch_length(batch) < least:
             batch = batch if self._short is None else joined(self._short, batch) or batch
         self._short = batch if batch_length(batch) < least else None
         if self._short is None:
-            with contextlib.suppress(torch.OutOfMemoryError):  # products take smaller pieces
-                evaluated(self._loss, batch)  # which sees whether weights are changed
+            with contextlib.suppress(torch.OutOfMemoryError):
                 for parameters in (moved(self._loss), None):
                     self._parameters = parameters
                     (whole,) = self._values([batch])
@@ -211,9 +212,9 @@ class MeanCheck:
             raise
         except Exception as error:
             raise ValueError(
-                "Batches must be cut along the first dimension of all their tensors; cutting the batch "
-                f"{given(batch)} failed: {error} Pass split_batches=False, and num_examples=, the weight of a "
-                "batch in the mean."
+                "Batches must be cut along the first dimension of all their tensors; that of the batch "
+                f"{given(batch)} failed. Pass split_batches=False, and num_examples=, the weight of a batch in the "
+                f"mean. The error was: {str(error).splitlines()[0]}"
             ) from error
         if len(values) > 1:
             check_sum(whole, values, self._rounding(values))
@@ -293,7 +294,8 @@ def mean(values: Sequence[float], weights: Sequence[float]) -> float:
 def check_sum(whole: float, values: Sequence[float], tolerance: float) -> None:
     """Raise ValueError if the loss of a batch is the sum of those of its parts."""
     if abs(sum(values) - whole) <= tolerance < abs(whole):
-        raise ValueError(mean_message("the losses of the parts of a batch add up to that of the whole, as a sum's do"))
+        reason = "the losses of the parts of a batch add up to that of the whole, as a sum's do"
+        raise ValueError(f"{mean_message(reason)} Divide it by the number of examples.{OF_A_SUM}")
 
 
 def check_mean(whole: float, values: Sequence[float], weights: Sequence[float], agree: Agree) -> None:

@@ -19,7 +19,7 @@ from hessdens.curvature.checks import (
 )
 from hessdens.curvature.containers import batch_length, slice_batch
 from hessdens.curvature.engines.loss_module import Forward, LossModule
-from hessdens.curvature.parameters import Selection, select_parameters
+from hessdens.curvature.parameters import Selection, select_parameters, warn_of_constants
 from hessdens.curvature.passes import MeanCheck, RepeatedPasses, checked_weight
 from hessdens.curvature.settings import full_precision, product_settings
 
@@ -108,6 +108,8 @@ class Problem:
             counted = (batch for batch in itertools.chain([passes.first_batch], passes) if weight(batch) > 0)
             selected = select_parameters(loss.model, parameters, loss, counted)
             means.first(passes.first_batch)
+        if parameters is None:
+            warn_of_constants(loss.model, loss.loss_fn)
         check_autocast(next(iter(selected.values())))
         return cls(loss, passes, weight, selected, split_batches, weight_decay)
 

@@ -46,7 +46,8 @@ BACKENDS: tuple[Any, ...] = (
 class Undisturbed:
     """Within it signals cut no evaluation of a model off; after it, all that is the user's is as it was.
 
-    That is: the attributes of all modules in ``owners``, and random numbers of torch, NumPy and Python. Whatever
+    That is: the attributes of all modules in ``owners``, gradients that parameters there hold, which are set aside as
+    long as it lasts (a loss may call ``backward``), and random numbers of torch, NumPy and Python. Whatever
     evaluates a model does so ``with TURN, Undisturbed(model)``.
 
     KeyboardInterrupt, or what else the handler of a signal raises, waits until the next evaluation or batch begins:
@@ -56,6 +57,7 @@ class Undisturbed:
     def __init__(self, *owners: Any) -> None:
         modules = [module for owner in owners if isinstance(owner, nn.Module) for module in owner.modules()]
         self._containers = [record for module in modules for record in _containers(module)]
+        self._gradients = [(parameter, parameter.grad) for module in modules for parameter in module.parameters(False)]
         self._torch = random_states()
         self._others = random.getstate(), np.random.get_state()  # noqa: NPY002
         self._handlers: list[tuple[int, Handler, Handler]] = []
@@ -70,6 +72,14 @@ class Undisturbed:
             except BaseException:  # of a signal whose turn had not come
                 _surely(self._put_handlers_back)
                 raise
+        try:
+            for parameter, gradient in self._gradients:
+                if gradient is not None:
+                    parameter.grad = None
+        except BaseException:
+            _surely(self._restore)
+            _surely(self._put_handlers_back)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -86,6 +96,9 @@ class Undisturbed:
         for present, past in self._containers:
             if present or past:  # most hold nothing
                 put_content_back(present, past)
+        for parameter, gradient in self._gradients:
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
         put_back(self._torch)
         random.setstate(self._others[0])
         np.random.set_state(self._others[1])  # noqa: NPY002

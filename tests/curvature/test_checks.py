@@ -1,8 +1,10 @@
 """Bad models, losses and data: each is refused with its own message."""
 
+import argparse
+
 import pytest
 import torch
-from curvature_cases import DATA, INPUTS, TARGETS, linear, refuse
+from curvature_cases import DATA, INPUTS, TARGETS, batches, linear, refuse
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -33,8 +35,8 @@ def test_mean_with_other_weights():
 
 
 def test_loss_that_is_not_a_scalar():
-    refuse(r"The loss must be a scalar.*; got shape \(5,\)", loss_fn=lambda z, t: z.sum(dim=1))
-    refuse("The loss must be a scalar.*; got float", loss_fn=lambda z, t: 1.0)
+    refuse(r"The loss must be a scalar.*; got shape \(5,\)\. Take its \.mean\(\)", loss_fn=lambda z, t: z.sum(dim=1))
+    refuse(r"The loss must be a scalar.*; got float\. Return a tensor, without \.item", loss_fn=lambda z, t: 1.0)
 
 
 def test_one_batch_instead_of_batches():
@@ -103,7 +105,9 @@ def test_modules_that_are_random_in_training_mode(module, name):
 
 def test_batch_norm_without_running_statistics():
     model = nn.Sequential(linear(), nn.BatchNorm1d(2, track_running_stats=False)).eval()
-    refuse("must not depend on its batch; BatchNorm1d '1' has no running statistics", model=model)
+    message = r"must not depend on its batch; BatchNorm1d '1' has no running statistics .*GroupNorm"
+    for mode in (False, True):  # model.eval() would not help
+        refuse(message, model=model.train(mode))
 
 
 def test_noise_names_the_module():
@@ -177,10 +181,51 @@ def test_weights_changed_in_place_are_refused_and_kept(num_examples, options):
     assert torch.equal(model.weight, before)
 
 
+class Changing(nn.Linear):
+    """Changes its inputs in place, if the last entry is large enough."""
+
+    def __init__(self, change, least):
+        super().__init__(3, 2)
+        self.change, self.least = change, least
+
+    def forward(self, x):
+        if x[-1, -1] > self.least:
+            self.change(x)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("lengths", [(5, 3), (1, 1, 1, 1, 1, 1, 1, 1)])
+@pytest.mark.parametrize("least", [-2, 0.9], ids=["all batches", "the last batch"])
+@pytest.mark.parametrize("options", [{}, {"num_examples": lambda batch: len(batch[0]), "split_batches": False}])
+def test_batches_changed_in_place_are_refused_and_kept(lengths, least, options):
+    """Also where it is the same the second time."""
+    for change in (lambda x: x.clamp_(0, 0.1), lambda x: x.view(-1).div_(2)):
+        data = [(x.clone(), y) for x, y in batches(INPUTS, TARGETS, lengths)]
+        refuse("Model and loss must not change the batch in place; they change torch.float32",
+               model=Changing(change, least), data=data, **options)  # fmt: skip
+        assert torch.equal(torch.cat([x for x, _ in data]), INPUTS)
+
+
+def test_batches_of_objects_and_targets_that_are_changed_in_place_are_refused():
+    def forward(model, batch):
+        batch.x.clamp_(0, 0.1)
+        return model(batch.x), batch.y
+
+    counted = {"num_examples": lambda batch: 8, "split_batches": False}
+    refuse("must not change the batch in place; they change Namespace", model=linear(), forward=forward,
+           data=[argparse.Namespace(x=INPUTS.clone(), y=TARGETS)], **counted)  # fmt: skip
+    refuse("must not change the batch in place", loss_fn=lambda z, t: F.mse_loss(z, t.clamp_(0, 0.1)),
+           data=[(INPUTS, INPUTS[:, :2].clone())])  # fmt: skip
+
+
 def test_modules_that_change_weights_or_gradients_are_refused():
     data = [(torch.arange(8), TARGETS)]
-    refuse("Embedding '' has max_norm", model=nn.Embedding(8, 2, max_norm=0.1), data=data)
-    refuse("Embedding '' has scale_grad_by_freq", model=nn.Embedding(8, 2, scale_grad_by_freq=True), data=data)
+    refuse(r"the model itself \(Embedding\) has max_norm", model=nn.Embedding(8, 2, max_norm=0.1), data=data)
+    refuse(
+        r"the model itself \(Embedding\) has scale_grad_by_freq",
+        model=nn.Embedding(8, 2, scale_grad_by_freq=True),
+        data=data,
+    )
 
 
 def test_frozen_part_in_half_precision_takes_its_own_inputs():
@@ -221,4 +266,5 @@ def test_parameters_of_inference_mode_and_lazy_ones():
         made_inside = linear()
         refuse("cannot be taken in torch.inference_mode")
     refuse("nor of parameters made in it", model=made_inside)
-    refuse(r"'weight' is lazy\. Evaluate the model once before", model=nn.LazyLinear(3))
+    refuse(r"'weight' is lazy: run the model once on a batch", model=nn.LazyLinear(3))
+    refuse(r"'0\.running_mean' is lazy: run", model=nn.Sequential(nn.LazyBatchNorm1d(affine=False), linear()).eval())

@@ -54,8 +54,11 @@ def test_cut_along_the_first_dimension_of_all():
     part = slice_batch({"x": B, "y": A, "scalar": torch.tensor(1.0), "sparse": B.to_sparse()}, 1, 3)
     assert [tuple(tensor.shape) for tensor in part.values()] == [(2, 2), (2,), (), (2, 2)]
     assert torch.equal(slice_batch(torch.eye(3).to_sparse(), 1, 5).to_dense(), torch.eye(3)[1:])
-    with pytest.raises(ValueError, match=r"whose first dimension counts the examples; got float\. Pass num_ex"):
-        batch_length(3.0)
+    for batch, received in ((3.0, "float"), ((A.numpy(), ["a", 2.0]), "tuple of ndarray, str, float"), ([], "list")):
+        with pytest.raises(
+            ValueError, match=rf"along which it is cut; got {received}\. Make tensors .* pass both \"?num"
+        ):
+            batch_length(batch)
 
 
 def test_first_dimensions_that_differ():

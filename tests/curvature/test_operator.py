@@ -293,8 +293,41 @@ def test_model_that_changes_after_the_construction():
     with pytest.raises(ValueError, match=r"must stay as it was .*; '0.weight' had .* Make a new operator"):
         operator @ v
     model[0] = nn.Identity()
-    with pytest.raises(ValueError, match=r"must keep the parameters of the operator; '0.weight' is gone"):
+    with pytest.raises(ValueError, match=r"'0.weight' was a parameter of its own and is not there\. Make a new"):
         operator @ v
+
+
+def test_ties_and_parameters_that_change_after_the_construction():
+    def network():
+        return nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3))
+
+    tied, separate, grown = network(), network(), network()
+    tied[2].weight = tied[0].weight
+    operators = [hessian_operator(model, F.cross_entropy, SMALL) for model in (tied, separate, grown)]
+    tied[2].weight = nn.Parameter(tied[0].weight.detach().clone())
+    separate[2].weight = separate[0].weight
+    grown.append(nn.Linear(3, 3))
+    messages = (
+        r"'2.weight' was tied to '0.weight' and is a parameter of its own\. Make a new operator",
+        r"'2.weight' was a parameter of its own and is tied to '0.weight'",
+        r"'3.weight' was not there and is a parameter of its own",
+    )
+    for operator, message in zip(operators, messages, strict=True):
+        for look in (operator.loss, operator.origin, lambda H=operator: H @ torch.ones(H.size)):
+            with pytest.raises(ValueError, match=message):
+                look()
+
+
+def test_parameters_that_are_frozen_later_stay_in_the_matrix_and_unfrozen_ones_out():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3)).double()
+    data = [(x.double(), y) for x, y in SMALL]
+    whole = hessian_operator(model, F.cross_entropy, data)
+    expected = dense(whole)
+    model[0].requires_grad_(False)
+    part = hessian_operator(model, F.cross_entropy, data)
+    assert relative_error(dense(whole), expected) < 1e-13
+    model[0].requires_grad_(True)
+    assert relative_error(dense(part), expected[12:, 12:]) < 1e-13
 
 
 @pytest.mark.parametrize("mode", ["feedforward", "forward-over-reverse", "reverse-over-reverse"])

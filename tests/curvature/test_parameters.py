@@ -3,6 +3,7 @@
 import pytest
 import torch
 from curvature_cases import (
+    DATA,
     INPUTS,
     TARGETS,
     batches,
@@ -16,12 +17,12 @@ from curvature_cases import (
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from hessdens import hessian_operator
+from hessdens import fisher_operator, ggn_operator, hessian_operator
 
 
 def test_parameters():
     frozen = linear().requires_grad_(False)
-    refuse("at least one trainable parameter; got 2 selected of 2, none with", model=frozen)
+    refuse("at least one trainable parameter; got 2 selected of 2, none with .*Call requires_grad_", model=frozen)
     refuse(
         "at least one trainable parameter; the model has no parameters. Arguments are model, loss_fn and",
         model=nn.Flatten(),
@@ -29,8 +30,45 @@ def test_parameters():
     refuse("'wieght' matches none. Near: .'weight'", parameters="wieght")
     for wrong in (5, nn.Linear(2, 2).parameters(), [1]):
         refuse("parameters must be names, globs or a function of name and", parameters=wrong, error=TypeError)
-    refuse("got 0 selected of 2", parameters=lambda name, parameter: False)
+    for nothing in ([], (), lambda name, parameter: False):
+        refuse(r"got 0 selected of 2, none .*\. Leave parameters= out for all", parameters=nothing)
     refuse("must depend on the selected parameters", loss_fn=lambda z, t: z.detach().mean() + t.float().mean())
+
+
+@pytest.mark.parametrize("make", [hessian_operator, ggn_operator, fisher_operator])
+def test_frozen_parameters_that_are_named_are_refused(make):
+    model = nn.Sequential(linear(), nn.Tanh(), nn.Linear(2, 2))
+    model[0].requires_grad_(False)
+    loss_fn = nn.CrossEntropyLoss()
+    for selection in ("0.weight", "0.*", ["2.weight", "0.*t"]):
+        with pytest.raises(ValueError, match=r"'0\..*' matches 0\.weight.*, with requires_grad=False\. Call req"):
+            make(model, loss_fn, DATA, parameters=selection)
+    for selection in ("*.weight", lambda name, parameter: name.endswith("weight")):
+        assert make(model, loss_fn, DATA, parameters=selection).parameter_names == ("2.weight",)
+
+
+class Scaled(nn.Module):
+    """A loss with a learned temperature, that also holds the model."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.temperature, self.model = nn.Parameter(torch.tensor(1.5)), model
+
+    def forward(self, z, targets):
+        return F.cross_entropy(z * self.temperature, targets)
+
+
+@pytest.mark.parametrize("make", [hessian_operator, ggn_operator])
+def test_parameters_of_the_loss_are_constants_and_it_says_so(make):
+    model = linear()
+    loss_fn = Scaled(model)
+    message = r"Parameters of loss_fn are constants, since .*: temperature\. To include them, pass .* forward="
+    with pytest.warns(UserWarning, match=message) as caught:
+        assert make(model, loss_fn, DATA).size == 8
+    assert caught[0].filename == __file__
+    make(model, loss_fn, DATA, parameters="*")  # a choice
+    loss_fn.temperature.requires_grad_(False)
+    make(model, loss_fn, DATA)
 
 
 def test_unused_selection():

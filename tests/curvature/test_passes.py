@@ -248,7 +248,7 @@ def test_blocks_without_weight_are_skipped():
 
 def test_batches_that_cannot_be_cut_say_so():
     edges = torch.tensor([[0, 1], [1, 0]])
-    message = r"cutting the batch .* failed: .* Pass split_batches=False, and num_examples="
+    message = r"that of the batch .* failed\. Pass split_batches=False, and num_examples=.*mean\. The error was: "
 
     def forward(model, batch):
         return model(batch[0][batch[1][1]]), batch[2]
@@ -256,6 +256,9 @@ def test_batches_that_cannot_be_cut_say_so():
     data = [(INPUTS[:2], edges, TARGETS[:2])]
     refuse(message, data=data, forward=forward)
     hessian_operator(linear(), F.cross_entropy, data, forward=forward, split_batches=False)
+    texts = [(["a", "bb"], TARGETS[:2])]
+    refuse(r"that of the batch torch.int64 \(2,\), str failed\. Pass split_batches=", data=texts,
+           forward=lambda model, batch: (model(torch.ones(len(batch[0]), 3)), batch[1]))  # fmt: skip
     images = [([INPUTS[:1], INPUTS[1:2]], TARGETS[:2])]
     refuse("the same for all of them; got 1, 2. Pass num_examples=", data=images)
 

@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from curvature_cases import INPUTS, TARGETS
 from interrupts import KINDS, Restless, data, in_threads, product, trials
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
@@ -150,6 +151,36 @@ def test_all_is_as_it_was_if_something_strikes_while_it_is_put_back(error, monke
     with pytest.raises(error):
         product(operator)
     assert changes(before, state(model)) == []
+
+
+@pytest.mark.parametrize("place", ["loss", "model"])
+def test_gradients_are_the_users_though_the_loss_calls_backward(place):
+    class Energy(nn.Linear):
+        def forward(self, x):
+            if place == "loss":
+                return super().forward(x)
+            with torch.enable_grad():
+                x = x.detach().requires_grad_()
+                super().forward(x).sin().square().sum().backward(create_graph=True)
+            return x.grad
+
+    def loss_fn(z, t):
+        value = F.cross_entropy(z, t)
+        if place == "loss":
+            value.backward(retain_graph=True)
+        return value
+
+    model = Energy(3, 3)
+    model.weight.grad = gradient = torch.arange(9.0).view(3, 3)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Using backward")
+        operator = hessian_operator(model, loss_fn, [(INPUTS, TARGETS)])
+        assert model.weight.grad is gradient
+        operator @ torch.ones(operator.size)
+        operator.loss()
+    assert model.weight.grad is gradient
+    assert torch.equal(gradient, torch.arange(9.0).view(3, 3))
+    assert model.bias.grad is None
 
 
 def test_random_numbers_and_attributes_are_the_users_while_an_error_is_kept():

@@ -240,6 +240,12 @@ CASES = [
             changing(lambda x, y, i: (torch.complex(x, x * i), y)), dtypes=F64),
     refused("changing sparse tensors", "same batches in every pass",
             changing(lambda x, y, i: ((x + i).to_sparse().to_dense(), (x + i).to_sparse()))),
+    refused("inputs changed in place", "must not change the batch in place.* forward=lambda", lambda: plain(
+        Module(lambda self, x: self.linear(x.clamp_(0, 1)), linear=nn.Linear(3, 3)), nn.CrossEntropyLoss(),
+        normal(5, 3), LABELS), ("hessian", "ggn")),
+    Case("copies of inputs changed in place", lambda: plain(
+        Module(lambda self, x: self.linear(x.clone().clamp_(0, 1)), linear=nn.Linear(3, 3)), nn.CrossEntropyLoss(),
+        normal(5, 3), LABELS)),
     refused("inputs of another dtype", "model's dtype", lambda: plain(
         nn.Linear(3, 3).to(torch.get_default_dtype()), nn.CrossEntropyLoss(), normal(5, 3).half(), LABELS)),
     Case("frozen backbone in half precision", half_backbone),

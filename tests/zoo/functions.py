@@ -231,7 +231,8 @@ CASES = [
     Case("once differentiable", cubed(CubeOnce.apply), ("hessian",), differences=True),
     Case("once differentiable, gauss-newton", cubed(CubeOnce.apply), ("ggn",), refusal="must be differentiable twice",
          either=True),
-    refused("without a gradient", "must have a gradient; Module '' has none", cubed(CubeWithoutGradient.apply)),
+    refused("without a gradient", r"must have a gradient; the model itself \(Module\) has none",
+            cubed(CubeWithoutGradient.apply)),
     refused("gradient reversal", NAMED, lambda: plain(
         Module(lambda self, x: self.b(Reversed.apply(self.a(x).tanh())), a=nn.Linear(3, 3), b=nn.Linear(3, 3)),
         nn.CrossEntropyLoss(), normal(5, 3), LABELS)),

@@ -176,6 +176,17 @@ def own_parameters():
     return Situation(filled(net()), criterion, pairs(normal(5, 3), LABELS))
 
 
+def backward_inside():
+    """The loss function fills the gradients of the parameters."""
+
+    def loss_fn(z, t):
+        value = F.cross_entropy(z, t)
+        value.backward(retain_graph=True)
+        return value
+
+    return Situation(filled(net()), loss_fn, pairs(normal(5, 3), LABELS), twin_loss=F.cross_entropy)
+
+
 def of_batch(loss_fn, **options):
     """Return a maker of a situation whose loss couples the examples of a batch."""
 
@@ -235,7 +246,8 @@ CASES = [
     Case("mixture density", mixture_density),
     Case("triplet", triplet(lambda a, p, n: F.triplet_margin_loss(a, p, n, margin=5.0)), ("hessian",)),
     Case("cosine embedding", triplet(lambda a, p, n: 1 - F.cosine_similarity(a, p).mean()), ("hessian",)),
-    Case("loss with parameters of its own", own_parameters),
+    Case("loss with parameters of its own", own_parameters, warning="Parameters of loss_fn are constants"),
+    Case("loss that calls backward", backward_inside, ("hessian",)),
     refused("linear loss", "linear in them", lambda: plain(net(), nn.L1Loss(), normal(5, 3), numbers()),
             ("ggn",)),
     refused("sum", "must return the mean", lambda: plain(net(), nn.CrossEntropyLoss(reduction="sum"), normal(5, 3),

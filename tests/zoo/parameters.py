@@ -70,6 +70,11 @@ def frozen():
     return situation
 
 
+def frozen_and_named():
+    situation = frozen()
+    return Situation(situation.model, situation.loss_fn, situation.data, {"parameters": ["0.weight", "2.weight"]})
+
+
 def chosen(selection, keep):
     """Return a maker of a selection of parameters; the reference freezes the others."""
 
@@ -189,6 +194,8 @@ CASES = [
     Case("selection by glob", chosen("2.*", lambda name: name.startswith("2."))),
     Case("selection of biases", chosen(lambda name, p: p.ndim == 1, lambda name: name.endswith("bias"))),
     Case("selection by names", chosen(["2.bias", "0.weight"], lambda name: name in ("0.weight", "2.bias"))),
+    refused("selection of a frozen parameter", "'0.weight' matches 0.weight, with requires_grad=False. Call",
+            frozen_and_named, ("hessian", "ggn", "fisher")),
     refused("selection of nothing", "matches none", chosen("3.*", lambda name: True)),
     Case("two dtypes of parameters", two_dtypes, ("hessian",), refusal="must have one dtype",
          dtypes=(torch.float32,)),
@@ -208,7 +215,7 @@ CASES = [
         lambda self, x: self.linear(x) * self.calls.add_(1).clamp_max(1.0), linear=linear,
         calls=lambda: torch.ones(1, dtype=torch.get_default_dtype()))),
     regress("lazy layer, used", (3,), 2, lambda: used(nn.LazyLinear(2))),
-    refused("lazy layer, not used", "[Ll]azy|nitiali", lambda: Situation(
+    refused("lazy layer, not used", "is lazy: run the model once on a batch", lambda: Situation(
         nn.LazyLinear(3), nn.CrossEntropyLoss(), pairs(normal(5, 3), LABELS), batches=[], weights=[])),
     classify("identity and empty containers", (3,), lambda: [nn.Sequential(), nn.Identity(), linear()]),
     Case("shift", shifted(lambda H: H + 0.5, lambda m: m + 0.5 * identity(m))),

@@ -57,6 +57,12 @@ def hooked(model: nn.Module, look: Callable[[str, nn.Module, Any, Any], None]) -
         yield
 
 
+def called(name: str, module: nn.Module) -> str:
+    """Return what messages call a module of a model by this name."""
+    kind = type(module).__name__
+    return f"{kind} {name!r}" if name else f"the model itself ({kind})"
+
+
 def with_values(model: nn.Module, values: Mapping[str, Tensor], function: Callable[[], Result]) -> Result:
     """Return ``function()`` while the model has these values of some parameters, by name.
 

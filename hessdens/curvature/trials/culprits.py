@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hessdens.curvature.containers import tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values
-from hessdens.curvature.engines.replacement import hooked
+from hessdens.curvature.engines.replacement import called, hooked
 from hessdens.curvature.trials.graph import forbids_more
 
 
@@ -29,7 +29,7 @@ def place_of_contradiction(
 
     for name in dict.fromkeys(names):
         if is_contradicted(name, "outputs") and not is_contradicted(name, "inputs"):
-            return f"{type(loss.model.get_submodule(name)).__name__} {name!r}"
+            return called(name, loss.model.get_submodule(name))
     return "the loss function"
 
 
@@ -64,7 +64,7 @@ def place_without_derivative(loss: LossModule, batch: Any, values: Values, order
         # What is wrong with the inputs already happened in a module around this one.
         before, after = (_has_derivative(values, list(leaves.values()), order) for values in (inputs, output))
         if before and not after:
-            raise _CulpritError(f"{type(module).__name__} {name!r}")
+            raise _CulpritError(called(name, module))
 
     try:
         with hooked(loss.model, look), torch.enable_grad():

@@ -58,7 +58,11 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
     reasons: list[object] = [*errors]
     finite = {mode: product for mode, product in products.items() if product.isfinite().all()}
     if products and not finite:
-        raise NonFiniteError("The second derivative of the loss must be finite; that of batch 0 is not.")
+        culprit = place_of_contradiction(loss, values, batch, partial(_is_infinite, values, batch, vectors))
+        raise NonFiniteError(
+            f"The second derivative of the loss must be finite; that of batch 0 is not, because of {culprit}. Keep "
+            "roots, norms and powers there away from 0, as sqrt(x + 1e-12) does."
+        )
     modes: tuple[Mode, ...] = tuple(finite)
     if REFERENCE in finite:
         modes = agreeing(finite, finite[REFERENCE], torch.finfo(_dtype(values)).eps ** 0.5)
@@ -74,7 +78,11 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
         if finite:
             reasons.append("a custom operation is marked as once differentiable.")
     if LAST_RESORT not in table:
-        raise ValueError(f"The loss must be differentiable twice by torch; {culprit} is not: {reasons[-1]}")
+        reason = str(reasons[-1]).splitlines()[0].rstrip(".")
+        raise ValueError(
+            f"The loss must be differentiable twice by torch; {culprit} is not: {reason}. Use hessian_operator, which "
+            "takes central differences there."
+        )
     warnings.warn(
         "Products are central differences of gradients (see product_error): torch cannot differentiate this loss "
         f"twice, because of {culprit}: {reasons[-1]}",
@@ -106,10 +114,11 @@ def check_block(
     check = confirmed if LAST_RESORT in table else gauss_newton_confirmed
     for product in tried({mode: table[mode]}, loss, values, block, vectors)[0].values():
         if not check(product, loss, values, block, vectors, graph.custom_functions):
-            cure = ' Pass plan=Plan("central-differences").' if LAST_RESORT in table else ""
+            use = "Pass" if LAST_RESORT in table else "Use hessian_operator with"
             raise ValueError(
                 f"The loss must be differentiable twice by torch; that of batch {index} contradicts central differences"
-                f"{in_brackets(graph.custom_functions)}, that of the first examples does not.{cure}"
+                f"{in_brackets(graph.custom_functions)}, that of the first examples does not. {use} "
+                'plan=Plan("central-differences").'
             )
 
 
@@ -173,6 +182,12 @@ def _is_contradicted(values: Values, batch: Any, vectors: Tensor, loss: LossModu
     with contextlib.suppress(ValueError):
         return any(not confirmed(product, loss, values, batch, vectors, ("",)) for product in products.values())
     return True
+
+
+def _is_infinite(values: Values, batch: Any, vectors: Tensor, loss: LossModule) -> bool:
+    """Return whether Hessian products of a loss are not finite."""
+    products, _ = tried({REFERENCE: ENGINES["hessian"][REFERENCE]}, loss, values, batch, vectors)
+    return any(not product.isfinite().all() for product in products.values())
 
 
 def _dtype(values: Values) -> torch.dtype:

@@ -56,10 +56,21 @@ def test_second_derivative_that_is_not_finite():
     model = nn.Linear(3, 1, bias=False)
     model.weight.data.zero_()
     refuse(
-        "second derivative of the loss must be finite; that of batch 0 is not",
+        r"second derivative of the loss must be finite; that of batch 0 is not, because of the loss function\. Keep",
         model=model,
         loss_fn=lambda z, t: z.abs().pow(1.5).mean(),
         data=[(INPUTS, INPUTS[:, :1])],
+    )
+
+    class Root(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).abs().pow(1.5)
+
+    refuse(
+        r"that of batch 0 is not, because of the model itself \(Root\)\. Keep roots",
+        model=Root(3, 1, bias=False),
+        loss_fn=F.mse_loss,
+        data=[(0 * INPUTS, INPUTS[:, :1])],
     )
 
 
