@@ -10,11 +10,12 @@ from hessdens.densities.maximum_entropy import MaximumEntropyDensity
 from hessdens.densities.spectrum import Spectrum
 from hessdens.mixture import FitUncertainty, MixtureFit, SkewNormalMixture
 from hessdens.monitor.history import SpectrumHistory
-from hessdens.results import ChebyshevMoments, DataNoise, Moments
+from hessdens.results import CertifiedCounts, ChebyshevMoments, DataNoise, Moments
 from hessdens.results.storage import read_npz
 
 Result = (
-    ChebyshevMoments
+    CertifiedCounts
+    | ChebyshevMoments
     | Comparison
     | DataNoise
     | DensityDifference

@@ -92,8 +92,8 @@ def cdf_bounds(source: Any, x: ArrayLike) -> Bounds:
     if len(jacobi.diagonal):
         slack = SLACK * jacobi.scale
         left, right = flat[finite] - slack, flat[finite] + slack
-        lower[finite] = np.clip(_masses(jacobi, left)[0] - SLACK, 0.0, 1.0)
-        upper[finite] = np.clip(_masses(jacobi, right)[1] + SLACK, 0.0, 1.0)
+        lower[finite] = np.clip(masses(jacobi, left)[0] - SLACK, 0.0, 1.0)
+        upper[finite] = np.clip(masses(jacobi, right)[1] + SLACK, 0.0, 1.0)
     unknown = np.isnan(flat)
     lower[unknown] = upper[unknown] = np.nan
     return lower.reshape(points.shape), upper.reshape(points.shape)
@@ -271,7 +271,7 @@ def largest_mass(jacobi: Jacobi, x: float) -> float:
     return 1 / total
 
 
-def _masses(jacobi: Jacobi, x: FloatArray) -> Bounds:
+def masses(jacobi: Jacobi, x: FloatArray) -> Bounds:
     """Return the canonical representation's mass left of each x, and that with x included, shape (points,).
 
     Its nodes are the eigenvalues of the Jacobi matrix with a last diagonal element such that x is one of them. The

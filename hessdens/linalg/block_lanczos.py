@@ -23,17 +23,19 @@ class BlockLanczos:
     width of the start, less where vectors become dependent; the last one is empty once the space is invariant.
 
     ``start`` has the start vectors, or the entries of them that this process holds, as rows, shape (b, N);
-    ``start_coordinates`` has them in the rows of V_0. Memory is kept for ``max_steps``: (max_steps + 1) b N numbers.
+    ``start_coordinates`` has them in the rows of V_0. Memory is kept for ``max_steps``, (max_steps + 1) b N numbers,
+    and for ``more_vectors``, which a `restart` may need.
     """
 
-    def __init__(self, operator: Operator, start: Tensor, max_steps: int) -> None:
+    def __init__(self, operator: Operator, start: Tensor, max_steps: int, more_vectors: int = 0) -> None:
         self._operator = operator
-        rows = min((max_steps + 1) * len(start), operator.size)
+        rows = min((max_steps + 1) * len(start) + more_vectors, operator.size)
         self._basis = start.new_empty(rows, operator.num_rows)
         self._team = operator.team
         self._coefficients = np.zeros((rows, rows))
         self._scale = 0.0
         self._offsets = [0]
+        self._num_fixed = 0
         block, self.start_coordinates = self._orthonormal(start.clone(), 0.0)
         self._append(block)
 
@@ -72,6 +74,11 @@ class BlockLanczos:
         known = self._coefficients[:last, :last]
         return float(np.abs(known - known.T).max(initial=0.0)) / max(self._scale, np.finfo(np.float64).tiny)
 
+    def asymmetry(self) -> float:
+        """Return the norm of the antisymmetric part of A in the basis vectors that have been multiplied."""
+        known = self._coefficients[: self._offsets[-2], : self._offsets[-2]]
+        return float(np.linalg.norm((known - known.T) / 2, 2)) if len(known) else 0.0
+
     def orthogonality_defect(self) -> float:
         """Return the largest inner product of a vector of the last block that is not empty with another."""
         num_blocks = len(self._offsets) - 1 - self.is_invariant
@@ -102,7 +109,28 @@ class BlockLanczos:
             block, rest = self._orthonormal(block, TWICE_IS_ENOUGH)
             factors = factors @ rest
         self._coefficients[first:end, :end] = along
+        # What vectors before a restart have along these was not computed with their own products.
+        self._coefficients[: self._num_fixed, first:end] = along[:, : self._num_fixed].T
         self._coefficients[first:end, end : end + len(block)] = factors
+        self._append(block)
+
+    def restart(self, num_blocks: int, start: Tensor) -> None:
+        """Keep the first blocks, which have been multiplied, and go on with other start vectors in their complement.
+
+        ``start`` has these as rows, shape (P, N); ``start_coordinates`` has their parts in the complement, in the rows
+        of the next block.
+        """
+        end = self._offsets[num_blocks]
+        del self._offsets[num_blocks + 1 :]
+        self._coefficients[end:] = self._coefficients[:, end:] = 0.0
+        self._num_fixed = end
+        rows, kept = start.clone(), self._basis[:end]
+        for _ in range(2):
+            _remove(rows, kept, self._team)
+        block, coordinates = self._orthonormal(rows, 0.0)
+        _remove(block, kept, self._team)
+        block, factors = self._orthonormal(block, TWICE_IS_ENOUGH)
+        self.start_coordinates = coordinates @ factors
         self._append(block)
 
     def _append(self, block: Tensor) -> None:

@@ -2,7 +2,8 @@
 
 from hessdens.results.certificates import Certificates
 from hessdens.results.chebyshev import ChebyshevMoments
+from hessdens.results.counts import CertifiedCounts
 from hessdens.results.data_noise import DataNoise
 from hessdens.results.moments import Moments
 
-__all__ = ["Certificates", "ChebyshevMoments", "DataNoise", "Moments"]
+__all__ = ["Certificates", "CertifiedCounts", "ChebyshevMoments", "DataNoise", "Moments"]

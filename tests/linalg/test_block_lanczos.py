@@ -134,3 +134,42 @@ def test_coefficients_hold_what_the_second_pass_takes_out():
     known, basis = space.num_products, space.basis(13).double()
     misses = basis[:known] @ matrix.double() - torch.from_numpy(space.matrix())[:known] @ basis
     assert float(misses.norm()) < 2.0**-23 * 1e5
+
+
+@settings(deadline=None)
+@given(symmetric_matrices(), st.integers(1, 3), st.integers(1, 5), st.integers(1, 3))
+def test_a_restart_goes_on_in_the_complement(case, width, steps, probes):
+    matrix, _, space = grown(case[0], width, steps)
+    size = len(matrix)
+    space = BlockLanczos(as_operator(matrix), start_rows(width, size), steps + 3, 3 * probes)
+    for _ in range(steps):
+        if not space.is_invariant:
+            space.step()
+    kept, blocks = space.num_products, space.num_steps
+    for seed in (5, 6):  # the second takes the place of the first
+        start = start_rows(probes, size, seed=seed)
+        space.restart(blocks, start)
+        for _ in range(2):
+            if not space.is_invariant:
+                space.step()
+        basis, coefficients = space.basis(space.num_steps + 1), torch.from_numpy(space.matrix())
+        tolerance = 1e-10 * max(1e-300, float(torch.linalg.matrix_norm(matrix, 2)))
+        torch.testing.assert_close(basis @ basis.T, torch.eye(len(basis), dtype=torch.float64), rtol=0, atol=1e-10)
+        known = space.num_products
+        inside = basis[:known] @ matrix @ basis[:known].T
+        torch.testing.assert_close(inside, coefficients[:known, :known], rtol=0, atol=tolerance)
+        beyond = basis[kept:known] @ matrix - coefficients[kept:known] @ basis
+        torch.testing.assert_close(beyond, torch.zeros_like(beyond), rtol=0, atol=tolerance)
+        coordinates = torch.from_numpy(space.start_coordinates)
+        first = basis[kept : kept + coordinates.shape[1]]
+        rest = start - start @ basis[:kept].T @ basis[:kept]
+        torch.testing.assert_close(coordinates @ first, rest, rtol=1e-9, atol=1e-9)
+
+
+def test_asymmetry_is_the_norm_of_the_antisymmetric_part():
+    matrix = torch.diag(torch.arange(6.0, dtype=torch.float64))
+    matrix[0, 3] = 1e-3
+    space = BlockLanczos(as_operator(matrix, check_symmetric=False), start_rows(2, 6), 5)
+    while not space.is_invariant:
+        space.step()
+    assert space.asymmetry() == pytest.approx(0.5e-3, rel=1e-6)
