@@ -1,5 +1,6 @@
 """Test spectra of the accuracy benchmarks: exact eigenvalues of networks at several epochs, and synthetic ones."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ EPOCHS = {16: (0, 1, 3), 32: (1,)}
 EXAMPLES = 2000
 
 
-def network_spectra(cache: Path | None, widths: tuple[int, ...] = tuple(EPOCHS)) -> dict[str, np.ndarray]:
+def network_spectra(
+    cache: Path | None, widths: tuple[int, ...] = tuple(EPOCHS), epochs: Mapping[int, tuple[int, ...]] = EPOCHS
+) -> dict[str, np.ndarray]:
     """Return the exact eigenvalues of networks on CIFAR-100, from ``cache`` where it holds them."""
     known: dict[str, np.ndarray] = {}
     if cache is not None and cache.is_file():
@@ -25,19 +28,18 @@ def network_spectra(cache: Path | None, widths: tuple[int, ...] = tuple(EPOCHS))
     spectra = {}
     for width in widths:
         for architecture in ("plain", "residual"):
-            names = [f"10x{width} {architecture}, epoch {epoch}" for epoch in EPOCHS[width]]
+            names = [f"10x{width} {architecture}, epoch {epoch}" for epoch in epochs[width]]
             if not all(name in known for name in names):
-                known |= dict(zip(names, _trained(architecture, width), strict=True))
+                known |= dict(zip(names, _trained(architecture, width, epochs[width]), strict=True))
             spectra |= {name: known[name] for name in names}
     if cache is not None:
         np.savez(cache, **known)
     return spectra
 
 
-def _trained(architecture: str, width: int) -> list[np.ndarray]:
+def _trained(architecture: str, width: int, epochs: tuple[int, ...]) -> list[np.ndarray]:
     case = skip_network(architecture, 10, width, 128, 50_000, 1)
     steps = len(case.inputs) // 500
-    epochs = EPOCHS[width]
     pauses = train(case.model, case.inputs, case.targets, measure_at=[e * steps for e in epochs], seed=0)
     spectra = []
     for epoch, _ in zip(epochs, pauses, strict=True):

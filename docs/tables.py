@@ -50,6 +50,9 @@ def write_tables() -> None:
     (OUT / "killed_runs.md").write_text(
         _if_measured(RESULTS / "killed_runs.json", _killed_runs, "benchmarks/killed_runs.py")
     )
+    (OUT / "certificate.md").write_text(
+        _if_measured(RESULTS / "certificate.json", _certificate, "benchmarks/certificate.py")
+    )
     (OUT / "monitor.md").write_text(_if_measured(RESULTS / "monitor.json", _monitor, "benchmarks/monitor.py"))
     (OUT / "distributed.md").write_text(
         _if_measured(RESULTS / "distributed.json", _distributed, "benchmarks/distributed.py")
@@ -105,6 +108,33 @@ def _grid_search(content: dict) -> str:
 
 def _origin(content: dict) -> str:
     return f"{content['date']}, {content['machine']}, {content['threads']} threads; {_versions(content)}."
+
+
+def _certificate(content: dict) -> str:
+    rows = [
+        [
+            row["network"],
+            f"{row['exact'][0] + row['exact'][2]:,}",
+            str(row["products"]),
+            "{:,} to {:,}".format(*row["outside_of_first_seed"]),
+            f"{row['median_width']:,.0f}",
+            f"{row['median_width'] / row['size']:.2%}",
+        ]
+        for row in content["widths"]
+    ]
+    header = ["network", "outside", "products", "certified", "median width", "of all"]
+    size, seeds = content["widths"][0]["size"], content["arguments"]["seeds"]
+    sentences = [
+        f"At level {entry['level']:.0%}, {entry['failed']} of {entry['pairs']:,} pairs failed, and at most {entry['most']} may."
+        for entry in content["failures"]
+    ]
+    return (
+        f"`python benchmarks/certificate.py`, {_origin(content)}\n\nNetworks of ten layers of 16 units on CIFAR-100, with "
+        f"{size:,} parameters and exact Hessians: how many eigenvalues lie outside a window of {content['window']:g}, at level "
+        f"99%. Of the first of {seeds} seeds, and median width:\n\n{_table(header, rows)}\nPairs of a spectrum and a seed, of "
+        "these networks and of small spectra with eigenvalues on, just inside and just outside the edges, without gaps, of "
+        f"low rank, and all equal, in float64 and float32: {' '.join(sentences)}\n"
+    )
 
 
 def _hvp(content: dict) -> str:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 BLOCK = re.compile(r"```python\n(.*?)```(?:\s*\n```text\n(.*?)```)?", re.DOTALL)
-# Lines that differ between machines: times and versions, and defects, which are rounding. In text, then in JSON.
+# Lines that differ between machines: times and versions, and defects, which are rounding, as splits of products are
+# where Lanczos has converged. In text, then in JSON.
 MACHINE = re.compile(
     r"^  \d+ products, .* s, hessdens .*$"
+    r"|^  [\d,]+ deflated dimensions, .*$"
     r"|^  defects: .* \(threshold .*\)$"
     r'|^ *"(?:seconds|versions|hessdens)": .*$',
     re.MULTILINE,

@@ -27,7 +27,8 @@ from torch.utils._pytree import tree_leaves
 
 from hessdens import Plan, as_operator, distributed, exact_spectrum, hessian_operator, lanczos_density, spectral_moments
 from hessdens.distributed.traffic import examples_traffic, probes_traffic, sharded_traffic
-from hessdens.estimators import chebyshev_moments, data_noise, layer_moments
+from hessdens.estimators import certified_counts, chebyshev_moments, data_noise, layer_moments
+from hessdens.results.counts import SIDES
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
@@ -96,11 +97,20 @@ def answers(operator):
         "chebyshev": chebyshev_moments(operator, 4, num_probes=2, support=(-1, 2)).values,
     }
     if not operator.team.is_sharded:
+        found["counts"] = counts(operator)
         found["gaussian"] = spectral_moments(operator, 2, **plain).samples
         found["support"] = list(chebyshev_moments(operator, 2, num_probes=2).support)
         found["exact"] = exact_spectrum(operator, block_size=33).eigenvalues
         found["layers"] = [m.values for m in layer_moments(operator, num_probes=2, block_size=6).values()]
     return {name: np.asarray(value).tolist() for name, value in found.items()}
+
+
+def counts(operator):
+    """Return counts from all vectors, and whether fewer products, which say the same on all ranks, agree with them."""
+    exact, few = (certified_counts(operator, max_products=number) for number in (operator.size, 20))
+    operator.team.check_same({"few": str(few.summary()), "products": few.num_products})
+    ends = [(*getattr(exact, side), *getattr(few, side)) for side in SIDES]
+    return [[fewest, most, low <= most and fewest <= high] for fewest, most, low, high in ends]
 
 
 def caught(function):
@@ -159,6 +169,7 @@ def check_sharded():
     found["weight"], found["steps"] = operator.total_weight, operator.num_steps
     found["resumed"] = resumed(operator)
     found["order"] = checksums_of_order()
+    found["certified"] = counts(operator)
     one = [(x[:1], y[:1]) for x, y in data]
     found["sum of one"] = caught(lambda: distributed.sharded_operator(model, LOSSES["sum"], one))
     found["exact"] = caught(lambda: exact_spectrum(operator))

@@ -16,7 +16,7 @@ from hessdens.cli.factory import checked_device, operator_from
 from hessdens.densities import Density, Spectrum, compare, kernel_polynomial, maximum_entropy
 from hessdens.densities.base import percent
 from hessdens.densities.lanczos import LanczosDensity, wide_hint
-from hessdens.estimators import chebyshev_moments, exact_spectrum, lanczos_density, spectral_moments
+from hessdens.estimators import certified_counts, chebyshev_moments, exact_spectrum, lanczos_density, spectral_moments
 from hessdens.linalg import Operator
 from hessdens.loading import Result, load_result
 from hessdens.mixture import FitUncertainty, MixtureFit, fit_uncertainty
@@ -63,6 +63,15 @@ def moments(arguments: argparse.Namespace) -> int:
     names = (*SAMPLING, "num_moments", "rtol")
     options = _options(arguments, dict.fromkeys(("deflated", "skilling"), names))
     return _finish(spectral_moments(operator_from(arguments), method=arguments.method, **options), arguments)
+
+
+def certify(arguments: argparse.Namespace) -> int:
+    """Bound numbers of eigenvalues of the operator that a factory makes."""
+    _check_out(arguments)
+    options = {"window": arguments.window, "level": arguments.level, "checkpoint": arguments.checkpoint}
+    limits = {name: getattr(arguments, name) for name in ("seed", "max_products")}
+    options |= {name: value for name, value in limits.items() if value is not None}
+    return _finish(certified_counts(operator_from(arguments), **options, progress=arguments.progress), arguments)
 
 
 def show(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from hessdens._version import __version__
 from hessdens.cli import commands
 from hessdens.cli.errors import OPTIONS, USAGE
 from hessdens.cli.values import path, real, whole
+from hessdens.estimators.counts import CERTIFIED_LEVEL
 from hessdens.estimators.run import MOST_MOMENTS
 from hessdens.linalg.probes import Distribution
 
@@ -72,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     )
     main.add_argument("--version", action="version", version=f"hessdens {__version__}")
     subparsers = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_density, _moments, _show, _plot, _compare, _validate):
+    for add in (_density, _moments, _certify, _show, _plot, _compare, _validate):
         add(subparsers)
     return main
 
@@ -101,7 +102,7 @@ def _density(subparsers: Any) -> None:
         "maximum-entropy: from Chebyshev moments; mixture: the fit of Orhan & Pitkow (2018); exact: all eigenvalues"
     )
     command = _command(subparsers, "density", commands.density, text)
-    estimate = _add_problem(command, list(commands.DENSITIES), methods)
+    estimate = _add_estimate(command, list(commands.DENSITIES), methods)
     _add(estimate, "--steps", "--low-memory")
     _add(estimate, "--moments", help="Chebyshev moments (kernel-polynomial, ...)")
     _add(estimate, "--rtol", help=f"{RTOL} (mixture)")
@@ -117,8 +118,22 @@ def _moments(subparsers: Any) -> None:
           hessdens moments train:problem --rtol 0.01 --json"""
     methods = "deflated (default): the dominant eigenspace exactly, probes for the rest; skilling: probes alone"
     command = _command(subparsers, "moments", commands.moments, text)
-    _add(_add_problem(command, ["deflated", "skilling"], methods), "--moments", "--rtol")
+    _add(_add_estimate(command, ["deflated", "skilling"], methods), "--moments", "--rtol")
     _add_output(command, "moments.npz")
+
+
+def _certify(subparsers: Any) -> None:
+    text = """\
+        bound the numbers of eigenvalues on either side of a window
+        Print the fewest and most negative, degenerate and positive eigenvalues of the Hessian that FACTORY makes,
+        guaranteed at one level for any symmetric matrix and any number of products.
+          hessdens certify train:problem --products 200 --out counts.npz
+          hessdens certify train:problem --window 0.02 --level 0.999 --json"""
+    command = _command(subparsers, "certify", commands.certify, text)
+    counts = _add_problem(command).add_argument_group("counts")
+    _add(counts, "--window", "--products", "--seed", "--checkpoint")
+    _add(counts, "--level", default=CERTIFIED_LEVEL, help=f"of all bounds together; default {CERTIFIED_LEVEL:g}")
+    _add_output(command, "counts.npz")
 
 
 def _show(subparsers: Any) -> None:
@@ -180,7 +195,7 @@ def _command(subparsers: Any, name: str, run: Any, text: str) -> Any:
     title, *lines = textwrap.dedent(text).splitlines()
     description = " ".join(line for line in lines if not line.startswith(" "))
     examples = "\n".join(line for line in lines if line.startswith(" "))
-    factory = f"{FACTORY}\n\n" if name in ("density", "moments") else ""
+    factory = f"{FACTORY}\n\n" if name in ("density", "moments", "certify") else ""
     epilog = f"{factory}Examples:\n{examples}\n\n{STATUS}"
     command = subparsers.add_parser(name, help=title, description=textwrap.fill(description, width=100), epilog=epilog)
     command.set_defaults(run=run, quiet=False, checkpoint=None)
@@ -194,8 +209,8 @@ def _add(group: Any, *options: str, **settings: Any) -> None:
         group.add_argument(option, **SETTINGS.get(option, {}) | names | settings)
 
 
-def _add_problem(command: Any, methods: list[str], about_methods: str) -> Any:
-    """Add what to estimate of, and how; return the group of the latter. The first method is the default."""
+def _add_problem(command: Any) -> Any:
+    """Add what to estimate of, and return the command."""
     command.add_argument(
         "factory", type=path, metavar="FACTORY", help="what makes the model, its loss and data; see below"
     )
@@ -203,7 +218,12 @@ def _add_problem(command: Any, methods: list[str], about_methods: str) -> Any:
     _add(problem, "--curvature", "--parameters")
     _add(problem, "--device", help="move model and data there: cpu, cuda, cuda:1, ...")
     _add(problem, "--dtype")
-    estimate = command.add_argument_group("estimate")
+    return command
+
+
+def _add_estimate(command: Any, methods: list[str], about_methods: str) -> Any:
+    """Add what to estimate of, and how; return the group of the latter. The first method is the default."""
+    estimate = _add_problem(command).add_argument_group("estimate")
     _add(estimate, "--method", choices=methods, default=methods[0], help=about_methods)
     _add(estimate, "--products", "--probes", "--seed", "--distribution", "--checkpoint")
     return estimate

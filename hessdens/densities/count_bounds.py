@@ -142,10 +142,9 @@ def _edge(deflated: Deflated, sign: int, edge: float, outwards: int) -> tuple[in
 
 
 def _expected(deflated: Deflated, sign: int, low: float, high: float) -> float:
-    """Return how many eigenvalues of R are expected between two edges, with the counts spread between the points."""
-    points, counts = sign * deflated.points[::sign], np.where(deflated.found, 0.0, deflated.counts)[::sign]
-    ends = np.interp([low, high], points, np.cumsum(counts) - counts / 2)
-    return float(ends[1] - ends[0])
+    """Return how many eigenvalues of R are expected between two edges."""
+    points = sign * deflated.points
+    return float(deflated.counts[~deflated.found & (low <= points) & (points <= high)].sum())
 
 
 def _mirrored(jacobi: Jacobi, sign: int) -> Jacobi:

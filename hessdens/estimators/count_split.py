@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, IntArray
 from hessdens.densities.bounds import SLACK, Jacobi, masses
 from hessdens.densities.count_bounds import NUM_STATEMENTS, Deflated, fewest_of_share, most_of_share
 from hessdens.densities.ritz import CONVERGED
@@ -18,6 +18,8 @@ MOST_STEPS = 150
 # Points that stand for the spectrum: so many at least, and so many for each product.
 LEAST_POINTS = 1_000
 POINTS_PER_PRODUCT = 2
+# Where the chance of a wider range is below exp(-SAFE), a larger space is worth more than other probes.
+SAFE = 5.0
 # A space that A leaves by so many roundings of products is taken to be invariant.
 ROUNDINGS = 100.0
 # Larger spaces are not looked at: their cost in memory and operations grows with their square.
@@ -33,11 +35,11 @@ class Split:
     num_steps: int
 
 
-def deflated_by(space: BlockLanczos, size: int) -> Deflated:
+def deflated_by(space: BlockLanczos, size: int, max_products: int) -> Deflated:
     """Return what the Krylov space of one start vector, a Gaussian probe, says of an operator of this size.
 
     A Ritz value that has converged is an eigenvalue. The weights of the others say how many they stand for, one each at
-    least.
+    least; these are spread around it, except in a space that is whole.
     """
     matrix, known = space.matrix(), space.num_products
     coupling = np.zeros(known) if space.is_invariant else matrix[known, :known]
@@ -51,7 +53,11 @@ def deflated_by(space: BlockLanczos, size: int) -> Deflated:
     others = counts[~is_eigenvalue].sum()
     if others > 0:
         counts[~is_eigenvalue] *= (size - np.count_nonzero(is_eigenvalue)) / others
-    return Deflated(matrix[:known, :known], coupling, size, ritz, counts, is_eigenvalue)
+    points, places = ritz, np.arange(known)
+    if not is_whole(space) and known > 1:
+        points, places = _spread(ritz, counts, max(LEAST_POINTS, POINTS_PER_PRODUCT * max_products))
+    shares = (counts / np.bincount(places))[places]
+    return Deflated(matrix[:known, :known], coupling, size, points, shares, is_eigenvalue[places])
 
 
 def is_whole(space: BlockLanczos) -> bool:
@@ -71,27 +77,23 @@ def best_split(deflated: Deflated, max_products: int, half: float, failure: floa
     """
     now = len(deflated.matrix)
     points, counts = deflated.points, deflated.counts
-    if not whole:
-        points, counts = _spread(deflated, max(LEAST_POINTS, POINTS_PER_PRODUCT * max_products))
     largest = now if whole else max(now, min(max_products - 1, MOST_DEFLATED, len(points) - 1))
     removed = np.cumsum(_lanczos(points, counts, largest)[1] ** 2, axis=0)
-    best = None
+    best: tuple[tuple[float, ...], Split] | None = None
     for num_deflated in np.unique(np.linspace(now, largest, TRIED_SIZES).astype(int)).tolist():
         left = max_products - num_deflated
         weights = np.maximum(counts - removed[min(num_deflated, len(removed)) - 1], 0.0)
         dimension = deflated.size - num_deflated
         for num_steps, shares in _shares(points, weights, half, min(left, MOST_STEPS)):
             num_probes = left // num_steps
-            rated = Split(num_deflated, num_probes, num_steps)
-            value = _width(shares, dimension, num_probes, failure / NUM_STATEMENTS)
+            width, chance = _width(shares, dimension, num_probes, failure / NUM_STATEMENTS)
             while whole and num_probes > 1:
-                num_probes //= 2
-                if _width(shares, dimension, num_probes, failure / NUM_STATEMENTS)[0] > value[0]:
+                if _width(shares, dimension, num_probes // 2, failure / NUM_STATEMENTS)[0] > width:
                     break
-                rated = Split(num_deflated, num_probes, num_steps)
-            cost = float(rated.num_probes * num_steps) if whole else value[1]
-            if best is None or (value[0], cost) < best[0]:
-                best = (value[0], cost), rated
+                num_probes //= 2
+            rank = [float(num_probes * num_steps)] if whole else [-num_deflated if chance < -SAFE else 0.0, chance]
+            if best is None or (width, *rank) < best[0]:
+                best = (width, *rank), Split(num_deflated, num_probes, num_steps)
     if best is None:
         raise AssertionError("there is at least one product left for a probe")
     split = best[1]
@@ -119,21 +121,17 @@ def _lanczos(points: FloatArray, weights: FloatArray, num_steps: int) -> tuple[J
     return Jacobi(np.array(diagonal), np.array(off_diagonal), scale), basis[: len(diagonal)]
 
 
-def _spread(deflated: Deflated, num_points: int) -> tuple[FloatArray, FloatArray]:
-    """Return points that stand for one eigenvalue each, as far as so many points allow, and how many each stands for.
+def _spread(ritz: FloatArray, counts: FloatArray, num_points: int) -> tuple[FloatArray, IntArray]:
+    """Return points that stand for one eigenvalue each, as far as so many allow, and the place of their Ritz value.
 
-    Counts are spread between the middles of the gaps around their point; where there is one, it stays where it is.
+    They are spread evenly around it, on either side by half the distance to the nearer of its neighbours.
     """
-    ends = np.concatenate([[0.0], np.cumsum(deflated.counts)])
-    middles = (ends[1:] + ends[:-1]) / 2
-    most = max(1, num_points // len(middles))
-    points, counts = [], []
-    for index, count in enumerate(deflated.counts.tolist()):
-        number = min(most, max(1, round(count)))
-        places = ends[index] + count * (np.arange(number) + 0.5) / number
-        points.append(np.interp(places, middles, deflated.points) if number > 1 else deflated.points[[index]])
-        counts.append(np.full(number, count / number))
-    return np.concatenate(points), np.concatenate(counts)
+    gaps = np.diff(ritz, prepend=-np.inf, append=np.inf)
+    reach = np.minimum(gaps[:-1], gaps[1:]) / 2
+    numbers = np.clip(np.round(counts), 1, max(1, num_points // len(ritz))).astype(np.int64)
+    places = np.repeat(np.arange(len(ritz)), numbers)
+    within = np.concatenate([(np.arange(number) + 0.5) / number for number in numbers.tolist()])
+    return ritz[places] + np.where(numbers[places] > 1, reach[places] * (2 * within - 1), 0.0), places
 
 
 def _shares(
@@ -156,10 +154,13 @@ def _shares(
 
 
 def _width(shares: list[tuple[float, float]], dimension: int, num_probes: int, failure: float) -> tuple[float, float]:
-    """Return the width of the three ranges together, and the probability that one eigenvalue more looks like none."""
+    """Return the width of the three ranges together, and the logarithm of a chance that makes them wider.
+
+    That is, relative to the allowed failure, that one eigenvalue beyond the edges has a share this small.
+    """
     sums = [*shares, (sum(low for low, _ in shares), sum(high for _, high in shares))]
     width = 0.0
     for low, high in sums:
         most = most_of_share(high, dimension, num_probes, failure)
         width += most - fewest_of_share(low, dimension, num_probes, failure)
-    return width, num_probes * float(np.log(max(sums[-1][1], 1e-300)))
+    return width, num_probes / 2 * float(np.log(max(sums[-1][1], SLACK))) - float(np.log(failure))

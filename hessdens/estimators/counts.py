@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ from hessdens.estimators.checkpoint import Checkpoint
 from hessdens.estimators.count_split import Split, best_split, deflated_by, is_whole
 from hessdens.estimators.run import Run, called_alike, check_memory
 from hessdens.linalg.block_lanczos import BlockLanczos
-from hessdens.linalg.identity import digest
 from hessdens.linalg.operator import Operator, Wrapped
 from hessdens.results.certificates import TOLERANCE
 from hessdens.results.counts import CertifiedCounts
@@ -30,6 +29,8 @@ START_PROBE = 2**31
 # The space is first looked at after this share of the products, and again when it has grown by this factor.
 FIRST_LOOK = 0.25
 GROWTH = 1.4
+# Each look at a checkpoint has probes of its own.
+PROBES_OF_A_LOOK = 2**20
 # Probes that are tested in one multi-vector product.
 PROBES_AT_ONCE = 8
 # A known error of products explains so many times as large an asymmetry.
@@ -65,9 +66,10 @@ def certified_counts(
     seed
         Of the probes, which are Gaussian.
     checkpoint, progress
-        As in `spectral_moments`. The checkpoint keeps every product, N numbers each. A larger budget extends it. All
-        results from one checkpoint with one window and level hold at once at this level: look j takes 1 / (j (j + 1))
-        of the failure probability, and no result is wider than an earlier one.
+        As in `spectral_moments`. The checkpoint keeps every product, N numbers each. A larger budget extends it, by a
+        larger deflated space and other probes. All results from one checkpoint hold at once, so that the next budget or
+        window may be chosen by what the last one has shown: result j takes 1 / (j (j + 1)) of its failure probability.
+        None is wider than an earlier one of the same window and level.
 
     Returns
     -------
@@ -109,7 +111,7 @@ def certified_counts(
     looks = _Looks(run.checkpoint, window, level, max_products)
     with run.bar(max_products) as bar:
         space, deflated, split = _deflate(run, recorded, max_products, half, 1 - level, bar)
-        evidence, defects = _test(run, recorded, space, deflated, split, bar)
+        evidence, defects = _test(run, recorded, space, deflated, split, looks.first_probe, bar)
     ranges = looks.with_earlier(count_bounds(evidence, half, looks.failure))
     certificates = run.certificates(recorded.num_products, **defects)
     return CertifiedCounts(
@@ -193,7 +195,7 @@ def _deflate(
             number = START_PROBE + known  # of its own for each part that is not connected with those before
             space.restart(space.num_steps, run.probes(number, number + 1).T)
             continue
-        deflated = deflated_by(space, size)
+        deflated = deflated_by(space, size, max_products)
         if known == size:
             return space, deflated, Split(size, 0, 0)
         split = best_split(deflated, max_products, half, failure, whole=is_whole(space))
@@ -204,16 +206,16 @@ def _deflate(
 
 
 def _test(
-    run: Run, operator: _Counted, space: BlockLanczos, deflated: Deflated, split: Split, bar: Any
+    run: Run, operator: _Counted, space: BlockLanczos, deflated: Deflated, split: Split, first_probe: int, bar: Any
 ) -> tuple[Evidence, dict[str, float]]:
-    """Return what fresh probes say of the complement of the deflated space, and defects of all spaces."""
+    """Return what probes from ``first_probe`` on say of the complement of the space, and defects of all spaces."""
     known, blocks = split.num_deflated, space.num_steps
     probes: list[tuple[Jacobi, float]] = []
     ritz = [_eigenvalues(deflated.matrix)]
     error, defects = _error(space, operator), _defects(space)
     for first in range(0, split.num_probes, PROBES_AT_ONCE):
         last = min(first + PROBES_AT_ONCE, split.num_probes)
-        space.restart(blocks, run.probes(first, last).T)
+        space.restart(blocks, run.probes(first_probe + first, first_probe + last).T)
         for _ in range(split.num_steps):
             if not space.is_invariant:
                 before = operator.num_products
@@ -266,37 +268,38 @@ def _error(space: BlockLanczos, operator: _Counted) -> float:
 
 
 class _Looks:
-    """Earlier results of a checkpoint with the same window and level, and the share of failures for the next one.
+    """The results of a checkpoint so far, and the probes and the share of failures that the next one may take.
 
-    Each budget is a look at the same probes. Look j may fail with probability (1 - level) / (j (j + 1)), so that all of
-    them hold at once at the level.
+    A look is a budget, a window and a level. Look j takes probes of its own and fails with probability (1 - level) /
+    (j (j + 1)) at most, whatever earlier ones have shown. So all of them hold at once, at the lowest of their levels.
     """
+
+    layout: ClassVar = {"budgets": "L count", "edges": "L 2 finite", "ranges": "L 3 2 count"}
 
     def __init__(self, checkpoint: Checkpoint | None, window: float, level: float, max_products: int) -> None:
         self._checkpoint = checkpoint
-        self._name = f"looks-{digest(np.array([window, level]))}"
-        self._budget = max_products
-        layout = {"budgets": "L count", "ranges": "L 3 2 count"}
-        arrays = None if checkpoint is None else checkpoint.load(self._name, layout)
-        self._budgets: list[int] = [] if arrays is None else arrays["budgets"].tolist()
-        self._ranges: list[FloatArray] = [] if arrays is None else list(arrays["ranges"])
-        if max_products in self._budgets:
-            self.number = self._budgets.index(max_products) + 1
-        else:
-            self.number = len(self._budgets) + 1
-        spent = 1 if checkpoint is None else self.number * (self.number + 1)
-        self.failure = (1 - level) / spent
+        arrays = None if checkpoint is None else checkpoint.load("looks", self.layout)
+        kept = {name: [] if arrays is None else arrays[name].tolist() for name in self.layout}
+        looks = [(budget, *edge) for budget, edge in zip(kept["budgets"], kept["edges"], strict=True)]
+        self._kept = kept
+        self._look = max_products, window, level
+        self.number = (looks.index(self._look) if self._look in looks else len(looks)) + 1
+        self.first_probe = (self.number - 1) * PROBES_OF_A_LOOK
+        self.failure = (1 - level) / (1 if checkpoint is None else self.number * (self.number + 1))
 
     def with_earlier(self, ranges: tuple[Range, Range, Range]) -> tuple[Range, Range, Range]:
-        """Return ranges that are no wider than those of earlier looks, and keep them."""
+        """Return ranges that are no wider than earlier ones of the same window and level, and keep them."""
         if self._checkpoint is None:
             return ranges
-        for earlier in self._ranges[: self.number - 1]:
-            pairs = zip(ranges, earlier.tolist(), strict=True)
-            negative, degenerate, positive = ((max(a, c), min(b, d)) for (a, b), (c, d) in pairs)
-            if all(low <= high for low, high in (negative, degenerate, positive)):
-                ranges = negative, degenerate, positive
-        if self.number > len(self._budgets):
-            table = np.array([*self._ranges, ranges], dtype=np.int64)
-            self._checkpoint.save(self._name, {"budgets": [*self._budgets, self._budget], "ranges": table})
+        budget, *edges = self._look
+        earlier = zip(self._kept["edges"], self._kept["ranges"], strict=True)
+        for other, counts in list(earlier)[: self.number - 1]:
+            if other == edges:
+                pairs = zip(ranges, counts, strict=True)
+                negative, degenerate, positive = ((max(a, c), min(b, d)) for (a, b), (c, d) in pairs)
+                if all(low <= high for low, high in (negative, degenerate, positive)):
+                    ranges = negative, degenerate, positive
+        if self.number > len(self._kept["budgets"]):
+            news = {"budgets": budget, "edges": edges, "ranges": ranges}
+            self._checkpoint.save("looks", {name: [*self._kept[name], new] for name, new in news.items()})
         return ranges

@@ -13,8 +13,9 @@ from matplotlib.image import imread
 import hessdens
 from hessdens import Spectrum, compare, hessian_operator, lanczos_density, load_result, spectral_moments
 from hessdens.densities import Comparison, KernelPolynomialDensity, LanczosDensity, MaximumEntropyDensity
+from hessdens.estimators import certified_counts
 from hessdens.mixture.uncertainty import FitUncertainty
-from hessdens.results import Moments
+from hessdens.results import CertifiedCounts, Moments
 
 EXACT = Spectrum(np.diagonal(matrix()))
 
@@ -95,6 +96,21 @@ def test_checkpoints_are_found_again(run):
     status, out, err = run("density factories:matrix --products 40 --seed 9 --checkpoint work")
     assert (status, out) == (1, "")
     assert re.fullmatch(r"hessdens: checkpoint must be of the same run; .* seed is 0 there and 9 here.*\n", err)
+
+
+def test_certify(run):
+    status, out, err = run("certify factories:problem --products 40 --window 0.1 --level 0.9 --seed 3 --out c.npz")
+    assert (status, err) == (0, "")
+    result = load_result("c.npz")
+    assert isinstance(result, CertifiedCounts)
+    assert out == f"{result}\n"
+    expected = certified_counts(hessian_operator(*problem()), window=0.1, level=0.9, max_products=40, seed=3)
+    assert result.summary() == expected.summary()
+    status, out, _ = run("certify factories:matrix --json --checkpoint kept")
+    (numbers,) = json.loads(out)["results"]
+    assert (numbers["kind"], numbers["level"], numbers["window"], numbers["look"]) == ("CertifiedCounts", 0.99, 0.2, 1)
+    assert run("certify factories:matrix --checkpoint kept --window 0.3")[0] == 0
+    assert run("show c.npz")[1].startswith("Counts of ")
 
 
 def test_json_has_numbers_and_the_result_is_there(run):
@@ -216,6 +232,10 @@ def test_compare(run, saved):
         (2, f"moments factories:raises --out {'x' * 300}", "--out must be a file .* File name too long"),
         (2, "moments factories:raises --out a\0b", "--out must be a path, which is not empty and has no zero byte"),
         (2, "moments factories:raises --out /proc/new.npz", "--out must be a file that can be written"),
+        (1, "certify factories:matrix --products 3", "--products must be at least 4; got 3"),
+        (1, "certify factories:matrix --window 0", "window must be above 0: .* got 0"),
+        (2, "certify factories:matrix --level 1", "--level must be a number between 0 and 1; got '1'"),
+        (2, "certify factories:matrix --distribution rademacher", "unrecognized arguments: --distribution rademacher"),
         (2, "plot density.npz --out f.gif2", "--out must end in one of .*png.*; got 'f.gif2'"),
         (2, "plot density.npz --labels a b --out f.png", "--labels must be as many as files, 1; got 2"),
         (1, "show nowhere.npz", "nowhere.npz must be a file that can be read or written: No such file or directory"),

@@ -8,12 +8,16 @@ from ranks import RANKS, assert_close
 
 def test_sharded_models_give_the_result_of_one_process(together, alone):
     """Products are differences of gradients; the error that is measured bounds theirs."""
-    results = [rank["sharded"] for rank in together]
+    results, alone_counts = [rank["sharded"] for rank in together], alone["counts"]
     alone = {name: value for name, value in alone.items() if name in results[0]["answers"]}
     for result in results:
         assert result["answers"] == results[0]["answers"]
         assert 0 < result["product error"] < 1e-5
         assert_close(result["answers"], alone, 1e-9)
+        assert result["certified"] == results[0]["certified"]
+        for (fewest, most, agrees), (count, *_) in zip(result["certified"], alone_counts, strict=True):
+            assert fewest <= count <= most, "edges are moved by the error of products"
+            assert agrees
     assert sum(result["rows"] for result in results) == 5 * 7 + 7 + 7 * 3 + 3
     assert max(result["rows"] for result in results) <= 20
     assert [result["steps"] for result in results] == [2] * RANKS

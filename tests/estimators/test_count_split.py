@@ -20,7 +20,7 @@ def space_of(eigenvalues, num_steps):
 
 
 def test_expected_counts_are_those_of_the_spectrum():
-    deflated = deflated_by(space_of(NETWORK, 40), len(NETWORK))
+    deflated = deflated_by(space_of(NETWORK, 40), len(NETWORK), 1000)
     assert deflated.counts.sum() == pytest.approx(len(NETWORK))
     assert (np.diff(deflated.points) > 0).all()
     assert (deflated.counts[deflated.found] == 1).all()
@@ -35,15 +35,15 @@ def test_expected_counts_are_those_of_the_spectrum():
 
 
 def test_points_stand_for_one_eigenvalue_each_where_there_is_room():
-    deflated = deflated_by(space_of(NETWORK, 40), len(NETWORK))
-    points, counts = count_split._spread(deflated, 100_000)
-    assert counts.sum() == pytest.approx(len(NETWORK))
-    assert counts.max() < 1.6
-    few, heavy = count_split._spread(deflated, 80)
-    assert len(few) <= 80
-    assert heavy.sum() == pytest.approx(len(NETWORK))
-    assert points.min() >= deflated.points[0]
-    assert points.max() <= deflated.points[-1]
+    ritz, counts = np.array([-1.0, 0.0, 0.1, 5.0]), np.array([1.0, 500.0, 40.0, 1.2])
+    points, places = count_split._spread(ritz, counts, 100_000)
+    assert np.bincount(places).tolist() == [1, 500, 40, 1]
+    assert points[[0, -1]].tolist() == [-1.0, 5.0]
+    middle = points[places == 1]
+    assert -0.05 < middle.min() < -0.0495, "no further than the nearer neighbour lets them, where a gap is wide"
+    assert 0.0495 < middle.max() < 0.05
+    assert (np.diff(points) > 0).all()
+    assert np.bincount(count_split._spread(ritz, counts, 80)[1]).tolist() == [1, 20, 20, 1]
 
 
 def test_recurrence_of_masses_is_that_of_lanczos():
@@ -68,7 +68,7 @@ def test_space_is_whole_where_more_steps_add_rounding():
 
 @pytest.mark.parametrize("max_products", [5, 30, 120])
 def test_all_products_are_spent_where_there_is_use_for_them(max_products):
-    deflated = deflated_by(space_of(NETWORK, 3), len(NETWORK))
+    deflated = deflated_by(space_of(NETWORK, 3), len(NETWORK), max_products)
     split = best_split(deflated, max_products, 0.1, 0.01, whole=False)
     assert split.num_deflated >= 3
     assert split.num_probes >= 1
@@ -80,15 +80,25 @@ def test_dense_spectra_take_more_steps_than_outliers():
     semicircle = np.cos(np.pi * (np.arange(1000) + 0.5) / 1000) * np.sqrt(np.random.default_rng(0).random(1000))
     outliers = np.concatenate([np.linspace(-0.02, 0.02, 980), np.linspace(0.5, 9, 20)])
     dense, sparse = (
-        best_split(deflated_by(space_of(values, 40), 1000), 150, 0.1, 0.01, whole=False)
+        best_split(deflated_by(space_of(values, 40), 1000, 150), 150, 0.1, 0.01, whole=False)
         for values in (semicircle, outliers)
     )
     assert dense.num_steps > 2 * sparse.num_steps
 
 
+def test_a_gap_beside_many_eigenvalues_is_not_taken_to_be_full():
+    """Else deflation would seem to leave what is not there, and all products would go to a single probe."""
+    eigenvalues = np.concatenate([np.linspace(-0.02, 0.02, 5_000), np.geomspace(0.3, 30, 60)])
+    deflated = deflated_by(space_of(eigenvalues, 40), len(eigenvalues), 150)
+    between = deflated.counts[(deflated.points > 0.05) & (deflated.points < 0.25)]
+    assert between.sum() < 5
+    split = best_split(deflated, 150, 0.1, 0.01, whole=False)
+    assert split.num_deflated > 60
+
+
 def test_no_more_probes_than_give_exact_counts():
     eigenvalues = np.concatenate([np.zeros(997), [5.0, 1.0, -0.3]])
     space = space_of(eigenvalues, 9)
-    split = best_split(deflated_by(space, 1000), 200, 0.1, 0.01, whole=True)
+    split = best_split(deflated_by(space, 1000, 200), 200, 0.1, 0.01, whole=True)
     assert split.num_deflated == 4
     assert split.num_probes * split.num_steps <= 60, "of 196: an outlier may be there twice"

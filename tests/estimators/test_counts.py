@@ -226,17 +226,27 @@ def test_a_checkpoint_is_extended_and_its_looks_hold_together(tmp_path):
     alone = certified_counts(diagonal(NETWORK), max_products=40, seed=3)
     for (low, high), (fewest, most) in zip(ranges(alone), ranges(first), strict=True):
         assert fewest <= low <= high <= most, "a first look takes half of the failures"
-    assert certified_counts(operator, max_products=80, level=0.9, **options).look == 1, "of other statements"
+    third = certified_counts(operator, max_products=80, level=0.9, **options)
+    assert third.look == 3, "whatever is asked"
 
 
-def test_looks_share_the_probability_of_failure(tmp_path):
-    shares = []
-    for max_products in (40, 50, 60):
-        looks = counts._Looks(FakeCheckpoint(tmp_path), 0.2, 0.99, max_products)
-        looks.with_earlier(((0, 9), (0, 9), (0, 9)))
-        shares.append(looks.failure)
-    np.testing.assert_allclose(shares, [0.01 / 2, 0.01 / 6, 0.01 / 12])
-    assert counts._Looks(None, 0.2, 0.99, 40).failure == pytest.approx(0.01)
+def test_looks_take_other_probes_and_share_the_probability_of_failure(tmp_path):
+    found = []
+    for asked in ((0.2, 0.99, 40), (0.2, 0.99, 50), (0.3, 0.9, 50), (0.2, 0.99, 60), (0.2, 0.99, 50)):
+        looks = counts._Looks(FakeCheckpoint(tmp_path), *asked)
+        wide, narrow = ((0, 9), (0, 9), (0, 9)), ((1, 9), (0, 7), (2, 9))
+        kept = looks.with_earlier(narrow if asked == (0.2, 0.99, 50) else wide)
+        found.append((looks.number, looks.first_probe, round(looks.failure, 12), kept == narrow))
+    assert found == [
+        (1, 0, 0.005, False),
+        (2, 2**20, round(0.01 / 6, 12), True),
+        (3, 2**21, round(0.1 / 12, 12), False),
+        (4, 3 * 2**20, 0.0005, True),
+        (2, 2**20, round(0.01 / 6, 12), True),
+    ]
+    alone = counts._Looks(None, 0.2, 0.99, 40)
+    assert (alone.number, alone.first_probe) == (1, 0)
+    assert alone.failure == pytest.approx(0.01)
 
 
 class FakeCheckpoint:
