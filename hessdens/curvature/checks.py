@@ -217,6 +217,12 @@ def given(batch: Any) -> str:
     return ", ".join([*tensors, *others])
 
 
+def first_sentence(error: object) -> str:
+    """Return the first sentence of an error's message, or its kind where there is none."""
+    lines = str(error).splitlines()
+    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
+
+
 def _expected(loss: LossModule) -> str:
     if not isinstance(loss.loss_fn, nn.CrossEntropyLoss) and loss.loss_fn is not nn.functional.cross_entropy:
         return ""
@@ -265,8 +271,9 @@ def evaluated(loss: LossModule, batch: Any, parameters: Values | None = None, *,
     """
     copies: Values = {}
     if parameters is None:
-        copies = {name: _copy(p) for name, p in loss.model.named_parameters()}
-        before, batch = fingerprint(batch), map_tensors(_copy, batch)
+        copies, before = {name: _copy(p) for name, p in loss.model.named_parameters()}, fingerprint(batch)
+        with contextlib.suppress(TypeError):  # of containers that cannot be made anew
+            batch = map_tensors(_copy, batch)
     with same_random_state(seed):
         value = without_graph(lambda: loss.value(batch, parameters or copies))
     check_scalar(value)

@@ -1,5 +1,6 @@
 """Tensors in nested containers, as batches and outputs of models are."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from functools import partial
@@ -34,9 +35,31 @@ def map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
         return _with_values(batch, {key: map_tensors(function, value) for key, value in batch.items()})
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(map_tensors(function, item) for item in batch))
-    if isinstance(batch, tuple | list):
+    if isinstance(batch, list):
+        same = copy.copy(batch)  # of a subclass, with its attributes
+        same[:] = [map_tensors(function, item) for item in batch]
+        return same
+    if isinstance(batch, tuple):
         return type(batch)(map_tensors(function, item) for item in batch)
     return batch
+
+
+def shielded(batch: Any) -> Any:
+    """Return a batch of the same tensors in other containers: what sets keys, or asks for gradients, leaves the user's.
+
+    What cannot be made anew from its items is returned as it is.
+    """
+    with contextlib.suppress(TypeError):
+        return map_tensors(_alias, batch)
+    return batch
+
+
+def _alias(tensor: Tensor) -> Tensor:
+    """Return the same memory as another leaf, except of what has a past or a class of its own."""
+    if type(tensor) is not Tensor or not tensor.is_leaf:
+        return tensor
+    alias = tensor.detach()
+    return alias.requires_grad_() if tensor.requires_grad else alias
 
 
 def _with_values(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Mapping[Any, Any]:

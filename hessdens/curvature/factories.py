@@ -41,7 +41,8 @@ def hessian_operator(
         float32 vectors, and products summed in float64. Of ``DistributedDataParallel``, the module inside; models that
         ``fully_shard`` has sharded have `hessdens.distributed.sharded_operator`.
     loss_fn
-        ``loss_fn(outputs, targets)`` returns the mean loss over the examples of a batch, a scalar.
+        ``loss_fn(outputs, targets)`` returns the mean loss over the examples of a batch, a scalar. What it reads of the
+        model's parameters is differentiated; trainable parameters of its own are constants, with a warning.
     data
         A re-iterable of batches, the same in every pass: a list, or a ``DataLoader`` without shuffling.
     forward
@@ -50,6 +51,7 @@ def hessian_operator(
     parameters
         Which parameters: names or globs (``"layers.*.weight"``), or a predicate on (name, parameter). Default: all.
         Frozen parameters are left out, and with a warning those that the loss of no batch uses; tied ones count once.
+        Those that are frozen or unfrozen later stay where they are: inside or outside of the matrix.
         Vectors have their entries in the order of ``model.named_parameters()``.
     num_examples
         ``num_examples(batch)`` is the weight of a batch in the mean over ``data``: say, its number of unmasked tokens.
@@ -75,9 +77,10 @@ def hessian_operator(
     Raises
     ------
     ValueError
-        If the data are empty, differ from pass to pass or lie on another device or dtype than the model; if the loss
-        is not a scalar, is not a mean, is random or has no gradient; if no parameter is left; if a float64 model runs
-        under autocast.
+        If the data are empty, differ from pass to pass, are changed in place by the model, or lie on another device or
+        dtype than it; if the loss is not a scalar, is not a mean, is random, has no gradient, or one that backward
+        hooks change; if no parameter is left, or a name or glob matches frozen ones only; if parameters are added,
+        tied or untied later; if a float64 model runs under autocast.
     NonFiniteError
         If the loss, its gradient or its second derivative is not finite.
     MemoryError

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, is_autocast_enabled
 
-from hessdens.curvature.checks import OF_A_SUM, evaluated, given, mean_message, moved
+from hessdens.curvature.checks import OF_A_SUM, evaluated, first_sentence, given, mean_message, moved
 from hessdens.curvature.containers import batch_length, joined, slice_batch, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.replacement import put_back, raise_interrupt, random_states
@@ -214,7 +214,7 @@ class MeanCheck:
             raise ValueError(
                 "Batches must be cut along the first dimension of all their tensors; that of the batch "
                 f"{given(batch)} failed. Pass split_batches=False, and num_examples=, the weight of a batch in the "
-                f"mean. The error was: {str(error).splitlines()[0]}"
+                f"mean. The error was: {first_sentence(error)}."
             ) from error
         if len(values) > 1:
             check_sum(whole, values, self._rounding(values))

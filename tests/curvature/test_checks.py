@@ -206,6 +206,29 @@ def test_batches_changed_in_place_are_refused_and_kept(lengths, least, options):
         assert torch.equal(torch.cat([x for x, _ in data]), INPUTS)
 
 
+def test_forward_may_take_labels_out_of_a_batch_and_ask_for_gradients_in_it():
+    expected = None
+    for pops in (False, True):
+
+        def forward(model, batch, pops=pops):
+            labels = batch.pop("y") if pops else batch["y"]
+            x = batch["x"].requires_grad_() if pops else batch["x"].detach().requires_grad_()
+            with torch.enable_grad():
+                (slope,) = torch.autograd.grad(model(x).sin().sum(), x, create_graph=True)
+            if pops:
+                batch["x"].grad = slope.detach()
+            return slope, labels
+
+        data = [{"x": x, "y": y} for x, y in DATA]
+        operator = hessian_operator(linear(), F.cross_entropy, data, forward=forward)
+        products = [operator @ torch.linspace(-1, 1, operator.size) for _ in range(2)]
+        expected = products[0] if expected is None else expected
+        for product in products:
+            torch.testing.assert_close(product, expected)
+    assert [list(batch) for batch in data] == [["x", "y"]] * 2
+    assert not any(batch["x"].requires_grad or batch["x"].grad is not None for batch in data)
+
+
 def test_batches_of_objects_and_targets_that_are_changed_in_place_are_refused():
     def forward(model, batch):
         batch.x.clamp_(0, 0.1)

@@ -13,6 +13,7 @@ from hessdens.curvature.containers import (
     leaves_of,
     map_tensors,
     on_device_of,
+    shielded,
     slice_batch,
     tensors_of,
 )
@@ -20,6 +21,38 @@ from hessdens.curvature.containers import (
 Pair = namedtuple("Pair", "x y")
 A, B = torch.arange(4.0), torch.ones(4, 2)
 NESTED = [A, {"b": B, "text": "c"}, Pair(A + 1, (2, None))]
+
+
+class Boxes(list):
+    def __init__(self, items, size):
+        super().__init__(items)
+        self.size = size
+
+
+class Fixed(tuple):
+    def __new__(cls, items, size):
+        return super().__new__(cls, items)
+
+
+def test_what_is_done_to_a_shielded_batch_leaves_the_other():
+    batch = {"x": B, "y": A, "more": [A]}
+    other = shielded(batch)
+    assert other["x"].data_ptr() == B.data_ptr()
+    other["x"].requires_grad_()
+    other.pop("y")
+    other["more"].append(B)
+    assert list(batch) == ["x", "y", "more"]
+    assert len(batch["more"]) == 1
+    assert not B.requires_grad
+    leaf = torch.ones(2, requires_grad=True)
+    shielded(leaf).sum().backward()
+    assert leaf.grad is None
+    product = 2 * leaf
+    assert shielded(product) is product, "its past is seen"
+    parameter = nn.Parameter(torch.ones(2))
+    assert shielded(parameter) is parameter
+    fixed = Fixed([A], size=3)
+    assert shielded(fixed) is fixed
 
 
 def test_leaves_and_tensors_in_order():
@@ -37,6 +70,9 @@ def test_replaced_in_the_same_containers():
     assert doubled[1]["text"] == "c"
     assert isinstance(doubled[2], Pair)
     assert doubled[2].y == (2, None)
+    boxes = Boxes([A, "b"], size=3)
+    assert isinstance(map_tensors(torch.neg, boxes), Boxes)
+    assert map_tensors(torch.neg, boxes).size == 3
     table = defaultdict(list, x=A)
     assert map_tensors(torch.neg, table)["missing"] == []
     assert torch.equal(table["x"], A), "the original stays"

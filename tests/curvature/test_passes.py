@@ -259,6 +259,14 @@ def test_batches_that_cannot_be_cut_say_so():
     texts = [(["a", "bb"], TARGETS[:2])]
     refuse(r"that of the batch torch.int64 \(2,\), str failed\. Pass split_batches=", data=texts,
            forward=lambda model, batch: (model(torch.ones(len(batch[0]), 3)), batch[1]))  # fmt: skip
+
+    def unequal(z, t):
+        if len(z) != 2:
+            raise RuntimeError
+        return z.mean()
+
+    refuse(r"num_examples=.* The error was: RuntimeError\.$", data=DATA[:1], loss_fn=unequal,
+           forward=lambda model, batch: (model(batch[0])[: 2 * (len(batch[0]) // 5)], batch[1]))  # fmt: skip
     images = [([INPUTS[:1], INPUTS[1:2]], TARGETS[:2])]
     refuse("the same for all of them; got 1, 2. Pass num_examples=", data=images)
 

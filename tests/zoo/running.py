@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
-from zoo.cases import LABELS, Case, Module, Situation, filled, normal, pairs, plain
+from zoo.cases import LABELS, Case, Module, Situation, filled, normal, pairs, plain, refused
 
 
 def network(wrap=lambda model: model, units=nn.Tanh):
@@ -71,6 +71,10 @@ def hooked(kind):
             model[0].register_forward_hook(lambda module, args, output: output.sin())
         elif kind == "before":
             model[0].register_forward_pre_hook(lambda module, args: (args[0].cos(),))
+        elif kind == "scaling":
+            model[2].register_full_backward_hook(lambda module, inside, outside: tuple(2 * part for part in inside))
+        elif kind == "on a tensor":
+            model[0].register_forward_hook(lambda module, args, output: tensor_hook(output))
         else:
             model[2].register_full_backward_hook(lambda module, inside, outside: None)
         return model
@@ -81,6 +85,15 @@ def hooked(kind):
         return Situation(situation.model, situation.loss_fn, situation.data)
 
     return make
+
+
+def tensor_hook(output):
+    if output.requires_grad:
+        output.register_hook(halved)
+
+
+def halved(gradient):
+    return gradient / 2
 
 
 def scripted(model):
@@ -110,4 +123,8 @@ CASES = [
     Case("forward hook", hooked("forward")),
     Case("hook before forward", hooked("before")),
     Case("backward hook that looks on", hooked("backward")),
+    refused("backward hook that scales gradients", "hooks change it: of Linear '2'", hooked("scaling"),
+            ("hessian", "ggn", "fisher")),
+    refused("hook on a tensor that scales gradients", "hooks change it: halved on a tensor", hooked("on a tensor"),
+            ("hessian", "ggn", "fisher")),
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hessdens.curvature.containers import flattened, map_tensors, tensors_of
+from hessdens.curvature.containers import flattened, map_tensors, shielded, tensors_of
 from hessdens.curvature.engines.replacement import Result, with_values
 from hessdens.curvature.engines.smooth_units import SmoothUnits
 from hessdens.linalg.fingerprint import digest_of, fingerprint
@@ -130,7 +130,7 @@ class LossModule:
 
     def _pair(self, batch: Any) -> tuple[Any, Any]:
         with SmoothUnits():
-            result: Any = self.forward(batch)
+            result: Any = self.forward(shielded(batch))
         if not (isinstance(result, tuple | list) and len(result) == 2):
             raise TypeError(f"forward(model, batch) must return (outputs, targets); got {type(result).__name__}.")
         return result[0], result[1]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from hessdens.curvature.engines.loss_module import LossModule, Values, gradients
+from hessdens.curvature.trials.hooks import TensorHooks, check_hooks
 
 # Modules whose custom functions have right derivatives: this library's, and hooks that torch makes functions of.
 TRUSTED = ("hessdens.", "torch.nn.modules._functions")
@@ -40,10 +41,11 @@ class Graph:
 def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
     """Return what the graph of a loss tells. Cost: one forward pass of the batch.
 
-    Raises ValueError if the loss depends on a parameter otherwise than through the model that it is given.
+    Raises ValueError if the loss depends on a parameter otherwise than through the model that it is given, or if hooks
+    change its gradient.
     """
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
-    with torch.enable_grad():
+    with torch.enable_grad(), TensorHooks() as hooks:
         value, outputs = loss.with_origins(batch, leaves)
     nodes = list(operations([value]))
     read = {id(node.variable) for node in nodes if hasattr(node, "variable")}
@@ -53,6 +55,7 @@ def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
                 f"Parameters must be read from the model when it is evaluated; {name!r} is used past it: in a list, a "
                 "captured tensor or the like. Read it as an attribute of the model that forward= is given."
             )
+    check_hooks(loss, values, batch, hooks.names)
     by_loss_fn = {id(node.variable) for node in operations([value], outputs) if hasattr(node, "variable")}
     kinds: set[Any] = {type(node) for node in nodes if isinstance(node, torch.autograd.function.BackwardCFunction)}
     functions = {kind._forward_cls for kind in kinds}

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hessdens.curvature.checks import first_sentence
 from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, REFERENCE, Mode
@@ -78,10 +79,9 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
         if finite:
             reasons.append("a custom operation is marked as once differentiable.")
     if LAST_RESORT not in table:
-        reason = str(reasons[-1]).splitlines()[0].rstrip(".")
         raise ValueError(
-            f"The loss must be differentiable twice by torch; {culprit} is not: {reason}. Use hessian_operator, which "
-            "takes central differences there."
+            f"The loss must be differentiable twice by torch; {culprit} is not: {first_sentence(reasons[-1])}. Use "
+            "hessian_operator, which takes central differences there."
         )
     warnings.warn(
         "Products are central differences of gradients (see product_error): torch cannot differentiate this loss "
@@ -133,7 +133,7 @@ def explained(loss: LossModule, values: Values, block: Any, index: int) -> Itera
         culprit = place_without_derivative(loss, block, values, 2)  # or the error of the forward pass itself
         raise ValueError(
             f"The loss must be differentiable twice by torch; in batch {index} {culprit} is not: "
-            f"{str(error).splitlines()[0]} Put this batch first, so that other ways are tried on it."
+            f"{first_sentence(error)}. Put this batch first, so that other ways are tried on it."
         ) from error
 
 
