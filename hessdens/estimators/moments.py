@@ -142,6 +142,8 @@ def _draw(run: Run, budget: Budget, deflation: Deflation, bar: Any) -> tuple[Flo
         drawn += count
         return _samples(run, deflation, first, first + count, bar)
 
+    if not budget.pilot:
+        run.check_samples(most)
     samples = draw(budget.pilot or min(most, max(2, run.block_size)))
     if not deflation.leaves_rounding(samples, size):
         if budget.pilot:

@@ -109,6 +109,11 @@ class Run:
         for start in range(first, last, self.block_size):
             yield start, min(start + self.block_size, last)
 
+    def check_samples(self, count: int) -> None:
+        """Raise MemoryError if estimates from so many probes do not fit."""
+        what = f"An estimate of {self._num_moments:,} moments from {count:,} probes"
+        check_memory(self.operator, 2 * 8 * count * self._num_moments, torch.device("cpu"), what, "Take fewer.")
+
     def samples(
         self,
         first: int,
@@ -125,15 +130,8 @@ class Run:
         ``walk_from`` takes first vectors, which ``prepare`` makes of probes, and the number of the first; ``layout`` is
         that of its files. Finished work has a ``key`` of its own for each kind of vectors.
         """
-        count = last - first
-        check_memory(
-            self.operator,
-            2 * 8 * count * self._num_moments,
-            torch.device("cpu"),
-            f"An estimate of {self._num_moments:,} moments from {count:,} probes",
-            "Take fewer.",
-        )
-        samples = np.empty((count, self._num_moments))
+        self.check_samples(last - first)
+        samples = np.empty((last - first, self._num_moments))
         for start, stop in self.blocks(first, last):
             name = f"probes-{start}-{stop}{key}"
             arrays = None
