@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
-from zoo.cases import LABELS, Case, Module, Situation, filled, free, normal, pairs, plain
+from zoo.cases import LABELS, Case, Module, Situation, filled, free, normal, pairs, plain, refused
 
 
 def small(inputs=2, outputs=1):
@@ -251,7 +251,9 @@ CASES = [
     Case("ode by its adjoint", adjoint, ("hessian",), refusal="differentia|derivative", **ONCE),
     Case("ode by its adjoint, gauss-newton", adjoint, ("ggn",), refusal="differentia|derivative|forward", either=True),
     Case("equilibrium, unrolled", equilibrium(unrolled)),
-    Case("equilibrium with a hook", equilibrium(hooked), ("hessian",), refusal="differentia|derivative", **ONCE),
+    Case("equilibrium with a hook", equilibrium(hooked), ("hessian",), differences=True),
+    refused("equilibrium with a hook, gauss-newton", r"custom functions: .*solve on a tensor.* Use hessian_operator",
+            equilibrium(hooked), ("ggn",)),
     Case("implicit layer", lambda: plain(
         Module(implicit, root=free(2, 2), inject=nn.Linear(3, 2), head=nn.Linear(2, 3)), nn.CrossEntropyLoss(),
         normal(5, 3), LABELS)),

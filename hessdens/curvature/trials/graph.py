@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from hessdens.curvature.engines.loss_module import LossModule, Values, gradients
-from hessdens.curvature.trials.hooks import TensorHooks, check_hooks
+from hessdens.curvature.trials.hooks import TensorHooks, changing_hooks
 
 # Modules whose custom functions have right derivatives: this library's, and hooks that torch makes functions of.
 TRUSTED = ("hessdens.", "torch.nn.modules._functions")
@@ -55,12 +55,12 @@ def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
                 f"Parameters must be read from the model when it is evaluated; {name!r} is used past it: in a list, a "
                 "captured tensor or the like. Read it as an attribute of the model that forward= is given."
             )
-    check_hooks(loss, values, batch, hooks.names)
     by_loss_fn = {id(node.variable) for node in operations([value], outputs) if hasattr(node, "variable")}
     kinds: set[Any] = {type(node) for node in nodes if isinstance(node, torch.autograd.function.BackwardCFunction)}
     functions = {kind._forward_cls for kind in kinds}
-    names = sorted({f.__name__ for f in functions if not f.__module__.startswith(TRUSTED)})
-    return Graph(not by_loss_fn.isdisjoint(map(id, leaves.values())), tuple(names))
+    names = {f.__name__ for f in functions if not f.__module__.startswith(TRUSTED)}
+    names |= {*changing_hooks(loss, values, batch, hooks.names)}
+    return Graph(not by_loss_fn.isdisjoint(map(id, leaves.values())), tuple(sorted(names)))
 
 
 def is_differentiable_once_only(loss: LossModule, values: Values, batch: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Hooks of the user's that change gradients, which then are those of no loss."""
+"""Hooks of the user's that change gradients: some make them right, with others they are those of no loss."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from hessdens.curvature.engines.differences import relative_step, shifted
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.replacement import called
 
@@ -30,24 +31,38 @@ class TensorHooks(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def check_hooks(loss: LossModule, values: Values, batch: Any, on_tensors: list[str]) -> None:
-    """Raise ValueError if hooks on tensors, whose names are given, or those of modules change the gradient of a batch.
+def changing_hooks(loss: LossModule, values: Values, batch: Any, on_tensors: list[str]) -> tuple[str, ...]:
+    """Return names of hooks if those on tensors, whose names are given, or on modules change a gradient.
 
-    Cost: 2 gradients, none where there are no hooks.
+    Raises ValueError if they make it wrong. Others make it right, such as those that solve for the gradient of an
+    equilibrium; second derivatives do not follow them. Cost: 2 gradients where there are
+    hooks, 2 more where they change something.
     """
     on_modules = [called(name, module) for name, module in loss.model.named_modules() if any(_hooks_of(module))]
-    if not on_tensors and not on_modules:
-        return
+    names = tuple(dict.fromkeys([*on_tensors, *(f"of {name}" for name in on_modules)]))
+    if not names:
+        return ()
     leaves = {name: value.detach() for name, value in values.items()}
     gradient = _flat(loss, leaves, batch)
     with without_hooks(loss.model), TensorHooks(skips=True):
         expected = _flat(loss, leaves, batch)
-    if float((gradient - expected).norm()) > torch.finfo(gradient.dtype).eps ** 0.5 * float(expected.norm()):
-        names = ", ".join(dict.fromkeys([*on_tensors, *(f"of {name}" for name in on_modules)]))
+    if float((gradient - expected).norm()) <= torch.finfo(gradient.dtype).eps ** 0.5 * float(expected.norm()):
+        return ()
+    if not _is_nearer(loss, leaves, batch, gradient, expected):
         raise ValueError(
-            f"The gradient must be the derivative of the loss; backward hooks change it: {names}. Remove them for the "
-            "time of the operator."
+            "The gradient must be the derivative of the loss; backward hooks change it: "
+            f"{', '.join(names)}. Remove them for the time of the operator."
         )
+    return names
+
+
+def _is_nearer(loss: LossModule, values: Values, batch: Any, gradient: Tensor, other: Tensor) -> bool:
+    """Return whether a gradient, rather than another, says how the loss rises along the vector between both."""
+    apart = gradient - other
+    vector, norm = apart / apart.norm(), torch.cat([value.flatten() for value in values.values()]).norm()
+    step = relative_step(gradient.dtype) * max(1.0, float(norm))
+    ahead, behind = (float(loss.gradient(batch, shifted(values, vector, size))[0]) for size in (step, -step))
+    return abs((ahead - behind) / (2 * step) - float(gradient @ vector)) < float(apart.norm()) / 2
 
 
 @contextlib.contextmanager

@@ -82,6 +82,24 @@ def test_hooks_that_change_nothing_are_right(hooked):
     assert relative_error(found, expected) < 1e-5
 
 
+@pytest.mark.filterwarnings("ignore:Products are central differences")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_hooks_that_make_gradients_right(dtype):
+    """A weight times the square root of two without a graph, whose slope a hook gives."""
+
+    def forward(model, batch):
+        scaled = 2**0.5 * model.weight.detach() + model.weight - model.weight.detach()
+        if scaled.requires_grad:
+            scaled.register_hook(lambda gradient: 2**0.5 * gradient)
+        return batch[0] * scaled, batch[1]
+
+    model = nn.Linear(1, 1, bias=False).to(dtype)
+    model.weight.data.fill_(0.7)
+    ones = torch.ones(4, 1, dtype=dtype)
+    operator = hessian_operator(model, F.mse_loss, [(ones, 0 * ones)], forward=forward)
+    assert operator @ ones[0] == pytest.approx(4.0, rel=1e-3)
+
+
 def test_hooks_that_look_on_see_gradients():
     expected = dense(hessian_operator(network(), F.cross_entropy, DATA))
     seen = []
