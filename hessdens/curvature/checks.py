@@ -10,7 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from hessdens.curvature.containers import flattened, leaves_of, map_tensors, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values, without_graph
-from hessdens.curvature.engines.replacement import called, hooked
+from hessdens.curvature.engines.replacement import called, is_of_the_model
 from hessdens.curvature.settings import same_random_state
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import fingerprint, is_same
@@ -155,36 +155,20 @@ def _is_linear(function: Callable[[list[Tensor]], Tensor], points: list[Tensor])
             bends = [torch.zeros_like(slope)]
             if slope.requires_grad:
                 bends = list(torch.autograd.grad(slope, points, materialize_grads=True))
-    except (ArithmeticError, RuntimeError, ValueError):
+    except Exception as error:
+        if not is_of_the_model(error):
+            raise
         return None
     return float(slope.detach()) > 0 and not any(bend.any() for bend in bends)
 
 
-def check_loss(loss: LossModule, batch: Any, *, repeats: bool) -> None:
-    """Raise ValueError unless the loss of a batch is a finite scalar, and leaves the weights as they are.
-
-    If it ``repeats``, it must also be the same from two random states, here and near the present parameters.
-    """
+def check_loss(loss: LossModule, batch: Any) -> None:
+    """Raise ValueError unless the loss of a batch is a finite scalar, and leaves the weights as they are."""
     if loss.reduction in ("sum", "none"):
         raise ValueError(mean_message(f"its reduction is {loss.reduction!r}") + OF_A_SUM)
     with noted(loss, batch, 0):
         value = evaluated(loss, batch)
     check_finite(value)
-    if repeats:
-        _check_repeats(loss, batch, None, value)
-        parameters = moved(loss)
-        _check_repeats(loss, batch, parameters, evaluated(loss, batch, parameters))
-
-
-def _check_repeats(loss: LossModule, batch: Any, parameters: Values | None, first: Tensor) -> None:
-    """Raise ValueError unless the loss is the same from another random state; None: at the present parameters."""
-    again = evaluated(loss, batch, parameters, seed=1)
-    if torch.isfinite(first) and not torch.equal(first, again):
-        raise ValueError(
-            f"The loss must not be random; the same batch gave {float(first)!r} and then {float(again)!r}, "
-            f"{_random_place(loss, batch, parameters)}. Switch off dropout and other noise, for instance with "
-            "model.eval()."
-        )
 
 
 def _check_copies(model: nn.Module, copies: Values) -> None:
@@ -233,21 +217,6 @@ def _expected(loss: LossModule) -> str:
     )
 
 
-def _random_place(loss: LossModule, batch: Any, parameters: Values | None) -> str:
-    """Return where two forward passes begin to differ."""
-    passes: list[list[tuple[str, Any]]] = []
-
-    def note(name: str, module: nn.Module, _: Any, output: Any) -> None:
-        passes[-1].append((called(name, module), fingerprint(output)))
-
-    with hooked(loss.model, note):
-        for seed in range(2):
-            passes.append([])
-            evaluated(loss, batch, parameters, seed=seed)
-    differing = [place for (place, first), (_, second) in zip(*passes, strict=False) if first != second]
-    return f"from {differing[0]} on" if differing else "outside of the model's modules"
-
-
 def present(loss: LossModule) -> Values:
     """Return the parameters as they are, without a past: a forward pass may take derivatives in them itself."""
     return {name: p.detach().requires_grad_(p.requires_grad) for name, p in loss.model.named_parameters()}
@@ -288,6 +257,16 @@ def evaluated(loss: LossModule, batch: Any, parameters: Values | None = None, *,
 
 def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+
+
+def evaluated_nearby(loss: LossModule, batch: Any, parameters: Values, *, seed: int = 0) -> Tensor:
+    """Return the loss of a batch at other parameters; NaN where the model raises an error, as outside its domain."""
+    try:
+        return evaluated(loss, batch, parameters, seed=seed)
+    except Exception as error:
+        if not is_of_the_model(error):
+            raise
+        return torch.tensor(torch.nan, dtype=torch.float64)
 
 
 def check_scalar(value: Any) -> None:

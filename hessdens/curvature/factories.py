@@ -55,8 +55,9 @@ def hessian_operator(
         Vectors have their entries in the order of ``model.named_parameters()``.
     num_examples
         ``num_examples(batch)`` is the weight of a batch in the mean over ``data``: say, its number of unmasked tokens.
-        Default: the first dimension of its tensors, which must be the same for all of them. A batch of weight 0 counts
-        for nothing, whatever its loss.
+        Default: the first dimension of its tensors, which must be the same for all of them. It must be given where
+        nothing can be compared, as for single examples of unequal lengths. A batch of weight 0 counts for nothing,
+        whatever its loss.
     split_batches
         Cut batches into blocks of examples, to save memory and time. Switch it off where the loss is not a mean
         over examples, or where not all tensors of a batch can be cut along their first dimension.

@@ -19,9 +19,11 @@ from hessdens.curvature.checks import (
 )
 from hessdens.curvature.containers import batch_length, slice_batch
 from hessdens.curvature.engines.loss_module import Forward, LossModule
+from hessdens.curvature.means import MeanCheck, checked_weight
 from hessdens.curvature.parameters import Selection, select_parameters, warn_of_constants
-from hessdens.curvature.passes import MeanCheck, RepeatedPasses, checked_weight
+from hessdens.curvature.passes import RepeatedPasses
 from hessdens.curvature.settings import full_precision, product_settings
+from hessdens.curvature.trials.repeats import check_repeats
 
 __all__ = ["Forward", "Problem", "ProblemOptions"]
 
@@ -93,18 +95,24 @@ class Problem:
         loss = LossModule(model, loss_fn, forward)
         means = MeanCheck(loss, weight, is_counted=num_examples is not None, splits=split_batches)
 
+        looked_at: set[int] = set()
+
         def look(index: int, batch: Any) -> None:
             check_batch(batch, loss, device, name=f"batch {index}")
-            if index != passes.first_index:
+            if index not in looked_at:
+                looked_at.add(index)
                 with full_precision(), noted(loss, batch, index):
                     means.look(batch)
 
         check_batch(passes.first_batch, loss, device)
         passes.skip_to(lambda batch: weight(batch) > 0)
-        passes.look = look
+        looked_at.add(passes.first_index)
+        passes.look, passes.end = look, means.end
         check_total_weight(weight(passes.first_batch))
         with product_settings(tf32=False):
-            check_loss(loss, passes.first_batch, repeats=check_deterministic)
+            check_loss(loss, passes.first_batch)
+            if check_deterministic:
+                check_repeats(loss, passes.first_batch)
             counted = (batch for batch in itertools.chain([passes.first_batch], passes) if weight(batch) > 0)
             selected = select_parameters(loss.model, parameters, loss, counted)
             means.first(passes.first_batch)

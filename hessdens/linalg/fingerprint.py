@@ -96,7 +96,8 @@ def checksum(tensor: Tensor) -> int:
     """
     if tensor.numel() == 0 or tensor.is_meta:
         return 0
-    words = tensor.detach().reshape(-1).contiguous().view(WORDS[tensor.itemsize])
+    flat = tensor.detach().reshape(-1).contiguous()
+    words = flat.as_strided(flat.shape, (1,)).view(WORDS[tensor.itemsize])  # a single entry may keep another stride
     weights = _weights(str(tensor.device))
     total = torch.zeros((), dtype=torch.int64, device=tensor.device)
     for chunk in words.split(CHECKSUM_CHUNK):

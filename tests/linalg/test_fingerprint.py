@@ -61,6 +61,7 @@ def test_strides_and_views_do_not_matter():
     assert checksum(whole[:, ::2]) == checksum(whole[:, ::2].contiguous())
     assert checksum(whole.expand(2, 4, 6)) == checksum(torch.stack([whole, whole]))
     assert checksum(whole[1, 2]) == checksum(torch.tensor(8.0))
+    assert checksum(whole.long()[:1, 2]) == checksum(torch.tensor([2])), "torch calls a single entry contiguous"
 
 
 def test_chunks_are_weighted_apart(monkeypatch):

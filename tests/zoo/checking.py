@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 from zoo import (
     batches,
+    detached,
     functions,
     graphs,
     layers,
@@ -41,7 +42,7 @@ import hessdens
 from hessdens import Plan, fisher_operator, ggn_operator, hessian_operator
 
 ROOMS = (layers, operations, losses, weights, batches, parameters, parametrisations, sequences, graphs, physics,
-         models, functions, running)  # fmt: skip
+         models, functions, running, detached)  # fmt: skip
 CASES = [case for room in ROOMS for case in room.CASES]
 LIBRARY = Path(hessdens.__file__).parent
 FULL = os.environ.get("ZOO") == "full"

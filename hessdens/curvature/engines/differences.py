@@ -3,9 +3,11 @@ r"""Hessian products by central differences of gradients, where torch cannot dif
 With g the gradient and h = e max(1, ||theta||) / ||v||, the product is D(h) = (g(theta + h v) - g(theta - h v)) / 2 h.
 In float64 e = 1e-8: a smooth loss is right to seven digits, and between the two points there is seldom a kink. One kink
 there changes D(h) by twice D(h) - D(2 h), hence the error is 2 ||D(h) - D(2 h)|| + 10 eps ||g|| / h. Cost: 4 gradients.
+What is detached stays as it is at theta, as it does in a derivative; to see it costs one more gradient of each block.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +16,8 @@ from torch import Tensor
 
 from hessdens.curvature.engines.engine import check_sums
 from hessdens.curvature.engines.loss_module import LossModule, Values, widened
+from hessdens.curvature.engines.replacement import Constants, is_of_the_model
+from hessdens.errors import NonFiniteError
 
 RELATIVE_STEP = 1e-8
 # Where the error is larger than this part of a product, the step is made smaller: kinks are in the way.
@@ -21,6 +25,8 @@ WANTED_ERROR = 1e-4
 SMALLER, TIMES_SMALLER = 8.0, 2
 # What rounding does to a gradient, in units of eps.
 GRADIENT_ROUNDING = 10
+# The slope of the loss along a vector, by its gradient and by differences.
+SLOPE_WITHIN = 1e-3
 
 
 def relative_step(dtype: torch.dtype) -> float:
@@ -71,33 +77,55 @@ class Difference:
     values: list[Tensor]
     slopes: list[Tensor]
 
-    def is_of_the_loss(self, within: float) -> bool:
+    def is_of_the_loss(self) -> bool:
         """Return whether the slope between the two nearest points is that of the loss, up to rounding."""
+        slope, rise = self._slopes()
+        largest = max(abs(float(value)) for value in self.values[:2])
+        rounding = GRADIENT_ROUNDING * torch.finfo(self.values[0].dtype).eps * largest / self.step
+        return abs(slope - rise) <= SLOPE_WITHIN * max(abs(slope), abs(rise)) + rounding
+
+    def gap(self) -> float:
+        """Return how far the slope between the two nearest points is from that of the loss; infinite where unknown."""
+        slope, rise = self._slopes()
+        return abs(slope - rise) if math.isfinite(slope - rise) else math.inf
+
+    def _slopes(self) -> tuple[float, float]:
+        """Return the slope along the vector by gradients, and by losses."""
         ahead, behind = (float(value) for value in self.values[:2])
-        rises, slope = (ahead - behind) / (2 * self.step), float(self.slopes[0] + self.slopes[1]) / 2
-        rounding = GRADIENT_ROUNDING * torch.finfo(self.values[0].dtype).eps * max(abs(ahead), abs(behind)) / self.step
-        return abs(slope - rises) <= within * max(abs(slope), abs(rises)) + rounding
+        return float(self.slopes[0] + self.slopes[1]) / 2, (ahead - behind) / (2 * self.step)
 
 
 class DifferenceProducts:
     """Sum of the products of each added block with each row of ``probes``, shape (P, N), to a measured error.
 
-    The model is evaluated in float64 if that is possible, whatever its dtype.
+    The model is evaluated in float64 if that is possible, whatever its dtype. For the Gauss-Newton matrix, the outputs
+    are moved only, and the gradient of the loss in them is pulled back where the parameters are.
     """
 
-    def __init__(self, loss: LossModule, parameters: Values, probes: Tensor, probes_per_block: int) -> None:
+    def __init__(
+        self,
+        loss: LossModule,
+        parameters: Values,
+        probes: Tensor,
+        probes_per_block: int,
+        *,
+        gauss_newton: bool = False,
+    ) -> None:
         self._loss = loss
+        self._gauss_newton = gauss_newton
         self._probes = probes
         self._values = {name: value.detach() for name, value in parameters.items()}
         self._total = torch.zeros_like(probes, dtype=torch.promote_types(probes.dtype, torch.float32))
         self._errors = torch.zeros(len(probes), dtype=torch.float64, device=probes.device)
         self._is_wide: bool | None = None
+        self._keeps: bool | None = None
+        self._failure: Exception | None = None
 
     def add(self, batch: Any, weight: float | Tensor) -> Tensor:
         """Add ``weight`` times the products of one block of examples; return its `check_sums`."""
-        sums = []
+        sums, constants = [], self._constants(batch)
         for probe, total, error in zip(self._probes, self._total, self._errors, strict=True):
-            difference = self.difference(batch, probe)
+            difference = self._best(batch, probe, constants)
             total += (difference.product * weight).to(total.dtype)
             error += difference.error * weight
             sums.append(check_sums(difference.values[0], [difference.product]))
@@ -120,18 +148,43 @@ class DifferenceProducts:
         return ahead.sub_(_flat(here, vector.dtype)).div_(step)
 
     def difference(self, batch: Any, probe: Tensor) -> Difference:
-        """Return the product with one vector, with the step of the least error."""
+        """Return the product with one vector.
+
+        Raises NonFiniteError where the gradient is finite at the parameters, but not near them.
+        """
+        return self._best(batch, probe, self._constants(batch))
+
+    def _constants(self, batch: Any) -> Constants | None:
+        """Return what is detached, unless the gradient is that of a loss where this moves, as of implicit layers."""
         if self._is_wide is None:
             self._decide_precision(batch)
+        generator, constants = torch.Generator().manual_seed(0), Constants()
+        vector, step = self._vector_and_step(torch.randn(self._probes.shape[1], generator=generator).to(self._probes))
+        self._gradient(batch, vector, 0.0, constants)
+        if not constants.kept:
+            return None
+        if self._keeps is None:
+            moving, kept = (self._at(batch, vector, step, choice).gap() for choice in (None, constants))
+            self._keeps = kept <= moving
+        return constants if self._keeps else None
+
+    def _best(self, batch: Any, probe: Tensor, constants: Constants | None) -> Difference:
+        """Return the product with the step of the least error."""
         vector, step = self._vector_and_step(probe)
-        best = self._at(batch, vector, step)
+        best = self._at(batch, vector, step, constants)
         for _ in range(TIMES_SMALLER):
             if float(best.error) <= WANTED_ERROR * float(best.product.norm()):
                 break
             step /= SMALLER
-            smaller = self._at(batch, vector, step)
+            smaller = self._at(batch, vector, step, constants)
             best = smaller if smaller.error < best.error else best
-        return best
+        if math.isfinite(best.error):
+            return best
+        value, here = self._gradient(batch, vector, 0.0)
+        if value.isfinite() and here.isfinite().all():
+            reason = f": {self._failure}" if self._failure else "."
+            raise NonFiniteError(f"Central differences need a finite gradient near the parameters{reason}")
+        return dataclasses.replace(best, product=here)
 
     @property
     def precision(self) -> torch.dtype:
@@ -154,25 +207,41 @@ class DifferenceProducts:
         step = step_along(self._values, probe, self.precision)
         return probe.to(next(iter(self._values.values())).dtype), step
 
-    def _gradient(self, batch: Any, vector: Tensor, size: float) -> tuple[Tensor, Tensor]:
-        """Return the loss and its gradient, so many times the vector from the parameters."""
-        moved = shifted(self._values, vector, size)
-        value, gradient = self._loss.gradient(batch, moved, wide=bool(self._is_wide))
+    def _gradient(
+        self, batch: Any, vector: Tensor, size: float, constants: Constants | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the loss and its gradient, so many times the vector from the parameters.
+
+        Not finite where the model raises an error there, but not at the parameters.
+        """
+        mode = constants and (Constants(constants) if size else constants)
+        moved, is_wide = shifted(self._values, vector, size), bool(self._is_wide)
+        try:
+            if self._gauss_newton:
+                value, gradient = self._loss.pulled_gradient(batch, self._values, moved, wide=is_wide, forward=mode)
+            else:
+                value, gradient = self._loss.gradient(batch, moved, wide=is_wide, forward=mode)
+        except Exception as error:
+            if size == 0 or not is_of_the_model(error):
+                raise
+            self._failure = error
+            return vector.new_tensor(math.nan), torch.full_like(vector, math.nan)
         return value, _flat(gradient, vector.dtype)
 
-    def _at(self, batch: Any, vector: Tensor, step: float) -> Difference:
+    def _at(self, batch: Any, vector: Tensor, step: float, constants: Constants | None) -> Difference:
         values: list[Tensor] = []
         slopes: list[Tensor] = []
 
         def gradient(size: float) -> Tensor:
-            value, flat = self._gradient(batch, vector, size)
+            value, flat = self._gradient(batch, vector, size, constants)
             values.append(value)
             slopes.append(flat @ vector)
             return flat
 
         product, curved, last = differences(gradient, step)
         rounding = GRADIENT_ROUNDING * torch.finfo(self.precision).eps / step * last.norm().double()
-        return Difference(product, 2 * curved.norm().double() + rounding, step, values, slopes)
+        error = (2 * curved.norm().double() + rounding).nan_to_num(nan=math.inf)
+        return Difference(product, error, step, values, slopes)
 
 
 def _flat(gradient: list[Tensor], dtype: torch.dtype) -> Tensor:

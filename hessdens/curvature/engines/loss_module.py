@@ -92,30 +92,72 @@ class LossModule:
         return self.with_values(parameters, lambda: self.loss_fn(*self._pair(batch)))
 
     def gradient(
-        self, batch: Any, parameters: Values, *, wide: bool = False, watch: bool = False
+        self,
+        batch: Any,
+        parameters: Values,
+        *,
+        wide: bool = False,
+        watch: bool = False,
+        forward: contextlib.AbstractContextManager[Any] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Return the loss and its gradient in these parameters, with all floating tensors in float64 if ``wide``.
 
         Values that require a gradient are the leaves themselves. With ``watch``, TypeError if an intermediate result is
-        not in float64.
+        not in float64. ``forward`` is the context of the forward pass.
         """
+
+        def backward(batch: Any, leaves: Values) -> tuple[Tensor, list[Tensor]]:
+            with _Wide() if watch else contextlib.nullcontext():
+                with forward or contextlib.nullcontext():
+                    value = self.loss_fn(*self._pair(batch))
+                return value.detach(), gradients(value, list(leaves.values()))
+
+        return self._with_leaves(batch, parameters, backward, wide=wide)
+
+    def pulled_gradient(
+        self,
+        batch: Any,
+        parameters: Values,
+        moved: Values,
+        *,
+        wide: bool = False,
+        forward: contextlib.AbstractContextManager[Any] | None = None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the loss at moved parameters, and J^T u: u its gradient in the outputs there, J the Jacobian here."""
+
+        def at_outputs(batch: Any, _: Values) -> tuple[Tensor, Sequence[Tensor]]:
+            with forward or contextlib.nullcontext():
+                outputs, targets = self._pair(batch)
+            parts, rebuilt = flattened(outputs)
+            points = [part.detach().requires_grad_() for part in parts]
+            with forward or contextlib.nullcontext():
+                value = self.loss_fn(rebuilt(points), targets)
+            return value.detach(), torch.autograd.grad(value, points, materialize_grads=True)
+
+        value, slopes = self._with_leaves(batch, moved, at_outputs, wide=wide)
+
+        def pulled(batch: Any, leaves: Values) -> list[Tensor]:
+            pairs = zip(flattened(self._pair(batch)[0])[0], slopes, strict=True)
+            return gradients(torch.stack([(part * slope).sum() for part, slope in pairs]).sum(), list(leaves.values()))
+
+        return value, self._with_leaves(batch, parameters, pulled, wide=wide)
+
+    def _with_leaves(
+        self, batch: Any, parameters: Values, function: Callable[[Any, Values], Result], *, wide: bool
+    ) -> Result:
+        """Return ``function(batch, leaves)`` while the model has leaves of these values, all in float64 if ``wide``."""
         leaves = {
             name: value if value.requires_grad else value.detach().requires_grad_()
             for name, value in parameters.items()
         }
-
-        def backward() -> tuple[Tensor, list[Tensor]]:
-            with torch.enable_grad(), _Wide() if watch else contextlib.nullcontext():
-                value = self.loss_fn(*self._pair(batch))
-                return value.detach(), gradients(value, list(leaves.values()))
-
-        if not wide:
-            return self.with_values(leaves, backward)
-        kind, batch = next(iter(leaves.values())).device.type, map_tensors(widened, batch)
-        criterion = self.loss_fn if isinstance(self.loss_fn, nn.Module) else nn.Module()
-        with torch.autocast(kind, enabled=False):
-            wide_leaves = _wide_state(self.model, leaves) | leaves
-            return with_values(criterion, _wide_state(criterion), lambda: self.with_values(wide_leaves, backward))
+        with torch.enable_grad():
+            if not wide:
+                return self.with_values(leaves, partial(function, batch, leaves))
+            run = partial(function, map_tensors(widened, batch), leaves)
+            criterion = self.loss_fn if isinstance(self.loss_fn, nn.Module) else nn.Module()
+            with torch.autocast(next(iter(leaves.values())).device.type, enabled=False):
+                wide_leaves = _wide_state(self.model, leaves) | leaves
+                return with_values(criterion, _wide_state(criterion), lambda: self.with_values(wide_leaves, run))
 
     def with_origins(self, batch: Any, leaves: Values) -> tuple[Tensor, list[Any]]:
         """Return the loss of a batch, and the nodes of the graph that made the outputs."""

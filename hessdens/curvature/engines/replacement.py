@@ -4,10 +4,14 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from types import FrameType
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from hessdens.curvature.containers import flattened, tensors_of
 
 Result = TypeVar("Result")
 # What handlers of signals have raised, and waits until the next evaluation.
@@ -17,7 +21,14 @@ INTERRUPTS: list[BaseException] = []
 def raise_interrupt() -> None:
     """Raise the error that waits, if there is one."""
     if INTERRUPTS:
-        raise INTERRUPTS.pop()
+        error = INTERRUPTS.pop()
+        vars(error)["has_waited"] = True
+        raise error
+
+
+def is_of_the_model(error: Exception) -> bool:
+    """Return whether an error is that of an evaluation: neither a lack of memory nor an interrupt."""
+    return not isinstance(error, torch.OutOfMemoryError) and "has_waited" not in vars(error)
 
 
 def put_content_back(present: Any, past: Any) -> None:
@@ -105,3 +116,61 @@ def _put(places: list[tuple[Any, str, str, Tensor]], values: Mapping[str, Tensor
 def _as_written() -> contextlib.AbstractContextManager[Any]:
     """Run compiled functions as they were written, if there can be any."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
+
+
+class Constants(TorchFunctionMode):
+    """Keeps what a loss takes as constants for evaluations at other parameters, where it stays as in the first one.
+
+    That is what calls return that take a tensor with a derivative and give none: ``detach``, ``.data``, ``item``,
+    comparisons, and all under ``no_grad``. Inside custom functions, which have derivatives of their own, it is nothing.
+    """
+
+    def __init__(self, first: "Constants | None" = None) -> None:
+        super().__init__()
+        self.kept: list[list[Any]] = []
+        self._rest = None if first is None else iter(first.kept)
+        self._is_stopped = False  # by no_grad
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch._C._set_grad_enabled and not _is_in_custom_function():
+            self._is_stopped = not args[0]
+        operands = tensors_of((args, kwargs))
+        has_derivative = any(tensor.requires_grad for tensor in operands)
+        result = func(*args, **kwargs)
+        if not has_derivative or torch._C._are_functorch_transforms_active():
+            return result
+        leaves, rebuilt = flattened(result)
+        if any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves):
+            return result
+        if not any(isinstance(leaf, Tensor | float | bool) for leaf in leaves):
+            return result
+        if not self._is_stopped and _is_in_custom_function():
+            return result
+        if self._rest is None:
+            self.kept.append([leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves])
+            return result
+        kept = next(self._rest, [])
+        if len(kept) != len(leaves):
+            raise RuntimeError("The loss takes another way at other parameters.")
+        return rebuilt([_constant(*pair, operands) for pair in zip(leaves, kept, strict=True)])
+
+
+def _constant(leaf: Any, kept: Any, operands: list[Tensor]) -> Any:
+    """Return what was kept in the place of a result, in the same tensor if that is an operand."""
+    if not isinstance(leaf, Tensor):
+        return kept if isinstance(leaf, float | bool) else leaf
+    if any(leaf is operand for operand in operands):
+        return leaf.copy_(kept)
+    return kept.clone()
+
+
+def _is_in_custom_function() -> bool:
+    """Return whether the forward pass of a custom function is under way."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not _APPLY:
+        frame = frame.f_back
+    return frame is not None
+
+
+_APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]

@@ -6,47 +6,59 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessdens.curvature.containers import flattened, tensors_of
-from hessdens.curvature.engines.differences import DifferenceProducts, shifted, step_along
+from hessdens.curvature.containers import tensors_of
+from hessdens.curvature.engines.differences import DifferenceProducts
 from hessdens.curvature.engines.loss_module import LossModule, Values
+from hessdens.errors import NonFiniteError
 
 # A second derivative that is right differs from differences by less, besides their own error; other dtypes are coarse.
 CONFIRMED_WITHIN = {torch.float64: 1e-4, torch.float32: 1e-2}
 COARSE = 0.5
-# The slope of the loss along a vector, by its gradient and by differences.
-SLOPE_WITHIN = 1e-3
 # Of the whole product: entries of one parameter that are smaller are compared to this.
 SMALLEST_PART = 1e-3
 
 
 def confirmed(
-    products: Tensor, loss: LossModule, values: Values, batch: Any, vectors: Tensor, functions: tuple[str, ...]
+    products: Tensor,
+    loss: LossModule,
+    values: Values,
+    batch: Any,
+    vectors: Tensor,
+    functions: tuple[str, ...],
+    *,
+    gauss_newton: bool = False,
 ) -> str:
-    """Return how Hessian products with ``vectors`` agree with differences for the first; nothing where they do not.
+    """Return how products with ``vectors`` agree with differences for the first; nothing where they do not.
 
-    Where they do not, and the gradient is not that of the loss either because parts of it were detached, the matrix is
-    that of the loss that autograd sees. Cost: 2 gradients of the batch; on disagreement, at least 4 more.
+    Of Gauss-Newton products only custom functions are doubted. Cost: 2 gradients of the batch; on disagreement, at
+    least 4 more.
 
     Raises
     ------
     ValueError
-        If the gradient is not that of the loss because of a custom function, such as gradient reversal.
+        Of custom functions: if the gradient is not that of the loss, as for gradient reversal, or there are no
+        differences.
     """
+    if gauss_newton and not functions:
+        return "of operations of torch alone"
     product, sizes = products[0].double(), [value.numel() for value in values.values()]
     try:
-        engine = DifferenceProducts(loss, values, vectors, 1)
+        engine = DifferenceProducts(loss, values, vectors, 1, gauss_newton=gauss_newton)
         quotient = engine.quotient(batch, vectors[0]).double()
         if (apart := _apart(product, quotient, sizes)) <= _within(loss, values, batch):
             return f"{apart:.1g} from differences of gradients in {_shortly(engine.precision)}"
         found = engine.difference(batch, vectors[0])
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, NotImplementedError, NonFiniteError) as error:
+        if functions:
+            raise ValueError(
+                "Second derivatives of custom functions must be confirmed by differences of gradients, which failed"
+                f"{in_brackets(functions)}: {error}"
+            ) from error
         return f"not compared with differences of gradients, which failed: {error}"
     apart = _apart(product, found.product.double(), sizes, float(found.error))
-    if math.isnan(apart):
-        return "not compared with differences of gradients, which are not finite"
     if apart <= _within(loss, values, batch):
         return f"{apart:.1g} besides their error from central differences in {_shortly(engine.precision)}"
-    if found.is_of_the_loss(SLOPE_WITHIN):
+    if found.is_of_the_loss():
         return ""
     if functions:
         raise ValueError(
@@ -54,42 +66,7 @@ def confirmed(
             f"{in_brackets(functions)}. Give such functions their own derivative; gradient reversal and the like have "
             "no Hessian."
         )
-    return "not compared with differences of the loss, parts of which are detached"
-
-
-def gauss_newton_confirmed(
-    products: Tensor, loss: LossModule, values: Values, batch: Any, vectors: Tensor, functions: tuple[str, ...]
-) -> str:
-    """Return how Gauss-Newton products agree with differences of the loss's gradient at the outputs; nothing if not.
-
-    Only custom functions are doubted; losses with constants made from the outputs are right as they are.
-    """
-    if not functions:
-        return "of operations of torch alone"
-    vector = vectors[0].to(next(iter(values.values())).dtype)
-    step = step_along(values, vector, vector.dtype)
-
-    def at(size: float) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        outputs, targets = loss.outputs(batch, shifted(values, vector, size))
-        parts, rebuilt = flattened(outputs)
-        points = [part.detach().requires_grad_() for part in parts]
-        value = loss.loss_fn(rebuilt(points), targets)
-        return value.detach(), list(torch.autograd.grad(value, points, materialize_grads=True)), points
-
-    leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
-    with torch.enable_grad():
-        ahead, behind = at(step), at(-step)
-        bends = [(a - b) / (2 * step) for a, b in zip(ahead[1], behind[1], strict=True)]
-        parts = flattened(loss.outputs(batch, leaves)[0])[0]
-        pulled = torch.stack([(part * bend).sum() for part, bend in zip(parts, bends, strict=True)]).sum()
-        found = torch.autograd.grad(pulled, list(leaves.values()), allow_unused=True, materialize_grads=True)
-    other = torch.cat([part.flatten() for part in found]).double()
-    if (apart := _apart(products[0].double(), other, [len(other)])) <= 10 * _within(loss, values, batch):
-        return f"{apart:.1g} from differences of gradients at the outputs"
-    rises, steps = float(ahead[0] - behind[0]), zip(ahead[1], behind[1], ahead[2], behind[2], strict=True)
-    slope = sum(float(((a + b) / 2 * (y - z)).detach().sum()) for a, b, y, z in steps)
-    is_detached = abs(slope - rises) > 10 * SLOPE_WITHIN * max(abs(slope), abs(rises))
-    return "not compared with differences of the loss, parts of which are detached" if is_detached else ""
+    return "not compared with differences of gradients, which are not those of the loss"
 
 
 def _apart(first: Tensor, second: Tensor, sizes: list[int], error: float = 0.0) -> float:
@@ -101,7 +78,7 @@ def _apart(first: Tensor, second: Tensor, sizes: list[int], error: float = 0.0) 
     shares = [0.0]
     for a, b in zip(first.split(sizes), second.split(sizes), strict=True):
         longest = max(float(torch.maximum(a.norm(), b.norm())), least)
-        shares.append((float((a - b).norm()) - error) / longest if longest > 0 else 0.0)
+        shares.append(0.0 if longest == 0 else (float((a - b).norm()) - error) / longest)
     return max(shares) if all(map(math.isfinite, shares)) else math.nan
 
 

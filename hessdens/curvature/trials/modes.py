@@ -14,7 +14,7 @@ from hessdens.curvature.checks import first_sentence
 from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, REFERENCE, Mode
-from hessdens.curvature.trials.confirmation import confirmed, gauss_newton_confirmed, in_brackets
+from hessdens.curvature.trials.confirmation import confirmed, in_brackets
 from hessdens.curvature.trials.culprits import place_of_contradiction, place_without_derivative
 from hessdens.curvature.trials.graph import Graph, graph_of, is_differentiable_once_only
 from hessdens.errors import NonFiniteError
@@ -67,7 +67,7 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
     modes: tuple[Mode, ...] = tuple(finite)
     if REFERENCE in finite:
         modes = agreeing(finite, finite[REFERENCE], torch.finfo(_dtype(values)).eps ** 0.5)
-    check = confirmed if LAST_RESORT in table else gauss_newton_confirmed
+    check = partial(confirmed, gauss_newton=LAST_RESORT not in table)
     for mode in [REFERENCE] if REFERENCE in finite else modes:
         if confirmation := check(finite[mode], loss, values, batch, vectors, graph.custom_functions):
             return Verdict(modes if mode == REFERENCE else (mode,), f"{mode}: {confirmation}", graph)
@@ -111,7 +111,7 @@ def check_block(
         return
     vectors = probes(values)
     mode = REFERENCE if REFERENCE in modes else modes[0]
-    check = confirmed if LAST_RESORT in table else gauss_newton_confirmed
+    check = partial(confirmed, gauss_newton=LAST_RESORT not in table)
     for product in tried({mode: table[mode]}, loss, values, block, vectors)[0].values():
         if not check(product, loss, values, block, vectors, graph.custom_functions):
             use = "Pass" if LAST_RESORT in table else "Use hessian_operator with"

@@ -5,7 +5,7 @@ import torch
 from curvature_cases import normal
 from torch import nn
 
-from hessdens.curvature.engines.replacement import INTERRUPTS, with_values
+from hessdens.curvature.engines.replacement import INTERRUPTS, Constants, is_of_the_model, raise_interrupt, with_values
 
 
 class Twice(nn.Module):
@@ -68,3 +68,111 @@ def test_an_interrupt_that_waits_is_raised_before_anything_is_replaced():
     with pytest.raises(KeyboardInterrupt):
         with_values(Twice(), {}, lambda: pytest.fail("evaluated"))
     assert with_values(Twice(), {}, lambda: 1) == 1
+
+
+def under_no_grad(w):
+    with torch.no_grad():
+        return w.sin()
+
+
+def by_several_steps(w):
+    with torch.no_grad():
+        sine = w.sin()
+        with torch.enable_grad():
+            sine = torch.where(w > -9, sine, sine)
+    return sine
+
+
+def in_place(w):
+    constant = torch.zeros_like(w)
+    with torch.no_grad():
+        return constant.copy_(w).sin_()
+
+
+def by_the_largest(w):
+    with torch.no_grad():
+        return w.sin().max(dim=0).values
+
+
+class Sine(torch.autograd.Function):
+    """Looks at its input in all ways, which is none of an outsider's business."""
+
+    @staticmethod
+    def forward(ctx, w):
+        with torch.enable_grad():
+            leaf = w.detach().requires_grad_()
+            ctx.slope = torch.autograd.grad(leaf.sin().sum(), leaf)[0]
+        with torch.no_grad():
+            return w.data.sin() * bool((w > -9).all())
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return ctx.slope * gradient
+
+
+def with_a_custom_function(w):
+    with torch.no_grad():
+        return Sine.apply(w)
+
+
+CONSTANTS = {
+    "detach": lambda w: w.sin().detach(),
+    "detach in place": lambda w: w.sin().detach_(),
+    "data": lambda w: w.sin().data,
+    "numbers": lambda w: torch.tensor([w[0].sin().item(), *w[1:].sin().tolist()]).to(w),
+    "numpy": lambda w: torch.from_numpy(w.sin().detach().numpy()),
+    "no_grad": under_no_grad,
+    "no_grad as a decorator": torch.no_grad()(torch.sin),
+    "grad inside no_grad": by_several_steps,
+    "in place": in_place,
+    "of several results": by_the_largest,
+    "derivative without a graph": lambda w: torch.autograd.grad(-w.cos().sum(), w)[0],
+    "custom function": with_a_custom_function,
+}
+
+
+def at(w, mode, loss):
+    """Return a loss and its gradient."""
+    w = w.clone().requires_grad_()
+    with mode:
+        value = loss(w)
+    return value.detach(), torch.autograd.grad(value, w)[0]
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_what_is_detached_stays_as_it_was(name):
+    first, other = normal(3), normal(3, seed=1)
+    constants = Constants()
+    loss = lambda w: (CONSTANTS[name](w) * w.exp()).sum()  # noqa: E731
+    torch.testing.assert_close(at(first, constants, loss), at(first, Constants(), loss))
+    kept = CONSTANTS[name](first.clone().requires_grad_())
+    expected = (kept * other.exp()).sum(), kept * other.exp()
+    for _ in range(2):
+        torch.testing.assert_close(at(other, Constants(constants), loss), expected)
+
+
+def test_custom_functions_and_functions_of_torch_move():
+    constants, first, other = Constants(), normal(3), normal(3, seed=1)
+    at(first, constants, lambda w: (Sine.apply(w) * w.relu()).sum())
+    assert constants.kept == []
+    moved = at(other, Constants(constants), lambda w: (Sine.apply(w) * w.relu()).sum())
+    torch.testing.assert_close(moved, at(other, Constants(), lambda w: (w.sin() * w.relu()).sum()))
+    vmapped = torch.vmap(lambda w: w.detach() * w)
+    at(first, constants, lambda w: vmapped(w).sum())
+    assert constants.kept == [], "torch.func has wrappers that end with it"
+
+
+def test_another_way_is_noticed():
+    constants, first = Constants(), normal(3)
+    at(first, constants, lambda w: w.sum())
+    with pytest.raises(RuntimeError, match="takes another way at other parameters"):
+        at(first, Constants(constants), lambda w: (w.detach() * w).sum())
+
+
+def test_errors_of_the_model_and_others():
+    assert is_of_the_model(ValueError("value outside the support"))
+    assert not is_of_the_model(torch.OutOfMemoryError("CUDA out of memory."))
+    INTERRUPTS.append(TimeoutError("the alarm rang"))
+    with pytest.raises(TimeoutError) as caught:
+        raise_interrupt()
+    assert not is_of_the_model(caught.value)

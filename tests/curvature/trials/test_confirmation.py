@@ -7,7 +7,7 @@ import torch
 from curvature_cases import batches, dense, normal, relative_error
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
-from zoo.functions import Cube
+from zoo.functions import Cube, CubeOnce
 
 from hessdens import Plan, fisher_operator, ggn_operator, hessian_operator
 
@@ -48,8 +48,8 @@ def test_gradient_that_is_not_of_the_loss():
     model, data = narrow(), batches(normal(37, 4), torch.arange(37) % 3)
     with pytest.raises(ValueError, match=r"must be the derivative of the loss; .*custom functions: Reversed"):
         hessian_operator(model, F.cross_entropy, data, forward=net(Reversed.apply))
-    detached = hessian_operator(model, lambda z, t: F.mse_loss(z, z.detach().sin()), data)
-    assert detached.product_error is None, "what is detached is a constant"
+    with pytest.raises(ValueError, match=r"must be the derivative of the loss; .*custom functions: Reversed"):
+        ggn_operator(model, F.cross_entropy, data, forward=net(Reversed.apply))
 
 
 def test_custom_functions_have_gauss_newton_matrices():
@@ -162,4 +162,45 @@ def test_differences_that_are_not_finite_confirm_nothing():
     model = nn.Linear(1, 1, bias=False).double()
     nn.init.constant_(model.weight, 709.78271289)  # the exponential of a little more is infinite
     H = hessian_operator(model, lambda outputs, _: outputs.exp().mean() / 10, [(torch.ones(1, 1).double(), None)])
-    assert H.confirmation.endswith("not compared with differences of gradients, which are not finite")
+    assert H.confirmation.endswith("need a finite gradient near the parameters.")
+
+
+def latent(operation):
+    """BYOL with the network itself as target."""
+
+    def forward(model, batch):
+        with torch.no_grad():
+            target = net(operation)(model, (batch[1], None))[0]
+        return net(operation)(model, batch)[0], target
+
+    return forward
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_right_functions_are_believed_where_parts_are_detached_and_wrong_ones_are_not(dtype):
+    model, data = narrow().to(dtype), [(normal(9, 4).to(dtype), normal(9, 4, seed=1).to(dtype))]
+    for make in (hessian_operator, ggn_operator):
+        exact = make(model, nn.MSELoss(), data, forward=latent(lambda x: x**3))
+        right = make(model, nn.MSELoss(), data, forward=latent(Cube.apply))
+        assert re.search("central differences in float64", right.confirmation)
+        assert relative_error(dense(right), dense(exact)) < (1e-13 if dtype == torch.float64 else 1e-5)
+    for wrong in (CubedDetached, CubeOnce):
+        with pytest.warns(UserWarning, match="Products are central differences of gradients"):
+            operator = hessian_operator(model, nn.MSELoss(), data, forward=latent(wrong.apply))
+        exact = hessian_operator(model, nn.MSELoss(), data, forward=latent(lambda x: x**3))
+        assert relative_error(dense(operator), dense(exact)) < max(operator.product_error, 1e-6) < 1e-3
+    with pytest.raises(ValueError, match="marked as once differentiable"):
+        ggn_operator(model, nn.MSELoss(), data, forward=latent(CubeOnce.apply))
+
+
+@pytest.mark.parametrize("make", [hessian_operator, ggn_operator])
+def test_custom_functions_are_not_believed_without_differences(make):
+    model = nn.Linear(1, 1, bias=False).double()
+    nn.init.ones_(model.weight)
+
+    def forward(model, batch):
+        torch.linalg.cholesky(1e-15 - (model.weight - 1).abs())
+        return Cube.apply(model(batch)), batch
+
+    with pytest.raises(ValueError, match=r"must be confirmed .* failed \(custom functions: Cube\): .*linalg.cholesky"):
+        make(model, nn.MSELoss(), [torch.ones(2, 1).double()], forward=forward)
