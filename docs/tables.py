@@ -114,11 +114,11 @@ def _certificate(content: dict) -> str:
     rows = [
         [
             row["network"],
-            f"{row['exact'][0] + row['exact'][2]:,}",
+            f"{row['exact']:,}",
             str(row["products"]),
             "{:,} to {:,}".format(*row["outside_of_first_seed"]),
-            f"{row['median_width']:,.0f}",
-            f"{row['median_width'] / row['size']:.2%}",
+            f"{statistics.median(row['widths']):,.0f}",
+            f"{statistics.median(row['widths']) / row['size']:.2%}",
         ]
         for row in content["widths"]
     ]

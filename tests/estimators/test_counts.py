@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from factories import problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import NETWORK, diagonal
 from scipy.stats import binom
 
-from hessdens import NonFiniteError, as_operator
+from hessdens import NonFiniteError, Plan, as_operator, exact_spectrum, hessian_operator
 from hessdens.estimators import certified_counts, counts
 from hessdens.results.counts import SIDES
 from hessdens.testing import rotated, symmetric_matrices
@@ -142,6 +143,25 @@ def test_errors_of_products_move_the_edges():
     assert result.error >= 1e-3 * 5
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_central_differences_of_a_network_hold_with_their_measured_error(dtype):
+    model, loss_fn, data = problem()
+    model.to(dtype)
+    data = [(inputs.to(dtype), targets) for inputs, targets in data]
+    exact = hessian_operator(model, loss_fn, data)
+    differences = hessian_operator(model, loss_fn, data, plan=Plan("central-differences"))
+    eigenvalues = exact_spectrum(exact).eigenvalues
+    half = float(np.median(np.abs(eigenvalues)))
+    for operator, least in ((exact, 0.0), (differences, 1e-10)):
+        for max_products in (20, 60):  # all 43 vectors, and fewer
+            result = certified_counts(operator, window=2 * half, max_products=max_products)
+            inside = [truth(eigenvalues, half * (1 + sign * 1e-5)) for sign in (-1, 1)]
+            for (fewest, most), *ends in zip(ranges(result), *inside, strict=True):
+                assert fewest <= max(ends)
+                assert most >= min(ends)
+            assert result.error > least
+
+
 def test_errors_of_parts_say_nothing_of_a_sum():
     operator = Inexact(diagonal(NETWORK))
     assert certified_counts(2.0 * operator, max_products=10).error > 1e-3
@@ -189,10 +209,11 @@ def test_memory_is_checked_first(monkeypatch):
 
 def test_no_tested_probe_has_a_say_in_the_split(monkeypatch):
     """Nor in the deflated space: other probes with the same start vector give the same one."""
-    splits = []
+    splits, drawn = [], []
     original = counts.Run.probes
 
     def other(self, first, last):
+        drawn.append((first, last))
         return original(self, first, last) if first >= counts.START_PROBE else original(self, first + 500, last + 500)
 
     for changed in (False, True):
@@ -201,6 +222,9 @@ def test_no_tested_probe_has_a_say_in_the_split(monkeypatch):
         result = certified_counts(diagonal(NETWORK), max_products=60)
         splits.append((result.num_deflated, result.num_probes, result.num_steps))
     assert splits[0] == splits[1]
+    assert drawn[0] == (counts.START_PROBE, counts.START_PROBE + 1)
+    tested = [probe for first, last in drawn[1:] for probe in range(first, last)]
+    assert tested == list(range(splits[1][1]))
 
 
 def test_a_checkpoint_is_extended_and_its_looks_hold_together(tmp_path):
