@@ -104,8 +104,6 @@ def _bound(evidence: Evidence, sign: int, half: float, *, is_lower: bool) -> _Bo
     edge = half + outwards * evidence.error
     counted, moved = _edge(evidence.deflated, sign, edge, outwards)
     share, lengths = 0.0, sum(length for _, length in evidence.probes)
-    if moved <= 0:  # the sides overlap, and so do their masses
-        return _Bound(counted, 1.0, _certain(evidence, sign, edge, is_lower=is_lower))
     for jacobi, length in evidence.probes:
         left, with_edge = masses(_mirrored(jacobi, sign), np.array([moved]))
         mass = 1 - float(with_edge[0]) - MASS_ROUNDING if is_lower else 1 - float(left[0]) + MASS_ROUNDING

@@ -126,6 +126,17 @@ def test_counts_contradict_each_other_only_where_chance_fails():
     assert count_bounds.count_bounds(evidence, 0.1, 0.01) == ((1, 10), (0, 9), (0, 9))
 
 
+def test_errors_larger_than_the_window_leave_nothing_to_say_of_it():
+    """Edges are beyond 0 then: each eigenvalue is on one side at least, and so is all mass."""
+    values = np.array([-1.0, 0.0, 0.0, 1.0])
+    jacobi = Jacobi(np.array([0.0, 0.0]), np.array([0.7, 0.7]), 1.0)
+    deflated = Deflated(np.diag(values), np.zeros(4), 10, values, np.ones(4), np.zeros(4, bool))
+    evidence = Evidence(deflated, ((jacobi, 6.0),) * 3, (values,), 0.5)
+    (_, negative), degenerate, (_, positive) = count_bounds.count_bounds(evidence, 0.1, 0.01)
+    assert degenerate[0] == 0
+    assert negative + positive >= 10
+
+
 def test_without_probes_only_what_was_multiplied_counts():
     values = np.array([-2.0, -0.1, 0.0, 0.05, 0.1, 3.0])
     deflated = Deflated(np.diag(values), np.zeros(6), 6, values, np.ones(6), np.zeros(6, bool))
