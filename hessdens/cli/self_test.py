@@ -18,7 +18,7 @@ from hessdens._types import FloatArray
 from hessdens.curvature import Plan, fisher_operator, ggn_operator, hessian_operator
 from hessdens.curvature.plan import Mode
 from hessdens.densities import Spectrum, compare, maximum_entropy
-from hessdens.estimators import chebyshev_moments, exact_spectrum, lanczos_density, spectral_moments
+from hessdens.estimators import certified_counts, chebyshev_moments, exact_spectrum, lanczos_density, spectral_moments
 from hessdens.linalg import Operator
 from hessdens.loading import load_result
 from hessdens.mixture import Grid, SkewNormalMixture, fit_mixture
@@ -117,6 +117,9 @@ def estimates(device: torch.device) -> Iterator[Outcome]:
     fraction = exact.fraction_degenerate(window)
     outside = max(low - fraction, fraction - high, 0.0)
     yield Outcome("degenerate fraction outside its 99.99% interval", outside, 1e-12, "")
+    fewest, most = certified_counts(H, window=window, max_products=100).degenerate
+    count = round(fraction * exact.size)
+    yield Outcome("degenerate eigenvalues beyond their certified counts", max(fewest - count, count - most, 0), 0, "")
     defects = len(density.certificates.warnings())
     yield Outcome("defects of Lanczos above rounding", defects, 0, "")
     chebyshev = chebyshev_moments(H, 32, num_probes=8)

@@ -12,7 +12,7 @@ from hessdens._checks import PAPER_WINDOW, at_least, check_level, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.bounds import Jacobi
 from hessdens.densities.count_bounds import Deflated, Evidence, Range, count_bounds, jacobi_of
-from hessdens.estimators.checkpoint import Checkpoint
+from hessdens.estimators.checkpoint import Checkpoint, Recorded
 from hessdens.estimators.count_split import Split, best_split, deflated_by, is_whole
 from hessdens.estimators.run import Run, called_alike, check_memory
 from hessdens.linalg.block_lanczos import BlockLanczos
@@ -103,23 +103,24 @@ def certified_counts(
     half = _checked(window, level, max_products)
     settings = {"function": "certified_counts"}
     run = Run(operator, seed=seed, checkpoint=checkpoint, settings=settings, progress=progress)
-    recorded = _Counted(run.recorded)
+    measured = _Measured(operator, run.checkpoint)
     what = f"certified_counts with max_products={max_products:,}"
     vectors = min(max_products + PROBES_AT_ONCE + 1, operator.size)
     needed = vectors * operator.num_rows * operator.dtype.itemsize + 8 * vectors**2
     check_memory(operator, needed, operator.device, what, "Take fewer products.")
     looks = _Looks(run.checkpoint, window, level, max_products)
     with run.bar(max_products) as bar:
-        space, deflated, split = _deflate(run, recorded, max_products, half, 1 - level, bar)
-        evidence, defects = _test(run, recorded, space, deflated, split, looks.first_probe, bar)
+        space, deflated, split = _deflate(run, measured, max_products, half, 1 - level, bar)
+        evidence, defects = _test(run, measured, space, deflated, split, looks.first_probe, bar)
+    num_products = split.num_deflated + sum(len(ritz) - split.num_deflated for ritz in evidence.ritz)
     ranges = looks.with_earlier(count_bounds(evidence, half, looks.failure))
-    certificates = run.certificates(recorded.num_products, **defects)
+    certificates = run.certificates(num_products, **defects)
     return CertifiedCounts(
         *ranges,
         size=operator.size,
         window=window,
         level=level,
-        num_products=recorded.num_products,
+        num_products=num_products,
         num_deflated=split.num_deflated,
         num_probes=split.num_probes,
         num_steps=split.num_steps,
@@ -139,24 +140,32 @@ def _checked(window: float, level: float, max_products: int) -> float:
     return half
 
 
-class _Counted(Wrapped):
-    """An operator that counts its products, and keeps the largest relative error that it knows of them."""
+class _Measured(Wrapped):
+    """An operator that keeps the largest relative error that it knows of its products, also in a checkpoint."""
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: Operator, checkpoint: Checkpoint | None) -> None:
         super().__init__(operator)
-        self.num_products = 0
-        self.error = 0.0
+        self._checkpoint = checkpoint
+        kept = None if checkpoint is None else checkpoint.load("error", {"largest": "amount"})
+        self.error: float = kept["largest"] if kept else 0.0
+
+    @property
+    def recorded(self) -> Operator:
+        """The operator, whose products are kept in the checkpoint if there is one."""
+        return self if self._checkpoint is None else Recorded(self, self._checkpoint)
 
     def _matmat(self, V: Tensor) -> Tensor:
         products = self._operator.matmat(V)
-        self.num_products += V.shape[1]
         error = _relative_error(self._operator)
         if self.team.least(int(not math.isnan(error))) == 0:
             raise ValueError(
                 "Certified counts need to know the error of products; an operator inside a sum, or inside one that "
                 "processes share, has a product_error, which says nothing of the whole. Certify it alone."
             )
-        self.error = max(self.error, error)
+        if error > self.error:
+            self.error = error
+            if self._checkpoint is not None:
+                self._checkpoint.save("error", {"largest": error})
         return products
 
 
@@ -174,7 +183,7 @@ def _relative_error(operator: Operator) -> float:
 
 
 def _deflate(
-    run: Run, operator: _Counted, max_products: int, half: float, failure: float, bar: Any
+    run: Run, operator: _Measured, max_products: int, half: float, failure: float, bar: Any
 ) -> tuple[BlockLanczos, Deflated, Split]:
     """Return a Krylov space, what it says, and how what is left of the products should be spent.
 
@@ -183,7 +192,7 @@ def _deflate(
     size, team = operator.size, operator.team
     is_all = size <= max_products
     start = run.probes(START_PROBE, START_PROBE + 1).T
-    space = BlockLanczos(operator, start, max_products, PROBES_AT_ONCE)
+    space = BlockLanczos(operator.recorded, start, max_products, PROBES_AT_ONCE)
     next_look = size if is_all else max(2, int(FIRST_LOOK * max_products))
     while True:
         while space.num_products < next_look and not space.is_invariant:
@@ -191,7 +200,7 @@ def _deflate(
             bar.update()
         _check_symmetry(space, operator)
         known = space.num_products
-        if size - known <= max_products - known and known < size:
+        if is_all and known < size:
             number = START_PROBE + known  # of its own for each part that is not connected with those before
             space.restart(space.num_steps, run.probes(number, number + 1).T)
             continue
@@ -206,7 +215,7 @@ def _deflate(
 
 
 def _test(
-    run: Run, operator: _Counted, space: BlockLanczos, deflated: Deflated, split: Split, first_probe: int, bar: Any
+    run: Run, operator: _Measured, space: BlockLanczos, deflated: Deflated, split: Split, first_probe: int, bar: Any
 ) -> tuple[Evidence, dict[str, float]]:
     """Return what probes from ``first_probe`` on say of the complement of the space, and defects of all spaces."""
     known, blocks = split.num_deflated, space.num_steps
@@ -218,9 +227,9 @@ def _test(
         space.restart(blocks, run.probes(first_probe + first, first_probe + last).T)
         for _ in range(split.num_steps):
             if not space.is_invariant:
-                before = operator.num_products
+                before = space.num_products
                 space.step()
-                bar.update(operator.num_products - before)
+                bar.update(space.num_products - before)
         _check_symmetry(space, operator)
         matrix, multiplied = space.matrix(), space.num_products
         for row in space.start_coordinates:
@@ -240,7 +249,7 @@ def _defects(space: BlockLanczos) -> dict[str, float]:
     return {"symmetry": space.symmetry_defect(), "orthogonality": space.orthogonality_defect()}
 
 
-def _check_symmetry(space: BlockLanczos, operator: _Counted) -> None:
+def _check_symmetry(space: BlockLanczos, operator: _Measured) -> None:
     """Raise ValueError if products differ from those of a symmetric matrix by more than their errors explain."""
     defect = space.symmetry_defect()
     threshold = max(TOLERANCE * torch.finfo(operator.dtype).eps, ASYMMETRY_OF_ERRORS * operator.error)
@@ -251,7 +260,7 @@ def _check_symmetry(space: BlockLanczos, operator: _Counted) -> None:
         )
 
 
-def _error(space: BlockLanczos, operator: _Counted) -> float:
+def _error(space: BlockLanczos, operator: _Measured) -> float:
     """Return the norm of a symmetric matrix that makes up for all errors: A with it added has the coefficients found.
 
     That is the norm of what A Q - Q T differs by from what it should be (Kahan 1967): rounding and known errors of each

@@ -162,6 +162,24 @@ def test_central_differences_of_a_network_hold_with_their_measured_error(dtype):
             assert result.error > least
 
 
+def test_a_checkpoint_keeps_the_error_of_its_products(tmp_path):
+    class Once(Inexact):
+        """An operator whose second product is the least exact one."""
+
+        calls = 0
+
+        def _matmat(self, V):
+            self.calls += 1
+            self.product_error = 1e-2 if self.calls == 4 else 1e-6
+            return super()._matmat(V)
+
+    first, again = (
+        certified_counts(Once(diagonal(NETWORK)), max_products=20, checkpoint=tmp_path / "run") for _ in range(2)
+    )
+    assert first.error > 1e-2
+    assert again.error == first.error, "though hardly any product was made again"
+
+
 def test_errors_of_parts_say_nothing_of_a_sum():
     operator = Inexact(diagonal(NETWORK))
     assert certified_counts(2.0 * operator, max_products=10).error > 1e-3
