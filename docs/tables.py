@@ -34,6 +34,9 @@ def write_tables() -> None:
     (OUT / "exact.md").write_text(_exact(_read(RESULTS / "exact.json")))
     (OUT / "large_model.md").write_text(_large_model(_read(RESULTS / "large_model.json")))
     (OUT / "accuracy.md").write_text(_accuracy(_read(RESULTS / "accuracy.json")))
+    (OUT / "interval_coverage.md").write_text(
+        _if_measured(RESULTS / "interval_coverage.json", _interval_coverage, "benchmarks/interval_coverage.py")
+    )
     densities = _read(RESULTS / "densities.json")
     (OUT / "densities.md").write_text(_densities(densities))
     draw(densities, OUT / "densities.png")
@@ -104,6 +107,28 @@ def _grid_search(content: dict) -> str:
         f"{fresh['compiling']['first_fit_s']:.1f} s when it compiles, {fresh['from_cache']['first_fit_s']:.1f} s from the cache; "
         f"peak memory beyond the import: {fresh['compiling']['peak_mib']:.0f} and {fresh['from_cache']['peak_mib']:.0f} MiB.\n"
     )
+
+
+def _interval_coverage(content: dict) -> str:
+    after = content["after"]
+    header = ["", "cells", "least coverage", "mean coverage", "cells below 90%", "median width", "wider than 10"]
+    parts = [f"{_origin(after)} {after['seeds']} seeds.\n"]
+    titles = {"after": "This version", "before": "Before: a jackknife, and mass shared evenly between Ritz values"}
+    for label, title in titles.items():
+        rows = [
+            [
+                kind,
+                f"{row['cells']:,}",
+                f"{row['least_coverage']:.0%}",
+                f"{row['mean_coverage']:.1%}",
+                f"{row['below_90_percent']}",
+                f"{row['median_width']:.2f}",
+                f"{row['wider_than_10']:.1%}",
+            ]
+            for kind, row in content[label]["summary"].items()
+        ]
+        parts.append(f"**{title}**\n\n{_table(header, rows)}")
+    return "\n".join(parts)
 
 
 def _origin(content: dict) -> str:

@@ -111,7 +111,7 @@ def other_members(rng, content):
     if kind == 0:
         del arrays[first]
     elif kind == 1:
-        arrays[pick(rng, ["other", f"{first}_0", "earlier_9_size", "hessdens_new", "../x", ""])] = arrays.pop(first)
+        arrays[pick(rng, ["other", f"{first}_0", "spaces_9_rounding", "hessdens_new", "../x", ""])] = arrays.pop(first)
     elif kind == 2:
         arrays[first], arrays[second] = arrays[second], arrays[first]
     elif kind == 3:

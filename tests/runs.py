@@ -53,11 +53,8 @@ def numbers(result):
     """Return everything that a result consists of but for the time that it took."""
     if hasattr(result, "samples"):
         return [result.values, result.standard_errors, result.samples]
-    return [
-        getattr(q, name)
-        for q in (result.quadrature, *result.earlier)
-        for name in ("eigenvalues", "weights", "abscissae")
-    ]
+    quadrature = [getattr(result.quadrature, name) for name in ("eigenvalues", "weights", "abscissae")]
+    return quadrature + [part for space in result.spaces for part in (space.ritz_values, space.coupling, space.probes)]
 
 
 def assert_equal(first, second):

@@ -15,7 +15,7 @@ from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError,
 from hessdens.cli.factory import checked_device, operator_from
 from hessdens.densities import Density, Spectrum, compare, kernel_polynomial, maximum_entropy
 from hessdens.densities.base import percent
-from hessdens.densities.lanczos import LanczosDensity, wide_hint
+from hessdens.densities.lanczos import LanczosDensity
 from hessdens.estimators import certified_counts, chebyshev_moments, exact_spectrum, lanczos_density, spectral_moments
 from hessdens.linalg import Operator
 from hessdens.loading import Result, load_result
@@ -89,8 +89,8 @@ def show(arguments: argparse.Namespace) -> int:
             print(f"{path}:")
         print(_printable(str(result)))
         if (arguments.window, arguments.level) != (PAPER_WINDOW, LEVEL) and "fractions" in numbers:
-            rounding = result.rounding() if isinstance(result, LanczosDensity) else 0.0
-            print(*_fractions(numbers["fractions"], rounding), sep="\n")
+            hint = result.wide_hint(arguments.window, arguments.level) if isinstance(result, LanczosDensity) else []
+            print(_fractions(numbers["fractions"]), *hint, sep="\n")
     _print_json(arguments, results=results)
     return FINE
 
@@ -217,17 +217,16 @@ def _loaded(path: str, *kinds: type[Any], what: str) -> Any:
     return estimate
 
 
-def _fractions(fractions: dict[str, Any], rounding: float) -> list[str]:
-    """Return the line on fractions and their intervals, and one that says so if these are wide."""
-    texts, intervals = [], []
+def _fractions(fractions: dict[str, Any]) -> str:
+    """Return the line on fractions and their intervals."""
+    texts = []
     for name in ("degenerate", "negative"):
         part = fractions[name]
         texts.append(f"{percent(part['value'])} {name}")
         if "low" in part:
-            intervals.append((part["low"], part["high"]))
             texts[-1] = f"{percent(part['value'])} ({percent(part['low'])} to {percent(part['high'])}) {name}"
     settings = f"(window {fractions['window']:g}, {100 * fractions['level']:.4g}% intervals)"
-    return [f"  {', '.join(texts)} {settings}", *wide_hint(intervals, rounding, fractions["window"])]
+    return f"  {', '.join(texts)} {settings}"
 
 
 def _printable(text: str) -> str:

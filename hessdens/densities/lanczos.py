@@ -1,6 +1,5 @@
 """The density of the Lanczos process: some eigenvalues one by one, a quadrature for the others, with intervals."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,35 +9,18 @@ from numpy.typing import ArrayLike
 from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, percent
-from hessdens.densities.difference import DensityDifference
-from hessdens.densities.jackknife import SUBSPACE, Functional, Jackknife, without_one
+from hessdens.densities.difference import SUBSPACE, DensityDifference, NumbersOfProbes, difference_of, without_one
+from hessdens.densities.krylov import Krylov
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.certificates import TOLERANCE, Certificates
-from hessdens.results.intervals import skewed_interval
+from hessdens.results.intervals import count_interval, skewed_interval
 from hessdens.results.saved import Numbers, Saved, Size, rows
 
 # A printed density says so if the interval of a fraction is wider than this.
 WIDE = 0.1
-
-
-def wide_hint(intervals: Iterable[Iterable[float]], rounding: float = 0.0, window: float = PAPER_WINDOW) -> list[str]:
-    """Return the line that says so if an interval of a fraction is wide, or none.
-
-    ``rounding`` is how far products move eigenvalues by theirs: where it hides the window, more products are no cure.
-    """
-    if not any(high - low > WIDE for low, high in intervals):
-        return []
-    if rounding > window / 2:
-        cure = f"rounding moves eigenvalues by about {rounding:.0e}; take the matrix, or the model, in float64."
-    else:
-        cure = "take more products (max_products=)."
-    return [f"  WIDE INTERVALS: {cure}"]
-
-
-def _widened(ends: FloatArray, by: FloatArray) -> FloatArray:
-    """Return intervals that are longer on both sides, within [0, 1]."""
-    low, high = ends
-    return np.clip(np.stack([low - by, high + by]), 0.0, 1.0)
+# An interval wider than this does not tell what budget would do. One so many times as large may tell.
+UNRESOLVED = 0.5
+MORE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +31,8 @@ class LanczosDensity(Density, Saved):
     ----------
     quadrature
         Eigenvalues found, with bounds of their errors, and points and weights for all others.
-    earlier
-        The same some steps before, latest first: what changes shows how far the resolution goes.
+    spaces
+        The Krylov space of all probes, or with ``low_memory`` one for each: what they leave open.
     num_steps, num_products
         Lanczos steps, and products with single vectors.
     certificates
@@ -58,15 +40,15 @@ class LanczosDensity(Density, Saved):
     """
 
     quadrature: Quadrature
-    earlier: tuple[Quadrature, ...]
+    spaces: tuple[Krylov, ...]
     num_steps: Size
     num_products: int
     certificates: Certificates
 
     def __post_init__(self) -> None:
-        shapes = {(each.size, len(each.weights)) for each in (self.quadrature, *self.earlier)}
-        if len(shapes) > 1:
-            raise ValueError(f"Quadratures must be of the same eigenvalues and probes; got {sorted(shapes)} of them.")
+        probes = sum(len(space.probes) for space in self.spaces)
+        if probes != self.num_probes:
+            raise ValueError(f"Spaces must be of the probes of the quadrature, {self.num_probes}; got {probes} probes.")
         if len(self.nodes()) > self.num_steps * self.num_probes:
             raise ValueError(
                 f"{self.num_steps} steps of {self.num_probes} probes must give as many points at most; got "
@@ -104,15 +86,16 @@ class LanczosDensity(Density, Saved):
     def moment_samples(self, order: int) -> FloatArray:
         """Return m_1..m_order by each probe, shape (P, order)."""
         at_least("order", order, 1)
-        powers = np.arange(1, order + 1)
-        single = np.sum(self.quadrature.eigenvalues[:, None] ** powers, axis=0) / self.size
-        return self.quadrature.weights @ self.quadrature.abscissae[:, None] ** powers + single
+        powers = self.quadrature.abscissae[:, None] ** np.arange(1, order + 1)
+        return self.quadrature.weights @ powers + self._single_moments(order)
 
     def moments_interval(self, order: int, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the moments, shape (2, order)."""
         samples = self.moment_samples(order)
         errors = SUBSPACE * samples.std(axis=0, ddof=1) / np.sqrt(self.num_probes)
-        return skewed_interval(samples.mean(axis=0), errors, samples, level)
+        by_probes = skewed_interval(samples.mean(axis=0), errors, samples - self._single_moments(order), level)
+        below, above = self.quadrature.moment_errors(order)
+        return by_probes + np.stack([-below, above])
 
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Return the mass at or below x: a step at every eigenvalue found, between Ritz values interpolated.
@@ -127,16 +110,12 @@ class LanczosDensity(Density, Saved):
     def cdf_interval(self, x: ArrayLike, level: float = LEVEL) -> FloatArray:
         """Return pointwise confidence intervals of the cdf: lower and upper ends, each of the shape of x.
 
-        They hold the noise of the probes (jackknife) and the finite resolution (the change over the last three steps,
-        and the mass between the Ritz values next to x). They end where Ritz values make more or less impossible
-        (Cauchy).
+        They hold what the moments of the probes leave open (`Krylov`), and how far probes may be from the spectrum
+        (`count_interval`). They end where Ritz values make more or less impossible (Cauchy).
         """
         points = np.asarray(x, dtype=np.float64)
         flat = points.reshape(-1)
-        unresolved = self.quadrature.unresolved(flat)
-        ends = self._jackknife(lambda quadrature, weights: quadrature.cdf(flat, weights), unresolved).interval(level)
-        ends = np.clip(ends, *(self.quadrature.counts(flat) / self.size))
-        ends = _widened(ends, self.quadrature.ties(flat))
+        ends = self._mass_interval(np.full_like(flat, -np.inf), flat, self.cdf(flat), level)
         return np.where(np.isnan(flat), np.nan, ends).reshape(2, *points.shape)
 
     def pdf(self, x: ArrayLike, *, bandwidth: float | None = None) -> FloatArray:
@@ -169,41 +148,42 @@ class LanczosDensity(Density, Saved):
     def mass_interval(self, edges: ArrayLike, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the mass in each bin, for n ascending edges: lower and upper ends, (2, n - 1).
 
-        They hold the noise of the probes and the finite resolution, as those of `cdf_interval`, and are never below the
-        eigenvalues found in the bin. Many eigenvalues at one point inside a band, as exact zeros, are told from their
-        neighbours only as the steps resolve them: a bin that is much finer than the distance of Ritz values may then
-        hold more than its interval says. ValueError if the edges are not ascending.
+        They are made as those of `cdf_interval`, and are never below the eigenvalues found in the bin. ValueError if
+        the edges are not ascending.
         """
         points = np.asarray(edges, dtype=np.float64)
         if points.ndim != 1 or len(points) < 2 or not (np.diff(points) >= 0).all():
             raise ValueError(f"edges must be at least 2 ascending numbers; got {edges!r}.")
-        unresolved = self.quadrature.unresolved(points)
-        bins = self._jackknife(
-            lambda quadrature, weights: np.diff(quadrature.cdf(points, weights)), unresolved[1:] + unresolved[:-1]
-        )
-        ends = np.clip(bins.interval(level), *self.quadrature.mass_bounds(points))
-        ties = self.quadrature.ties(points)
-        return _widened(ends, ties[1:] + ties[:-1])
+        return self._mass_interval(points[:-1], points[1:], np.diff(self.cdf(points)), level)
 
     def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
         return float(self.quadrature.inside(half_window(window), self.quadrature.mean_weights())[0])
 
     def degenerate_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
-        """Return a confidence interval of the degenerate fraction, shape (2,): noise of probes and finite resolution.
-
-        It ends where Ritz values make more or less impossible (Cauchy).
-        """
+        """Return a confidence interval of the degenerate fraction, shape (2,), as `cdf_interval` does."""
         half = half_window(window)
-        unresolved = self.quadrature.unresolved(np.array([-half, half])).sum(keepdims=True)
-        fraction = self._jackknife(lambda quadrature, weights: quadrature.inside(half, weights), unresolved)
-        (fewest,), (most,) = self.quadrature.mass_bounds(np.array([-half, np.nextafter(half, 0.0)]))
-        ends = np.clip(fraction.interval(level)[:, 0], fewest, most)
-        return _widened(ends, self.quadrature.ties(np.array([-half, half])).sum())
+        value = np.array([self.fraction_degenerate(window)])
+        return self._mass_interval(np.array([-half]), np.array([half]), value, level)[:, 0]
 
     def negative_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the negative fraction, shape (2,), as `cdf_interval` does."""
         return self.cdf_interval(-half_window(window), level)
+
+    def wide_hint(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> list[str]:
+        """Return the line that says so if an interval of a fraction is wide, and what would help, or none."""
+        intervals = (self.degenerate_interval(window, level), self.negative_interval(window, level))
+        width = max(high - low for low, high in intervals)
+        if width <= WIDE:
+            return []
+        if self.rounding() > window / 2:
+            moved = f"rounding moves eigenvalues by about {self.rounding():.0e}"
+            return [f"  WIDE INTERVALS: {moved}; take the matrix, or the model, in float64."]
+        # What is left open falls as 1 / steps, and steps grow as the square root of products.
+        factor = (width / WIDE) ** 2 if width < UNRESOLVED else MORE
+        needed = min(float(f"{factor * self.num_products:.2g}"), float(self.size))
+        cure = "that takes about" if width < UNRESOLVED else "try"
+        return [f"  WIDE INTERVALS: the window is not resolved; {cure} {needed:,.0f} products (max_products=)."]
 
     def nodes(self) -> FloatArray:
         """Return ascending points between which the cdf is smooth."""
@@ -232,17 +212,14 @@ class LanczosDensity(Density, Saved):
         -----
         Every number is a function of the mean over probes, so the leave-one-out values of both densities, subtracted
         probe by probe, give the jackknife error of the change; for moments it is the standard error of paired samples.
+        What moments leave open at an edge is taken to lie on the same side of it in both.
         """
         if (self.size, self.num_probes) != (other.size, other.num_probes):
             raise ValueError(
                 "Densities must have the same eigenvalues and probes in number; got "
                 f"{self.size:,} and {other.size:,} eigenvalues, {self.num_probes} and {other.num_probes} probes."
             )
-        before, after = self._all_numbers(window), other._all_numbers(window)
-        change = after.minus(before)
-        errors = (before.noise(), before.resolution(), after.noise(), after.resolution())
-        unpaired = np.sqrt(sum(error**2 for error in errors))
-        return DensityDifference(change.values, change.noise(), change.resolution(), unpaired, self.num_probes, title)
+        return difference_of(self._all_numbers(window), other._all_numbers(window), title)
 
     def rounding(self) -> float:
         """Return how far the rounding of products moves eigenvalues, as a rule: eps times the largest."""
@@ -259,7 +236,7 @@ class LanczosDensity(Density, Saved):
         lines = [
             f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
             f"{negative} negative (window {PAPER_WINDOW:g}, {LEVEL:.0%} intervals)",
-            *wide_hint(intervals, self.rounding()),
+            *self.wide_hint(),
             f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
             f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
         ]
@@ -273,28 +250,45 @@ class LanczosDensity(Density, Saved):
         add_intervals(numbers, self, window, level)
         return numbers | self.certificates._numbers(window, level)
 
-    def _jackknife(self, functional: Functional, unresolved: FloatArray) -> Jackknife:
-        return Jackknife.of(functional, (self.quadrature, *self.earlier), unresolved)
+    def _single_moments(self, order: int) -> FloatArray:
+        """Return what the eigenvalues found add to m_1..m_order, shape (order,)."""
+        return np.sum(self.quadrature.eigenvalues[:, None] ** np.arange(1, order + 1), axis=0) / self.size
 
-    def _all_numbers(self, window: float) -> Jackknife:
+    def _shares(self, low: FloatArray, high: FloatArray) -> FloatArray:
+        """Return which part of the squares of the probes is between n pairs of ends, at least and at most, (2, n)."""
+        points, places = np.unique(np.concatenate([low, high]), return_inverse=True)
+        squares = sum((space.squares_left_of(points) for space in self.spaces), np.zeros((2, len(points))))
+        left = squares / max(sum(space.square for space in self.spaces), np.finfo(np.float64).tiny)
+        first, second = np.split(left[:, places], 2, axis=1)
+        return np.clip(second - first[::-1], 0.0, 1.0)
+
+    def _mass_interval(self, low: FloatArray, high: FloatArray, values: FloatArray, level: float) -> FloatArray:
+        """Return confidence intervals, which hold ``values``, of the mass between n pairs of ends, shape (2, n)."""
+        quadrature = self.quadrature
+        others = self.size - len(quadrature.eigenvalues)
+        counts = count_interval(self._shares(low, high), self.num_probes, others, level)
+        rounding = max(space.rounding for space in self.spaces)
+        below, up_to = quadrature.counts(low, rounding), quadrature.counts(high, rounding)
+        counts = np.clip(counts + quadrature.found_between(low, high), *(up_to - below[::-1]))
+        lower, upper = counts / self.size
+        return np.stack([np.minimum(lower, values), np.maximum(upper, values)])
+
+    def _all_numbers(self, window: float) -> NumbersOfProbes:
         """Return the moments and both fractions, whose changes `difference` tells."""
-        half = half_window(window)
-        edges = self.quadrature.unresolved(np.array([-half, half]))
+        half, quadrature = half_window(window), self.quadrature
 
-        def functional(quadrature: Quadrature, weights: FloatArray) -> FloatArray:
+        def fractions(weights: FloatArray) -> FloatArray:
             negative = quadrature.cdf(np.array([-half]), weights)
             return np.concatenate([quadrature.inside(half, weights), negative], axis=-1)
 
-        fractions = self._jackknife(functional, np.array([edges.sum(), edges[0]]))
-        samples = self.moment_samples(NUM_MOMENTS)
-        moments = samples.mean(axis=0)
-        return Jackknife(
-            np.concatenate([moments, fractions.values]),
-            np.concatenate([without_one(samples), fractions.left_out], axis=1),
-            # Moments do not depend on the resolution: a quadrature knows four from three steps on.
-            [np.concatenate([moments, earlier]) for earlier in fractions.earlier],
-            np.concatenate([np.zeros(NUM_MOMENTS), fractions.unresolved]),
-        )
+        low, high = np.array([-half, -np.inf]), np.array([half, -half])
+        shares = self._shares(low, high) * (1 - len(quadrature.eigenvalues) / self.size)
+        samples, (below, above) = self.moment_samples(NUM_MOMENTS), quadrature.moment_errors(NUM_MOMENTS)
+        values = np.concatenate([samples.mean(axis=0), fractions(quadrature.mean_weights())])
+        left_out = np.concatenate([without_one(samples), fractions(without_one(quadrature.weights))], axis=1)
+        ends = shares + quadrature.found_between(low, high) / self.size
+        of_moments = values[:NUM_MOMENTS] + np.stack([-below, above])
+        return NumbersOfProbes(values, left_out, np.concatenate([of_moments, ends], axis=1), self.size)
 
     def _pdf_samples(self, x: FloatArray, bandwidth: float | None) -> FloatArray:
         """Return the smoothed density by each probe, shape (P, len(x))."""

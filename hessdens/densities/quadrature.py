@@ -45,34 +45,6 @@ class QuadratureCdf:
         return np.where(after == 0, 0.0, np.where(after == n, self._total, values))
 
 
-def mass_beyond(abscissae: FloatArray, weights: FloatArray, radii: FloatArray, x: FloatArray) -> FloatArray:
-    """Return the mass that may lie on the other side of x than its point, by Chebyshev's inequality.
-
-    ``radii`` are root mean square distances from the points of what these stand for.
-    """
-    distances = np.abs(x[:, None] - abscissae)
-    shares = np.where(distances > radii, radii / np.where(distances > 0, distances, 1.0), radii > 0)
-    return shares**2 @ weights
-
-
-def mass_between(abscissae: FloatArray, weights: FloatArray, x: FloatArray, width: int = 1) -> FloatArray:
-    """Return the mass of the interval between neighbouring points in which each x lies: what interpolation shares out.
-
-    It is half of the weight of either point. Beyond the last node there is no such bound: we allow the mass of the
-    outermost ``width`` nodes, out to the distance that these nodes span.
-    """
-    count = len(abscissae)
-    if count == 0:
-        return np.zeros(len(x))
-    near = min(width, count - 1)
-    low, high = 2 * abscissae[0] - abscissae[near], 2 * abscissae[-1] - abscissae[-1 - near]
-    after = np.searchsorted(abscissae, x, side="right")
-    halves = np.concatenate([[0.0], weights / 2, [0.0]])
-    result = np.where((after > 0) & (after < count), halves[after] + halves[after + 1], 0.0)
-    result = np.where((after == 0) & (x >= low), weights[:width].sum(), result)
-    return np.where((after == count) & (x <= high), weights[-width:].sum(), result)
-
-
 def _between(first: FloatArray, second: FloatArray, share: FloatArray, total: FloatArray) -> FloatArray:
     """Interpolate between two values of a distribution function with so much mass in all."""
     linear = first + (second - first) * share
@@ -109,9 +81,6 @@ class Quadrature(Saved):
     weights: Annotated[FloatArray, "P n amount"]
     # Abscissae that are eigenvalues of unknown multiplicity.
     atoms: Annotated[BoolArray, "n flag"]
-    # Of an atom, the length of its residual: the eigenvalues it stands for lie within about this distance of it (root
-    # mean square). Of other points, 0.
-    radii: Annotated[FloatArray, "n amount"]
     size: Size  # N
     # Whether these are the Ritz values of one compression of A. Then at least as many eigenvalues as Ritz values lie on
     # either side of any point (Cauchy).
@@ -143,20 +112,43 @@ class Quadrature(Saved):
         values = steps + QuadratureCdf(self.abscissae, weights, self.atoms)(x)
         return np.clip(values, *self.counts(x) / self.size)
 
-    def counts(self, x: FloatArray) -> NDArray[np.intp]:
-        """Return the fewest and the most eigenvalues that can be at or below x (Cauchy), shape (2, len(x))."""
-        ritz = self.ritz_values() if self.interlaces else np.empty(0)
-        left = np.searchsorted(ritz, x, side="right")
-        fewest = np.where(x == np.inf, self.size, left)
-        most = np.where(x == -np.inf, 0, self.size - len(ritz) + left)
-        return np.stack([fewest, most])
+    def counts(self, x: FloatArray, rounding: float = 0.0) -> NDArray[np.intp]:
+        """Return the fewest and the most eigenvalues that can be at or below x (Cauchy), shape (2, len(x)).
 
-    def mass_bounds(self, edges: FloatArray) -> FloatArray:
-        """Return the least and the most mass in each bin, by Cauchy and the single eigenvalues, shape (2, n - 1)."""
-        fewest, most = self.counts(edges)
-        low, high = self.eigenvalues - self.residuals, self.eigenvalues + self.residuals
-        inside = np.sum((low[:, None] > edges[:-1]) & (high[:, None] <= edges[1:]), axis=0)
-        return np.stack([np.maximum(fewest[1:] - most[:-1], inside), most[1:] - fewest[:-1]]) / self.size
+        Ritz values within ``rounding`` of x may be on either side.
+        """
+        ritz = self.ritz_values() if self.interlaces else np.empty(0)
+        fewest = np.searchsorted(ritz, x - rounding, side="right")
+        most = self.size - len(ritz) + np.searchsorted(ritz, x + rounding, side="right")
+        return np.stack([np.where(x == np.inf, self.size, fewest), np.where(x == -np.inf, 0, most)])
+
+    def found_between(self, low: FloatArray, high: FloatArray) -> NDArray[np.intp]:
+        """Return how many single eigenvalues, to their errors, are above low and up to high: at least and at most.
+
+        The shape is (2, n) for n pairs of ends.
+        """
+        least, most = (self.eigenvalues[:, None] + sign * self.residuals[:, None] for sign in (-1, 1))
+        is_inside = (least > low) & (most <= high), (most > low) & (least <= high)
+        return np.stack([which.sum(axis=0) for which in is_inside])
+
+    def moment_errors(self, order: int) -> FloatArray:
+        """Return how far m_1..m_order may be below and above the samples, whatever the probes, shape (2, order).
+
+        Errors of single eigenvalues are at most residual² / distance to other Ritz values (Kato and Temple), or the
+        residual itself. And each other point stands for an eigenvalue at least (Cauchy), also where all probes have
+        little weight in it, which is why it was not found.
+        """
+        ritz, powers = self.ritz_values(), np.arange(1, order + 1)
+        places = np.searchsorted(ritz, self.eigenvalues)
+        padded = np.concatenate([[-np.inf], ritz, [np.inf]])
+        gaps = np.minimum(padded[places + 1] - padded[places], padded[places + 2] - padded[places + 1])
+        tiny = np.finfo(np.float64).tiny
+        errors = np.minimum(self.residuals, self.residuals**2 / np.maximum(gaps, tiny))
+        sizes = np.abs(self.eigenvalues)[:, None]
+        of_single = np.sum((sizes + errors[:, None]) ** powers - sizes**powers, axis=0) / self.size
+        missing = self.interlaces * np.maximum(1 / self.size - self.mean_weights(), 0.0)
+        shortfalls = missing[:, None] * self.abscissae[:, None] ** powers
+        return of_single + np.stack([np.maximum(-shortfalls, 0.0).sum(axis=0), np.maximum(shortfalls, 0.0).sum(axis=0)])
 
     def inside(self, half: float, weights: FloatArray) -> FloatArray:
         """Return the mass in (-half, half) for other weights, of shape (n,) or (L, n); shape (1,) or (L, 1)."""
@@ -165,14 +157,3 @@ class Quadrature(Saved):
         others = cdf(np.array([half]), "left") - cdf(np.array([-half]))
         outside = np.count_nonzero(np.abs(self.ritz_values()) >= half) if self.interlaces else 0
         return np.clip(single + others, 0.0, 1 - outside / self.size)
-
-    def ties(self, x: FloatArray) -> FloatArray:
-        """Return the mass of the single eigenvalues whose error reaches to the other side of each x; shape of x."""
-        return np.sum(np.abs(self.eigenvalues[:, None] - x) <= self.residuals[:, None], axis=0) / self.size
-
-    def unresolved(self, x: FloatArray) -> FloatArray:
-        """Return the mass near each x that may lie on either side of it; shape of x."""
-        weights = self.mean_weights()
-        between = mass_between(self.abscissae, np.where(self.atoms, 0.0, weights), x, len(self.weights))
-        beyond = mass_beyond(self.abscissae, np.where(self.atoms, weights, 0.0), self.radii, x)
-        return between + 2 * beyond  # twice, since the step of an atom is at one end of what is possible

@@ -6,6 +6,7 @@ from scipy.linalg import block_diag, eigh_tridiagonal
 from scipy.special import chdtri
 
 from hessdens._types import FloatArray
+from hessdens.densities.krylov import Krylov
 from hessdens.densities.quadrature import Quadrature
 
 # A Ritz value whose residual is below this fraction of its distance to the next is an eigenvalue: its error is at most
@@ -17,15 +18,17 @@ ROUNDINGS_APART = 10.0
 UNLIKELY = 1e-10
 
 
-def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size: int, rounding: float) -> Quadrature:
-    """Return the quadrature of a block Krylov space of an operator with ``size`` eigenvalues.
+def block_quadrature(
+    matrix: FloatArray, num_known: int, start: FloatArray, size: int, rounding: float
+) -> tuple[Quadrature, Krylov]:
+    """Return the quadrature of a block Krylov space of an operator with ``size`` eigenvalues, and what it leaves open.
 
     ``matrix`` is A in the basis of all blocks, of which the first ``num_known`` vectors have been multiplied; ``start``
     has the start vectors in the basis of the first block, shape (P, width); ``rounding`` is the error of products.
     """
     ritz, vectors = np.linalg.eigh(matrix[:num_known, :num_known])
-    residuals = np.linalg.norm(matrix[num_known:, :num_known] @ vectors, axis=0) + rounding
-    weights = (start @ vectors[: start.shape[1]]) ** 2
+    coupling, probes = matrix[num_known:, :num_known] @ vectors, start @ vectors[: start.shape[1]]
+    residuals, weights = np.linalg.norm(coupling, axis=0) + rounding, probes**2
     apart = [group for group in _groups(ritz, residuals) if _is_apart(ritz, residuals, group, rounding)]
     single = [group for group in apart if _is_counted(weights[:, group], len(group))]
     atoms = [group for group in apart if not _is_counted(weights[:, group], len(group))]
@@ -38,12 +41,12 @@ def block_quadrature(matrix: FloatArray, num_known: int, start: FloatArray, size
     nodes = sorted([*others, *atoms], key=lambda group: float(ritz[group[0]]))
     sums = [weights[:, group].sum(axis=1) for group in nodes]
     is_atom = np.array([any(group is atom for atom in atoms) for group in nodes], dtype=bool)
-    radii = np.array([residuals[group].max() for group in nodes])
     alone = np.sort(np.concatenate([*single, np.empty(0, np.intp)]).astype(np.intp))
     points = np.array([ritz[group].mean() for group in nodes])
     shares = _normalised(np.stack(sums, axis=1) if sums else np.zeros((len(start), 0)), 1 - num_single / size)
-    radii = np.where(is_atom, radii, 0.0)
-    return Quadrature(ritz[alone], residuals[alone], points, shares, is_atom, radii, size, interlaces=True)
+    quadrature = Quadrature(ritz[alone], residuals[alone], points, shares, is_atom, size, interlaces=True)
+    rest = np.setdiff1d(np.arange(len(ritz)), alone)
+    return quadrature, Krylov(ritz[rest], coupling[:, rest], probes[:, rest], rounding)
 
 
 def _groups(ritz: FloatArray, residuals: FloatArray) -> list[NDArray[np.intp]]:
@@ -90,16 +93,22 @@ def _normalised(weights: FloatArray, total: float) -> FloatArray:
     return total * np.where(sums > 0, weights / np.where(sums > 0, sums, 1.0), mean)
 
 
-def tridiagonal_quadrature(diagonal: FloatArray, off_diagonal: FloatArray, size: int) -> Quadrature:
-    """Return the quadrature of the Jacobi matrices in the columns, one of each probe."""
-    abscissae, weights = [], []
+def tridiagonal_quadrature(
+    diagonal: FloatArray, off_diagonal: FloatArray, size: int, rounding: float
+) -> tuple[Quadrature, tuple[Krylov, ...]]:
+    """Return the quadrature of the Jacobi matrices in the columns, one of each probe, and what they leave open."""
+    abscissae, weights, spaces = [], [], []
     for probe in range(diagonal.shape[1]):
         ends = np.flatnonzero(off_diagonal[:, probe] == 0)
         last = int(ends[0]) + 1 if len(ends) else len(diagonal)
         ritz, vectors = eigh_tridiagonal(diagonal[:last, probe], off_diagonal[: last - 1, probe])
         abscissae.append(ritz)
         weights.append(vectors[0] ** 2)
+        next_length = off_diagonal[last - 1 : last, probe]
+        coupling = next_length[next_length > 0, None] * vectors[-1:]
+        spaces.append(Krylov(ritz, coupling, vectors[:1], rounding))
     points, table = np.concatenate(abscissae), block_diag(*weights)
     order = np.argsort(points, kind="stable")
-    none, zeros = np.empty(0), np.zeros(len(points))
-    return Quadrature(none, none, points[order], table[:, order], zeros > 0, zeros, size, interlaces=False)
+    none, no_atoms = np.empty(0), np.zeros(len(points), dtype=bool)
+    quadrature = Quadrature(none, none, points[order], table[:, order], no_atoms, size, interlaces=False)
+    return quadrature, tuple(spaces)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from hessdens.densities.krylov import Krylov
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.quadrature import Quadrature
 from hessdens.densities.ritz import block_quadrature, tridiagonal_quadrature
@@ -19,10 +20,8 @@ from hessdens.linalg.operator import Combined, Operator
 from hessdens.linalg.probes import Distribution
 from hessdens.linalg.three_terms import ThreeTermLanczos
 
-# Quadratures of the last steps, latest first, and the sums of r·Ar and Ar·Ar over probes by the latest.
-Reading = tuple[list[Quadrature], float, float]
-# Earlier quadratures that show how far the resolution goes.
-EARLIER = 3
+# The quadrature, what spaces leave open, and the sums of r·Ar and Ar·Ar over probes by the quadrature.
+Reading = tuple[Quadrature, tuple[Krylov, ...], float, float]
 
 
 def lanczos_density(
@@ -104,7 +103,7 @@ def lanczos_density(
             space.step()
             bar.update(space.num_products - bar.n)
     reading = _of_block(space, size) if isinstance(space, BlockLanczos) else _of_three_terms(space, size)
-    (quadrature, *earlier), trace, square = reading
+    quadrature, spaces, trace, square = reading
     mass = len(quadrature.eigenvalues) / size + quadrature.weights.sum(axis=1)
     first_trace, first_square = sums
     certificates = run.certificates(
@@ -115,7 +114,7 @@ def lanczos_density(
         trace=abs(trace - first_trace) / max(first_square, TINY) ** 0.5,
         frobenius=abs(square - first_square) / max(first_square, TINY),
     )
-    return LanczosDensity(quadrature, tuple(earlier), space.num_steps, space.num_products, certificates)
+    return LanczosDensity(quadrature, spaces, space.num_steps, space.num_products, certificates)
 
 
 def _check_memory(operator: Operator, num_steps: int, num_probes: int, *, low_memory: bool) -> None:
@@ -129,22 +128,14 @@ def _check_memory(operator: Operator, num_steps: int, num_probes: int, *, low_me
 
 
 def _of_block(space: BlockLanczos, size: int) -> Reading:
-    matrix, start = space.matrix(), space.start_coordinates
-    known = [len(space.basis(steps)) for steps in _last_steps(space.num_steps, space.is_invariant)]
-    ritz, vectors = np.linalg.eigh(matrix[: known[0], : known[0]])
+    matrix, start, known = space.matrix(), space.start_coordinates, space.num_products
+    ritz, vectors = np.linalg.eigh(matrix[:known, :known])
     shares = np.sum(vectors[: start.shape[1]] ** 2, axis=0)
-    quadratures = [block_quadrature(matrix, rows, start, size, space.rounding) for rows in known]
-    return quadratures, float(shares @ ritz), float(shares @ ritz**2)
+    quadrature, rest = block_quadrature(matrix, known, start, size, space.rounding)
+    return quadrature, (rest,), float(shares @ ritz), float(shares @ ritz**2)
 
 
 def _of_three_terms(space: ThreeTermLanczos, size: int) -> Reading:
-    # A recurrence that has ended early would only add zeros.
-    steps = _last_steps(len(space.diagonal), space.is_invariant)
-    quadratures = [tridiagonal_quadrature(space.diagonal[:s], space.off_diagonal[:s], size) for s in steps]
-    trace, square = (float((quadratures[0].weights @ quadratures[0].abscissae ** k).sum()) for k in (1, 2))
-    return quadratures, trace, square
-
-
-def _last_steps(num_steps: int, is_invariant: bool) -> range:
-    """Return the numbers of steps whose quadratures are wanted: the last, and three before it if more could follow."""
-    return range(num_steps, num_steps - 1 if is_invariant else max(0, num_steps - 1 - EARLIER), -1)
+    quadrature, spaces = tridiagonal_quadrature(space.diagonal, space.off_diagonal, size, space.rounding)
+    trace, square = (float((quadrature.weights @ quadrature.abscissae**k).sum()) for k in (1, 2))
+    return quadrature, spaces, trace, square

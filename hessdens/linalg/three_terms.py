@@ -37,6 +37,11 @@ class ThreeTermLanczos:
         """Whether the recurrences of all start vectors have ended."""
         return not self._going.any()
 
+    @property
+    def rounding(self) -> float:
+        """Length below which what is left of a product is rounding."""
+        return LENGTHS_OF_ROUNDING * torch.finfo(self._operator.dtype).eps * self._scale
+
     def symmetry_defect(self) -> float:
         """Return the largest difference v·Aw - w·Av between successive vectors, over the longest product."""
         return self._asymmetry / max(self._scale, np.finfo(np.float64).tiny)
@@ -67,7 +72,7 @@ class ThreeTermLanczos:
             products -= along.to(dtype) * self._vectors
             products -= column_dots(self._previous, products, team).to(dtype) * self._previous
         lengths = column_dots(products, products, team).sqrt()
-        self._going &= lengths > LENGTHS_OF_ROUNDING * torch.finfo(dtype).eps * self._scale
+        self._going &= lengths > self.rounding
         self.off_diagonal[step] = torch.where(self._going, lengths, 0.0).cpu().numpy()
         self._previous = self._vectors
         self._vectors = products / torch.where(self._going, lengths, float("inf")).to(dtype)

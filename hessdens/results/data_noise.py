@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from scipy.special import stdtrit
 
+from hessdens._checks import LEVEL, check_level
 from hessdens._types import FloatArray
 from hessdens.results.saved import Numbers, Saved, Size, rows
 
@@ -51,6 +53,18 @@ class DataNoise(Saved):
         """Standard errors of both kinds together, shape (K,)."""
         return np.hypot(self.probe_errors, self.data_errors)
 
+    def interval(self, level: float = LEVEL) -> FloatArray:
+        """Return confidence intervals of the moments of the mean of all such matrices: lower, upper ends, shape (2, K).
+
+        Data errors have G - 1 degrees of freedom, those of probes P - 1 (Student's t). The bias of order 1/G that
+        higher moments have (`data_noise`) is not in them.
+        """
+        check_level(level)
+        tail = (1 + level) / 2
+        by_probes = stdtrit(self.num_probes - 1, tail) * self.probe_errors
+        half_width = np.hypot(by_probes, stdtrit(self.num_batches - 1, tail) * self.data_errors)
+        return np.stack([self.values - half_width, self.values + half_width])
+
     def __str__(self) -> str:
         title = (
             f"Moments of {self.size:,} eigenvalues from {self.num_batches} batches and {self.num_probes} probes, "
@@ -62,5 +76,6 @@ class DataNoise(Saved):
 
     def _numbers(self, window: float, level: float) -> Numbers:
         counts = self._named("size", "num_batches", "num_probes", "num_products")
-        table = rows(value=self.values, probe_error=self.probe_errors, data_error=self.data_errors)
+        low, high = self.interval(level)
+        table = rows(value=self.values, probe_error=self.probe_errors, data_error=self.data_errors, low=low, high=high)
         return {**counts, "moments": table}

@@ -1,7 +1,7 @@
-"""Confidence intervals for means of skewed samples."""
+"""Confidence intervals for means of quadratic forms in random vectors, and for numbers of eigenvalues."""
 
 import numpy as np
-from scipy.special import chdtri, ndtr, ndtri, stdtrit
+from scipy.special import betainc, chdtri, ndtr, ndtri, stdtrit
 
 from hessdens._checks import check_level
 from hessdens._types import FloatArray
@@ -10,6 +10,8 @@ from hessdens._types import FloatArray
 LEAST_SKEWNESS = 1e-4
 # In standard deviations from the median: closer, ratios of quantiles lose their digits.
 NEAR_MEDIAN = 1e-3
+# Halvings of the range of a number of eigenvalues.
+HALVINGS = 60
 
 
 def skewed_interval(values: FloatArray, standard_errors: FloatArray, samples: FloatArray, level: float) -> FloatArray:
@@ -52,15 +54,54 @@ def skewed_quantiles(
 
 
 def _skewness_of_mean(samples: FloatArray) -> FloatArray:
-    """Return the skewness of the mean, at most that of a single squared normal variable; 0 where it is unknown."""
-    num_samples = len(samples)
-    if num_samples < 3:
-        return np.zeros(samples.shape[1])
-    centred = samples - samples.mean(axis=0)
-    scale = np.abs(centred).max(axis=0)
-    centred = centred / np.where(scale > 0, scale, 1.0)
-    variance = np.where(scale > 0, np.mean(centred**2, axis=0), 1.0)
-    factor = np.sqrt(num_samples * (num_samples - 1)) / (num_samples - 2)
-    skewness = factor * np.mean(centred**3, axis=0) / variance**1.5
-    limit = np.sqrt(8 / num_samples)
-    return np.clip(skewness / np.sqrt(num_samples), -limit, limit)
+    """Return the skewness of the mean, at most that of a single squared normal variable.
+
+    That of samples of one sign is at least that of a chi-squared variable with their mean and standard deviation, which
+    has the least of all sums of squares with these (Cauchy and Schwarz); of few samples it is underestimated else.
+    """
+    num_samples, limit = len(samples), np.sqrt(8 / len(samples))
+    scale = np.abs(samples).max(axis=0)
+    samples = samples / np.where(scale > 0, scale, 1.0)
+    mean = samples.mean(axis=0)
+    variance = np.mean((samples - mean) ** 2, axis=0)
+    skewness = np.zeros(samples.shape[1])
+    if num_samples > 2:
+        factor = np.sqrt(num_samples - 1) / (num_samples - 2)
+        skewness = factor * np.mean((samples - mean) ** 3, axis=0) / np.where(variance > 0, variance, 1.0) ** 1.5
+    sign = np.where((samples >= 0).all(axis=0), 1.0, np.where((samples <= 0).all(axis=0), -1.0, 0.0))
+    errors = np.sqrt(variance / (num_samples - 1))
+    least = 2 * errors / np.where(mean != 0, np.abs(mean), 1.0)
+    skewness = np.where(sign == 0, skewness, sign * np.maximum(sign * skewness, least))
+    return np.clip(skewness, -limit, limit)
+
+
+def count_interval(shares: FloatArray, num_probes: int, size: int, level: float) -> FloatArray:
+    """Return confidence intervals for numbers of eigenvalues from shares of the squares of probes, shape (2, n).
+
+    ``shares`` has shape (2, n), in [0, 1]: in the eigenvectors that count, P Gaussian probes of R^size have at least
+    and at most so much of all their squares together.
+
+    Notes
+    -----
+    In n of N orthonormal vectors P probes have a share that is distributed as Beta(P n / 2, P (N - n) / 2). It grows
+    with n, so that the limits are the n for which it exceeds the lower share, or stays below the upper one, with
+    probability (1 - level) / 2: exact for any number of probes (Clopper & Pearson 1934, of the binomial distribution).
+    Limits less than one from 0 or N are 0 or N: numbers are whole, and tiny shares may be rounding.
+    """
+    check_level(level)
+    tail = (1 - level) / 2
+    fewest = _count_at(shares[0], 1 - tail, num_probes, size)
+    most = _count_at(shares[1], tail, num_probes, size)
+    limits = np.stack([fewest, most])
+    return np.where(limits < 1, 0.0, np.where(limits > size - 1, float(size), limits))
+
+
+def _count_at(share: FloatArray, probability: float, num_probes: int, size: int) -> FloatArray:
+    """Return the number n of ``size`` eigenvectors in which probes have at most this share with this probability."""
+    low, high = np.zeros(share.shape), np.full(share.shape, float(size))
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        forms = num_probes * middle / 2, num_probes * (size - middle) / 2
+        is_more = betainc(*forms, np.clip(share, 0.0, 1.0)) > probability
+        low, high = np.where(is_more, middle, low), np.where(is_more, high, middle)
+    return np.where(share <= 0, 0.0, np.where(share >= 1, float(size), (low + high) / 2))

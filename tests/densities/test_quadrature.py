@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hessdens.densities.quadrature import Quadrature, QuadratureCdf, mass_between, mass_beyond
+from hessdens.densities.quadrature import Quadrature, QuadratureCdf
 
 POINTS, WEIGHTS = np.array([-2.0, 0.0, 1.0, 4.0]), np.array([0.1, 0.6, 0.2, 0.1])
 
@@ -48,34 +48,6 @@ def test_tails_fall_as_powers_and_the_middle_is_even():
     assert cdf(np.array([0.5]))[0] == pytest.approx(0.6)
 
 
-def test_mass_between_points():
-    x = np.array([0.5, 0.0, -2.5, -4.1, 6.9, 7.1])
-    np.testing.assert_allclose(mass_between(POINTS, WEIGHTS, x), [0.4, 0.4, 0.1, 0, 0.1, 0])
-    without_second = np.where(np.arange(4) == 1, 0.0, WEIGHTS)
-    np.testing.assert_allclose(mass_between(POINTS, without_second, x), [0.1, 0.1, 0.1, 0, 0.1, 0])
-    wide = [0.4, 0.4, 0.7, 0.7, 0.3, 0.3]
-    np.testing.assert_allclose(mass_between(POINTS, WEIGHTS, x, width=2), wide)
-    np.testing.assert_allclose(mass_between(POINTS[:1], np.ones(1), np.array([-3.0, -2.0, 0.0])), [0, 1, 0])
-    assert mass_between(np.empty(0), np.empty(0), x).tolist() == [0] * 6
-
-
-@given(st.integers(1, 40), st.floats(0.01, 10.0), st.integers(0, 99))
-def test_mass_beyond_bounds_what_lies_on_the_other_side(count, x, seed):
-    """Of any points with this mean square distance from theirs (Chebyshev), on both sides together."""
-    points = np.random.default_rng(seed).standard_normal(count) ** 3
-    radius = np.sqrt(np.mean(points**2))
-    bound = mass_beyond(np.zeros(1), np.ones(1), np.array([radius]), np.array([x, -x, 0.0]))
-    assert (bound[:2] >= np.mean(np.abs(points) > x)).all()
-    assert bound.max() <= bound[2] == 1
-
-
-def test_mass_beyond_of_exact_points_is_none():
-    x = np.array([-1.0, 0.0, 2.0, 3.0])
-    assert mass_beyond(np.array([0.0, 2.0]), np.array([0.4, 0.6]), np.zeros(2), x).tolist() == [0] * 4
-    found = mass_beyond(np.array([0.0, 2.0]), np.array([0.4, 0.6]), np.array([0.5, 0.0]), x)
-    np.testing.assert_allclose(found, [0.1, 0.4, 0.025, 0.4 / 36])
-
-
 def test_without_points():
     cdf = QuadratureCdf(np.empty(0), np.empty((3, 0)), np.empty(0, bool))
     assert cdf(np.array([1.0])).shape == (3, 1)
@@ -84,8 +56,8 @@ def test_without_points():
 def of_ten_eigenvalues(interlaces=True):
     """Return a quadrature that knows two eigenvalues to 0.1, and has three points, one an atom, for the other eight."""
     points, weights = np.array([-1.0, 0.0, 2.0]), np.array([[0.2, 0.4, 0.2], [0.4, 0.2, 0.2]])
-    atoms, radii = np.array([False, True, False]), np.array([0.0, 0.5, 0.0])
-    return Quadrature(np.array([-3.0, 5.0]), np.full(2, 0.1), points, weights, atoms, radii, 10, interlaces)
+    atoms = np.array([False, True, False])
+    return Quadrature(np.array([-3.0, 5.0]), np.full(2, 0.1), points, weights, atoms, 10, interlaces)
 
 
 def test_counts_are_those_of_cauchy():
@@ -95,14 +67,36 @@ def test_counts_are_those_of_cauchy():
     assert of_ten_eigenvalues(interlaces=False).counts(x).tolist() == [[0] * 6 + [10], [0] + [10] * 6]
 
 
-def test_bounds_of_bins_follow_from_counts_and_eigenvalues():
-    edges = np.array([-4.0, -2.0, 1.0, 6.0])
-    np.testing.assert_allclose(of_ten_eigenvalues().mass_bounds(edges), [[0.1, 0, 0.1], [0.6, 0.7, 0.7]])
-    # An eigenvalue lies in a bin (low, high] if all of its interval does.
-    for edges, inside in (([-3.1, 0], 0), ([-3.2, -2.9], 1), ([-3.2, -2.95], 0), ([-3.05, 0], 0), ([-4, 5.1], 2)):
-        assert of_ten_eigenvalues().mass_bounds(np.array(edges))[0, 0] == pytest.approx(inside / 10)
-    four = Quadrature(np.empty(0), np.empty(0), POINTS, WEIGHTS[None], np.zeros(4, bool), np.zeros(4), 4, True)
-    np.testing.assert_allclose(four.mass_bounds(np.array([-3.0, 0.5, 5.0])), [[0.5, 0.5]] * 2)
+def test_ritz_values_within_rounding_of_a_point_may_be_on_either_side():
+    x = np.array([-3.05, -0.05, 0.05, np.inf])
+    assert of_ten_eigenvalues().counts(x, rounding=0.1).tolist() == [[0, 2, 2, 10], [6, 8, 8, 10]]
+
+
+def test_eigenvalues_between_ends_are_told_to_their_errors():
+    low = np.array([-np.inf, -3.1, -3.2, -3.2, -3.05, -4.0])
+    high = np.array([np.inf, 0.0, -2.9, -2.95, 0.0, 5.1])
+    assert of_ten_eigenvalues().found_between(low, high).tolist() == [[2, 0, 1, 0, 0, 2], [2, 1, 1, 1, 1, 2]]
+
+
+def test_errors_of_moments_are_those_of_eigenvalues_and_of_points_with_less_than_one():
+    """Residuals of 0.1 at distances of 2 and 3, of -3 and 5; points of weights 0.3, 0.3 and 0.2 have more than 0.1."""
+    orders = np.arange(1, 4)
+    expected = sum((size + 0.01 / gap) ** orders - size**orders for size, gap in ((3.0, 2.0), (5.0, 3.0))) / 10
+    np.testing.assert_allclose(of_ten_eigenvalues().moment_errors(3), [expected, expected])
+    weights = np.array([[0.04, 0.7, 0.06], [0.02, 0.68, 0.1]])  # means 0.03, 0.69 and 0.08
+    parts = np.array([-1.0, 0.0, 2.0]), weights, np.zeros(3, bool), 10
+    quadrature = Quadrature(np.array([-3.0, 5.0]), np.full(2, 0.1), *parts, interlaces=True)
+    below, above = quadrature.moment_errors(3) - expected
+    np.testing.assert_allclose(below, [0.07, 0, 0.07], atol=1e-15)
+    np.testing.assert_allclose(above, [0.04, 0.07 + 0.08, 0.16], atol=1e-15)
+    apart = Quadrature(np.array([-3.0, 5.0]), np.full(2, 0.1), *parts, interlaces=False)
+    np.testing.assert_allclose(apart.moment_errors(3), [expected, expected])
+
+
+def test_two_eigenvalues_at_one_place_are_known_to_their_residuals():
+    parts = np.empty(0), np.empty((2, 0)), np.empty(0, bool), 2
+    quadrature = Quadrature(np.array([2.0, 2.0]), np.array([0.1, 0.3]), *parts, interlaces=True)
+    np.testing.assert_allclose(quadrature.moment_errors(1), 0.2)
 
 
 def test_eigenvalues_and_points_make_one_distribution():
@@ -128,11 +122,6 @@ def test_window_holds_no_more_than_ritz_values_leave():
     all_inside = np.array([0.0, 0.8, 0.0])
     assert of_ten_eigenvalues().inside(0.5, all_inside)[0] == pytest.approx(0.6)  # four Ritz values are outside
     assert of_ten_eigenvalues(interlaces=False).inside(0.5, all_inside)[0] == pytest.approx(0.8)
-
-
-def test_unresolved_mass_is_that_of_points_beside_and_of_atoms_twice():
-    found = of_ten_eigenvalues().unresolved(np.array([1.0, -0.5, -9.0]))
-    np.testing.assert_allclose(found, [0.1 + 2 * 0.3 * 0.25, 0.15 + 2 * 0.3, 2 * 0.3 * (0.5 / 9) ** 2])
 
 
 def test_tails_are_even_from_points_without_mass():

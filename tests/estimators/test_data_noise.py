@@ -77,6 +77,16 @@ def test_data_errors_are_the_scatter_over_new_data():
     np.testing.assert_allclose(np.sqrt(np.mean(errors, axis=0)), np.std(values, axis=0), rtol=0.2)
 
 
+@pytest.mark.parametrize("count", [2, 8])
+def test_intervals_cover_the_moments_of_all_batches(count):
+    """Of 200 samples of data 91% to 99%: with a probability of 99%. By normal quantiles two batches had 70%."""
+    centre, held = batches(1, spread=0.0)[0], []
+    for seed in range(200):
+        low, high = data_noise(batches(count, seed), 1, num_probes=10, seed=seed).interval()
+        held.append(low[0] <= exact_moments(centre)[0] <= high[0])
+    assert 0.91 <= np.mean(held) <= 0.99
+
+
 def test_equal_batches_have_no_data_noise():
     noise = data_noise(np.repeat(batches(1), 3, axis=0), 5, num_probes=10)
     np.testing.assert_allclose(noise.data_errors, 0, atol=1e-6 * np.abs(noise.values).max())

@@ -309,17 +309,48 @@ def test_certificates_are_relative(scale, low_memory):
     assert max(certificates.trace, certificates.frobenius) < 1e-13
 
 
-@pytest.mark.parametrize("low_memory", [False, True])
-@pytest.mark.parametrize(("num_steps", "count"), [(2, 1), (3, 2), (4, 3), (9, 3)])
-def test_quadratures_of_three_steps_before_show_the_resolution(num_steps, count, low_memory):
-    """Latest first: each is what fewer steps of the same probes give."""
-    matrix = np.diag(np.linspace(-1, 3, 60))
-    density = lanczos_density(matrix, num_probes=2, num_steps=num_steps, low_memory=low_memory)
-    assert len(density.earlier) == count
-    for back, quadrature in enumerate(density.earlier, start=1):
-        if num_steps - back > 1:
-            fewer = lanczos_density(matrix, num_probes=2, num_steps=num_steps - back, low_memory=low_memory).quadrature
-            np.testing.assert_allclose(quadrature.abscissae, fewer.abscissae, rtol=1e-9, atol=1e-9)
+HALF = np.geomspace(1e-5, 5, 150)
+HARD = {
+    "symmetric log-uniform": np.concatenate([HALF, -HALF]),
+    "log-uniform": np.geomspace(1e-12, 1e2, 300),
+    "a shoulder across the edge": np.concatenate([1e-3 * RNG.standard_normal(270), np.linspace(0.01, 0.3, 30)]),
+    "zeros inside a band": np.concatenate([np.zeros(150), np.linspace(-0.5, 1, 150)]),
+    "all equal": np.full(300, 0.1),
+    "two points": np.repeat([-1.0, 1.0], [90, 210]),
+    "as many points as windows have ends": np.repeat([-0.1, -0.001, 0.001, 0.1, 4.0], [40, 60, 150, 49, 1]),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"low_memory": True}, {"dtype": torch.float32}, {"max_products": 20}, {"distribution": "rademacher"}],
+)
+def test_intervals_cover_in_windows_of_any_width(name, options):
+    """Of 12 runs each, one interval may miss each number: intervals of 70% would fail in 92% of all cases."""
+    options, eigenvalues = dict(options), HARD[name]
+    operator = diagonal(eigenvalues, options.pop("dtype", torch.float64))
+    windows, median, edges = (0.2, 2e-3), np.median(eigenvalues), np.array([-0.1, -1e-3, 0.0, 1e-3, 0.05])
+    spectrum, held = Spectrum(eigenvalues), []
+    numbers = [spectrum.fraction_degenerate(w) for w in windows] + [spectrum.fraction_negative(w) for w in windows]
+    exact = np.array([*numbers, spectrum.cdf(median), *np.diff(spectrum.cdf(edges))])
+    for seed in range(12):
+        density = lanczos_density(operator, seed=seed, **options)
+        ends = [density.degenerate_interval(w) for w in windows] + [density.negative_interval(w) for w in windows]
+        low, high = np.column_stack([*ends, density.cdf_interval(median), density.mass_interval(edges)])
+        held.append((low - 1e-9 <= exact) & (exact <= high + 1e-9))
+    assert (np.sum(held, axis=0) >= 11).all()
+
+
+@pytest.mark.parametrize("max_products", [20, 50])
+def test_moment_intervals_cover_where_an_outlier_is_missed(max_products):
+    """All probes may have little weight in an eigenvalue, which then is neither found nor in the samples."""
+    eigenvalues = np.concatenate([1e-3 * RNG.standard_normal(350), np.linspace(0.01, 0.3, 40), np.geomspace(1, 30, 10)])
+    operator, exact, held = diagonal(eigenvalues), Spectrum(eigenvalues).moments(4), []
+    for seed in range(60):
+        low, high = lanczos_density(operator, max_products=max_products, seed=seed).moments_interval(4)
+        held.append((low <= exact) & (exact <= high))
+    assert (np.mean(held, axis=0) >= 0.9).all()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
