@@ -112,7 +112,7 @@ def _grid_search(content: dict) -> str:
 def _interval_coverage(content: dict) -> str:
     after = content["after"]
     header = ["", "cells", "least coverage", "mean coverage", "cells below 90%", "median width", "wider than 10"]
-    parts = [f"{_origin(after)} {after['seeds']} seeds.\n"]
+    parts = [f"{_origin(after)}\n"]
     titles = {"after": "This version", "before": "Before: a jackknife, and mass shared evenly between Ritz values"}
     for label, title in titles.items():
         rows = [
@@ -127,7 +127,7 @@ def _interval_coverage(content: dict) -> str:
             ]
             for kind, row in content[label]["summary"].items()
         ]
-        parts.append(f"**{title}**\n\n{_table(header, rows)}")
+        parts.append(f"**{title}** ({content[label]['seeds']} seeds)\n\n{_table(header, rows)}")
     return "\n".join(parts)
 
 
