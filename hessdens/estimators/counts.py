@@ -297,18 +297,22 @@ class _Looks:
         self.failure = (1 - level) / (1 if checkpoint is None else self.number * (self.number + 1))
 
     def with_earlier(self, ranges: tuple[Range, Range, Range]) -> tuple[Range, Range, Range]:
-        """Return ranges that are no wider than earlier ones of the same window and level, and keep them."""
+        """Return ranges that are no wider than earlier ones of the same window and level, and keep them.
+
+        Those of a look that was finished before are what they were.
+        """
         if self._checkpoint is None:
             return ranges
+        if self.number <= len(self._kept["ranges"]):
+            negative, degenerate, positive = ((low, high) for low, high in self._kept["ranges"][self.number - 1])
+            return negative, degenerate, positive
         budget, *edges = self._look
-        earlier = zip(self._kept["edges"], self._kept["ranges"], strict=True)
-        for other, counts in list(earlier)[: self.number - 1]:
+        for other, counts in zip(self._kept["edges"], self._kept["ranges"], strict=True):
             if other == edges:
                 pairs = zip(ranges, counts, strict=True)
                 negative, degenerate, positive = ((max(a, c), min(b, d)) for (a, b), (c, d) in pairs)
                 if all(low <= high for low, high in (negative, degenerate, positive)):
                     ranges = negative, degenerate, positive
-        if self.number > len(self._kept["budgets"]):
-            news = {"budgets": budget, "edges": edges, "ranges": ranges}
-            self._checkpoint.save("looks", {name: [*self._kept[name], new] for name, new in news.items()})
+        news = {"budgets": budget, "edges": edges, "ranges": ranges}
+        self._checkpoint.save("looks", {name: [*self._kept[name], new] for name, new in news.items()})
         return ranges
