@@ -42,13 +42,13 @@ def holds(result, exact):
 
 
 @pytest.mark.parametrize("name", HARD)
-@pytest.mark.parametrize("max_products", [8, 24])
+@pytest.mark.parametrize("max_products", [8, 20])
 def test_bounds_fail_as_seldom_as_promised(name, max_products):
-    """At level 1/2, so that 40 runs would show that failures were twice as many as they may be."""
+    """20 runs at level 99% show failures of one in three, with probability 94%; the benchmark has 10,000."""
     eigenvalues = HARD[name]
     operator, exact = diagonal(eigenvalues), truth(eigenvalues)
-    results = [certified_counts(operator, level=0.5, max_products=max_products, seed=seed) for seed in range(40)]
-    assert sum(not holds(result, exact) for result in results) <= binom.ppf(0.9999, 40, 0.5)
+    results = [certified_counts(operator, max_products=max_products, seed=seed) for seed in range(20)]
+    assert sum(not holds(result, exact) for result in results) <= binom.ppf(0.9999, 20, 0.01)
 
 
 def test_bounds_fail_at_all_at_a_low_level():
