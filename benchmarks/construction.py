@@ -75,8 +75,8 @@ def checks(model: nn.Module, loss_fn: nn.Module, data: list[Any]) -> None:
 
 def once(checkout: Path, name: str) -> dict[str, Any]:
     """Return what `measure` finds with the version in a checkout."""
-    command = [sys.executable, __file__, "--measure", name]
-    surroundings = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-P", __file__, "--measure", name]  # with the models of that version too
+    surroundings = {**os.environ, "PYTHONPATH": f"{checkout}:{checkout / 'benchmarks'}", "OMP_NUM_THREADS": "1"}
     return dict(json.loads(subprocess.run(command, env=surroundings, check=True, capture_output=True).stdout))
 
 

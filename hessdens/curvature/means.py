@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import is_autocast_enabled
+from torch import Tensor, is_autocast_enabled
 
 from hessdens.curvature.checks import (
     OF_A_SUM,
@@ -53,6 +53,9 @@ def checked_weight(num_examples: Weight | None) -> Weight:
     return weight
 
 
+NOTHING_KNOWN: tuple[Any, Values, Tensor | None] = (None, {}, None)
+
+
 class MeanCheck:
     """Looks at one batch after another, and raises ValueError where their losses are no means with their weights.
 
@@ -73,14 +76,21 @@ class MeanCheck:
         # Where losses are looked at, None: where the model is; and the dtypes of losses.
         self._parameters: Values | None = None
         self._dtypes: set[torch.dtype] = set()
+        # A batch, and the loss at parameters near the present ones.
+        self._known = NOTHING_KNOWN
 
-    def first(self, batch: Any) -> None:
-        """Look at the first batch; and whether the loss is a sum."""
+    def first(self, batch: Any, nearby: Values, value: Tensor) -> None:
+        """Look at the first batch, whose loss at parameters near the present ones is given; and whether it is a sum.
+
+        That weights and batch stay as they are must have been seen.
+        """
+        self._known = batch, nearby, value
         if tensors_of(batch) and (not self._splits or batch_length(batch) == 1):
             with contextlib.suppress(torch.OutOfMemoryError):
                 sums = self._values_of_parts(lambda: whole_and_halves(batch)) or [math.nan]
                 check_sum(sums[0], sums[1:], self._rounding(sums))
-        self.look(batch)
+        self._look(batch)
+        self._known = NOTHING_KNOWN  # frees the parameters
 
     def look(self, batch: Any) -> None:
         """Look at a batch: at parameters that are moved a little, or at the present ones where there is no loss."""
@@ -88,6 +98,9 @@ class MeanCheck:
             return
         with contextlib.suppress(torch.OutOfMemoryError):  # products take smaller pieces
             evaluated(self._loss, batch)  # which sees whether weights or the batch are changed
+        self._look(batch)
+
+    def _look(self, batch: Any) -> None:
         if (self._is_counted and not self._splits) or not tensors_of(batch):
             return
         self._batches = [*self._batches[:1], batch]
@@ -129,9 +142,15 @@ class MeanCheck:
     def _compare(self, batch: Any) -> bool:
         """Raise if the loss is another mean; return whether that could be seen."""
         check = self._check_cuts if self._splits else self._check_hidden_weights
-        for parameters in (moved(self._loss), None):
+        given_batch, nearby, value = self._known
+        if batch is not given_batch:
+            nearby, value = moved(self._loss), None
+        for parameters in (nearby, None):
             self._parameters = parameters
-            whole = self._values_of_parts(lambda: [batch])
+            if parameters is None or value is None:
+                whole = self._values_of_parts(lambda: [batch])
+            else:
+                whole, self._dtypes = [float(value)], self._dtypes | {value.dtype}
             if whole and math.isfinite(whole[0]) and check(batch, whole[0]):  # if not finite, the product says so
                 return True
         return False

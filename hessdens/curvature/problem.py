@@ -15,6 +15,8 @@ from hessdens.curvature.checks import (
     check_modules,
     check_parameters,
     check_total_weight,
+    evaluated_nearby,
+    moved,
     noted,
 )
 from hessdens.curvature.containers import batch_length, slice_batch
@@ -111,11 +113,13 @@ class Problem:
         check_total_weight(weight(passes.first_batch))
         with product_settings(tf32=False):
             check_loss(loss, passes.first_batch)
+            nearby = moved(loss)
+            value = evaluated_nearby(loss, passes.first_batch, nearby)
             if check_deterministic:
-                check_repeats(loss, passes.first_batch)
+                check_repeats(loss, passes.first_batch, nearby, value)
             counted = (batch for batch in itertools.chain([passes.first_batch], passes) if weight(batch) > 0)
             selected = select_parameters(loss.model, parameters, loss, counted)
-            means.first(passes.first_batch)
+            means.first(passes.first_batch, nearby, value)
         if parameters is None:
             warn_of_constants(loss.model, loss.loss_fn)
         check_autocast(next(iter(selected.values())))

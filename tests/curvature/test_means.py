@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from hessdens import hessian_operator, spectral_moments
+from hessdens.curvature.checks import evaluated_nearby, moved
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.curvature.means import MeanCheck, check_mean, check_sum, checked_weight, mean, whole_and_halves
 
@@ -160,9 +161,13 @@ def test_cost_is_three_passes_of_a_batch():
 
     loss = LossModule(linear(), loss_fn, None)
     check = MeanCheck(loss, checked_weight(None), is_counted=False, splits=True)
-    check.first((INPUTS, TARGETS))
+    batch, nearby = (INPUTS, TARGETS), moved(loss)
+    value = evaluated_nearby(loss, batch, nearby)
     counts.clear()
-    check.look((INPUTS, TARGETS))
+    check.first(batch, nearby, value)
+    assert counts == [2, 2, 4], "the first batch has been looked at"
+    counts.clear()
+    check.look(batch)
     assert counts == [8, 8, 2, 2, 4]
 
 
