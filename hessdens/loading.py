@@ -4,9 +4,9 @@ import os
 
 from hessdens.densities.compare import Comparison
 from hessdens.densities.difference import DensityDifference
-from hessdens.densities.kernel_polynomial import KernelPolynomialDensity
+from hessdens.densities.from_moments.kernel_polynomial import KernelPolynomialDensity
+from hessdens.densities.from_moments.maximum_entropy import MaximumEntropyDensity
 from hessdens.densities.lanczos import LanczosDensity
-from hessdens.densities.maximum_entropy import MaximumEntropyDensity
 from hessdens.densities.spectrum import Spectrum
 from hessdens.mixture import FitUncertainty, MixtureFit, SkewNormalMixture
 from hessdens.monitor.history import SpectrumHistory

@@ -1,11 +1,14 @@
 """What a Krylov space leaves open: how much of its probes lies left of a point at least and at most."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hessdens._types import FloatArray
+from hessdens.densities.base import values_of
 from hessdens.results.saved import Saved
 
 # Copies of one eigenvalue were up to 1.5 roundings apart.
@@ -13,6 +16,8 @@ ROUNDINGS = 3.0
 # Ritz values nearer to a point than this fraction of their coupling are moved as far away. At the point itself the last
 # diagonal block has no limit, and large ones cost digits: both errors are then about 1e-8 of the coupling.
 NEAREST = float(np.finfo(np.float64).eps) ** 0.5
+# Halvings of the way to a Ritz value, where a function is not finite beyond it.
+MOVES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,16 +61,19 @@ class Krylov(Saved):
                 known[point] = self._squares_left_of(point)
         return np.array([known[point] for point in x.tolist()]).reshape(len(x), 2).T
 
+    def with_node(self, x: float) -> tuple[FloatArray, FloatArray]:
+        """Return nodes, and the squares of all probes there, of the quadrature that has x as a node (Gauss-Radau)."""
+        if not len(self.coupling):
+            return self.ritz_values, np.sum(self.probes**2, axis=0)
+        nodes, vectors = np.linalg.eigh(self._extended(x))
+        return nodes, np.sum((self.probes @ vectors[: len(self.ritz_values)]) ** 2, axis=0)
+
     def _squares_left_of(self, x: float) -> FloatArray:
         if not np.isfinite(x) or self.square == 0:
             return np.full(2, self.square if x == np.inf else 0.0)
-        nodes, squares, width = self.ritz_values, np.sum(self.probes**2, axis=0), len(self.coupling)
-        if width:
-            count = len(nodes)
-            nodes, vectors = np.linalg.eigh(self._extended(x))
-            squares = np.sum((self.probes @ vectors[:count]) ** 2, axis=0)
+        nodes, squares = self.with_node(x)
         is_there = np.abs(nodes - x) <= ROUNDINGS * self.rounding
-        is_there[np.argsort(np.abs(nodes - x), kind="stable")[:width]] = True
+        is_there[np.argsort(np.abs(nodes - x), kind="stable")[: len(self.coupling)]] = True
         left = squares[(nodes < x) & ~is_there].sum()
         return np.array([left, left + squares[is_there].sum()])
 
@@ -84,3 +92,37 @@ class Krylov(Saved):
         matrix[count:, :count], matrix[:count, count:] = coupling, coupling.T
         matrix[count:, count:] = (last + last.T) / 2
         return matrix
+
+
+def left_open(
+    spaces: Sequence[Krylov], f: Callable[[FloatArray], ArrayLike], support: tuple[float, float]
+) -> FloatArray:
+    """Return how far a mean of f may lie from that by Gauss quadrature, downwards and upwards, shape (2,).
+
+    Gauss-Radau quadratures with a node beyond either end of the spectrum, but within its ``support``, are on either
+    side of the truth if derivatives of f keep their signs there, as those of powers, logarithms and reciprocals do
+    (Golub & Meurant 2010); for other functions the difference shows its size. Where f is not finite at an end, the node
+    is moved inwards until it is.
+    """
+    total, changes = sum(space.square for space in spaces), np.zeros(2)
+    if total == 0:
+        return changes
+    for index, (side, end) in enumerate(((-1, 0), (1, -1))):
+        for space in spaces:
+            lengths = np.linalg.norm(space.coupling, axis=0)
+            outer = float(np.clip(side * np.max(side * space.ritz_values + lengths), *support))
+            changes[index] += _change(space, f, float(space.ritz_values[end]), outer)
+    return np.array([min(0.0, *changes), max(0.0, *changes)]) / total
+
+
+def _change(space: Krylov, f: Callable[[FloatArray], ArrayLike], inner: float, outer: float) -> float:
+    """Return what a node at an outer point, or as near to it as f is finite, changes of the sum of f over squares."""
+    squares = np.sum(space.probes**2, axis=0)
+    for _ in range(MOVES):
+        nodes, moved = space.with_node(outer)
+        with np.errstate(all="ignore"):
+            value = float(moved @ np.asarray(f(nodes), dtype=np.float64))
+        if np.isfinite(value):
+            return value - float(squares @ values_of(f, space.ritz_values))
+        outer = (inner + outer) / 2
+    return 0.0

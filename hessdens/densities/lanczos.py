@@ -1,5 +1,6 @@
 """The density of the Lanczos process: some eigenvalues one by one, a quadrature for the others, with intervals."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -8,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, half_window
 from hessdens._types import FloatArray
-from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, percent
+from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, percent, values_of
 from hessdens.densities.difference import SUBSPACE, DensityDifference, NumbersOfProbes, difference_of, without_one
 from hessdens.densities.krylov import Krylov
 from hessdens.densities.quadrature import Quadrature
@@ -184,6 +185,11 @@ class LanczosDensity(Density, Saved):
         needed = min(float(f"{factor * self.num_products:.2g}"), float(self.size))
         cure = "that takes about" if width < UNRESOLVED else "try"
         return [f"  WIDE INTERVALS: the window is not resolved; {cure} {needed:,.0f} products (max_products=)."]
+
+    def expect(self, f: Callable[[FloatArray], ArrayLike]) -> float:
+        """Return the mean of f(λ) over the eigenvalues; ``f`` takes an array of them and returns one of its shape."""
+        found = float(values_of(f, self.eigenvalues_found).sum()) / self.size
+        return found + float(self.quadrature.mean_weights() @ values_of(f, self.quadrature.abscissae))
 
     def nodes(self) -> FloatArray:
         """Return ascending points between which the cdf is smooth."""

@@ -1,5 +1,6 @@
 """Exact eigenvalues, answering the same questions as every estimated density."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from hessdens._checks import PAPER_WINDOW, at_least, half_window
 from hessdens._types import FloatArray
-from hessdens.densities.base import Density, default_bandwidth, in_chunks
+from hessdens.densities.base import Density, default_bandwidth, in_chunks, values_of
 from hessdens.results.saved import Numbers, Saved
 
 
@@ -78,6 +79,10 @@ class Spectrum(Density, Saved):
     def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
         return float(np.mean(np.abs(self.eigenvalues) < half_window(window)))
+
+    def expect(self, f: Callable[[FloatArray], ArrayLike]) -> float:
+        """Return the mean of f(λ) over the eigenvalues; ``f`` takes an array of them and returns one of its shape."""
+        return float(values_of(f, self.eigenvalues).mean())
 
     def nodes(self) -> FloatArray:
         """Return points between which the cdf is smooth (here, constant): the eigenvalues."""

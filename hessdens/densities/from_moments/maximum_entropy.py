@@ -11,7 +11,14 @@ from hessdens._checks import at_least
 from hessdens._types import FloatArray
 from hessdens.densities.base import Density
 from hessdens.densities.bounds import eigenvalue_support
-from hessdens.densities.entropy_dual import LEAST_DEVIATION, basis_at, minimise, panel_masses, panel_nodes, series
+from hessdens.densities.from_moments.entropy_dual import (
+    LEAST_DEVIATION,
+    basis_at,
+    minimise,
+    panel_masses,
+    panel_nodes,
+    series,
+)
 from hessdens.results.chebyshev import ChebyshevMoments, chebyshev_from_power
 from hessdens.results.moments import Moments
 from hessdens.results.saved import Numbers, Saved

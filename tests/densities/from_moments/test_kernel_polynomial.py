@@ -8,7 +8,7 @@ from scipy.integrate import quad
 
 from hessdens import Spectrum, compare
 from hessdens.densities import KernelPolynomialDensity, kernel_polynomial
-from hessdens.densities.kernel_polynomial import jackson_factors
+from hessdens.densities.from_moments.kernel_polynomial import jackson_factors
 from hessdens.results import ChebyshevMoments, Moments
 from hessdens.testing import spectra
 

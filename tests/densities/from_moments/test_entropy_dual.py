@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from hessdens.densities.entropy_dual import LEAST_DEVIATION, basis_at, log_sum, minimise, panel_nodes, series
+from hessdens.densities.from_moments.entropy_dual import (
+    LEAST_DEVIATION,
+    basis_at,
+    log_sum,
+    minimise,
+    panel_nodes,
+    series,
+)
 
 EDGES = np.linspace(0, math.pi, 5)
 

@@ -1,0 +1,1 @@
+"""Smooth densities made from moments."""
