@@ -2,6 +2,8 @@
 
 import math
 
+from hessdens._types import Window
+
 # Eigenvalues at most half of this from 0 count as degenerate, unless asked otherwise; the window of the paper.
 PAPER_WINDOW = 0.2
 # Of confidence intervals, unless asked otherwise.
@@ -14,11 +16,33 @@ def at_least(name: str, value: float, least: float) -> None:
         raise ValueError(f"{name} must be at least {least}; got {value}.")
 
 
-def half_window(window: float) -> float:
-    """Return half the window around 0; ValueError if it is negative or not finite."""
+def half_window(window: Window, largest: float | None = None) -> float:
+    """Return half the window around 0; ValueError if it is negative or not finite.
+
+    A share, as "1%", is of the largest absolute eigenvalue, where that is known.
+    """
+    if isinstance(window, str):
+        share = _share(window)
+        if largest is None:
+            raise ValueError(
+                f"window must be a number where the largest eigenvalue is not known; got {window!r}. A Spectrum or a "
+                "LanczosDensity knows it."
+            )
+        return share * largest / 2
     if not (window >= 0 and math.isfinite(window)):
         raise ValueError(f"window must be finite and at least 0; got {window}.")
     return window / 2
+
+
+def _share(window: str) -> float:
+    """Return "1%" as 0.01; ValueError if it is no percentage."""
+    try:
+        share = float(window.removesuffix("%")) / 100
+    except ValueError:
+        share = math.nan
+    if not (window.endswith("%") and 0 <= share < math.inf):
+        raise ValueError(f'window must be a number, or a share as "1%" of the largest eigenvalue; got {window!r}.')
+    return share
 
 
 def check_interval(low: float, high: float) -> None:

@@ -13,6 +13,17 @@ def test_half_of_a_window():
             half_window(window)
 
 
+def test_a_share_is_of_the_largest_eigenvalue():
+    assert half_window("1%", 50.0) == 0.25
+    with pytest.raises(
+        ValueError, match=r"window must be a number where the largest eigenvalue is not known; got '1%'"
+    ):
+        half_window("1%")
+    for window in ("0.2", "%", "-1%", "nan%", "inf%", "one%"):
+        with pytest.raises(ValueError, match=f"a share as \"1%\" of the largest eigenvalue; got '{window}'"):
+            half_window(window, 1.0)
+
+
 def test_least_values():
     at_least("num_moments", 1, 1)
     for value in (0, float("nan")):

@@ -9,7 +9,7 @@ from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._version import __version__
 from hessdens.cli import commands
 from hessdens.cli.errors import OPTIONS, USAGE
-from hessdens.cli.values import path, real, whole
+from hessdens.cli.values import path, real, whole, window
 from hessdens.estimators.counts import CERTIFIED_LEVEL
 from hessdens.estimators.run import MOST_MOMENTS
 from hessdens.linalg.probes import Distribution
@@ -24,7 +24,7 @@ first) or path/to/file.py:function. It returns (model, loss_fn, data), as hessia
 
 RTOL = "spend what makes standard errors this share of the moments of absolute eigenvalues"
 GLOBS = "names of parameters, such as 'layers.*.weight'; default all"
-WINDOW = f"size of the window around 0; default {PAPER_WINDOW:g}"
+WINDOW = f"size of the window around 0, or as 1%% of the largest eigenvalue; default {PAPER_WINDOW:g}"
 LEVELS = real("between 0 and 1", lambda x: 0 < x < 1)
 # By the option, the argument of the library that it sets, where the names differ.
 ARGUMENTS = {option: argument for argument, option in OPTIONS.items()}
@@ -51,7 +51,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--exact": {"type": path, "metavar": "FILE", "help": "a file with exact eigenvalues, drawn behind"},
     "--labels": {"nargs": "+", "metavar": "TEXT", "help": "one per file; default: the files' names"},
     "--window": {
-        "type": real("of at least 0, and finite", lambda x: x >= 0),
+        "type": window,
         "default": PAPER_WINDOW,
         "metavar": "W",
         "help": WINDOW,

@@ -4,6 +4,8 @@ import argparse
 import math
 from collections.abc import Callable
 
+from hessdens._types import Window
+
 # The largest number of products, probes or steps: more than a machine makes in years.
 MOST = 10**9
 # Of a value that is refused, so many letters are shown.
@@ -36,6 +38,12 @@ def real(rule: str, fits: Callable[[float], bool]) -> Callable[[str], float]:
         return value
 
     return read
+
+
+def window(text: str) -> Window:
+    """Return the size of a window: a number of at least 0, or a percentage as it is."""
+    size = real("of at least 0, and finite, or a percentage", lambda x: x >= 0)(text.removesuffix("%"))
+    return text if text.endswith("%") else size
 
 
 def path(text: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hessdens._checks import PAPER_WINDOW, check_interval, half_window
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.results.moments import Moments
 from hessdens.results.saved import Numbers, rows
 
@@ -65,14 +65,14 @@ class Density(ABC):
         check_interval(low, high)
         return float(self.cdf(high) - self.cdf(low))
 
-    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
+    def fraction_degenerate(self, window: Window = PAPER_WINDOW) -> float:
         """Return the mass inside a window of this size around 0: abs(λ) < window / 2."""
-        half = half_window(window)
+        half = self._half(window)
         return self.mass(-half, half)
 
-    def fraction_negative(self, window: float = PAPER_WINDOW) -> float:
+    def fraction_negative(self, window: Window = PAPER_WINDOW) -> float:
         """Return the mass to the left of the window: λ <= -window / 2."""
-        return float(self.cdf(-half_window(window)))
+        return float(self.cdf(-self._half(window)))
 
     def expect(self, f: Callable[[FloatArray], ArrayLike]) -> float:
         """Return the mean of f(λ) over the eigenvalues; ``f`` takes an array of them and returns one of its shape.
@@ -87,16 +87,25 @@ class Density(ABC):
         points = np.concatenate([edges, (edges[1:] + edges[:-1]) / 2])
         return float(masses @ values_of(f, points) / masses.sum())
 
-    def _fractions(self) -> str:
-        """Return both fractions as text."""
-        return (
-            f"{percent(self.fraction_degenerate())} degenerate, {percent(self.fraction_negative())} negative "
-            f"(window {PAPER_WINDOW:g})"
-        )
+    def _largest(self) -> float | None:
+        """Return the largest absolute eigenvalue, None if it is not known."""
+        return None
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _half(self, window: Window) -> float:
+        """Return half the size of a window, of which shares are of the largest absolute eigenvalue."""
+        return half_window(window, self._largest())
+
+    def _fractions(self) -> str:
+        """Return both fractions as text, with numbers of eigenvalues where these are known."""
+        size = getattr(self, "size", 0)
+        values = {name: getattr(self, f"fraction_{name}")() for name in FRACTIONS}
+        counts = {name: f" ({round(value * size):,})" if size else "" for name, value in values.items()}
+        texts = [f"{percent(value)}{counts[name]} {name}" for name, value in values.items()]
+        return f"{', '.join(texts)} (window {PAPER_WINDOW:g})"
+
+    def _numbers(self, window: Window, level: float) -> Numbers:
         """Return what every density adds to the numbers of a result."""
-        nodes = self.nodes()
+        nodes, window = self.nodes(), 2 * self._half(window)
         fractions = {name: {"value": getattr(self, f"fraction_{name}")(window)} for name in FRACTIONS}
         return {
             "lowest": nodes[0],
@@ -106,7 +115,7 @@ class Density(ABC):
         }
 
 
-def add_intervals(numbers: Numbers, result: object, window: float, level: float) -> None:
+def add_intervals(numbers: Numbers, result: object, window: Window, level: float) -> None:
     """Add to the numbers of a result the lower and upper ends of its fractions' intervals."""
     for name in FRACTIONS:
         low, high = getattr(result, f"{name}_interval")(window, level)

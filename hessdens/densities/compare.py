@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from hessdens._checks import PAPER_WINDOW
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.densities.base import FRACTIONS, Density, check_density, percent
 from hessdens.results.moments import Moments
 from hessdens.results.saved import Numbers, Saved, rows
@@ -75,7 +75,7 @@ class Comparison(Saved):
             ]
         return "\n".join(lines)
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         columns = {"value": self.moments, "standard_error": self.standard_errors, "exact": self.exact_moments}
         both = {name: {"value": getattr(self, name), "exact": getattr(self, f"exact_{name}")} for name in FRACTIONS}
         table = rows(**columns, relative_error=self.relative_errors, z_score=self.z_scores)
@@ -83,7 +83,7 @@ class Comparison(Saved):
 
 
 def compare(
-    estimate: Moments | Density, exact: Density, *, num_moments: int = 4, window: float = PAPER_WINDOW
+    estimate: Moments | Density, exact: Density, *, num_moments: int = 4, window: Window = PAPER_WINDOW
 ) -> Comparison:
     """Compare an estimate with exact eigenvalues.
 
@@ -96,7 +96,7 @@ def compare(
     num_moments
         How many moments are compared; of `Moments`, all.
     window
-        Size of the window around 0 that counts as degenerate.
+        Size of the window around 0 that counts as degenerate; "1%" is of the largest absolute exact eigenvalue.
 
     Raises
     ------
@@ -116,6 +116,7 @@ def compare(
     (0.5, 0.5)
     """
     check_density(exact, "exact")
+    window = 2 * exact._half(window)
     if isinstance(estimate, Moments):
         moments, errors = estimate.values, estimate.standard_errors
         degenerate = negative = kolmogorov = wasserstein = math.nan

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from hessdens._checks import LEVEL, check_level
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.densities.base import NUM_MOMENTS
 from hessdens.results.saved import Numbers, Saved, Size
 from hessdens.results.storage import ROUNDING
@@ -103,7 +103,7 @@ class DensityDifference(Saved):
         half_width = stdtrit(self.num_probes - 1, (1 + level) / 2) * self.noise + self.resolution
         return np.stack([self.values - half_width, self.values + half_width])
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         low, high = self.interval(level)
         columns = {"value": self.values, "standard_error": self.standard_errors, "low": low, "high": high}
         changes = {name: {key: column[index] for key, column in columns.items()} for index, name in enumerate(NAMES)}

@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, half_window
-from hessdens._types import FloatArray
+from hessdens._checks import LEVEL, PAPER_WINDOW, at_least
+from hessdens._types import FloatArray, Window
 from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, percent, values_of
 from hessdens.densities.difference import SUBSPACE, DensityDifference, NumbersOfProbes, difference_of, without_one
 from hessdens.densities.krylov import Krylov
@@ -157,27 +157,27 @@ class LanczosDensity(Density, Saved):
             raise ValueError(f"edges must be at least 2 ascending numbers; got {edges!r}.")
         return self._mass_interval(points[:-1], points[1:], np.diff(self.cdf(points)), level)
 
-    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
+    def fraction_degenerate(self, window: Window = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
-        return float(self.quadrature.inside(half_window(window), self.quadrature.mean_weights())[0])
+        return float(self.quadrature.inside(self._half(window), self.quadrature.mean_weights())[0])
 
-    def degenerate_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
+    def degenerate_interval(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the degenerate fraction, shape (2,), as `cdf_interval` does."""
-        half = half_window(window)
+        half = self._half(window)
         value = np.array([self.fraction_degenerate(window)])
         return self._mass_interval(np.array([-half]), np.array([half]), value, level)[:, 0]
 
-    def negative_interval(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
+    def negative_interval(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the negative fraction, shape (2,), as `cdf_interval` does."""
-        return self.cdf_interval(-half_window(window), level)
+        return self.cdf_interval(-self._half(window), level)
 
-    def wide_hint(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> list[str]:
+    def wide_hint(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> list[str]:
         """Return the line that says so if an interval of a fraction is wide, and what would help, or none."""
         intervals = (self.degenerate_interval(window, level), self.negative_interval(window, level))
         width = max(high - low for low, high in intervals)
         if width <= WIDE:
             return []
-        if self.rounding() > window / 2:
+        if self.rounding() > self._half(window):
             moved = f"rounding moves eigenvalues by about {self.rounding():.0e}"
             return [f"  WIDE INTERVALS: {moved}; take the matrix, or the model, in float64."]
         # What is left open falls as 1 / steps, and steps grow as the square root of products.
@@ -196,7 +196,7 @@ class LanczosDensity(Density, Saved):
         return self.quadrature.ritz_values()
 
     def difference(
-        self, other: Self, *, window: float = PAPER_WINDOW, title: str = "from the first to the second"
+        self, other: Self, *, window: Window = PAPER_WINDOW, title: str = "from the first to the second"
     ) -> DensityDifference:
         """Return the changes from this density to ``other``, which `lanczos_density` made from the same probes.
 
@@ -205,7 +205,7 @@ class LanczosDensity(Density, Saved):
         other
             A density of as many eigenvalues, from the same seed and number of probes.
         window
-            Size of the window around 0 that counts as degenerate.
+            Size of the window around 0 that counts as degenerate; a share is of the largest eigenvalue of this density.
         title
             From which density to which, for printing.
 
@@ -225,30 +225,35 @@ class LanczosDensity(Density, Saved):
                 "Densities must have the same eigenvalues and probes in number; got "
                 f"{self.size:,} and {other.size:,} eigenvalues, {self.num_probes} and {other.num_probes} probes."
             )
-        return difference_of(self._all_numbers(window), other._all_numbers(window), title)
+        size = 2 * self._half(window)
+        return difference_of(self._all_numbers(size), other._all_numbers(size), title)
+
+    def _largest(self) -> float:
+        return float(np.abs(self.nodes()).max())
 
     def rounding(self) -> float:
         """Return how far the rounding of products moves eigenvalues, as a rule: eps times the largest."""
-        return self.certificates.threshold / TOLERANCE * float(np.abs(self.nodes()).max())
+        return self.certificates.threshold / TOLERANCE * self._largest()
 
     def __str__(self) -> str:
-        fractions = (self.fraction_degenerate(), self.fraction_negative())
-        intervals = (self.degenerate_interval(), self.negative_interval())
-        degenerate, negative = (
-            f"{percent(value)} ({percent(low)} to {percent(high)})"
-            for value, (low, high) in zip(fractions, intervals, strict=True)
-        )
+        numbers = [
+            (self.fraction_degenerate(), *self.degenerate_interval()),
+            (self.fraction_negative(), *self.negative_interval()),
+        ]
+        degenerate, negative = ("{} ({} to {})".format(*map(percent, number)) for number in numbers)
+        of_all = ["{:,.0f} ({:,.0f} to {:,.0f})".format(*(self.size * part for part in number)) for number in numbers]
         low, high = self.nodes()[[0, -1]]
         lines = [
             f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
             f"{negative} negative (window {PAPER_WINDOW:g}, {LEVEL:.0%} intervals)",
+            f"  {of_all[0]} degenerate and {of_all[1]} negative of {self.size:,}",
             *self.wide_hint(),
             f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
             f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
         ]
         return "\n".join([*lines, str(self.certificates)])
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         counts = self._named("size", "num_products", "num_steps", "num_probes")
         numbers = {**counts, "eigenvalues_found": len(self.eigenvalues_found), **super()._numbers(window, level)}
         low, high = self.moments_interval(NUM_MOMENTS, level)
@@ -279,9 +284,9 @@ class LanczosDensity(Density, Saved):
         lower, upper = counts / self.size
         return np.stack([np.minimum(lower, values), np.maximum(upper, values)])
 
-    def _all_numbers(self, window: float) -> NumbersOfProbes:
+    def _all_numbers(self, window: Window) -> NumbersOfProbes:
         """Return the moments and both fractions, whose changes `difference` tells."""
-        half, quadrature = half_window(window), self.quadrature
+        half, quadrature = self._half(window), self.quadrature
 
         def fractions(weights: FloatArray) -> FloatArray:
             negative = quadrature.cdf(np.array([-half]), weights)

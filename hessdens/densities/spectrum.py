@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import PAPER_WINDOW, at_least, half_window
-from hessdens._types import FloatArray
+from hessdens._checks import PAPER_WINDOW, at_least
+from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density, default_bandwidth, in_chunks, values_of
 from hessdens.results.saved import Numbers, Saved
 
@@ -28,7 +28,7 @@ class Spectrum(Density, Saved):
     >>> spectrum.fraction_degenerate(window=0.2)
     0.5
     >>> print(spectrum)
-    Spectrum of 4 eigenvalues from -0.5 to 3: 50.00% degenerate, 25.00% negative (window 0.2)
+    Spectrum of 4 eigenvalues from -0.5 to 3: 50.00% (2) degenerate, 25.00% (1) negative (window 0.2)
     """
 
     eigenvalues: Annotated[FloatArray, "N finite"]
@@ -76,9 +76,9 @@ class Spectrum(Density, Saved):
         )
         return kernels / (bandwidth * np.sqrt(2 * np.pi))
 
-    def fraction_degenerate(self, window: float = PAPER_WINDOW) -> float:
+    def fraction_degenerate(self, window: Window = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
-        return float(np.mean(np.abs(self.eigenvalues) < half_window(window)))
+        return float(np.mean(np.abs(self.eigenvalues) < self._half(window)))
 
     def expect(self, f: Callable[[FloatArray], ArrayLike]) -> float:
         """Return the mean of f(λ) over the eigenvalues; ``f`` takes an array of them and returns one of its shape."""
@@ -88,9 +88,12 @@ class Spectrum(Density, Saved):
         """Return points between which the cdf is smooth (here, constant): the eigenvalues."""
         return self.eigenvalues
 
+    def _largest(self) -> float:
+        return float(np.abs(self.eigenvalues).max())
+
     def __str__(self) -> str:
         low, high = self.eigenvalues[[0, -1]]
         return f"Spectrum of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {self._fractions()}"
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         return {"size": self.size, **super()._numbers(window, level)}

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import SkewNormalMixture
 from hessdens.results.moments import Moments
@@ -78,7 +78,7 @@ class MixtureFit(Saved):
             )
         return "\n".join(lines)
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         return self._named("objective", "num_points", "is_poor", "on_edge") | self.mixture._numbers(window, level)
 
 

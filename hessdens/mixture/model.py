@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, owens_t
 
 from hessdens._checks import at_least, check_interval
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density
 from hessdens.results.saved import Finite, Numbers, Saved
 
@@ -116,7 +116,7 @@ class SkewNormalMixture(Density, Saved):
             f"{self._fractions()}"
         )
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         return {"mixture": asdict(self), **super()._numbers(window, level)}
 
     def _standardised(self, x: FloatArray) -> FloatArray:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
 from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, check_level, half_window
-from hessdens._types import BoolArray, FloatArray
+from hessdens._types import BoolArray, FloatArray, Window
 from hessdens.densities.base import add_intervals, percent
 from hessdens.mixture.fit import AXIS_NAMES, POOR_OBJECTIVE, MixtureFit, fit_mixture, fit_mixtures
 from hessdens.mixture.grid import Grid
@@ -153,7 +153,7 @@ class FitUncertainty(Saved):
         )
         return "\n".join([str(self.fit), *lines, last])
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         shares = self._named("num_discarded", "share_on_edge", "share_poor")
         numbers = {**self.fit._numbers(window, level), **shares}
         add_intervals(numbers, self, window, level)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessdens._checks import LEVEL, PAPER_WINDOW
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.densities.base import NUM_MOMENTS, percent
 from hessdens.densities.difference import DensityDifference
 from hessdens.densities.lanczos import LanczosDensity
@@ -55,7 +55,7 @@ class SpectrumRecord(Saved):
         if (self.density is None) != bool(self.failure):
             raise ValueError(f"A record must have either a density or a failure; got failure {self.failure!r}.")
 
-    def numbers(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> dict[str, float]:
+    def numbers(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> dict[str, float]:
         """Return what a logger is given, by name: values, ends of intervals (``_low``, ``_high``), edges, times."""
         names = [*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative"]
         rows = np.full((3, len(names)), np.nan)  # values, and lower and upper ends of their intervals
@@ -137,27 +137,27 @@ class SpectrumHistory(Saved):
         """Training steps, shape (n,)."""
         return np.array([record.step for record in self.records], dtype=np.int64)
 
-    def columns(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> dict[str, FloatArray]:
+    def columns(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> dict[str, FloatArray]:
         """Return all numbers of `SpectrumRecord.numbers` by name, each of every record, shape (n,)."""
         rows = [record.numbers(window, level) for record in self.records]
         return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
 
-    def values(self, name: str, *, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
+    def values(self, name: str, *, window: Window = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a number of every record, shape (n,), by its name in `SpectrumRecord.numbers`."""
         return self._rows([name], window, level)[0]
 
-    def interval(self, name: str, *, window: float = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
+    def interval(self, name: str, *, window: Window = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return the interval of a moment or fraction in every record, shape (2, n)."""
         return self._rows([f"{name}_low", f"{name}_high"], window, level)
 
-    def _rows(self, names: list[str], window: float, level: float) -> FloatArray:
+    def _rows(self, names: list[str], window: Window, level: float) -> FloatArray:
         columns = self.columns(window, level)
         unknown = [name for name in names if name not in columns]
         if columns and unknown:
             raise ValueError(f"name must be one of {', '.join(columns)}; got {unknown[0]!r}.")
         return np.array([columns.get(name, []) for name in names])
 
-    def difference(self, first: int, second: int, *, window: float = PAPER_WINDOW) -> DensityDifference:
+    def difference(self, first: int, second: int, *, window: Window = PAPER_WINDOW) -> DensityDifference:
         """Return the changes from step ``first`` to step ``second``, with errors that account for the shared probes.
 
         ValueError if there is no record of a step, or it has no density.
@@ -211,7 +211,7 @@ class SpectrumHistory(Saved):
         except ValueError as error:
             raise ValueError(f"{path} is damaged, or no history: {error}") from error
 
-    def _numbers(self, window: float, level: float) -> dict[str, Any]:
+    def _numbers(self, window: Window, level: float) -> dict[str, Any]:
         records = [{"step": r.step, "failure": r.failure, **r.numbers(window, level)} for r in self.records]
         return {"identity": self.identity, "window": window, "level": level, "records": records}
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 
+from hessdens._types import Window
 from hessdens._version import __version__
 from hessdens.results.saved import Numbers, Saved
 
@@ -74,7 +75,7 @@ class Certificates(Saved):
         ]
         return "\n".join([*lines, *(f"  WARNING: {warning}." for warning in self.warnings())])
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         return {"seconds": self.seconds, "versions": self.versions, "warnings": self.warnings()}
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import toeplitz
 
 from hessdens._checks import at_least
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.results.certificates import Certificates
 from hessdens.results.moments import Moments, ProbeMeans, mean_and_errors
 from hessdens.results.saved import Numbers, Size, rows
@@ -154,7 +154,7 @@ class ChebyshevMoments(ProbeMeans):
             lines = [*lines[:4], "  ...", lines[-1]]
         return "\n".join([title, *lines, *self._certified()])
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         table = rows(value=self.values, standard_error=self.standard_errors)
         counts = self._named("size", "num_products", "num_probes", "support")
         return {**counts, "chebyshev_moments": table, **super()._numbers(window, level)}

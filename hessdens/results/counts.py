@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from hessdens._types import Window
 from hessdens.results.certificates import Certificates
 from hessdens.results.saved import Numbers, Saved, Size
 
@@ -92,7 +93,7 @@ class CertifiedCounts(Saved):
         source = f"  {self.num_deflated:,} deflated dimensions, {self.num_probes:,} probes, edges ± {self.error:.1e}"
         return "\n".join([self.summary(), source, str(self.certificates)])
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         counts = {name: dict(zip(("fewest", "most"), getattr(self, name), strict=True)) for name in SIDES}
         names = ("size", "window", "level", "num_products", "num_deflated", "num_probes", "num_steps", "error", "look")
         return {

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from hessdens._checks import LEVEL, check_level
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.results.saved import Numbers, Saved, Size, rows
 
 
@@ -74,7 +74,7 @@ class DataNoise(Saved):
         lines = [f"  m_{k} = {m: .4e} ± {probe:.1e} (probes) ± {data:.1e} (data)" for k, (m, probe, data) in rows]
         return "\n".join([title, *lines])
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         counts = self._named("size", "num_batches", "num_probes", "num_products")
         low, high = self.interval(level)
         table = rows(value=self.values, probe_error=self.probe_errors, data_error=self.data_errors, low=low, high=high)

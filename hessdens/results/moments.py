@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 
 from hessdens._checks import LEVEL
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.results.certificates import Certificates
 from hessdens.results.intervals import skewed_interval
 from hessdens.results.saved import Numbers, Saved, Size, rows
@@ -43,7 +43,7 @@ class ProbeMeans(Saved):
     def _certified(self) -> list[str]:
         return [] if self.certificates is None else [str(self.certificates)]
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         return {} if self.certificates is None else self.certificates._numbers(window, level)
 
 
@@ -120,7 +120,7 @@ class Moments(ProbeMeans):
         title = f"Moments of {self.size:,} eigenvalues from {source}, {self.num_products} products"
         return "\n".join([title, *self._lines("m"), *self._certified()])
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         low, high = self.interval(level)
         table = rows(value=self.values, standard_error=self.standard_errors, low=low, high=high)
         counts = self._named("size", "num_products", "num_probes", "num_deflated")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Self, get_args
 import numpy as np
 
 from hessdens._checks import LEVEL, PAPER_WINDOW
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.results.storage import load_npz, readonly, save_npz, take
 from hessdens.results.support import Interval
 
@@ -83,13 +83,14 @@ class Saved:
         except ValueError as error:  # of a class about its own values: it does not know the file
             raise ValueError(f"{path} holds a damaged {cls.__name__}: {error}") from error
 
-    def numbers(self, window: float = PAPER_WINDOW, level: float = LEVEL) -> Numbers:
+    def numbers(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> Numbers:
         """Return what the result says: lists, dictionaries, text and numbers; None in place of NaN and infinity.
 
         Parameters
         ----------
         window
-            Size of the window around 0 that counts as degenerate. A `Comparison` keeps the window it was made with.
+            Size of the window around 0 that counts as degenerate; "1%" of the largest absolute eigenvalue where that is
+            known. A `Comparison` keeps the window it was made with.
         level
             Confidence level of the intervals, "low" to "high", where there are any.
 
@@ -103,7 +104,7 @@ class Saved:
     def _named(self, *names: str) -> Numbers:
         return {name: getattr(self, name) for name in names}
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         """Return what `numbers` adds to the kind, as NumPy has it."""
         raise NotImplementedError(f"{type(self).__name__} is a part of a result.")
 

@@ -241,7 +241,11 @@ def test_compare(run, saved):
         (1, "show nowhere.npz", "nowhere.npz must be a file that can be read or written: No such file or directory"),
         (1, "show .", r"must be a whole .npz file .*; got \., which is a folder"),
         (1, "show cut.npz", "A saved result must be a whole .npz file without pickled objects; got cut.npz"),
-        (2, "show density.npz --window -1", "--window must be a number of at least 0, and finite; got '-1'"),
+        (
+            2,
+            "show density.npz --window -1",
+            "--window must be .* or a percentage; got '-1'",
+        ),
         (2, "show moments.npz --level 2", "--level must be a number between 0 and 1; got '2'"),
         (
             1,

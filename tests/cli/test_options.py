@@ -47,7 +47,11 @@ import hessdens
         ),
         (2, "moments factories:counted --rtol nan", "--rtol must be a number between 0 and 1; got 'nan'"),
         (2, "moments factories:counted --rtol -1", "--rtol must be a number between 0 and 1; got '-1'"),
-        (2, "show density.npz --window nan", "--window must be a number of at least 0, and finite; got 'nan'"),
+        (
+            2,
+            "show density.npz --window nan",
+            "--window must be .* or a percentage; got 'nan'",
+        ),
         (2, "show density.npz --level 1", "--level must be a number between 0 and 1; got '1'"),
         (
             2,

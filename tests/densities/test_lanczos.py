@@ -208,10 +208,12 @@ def test_summary_has_ends_fractions_and_counts():
         (density.fraction_negative(), density.negative_interval()),
     ):
         assert f"{percent(value)} ({percent(low)} to {percent(high)})" in lines[0]
-    assert lines[1].endswith(
+        assert f" {10 * value:.0f} ({10 * low:.0f} to {10 * high:.0f}) " in lines[1]
+    assert lines[1].endswith("negative of 10")
+    assert lines[2].endswith(
         "WIDE INTERVALS: the window is not resolved; that takes about 10 products (max_products=)."
     )
-    assert lines[2] == "  2 eigenvalues found, quadrature of 3 probes and 3 steps for the others"
+    assert lines[3] == "  2 eigenvalues found, quadrature of 3 probes and 3 steps for the others"
 
 
 def test_a_density_needs_two_probes():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from scipy.integrate import quad
 
-from hessdens import Spectrum
+from hessdens import Spectrum, compare, lanczos_density
 from hessdens.mixture import SkewNormalMixture
 from hessdens.testing import spectra
 
@@ -54,7 +54,7 @@ def test_smoothed_density_integrates_to_one_and_peaks_at_the_eigenvalues(monkeyp
 def test_files_and_summary(tmp_path):
     EXAMPLE.save(tmp_path / "s.npz")
     np.testing.assert_array_equal(Spectrum.load(tmp_path / "s.npz").eigenvalues, EXAMPLE.eigenvalues)
-    assert str(EXAMPLE) == ("Spectrum of 8 eigenvalues from -0.5 to 3: 37.50% degenerate, 25.00% negative (window 0.2)")
+    assert str(EXAMPLE).endswith(" from -0.5 to 3: 37.50% (3) degenerate, 25.00% (2) negative (window 0.2)")
 
 
 @pytest.mark.parametrize("bad", [[], [[1.0]], [np.nan, 1.0]])
@@ -95,3 +95,16 @@ def test_default_bandwidth_is_a_hundredth_of_the_standard_deviation():
     x = np.linspace(-1, 4, 7)
     np.testing.assert_array_equal(EXAMPLE.pdf(x), EXAMPLE.pdf(x, bandwidth=EXAMPLE.eigenvalues.std() / 100))
     assert Spectrum([-4.0, -4.0]).pdf(-4.0) == pytest.approx(1 / (4e-3 * np.sqrt(2 * np.pi)))
+
+
+def test_a_window_may_be_a_share_of_the_largest_eigenvalue():
+    values = np.concatenate([np.linspace(-0.375, 0.375, 41), [-8.0, 32.0]])
+    for density in (Spectrum(values), lanczos_density(np.diag(values), max_products=43)):
+        for number in ("fraction_degenerate", "fraction_negative"):
+            assert getattr(density, number)("1%") == getattr(density, number)(0.32)
+        assert density.numbers("1%")["fractions"]["window"] == pytest.approx(0.32)
+    assert density.degenerate_interval("1%").tolist() == density.degenerate_interval(0.32).tolist()
+    assert compare(Spectrum([0.3, 1.0]), Spectrum(values), window="1%").degenerate == 0
+    half = lanczos_density(np.diag(values / 2), max_products=43)
+    by_share, by_size = (density.difference(half, window=window).values for window in ("1%", 0.32))
+    assert by_share.tolist() == by_size.tolist()

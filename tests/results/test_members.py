@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
@@ -45,6 +45,8 @@ def refusal(path):
 
 @given(array=arrays_of.arrays(DTYPES, arrays_of.array_shapes(min_dims=0, min_side=0)), order=st.sampled_from("CF"))
 def test_arrays_come_back_as_numpy_reads_them(array, order, tmp_path_factory):
+    if array.dtype.kind == "U":  # half of a letter of two halves is no text
+        assume(not any("\ud800" <= letter <= "\udfff" for text in array.flat for letter in text))
     path = tmp_path_factory.mktemp("npz") / "a.npz"
     np.savez(path, a=np.asarray(array, order=order), b=1.5)
     with np.load(path) as archive:

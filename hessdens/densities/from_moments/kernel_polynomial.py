@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hessdens._checks import PAPER_WINDOW, at_least
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density, in_chunks
 from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.saved import Numbers, Saved
@@ -94,7 +94,7 @@ class KernelPolynomialDensity(Density, Saved):
             text += "\n  COARSE: the resolution is above half the window, so these fractions say little."
         return text
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         return self._named("kernel", "resolution", "support") | super()._numbers(window, level)
 
     def _sum(self, angles: FloatArray, function: np.ufunc, coefficients: FloatArray) -> FloatArray:

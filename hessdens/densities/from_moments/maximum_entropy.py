@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hessdens._checks import at_least
-from hessdens._types import FloatArray
+from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density
 from hessdens.densities.bounds import eigenvalue_support
 from hessdens.densities.from_moments.entropy_dual import (
@@ -130,7 +130,7 @@ class MaximumEntropyDensity(Density, Saved):
             lines.append(f"  REGULARISED: exact moments had to be allowed a standard deviation of {added:.0e}.")
         return "\n".join(lines)
 
-    def _numbers(self, window: float, level: float) -> Numbers:
+    def _numbers(self, window: Window, level: float) -> Numbers:
         return {"support": self.support, **super()._numbers(window, level)}
 
 
