@@ -124,6 +124,7 @@ def spectral_moments(
         moments,
         standard_errors=np.hypot(moments.standard_errors, deflation.rounding / size),
         certificates=run.certificates(num_products, symmetry=symmetry, orthogonality=deflation.orthogonality),
+        known=deflation.known / size,
     )
     budget.warn_if_short(moments)
     return moments

@@ -235,7 +235,7 @@ def fit_uncertainty(
 def _draw(moments: Moments, num_draws: int, generator: np.random.Generator) -> FloatArray:
     """Return moments that may be the true ones, shape (D, 4)."""
     values, errors = moments.values[:4], moments.standard_errors[:4]
-    samples = moments.samples[:, :4]
+    samples = (moments.samples - moments.known)[:, :4]
     deviations = (samples - samples.mean(axis=0)) / np.sqrt(len(samples) * (len(samples) - 1))
     # Columns have the standard errors as their lengths; what rounding adds to these is independent.
     scale = np.where(errors > 0, errors, 1.0)

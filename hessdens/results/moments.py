@@ -1,6 +1,6 @@
 """Spectral moments with standard errors: the plain result that the torch side hands to the statistics side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -68,6 +68,8 @@ class Moments(ProbeMeans):
         Dimensions of the space that was treated exactly; probes are used for the rest.
     certificates
         Measured defects of what should be exact; None for moments that no estimator of hessdens has made.
+    known
+        The part of every sample that deflation gives exactly, shape (K,). Default: 0.
 
     Examples
     --------
@@ -85,9 +87,14 @@ class Moments(ProbeMeans):
     num_products: int
     num_deflated: int = 0
     certificates: Certificates | None = None
+    known: Annotated[FloatArray, "K number"] = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
+        if len(self.known) == 0:
+            object.__setattr__(self, "known", np.zeros(len(self.values)))
         super().__post_init__()
+        if self.known.shape != self.values.shape:
+            raise ValueError(f"known must have the shape of values, {self.values.shape}; got {self.known.shape}.")
         if not 0 <= self.num_deflated <= self.size:
             raise ValueError(f"num_deflated must be from 0 to size, {self.size}; got {self.num_deflated}.")
 
@@ -102,7 +109,7 @@ class Moments(ProbeMeans):
         A sample is skewed where few eigenvalues carry it. Quantiles are therefore those of a shifted gamma distribution
         with the skewness of the samples, inverted for its mean, and wider by what Student's t adds for P probes.
         """
-        return skewed_interval(self.values, self.standard_errors, self.samples, level)
+        return skewed_interval(self.values, self.standard_errors, self.samples - self.known, level)
 
     def hankel_eigenvalue(self) -> float:
         """Return the smallest eigenvalue of the scaled Hankel matrix of 1, m_1, m_2, ...

@@ -10,7 +10,7 @@ from hessdens.results.files import replacing
 from hessdens.results.members import Arrays, most_bytes, read_members
 
 # Raised when names or meanings of arrays change.
-FORMAT = 2
+FORMAT = 3
 # Whole numbers up to here are exact as floating-point numbers too.
 MOST_COUNT = 2**53
 # What is left of fractions that sum to 1.

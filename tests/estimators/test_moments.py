@@ -227,6 +227,7 @@ def test_deflated_samples_are_what_is_known_and_skillings_of_the_rest(arguments)
     expected = deflation.known / 64 + skilling_samples(rest @ matrix @ rest, probes @ rest, 3)
     np.testing.assert_allclose(moments.samples, expected, rtol=1e-9, atol=1e-12)
     assert moments.num_deflated == len(basis)
+    np.testing.assert_allclose(moments.known, deflation.known / 64, rtol=1e-9)
     drawn = moments.num_probes + first - deflation.num_start  # the probes of the pilot are not in the result
     assert moments.num_products == deflation.num_products + 2 * drawn
     if "rtol" not in arguments:

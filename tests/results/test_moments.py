@@ -34,6 +34,19 @@ def test_standard_errors_of_large_and_small_moments():
         np.testing.assert_array_equal(result.standard_errors, scale * moments().standard_errors)
 
 
+def test_intervals_have_the_skewness_of_what_is_not_known():
+    """A constant that is known moves them, and changes nothing else."""
+    plain = Moments.from_samples(SAMPLES, size=10, num_products=3)
+    known = np.array([7.0, -50.0])
+    moved = replace(Moments.from_samples(SAMPLES + known, size=10, num_products=3), known=known)
+    np.testing.assert_allclose(moved.interval(0.9), plain.interval(0.9) + known)
+    assert plain.known.tolist() == [0, 0]
+    unknown = replace(moved, known=np.zeros(2))
+    assert np.abs(unknown.interval(0.9) - moved.interval(0.9)).max() > 0.1
+    with pytest.raises(ValueError, match=r"known must have the shape of values, \(2,\); got \(3,\)"):
+        replace(plain, known=np.zeros(3))
+
+
 def test_immutable():
     result = moments()
     with pytest.raises(ValueError, match="read-only"):

@@ -46,7 +46,7 @@ def test_foreign_truncated_pickled_and_newer_files(tmp_path):
     save_npz(tmp_path / "new.npz", "Spectrum", {})
     with np.load(tmp_path / "new.npz") as archive:
         np.savez(tmp_path / "new.npz", **{**archive, "hessdens_format": 99})
-    with pytest.raises(ValueError, match="has format 99, written by a newer hessdens; this one reads up to 2"):
+    with pytest.raises(ValueError, match="has format 99, written by a newer hessdens; this one reads up to 3"):
         Spectrum.load(tmp_path / "new.npz")
 
 
