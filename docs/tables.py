@@ -32,6 +32,9 @@ def write_tables() -> None:
     (OUT / "hvp.md").write_text(_hvp(_read(RESULTS / "hvp.json")))
     (OUT / "plans.md").write_text(_plans(_read(RESULTS / "plans.json")))
     (OUT / "exact.md").write_text(_exact(_read(RESULTS / "exact.json")))
+    (OUT / "construction.md").write_text(
+        _if_measured(RESULTS / "construction.json", _construction, "benchmarks/construction.py --before PATH")
+    )
     (OUT / "large_model.md").write_text(_large_model(_read(RESULTS / "large_model.json")))
     (OUT / "accuracy.md").write_text(_accuracy(_read(RESULTS / "accuracy.json")))
     (OUT / "interval_coverage.md").write_text(
@@ -223,6 +226,17 @@ def _exact(content: dict) -> str:
         f"{content['hessian_seconds']:.0f} s, its eigenvalues {content['eigenvalue_seconds']:.0f} s; peak of the process "
         f"{content['peak_gib']:.1f} GiB.\n"
     )
+
+
+def _construction(content: dict) -> str:
+    rows = []
+    for name, seconds in content["seconds of the processor"].items():
+        now, before = seconds["now"], seconds["before"]
+        checks = f"{now['checks']:.2g}" if "checks" in now else "none"
+        ratio = f"{now['operator'] / before['operator']:.2f}"
+        rows.append([name, f"{now['operator']:.2g}", ratio, checks, f"{now['product']:.2g}"])
+    header = ["model, matrix", "operator (s)", "over that of the version before", "checks (s)", "product (s)"]
+    return f"{_origin(content)}\n\n{_table(header, rows)}"
 
 
 def _large_model(content: dict) -> str:

@@ -172,6 +172,8 @@ def check_sharded():
     found["certified"] = counts(operator)
     one = [(x[:1], y[:1]) for x, y in data]
     found["sum of one"] = caught(lambda: distributed.sharded_operator(model, LOSSES["sum"], one))
+    detached = distributed.sharded_operator(model, LOSSES["detached"], data)
+    found["detached parts"] = caught(lambda: detached.matmat(torch.ones(operator.num_rows, 1, dtype=F64)))
     found["exact"] = caught(lambda: exact_spectrum(operator))
     found["layers"] = caught(lambda: layer_moments(operator))
     found["scipy"] = caught(operator.to_scipy)
@@ -228,6 +230,7 @@ LOSSES = {
     "scalar": lambda outputs, targets: LOSS(outputs, targets, reduction="none"),
     "random": lambda outputs, targets: LOSS(outputs, targets) * torch.rand(()),
     "constant": lambda outputs, targets: LOSS(outputs.detach(), targets),
+    "detached": lambda outputs, targets: LOSS(outputs, targets) + 10 * (outputs * outputs.detach()).mean(),
     "infinite": lambda outputs, targets: LOSS(outputs, targets) / 0,
     "no function": 3,
 }

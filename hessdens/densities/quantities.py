@@ -22,7 +22,14 @@ EVERYWHERE = (-math.inf, math.inf)
 
 
 class Quantity(NamedTuple):
-    """A number, and the ends of its confidence interval: of an exact spectrum, the number itself."""
+    """A number, and the ends of its confidence interval: of an exact spectrum, the number itself.
+
+    Examples
+    --------
+    >>> from hessdens.densities import Quantity
+    >>> print(Quantity(3.0, 2.5, 3.25))
+    3 (2.5 to 3.25)
+    """
 
     value: float
     low: float
@@ -95,12 +102,26 @@ def _changes(f: Callable[[FloatArray], ArrayLike], found: FloatArray, errors: Fl
 
 
 def trace(density: Density, level: float = LEVEL) -> Quantity:
-    """Return the sum of all eigenvalues, as `spectral_sum` does."""
+    """Return the sum of all eigenvalues, as `spectral_sum` does.
+
+    Examples
+    --------
+    >>> from hessdens import Spectrum
+    >>> print(trace(Spectrum([-1.0, 0.5, 3.0])))
+    2.5
+    """
     return spectral_sum(density, lambda x: x, level)
 
 
 def frobenius_norm(density: Density, level: float = LEVEL) -> Quantity:
-    """Return the root of the sum of all squared eigenvalues, as `spectral_sum` does."""
+    """Return the root of the sum of all squared eigenvalues, as `spectral_sum` does.
+
+    Examples
+    --------
+    >>> from hessdens import Spectrum
+    >>> print(frobenius_norm(Spectrum([-3.0, 4.0])))
+    5
+    """
     return schatten_norm(density, 2, level)
 
 

@@ -18,7 +18,14 @@ FEWEST_IN_TAIL = 5
 
 
 class Tail(NamedTuple):
-    """A power law for the largest eigenvalues, with density proportional to λ^-exponent from ``start`` on."""
+    """A power law for the largest eigenvalues, with density proportional to λ^-exponent from ``start`` on.
+
+    Examples
+    --------
+    >>> from hessdens.densities import Quantity, Tail
+    >>> print(Tail(Quantity(2.5, 2.25, 2.75), start=1.0, num_eigenvalues=40, kolmogorov=0.05))
+    exponent 2.5 (2.25 to 2.75) of 40 eigenvalues from 1 on
+    """
 
     exponent: Quantity
     start: float

@@ -61,6 +61,7 @@ def sharded_operator(
     ------
     ValueError
         If parameters are not sharded in this way, or the loss is no mean over examples, random or not a scalar.
+        At the first product: if the gradient is not that of the loss, parts of which are detached.
     NonFiniteError
         If the loss is not finite.
     RankError
@@ -76,6 +77,10 @@ def sharded_operator(
     loss = LossModule(model, loss_fn, forward)
     with TURN, Undisturbed():  # attributes are those of fully_shard
         return ShardedOperator(loss, data, checked_weight(num_examples), check_deterministic, allow_equal_data)
+
+
+# Gradients along a vector, and differences of the loss, agree to this part of the largest, or the loss has other ones.
+SLOPE_WITHIN = 0.05
 
 
 class ShardedOperator(Operator):
@@ -221,7 +226,17 @@ class ShardedOperator(Operator):
 
     def _difference(self, starts: list[Tensor], probe: Tensor, step: float, product: Tensor) -> float:
         """Write the product with one vector to ``product``, which is zero; return its relative error."""
-        near, curved, last = differences(lambda size: self._gradient(starts, size, probe), step)
+        losses: list[Tensor] = []
+        slopes: list[Tensor] = []
+
+        def gradient(size: float) -> Tensor:
+            loss, found = self._gradient(starts, size, probe)
+            losses.append(loss)
+            slopes.append(found.double() @ probe.double())
+            return found
+
+        near, curved, last = differences(gradient, step)
+        self._check_slopes(self.team.sum(torch.stack([*losses, *slopes])), step)
         product.copy_(near).add_(curved, alpha=1 / 3)
         vectors = torch.stack([near, curved, last], dim=1)
         length, distance, slope = column_dots(vectors, vectors, self.team).sqrt().tolist()
@@ -229,24 +244,45 @@ class ShardedOperator(Operator):
         error = 7 / 3 * distance + GRADIENT_ROUNDING * torch.finfo(self.dtype).eps / step * slope
         return error / length if length > 0 else 0.0
 
-    def _gradient(self, starts: list[Tensor], size: float, probe: Tensor) -> Tensor:
-        """Return this process' entries of the gradient of the mean loss, ``size`` times the vector from ``starts``."""
+    def _check_slopes(self, sums: Tensor, step: float) -> None:
+        """Raise ValueError if gradients are not those of the loss: ``sums`` are losses at ±h and ±2h, and slopes."""
+        losses, slopes = sums[:4] / self.total_weight, sums[4:]
+        rises, means = (losses[::2] - losses[1::2]) / (2 * step), (slopes[::2] + slopes[1::2]) / 2
+        rises[1] /= 2
+        # Extrapolated, so that third derivatives do not matter.
+        gap = abs(float((4 * rises[0] - rises[1]) / 3 - (4 * means[0] - means[1]) / 3))
+        rounding = GRADIENT_ROUNDING * torch.finfo(self.dtype).eps * float(losses.abs().max()) / step
+        if gap > SLOPE_WITHIN * float(slopes.abs().max()) + rounding:
+            raise ValueError(
+                "The gradient must be the derivative of the loss, since products of a sharded model are differences "
+                f"of gradients; along a vector they differ by {gap:.1g} of {float(slopes.abs().max()):.1g}. Parts of "
+                "the loss that are detached, or custom functions, have other products here: use hessian_operator on "
+                "the whole model."
+            )
+
+    def _gradient(self, starts: list[Tensor], size: float, probe: Tensor) -> tuple[Tensor, Tensor]:
+        """Return this process' part of the loss of all examples, and its entries of the gradient of the mean loss.
+
+        Both are ``size`` times the vector from ``starts``.
+        """
         pieces = probe.split([start.numel() for start in starts])
         for shard, start, piece in zip(self._shards, starts, pieces, strict=True):
             shard.local.copy_(start).add_(piece.view_as(start), alpha=size)
             shard.parameter.grad = None
         # fully_shard averages gradients over processes.
         scale = self._group.num_ranks / self.total_weight
-        spare = self.num_steps
+        spare, total = self.num_steps, torch.zeros((), dtype=torch.float64, device=self.device)
         with torch.enable_grad():
             for batch in self._passes:
                 weight = self._weight(batch)
                 # The loss of a batch without weight need not be finite, but a step is work of all processes.
-                (self._value(batch if weight > 0 else self._passes.first_batch) * (scale * weight)).backward()
+                value = self._value(batch if weight > 0 else self._passes.first_batch)
+                (value * (scale * weight)).backward()
+                total += value.detach() * weight if weight > 0 else 0.0
                 spare -= 1
             for _ in range(spare):
                 (self._value(self._passes.first_batch) * 0.0).backward()
-        return torch.cat([shard.gradient().flatten() for shard in self._shards])
+        return total, torch.cat([shard.gradient().flatten() for shard in self._shards])
 
 
 @contextmanager

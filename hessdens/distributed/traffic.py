@@ -87,6 +87,7 @@ def sharded_traffic(
     passes = GRADIENTS * num_vectors * num_batches
     collectives: list[Collective] = [("all-reduce", 8, 3), ("all-reduce", 24, num_vectors)]
     collectives.append(("all-reduce", 8 * num_vectors, 1))
+    collectives.append(("all-reduce", 64, num_vectors))  # losses and slopes at four points
     for size in shard_sizes:
         collectives.append(("all-gather", size * dtype.itemsize, gathers * passes))
         collectives.append(("reduce-scatter", num_ranks * size * dtype.itemsize, passes))

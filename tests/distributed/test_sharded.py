@@ -49,6 +49,7 @@ def test_checksums_of_shards_see_order(together):
         ("scalar", r"ValueError: The loss must be a scalar, the mean over .* of a batch; got shape \(\d,\)\."),
         ("random", r"ValueError: The loss must not be random; got [\d.]+ and then [\d.]+\."),
         ("constant", "ValueError: The loss must depend on the parameters; it depends on none of them."),
+        ("detached parts", "ValueError: The gradient must be the derivative of the loss, .* Parts of the loss that"),
         ("infinite", "NonFiniteError: The loss and its gradient must be finite; the loss of batch 0 is inf."),
         ("no function", "TypeError: loss_fn must be callable; got int."),
         ("counts", "RankError: All ranks must have as many vectors in a product; they have from 1 to 2."),

@@ -37,7 +37,7 @@ def test_traffic_by_hand():
     assert traffic.bytes_given == 400 + 200 + 120
     assert str(traffic) == "6 collective operations of 4 ranks: each sends 1,290 bytes in 21 messages"
     plan = sharded_traffic([10, 20], 2, 4, num_batches=3)
-    assert plan.bytes_given == 8 * 3 + 24 * 2 + 16 + 24 * (2 * 120 + 4 * 120)
+    assert plan.bytes_given == 8 * 3 + 24 * 2 + 64 * 2 + 16 + 24 * (2 * 120 + 4 * 120)
     assert examples_traffic(100, 3, 1).bytes_sent == 0
     with pytest.raises(ValueError, match=r"num_ranks must be at least 1; got 0\."):
         probes_traffic(100, 3, 0)
