@@ -49,9 +49,9 @@ class Krylov(Saved):
 
         Block Gauss-Radau quadrature: the diagonal block of the last b vectors is chosen such that b nodes are at x.
         Their weight is the most that an operator with these coefficients can have there (a matrix Christoffel number).
-        It may lie on either side. Summed over probes, the rest bounds what is left of x if the last block is as wide as
-        the first (Chebyshev, Markov, Stieltjes); no random matrix of 300 broke that by more than 1e-14, and narrower
-        blocks did by up to 1%. Nodes within rounding of x may lie on either side too.
+        It may lie on either side. For one probe the rest bounds what is left of x (Chebyshev, Markov, Stieltjes). For
+        the sum over more probes that is no theorem: of 3,000 random matrices of the tests 17 break it, by 2% of the
+        squares at most. Nodes within rounding of x may lie on either side too.
 
         Cost: an eigenproblem of size k + b per point.
         """

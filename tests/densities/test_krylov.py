@@ -36,10 +36,41 @@ def test_bounds_hold_the_squares_of_all_probes(case, num_probes, num_steps):
     points = points[np.abs(points[:, None] - eigenvalues).min(axis=1) > 1e-6 * scale]
     low, high = space.squares_left_of(points)
     exact = np.array([squares[:, eigenvalues < x].sum() for x in points])
-    # Where the last block is narrower than the first they may fail by 1%.
-    slack = (1e-7 if num_probes == 1 or len(space.coupling) in (0, num_probes) else 0.01) * squares.sum()
+    # Of several probes they may fail by little: see below.
+    slack = (1e-7 if num_probes == 1 or not len(space.coupling) else 0.05) * squares.sum()
     assert ((low <= exact + slack) & (exact <= high + slack)).all()
     assert space.square == pytest.approx(squares.sum())
+
+
+def test_bounds_of_blocks_are_broken_seldom_and_by_little():
+    """There is no theorem for the sum over several probes; docs/method.md has these numbers."""
+    generator, excesses = np.random.default_rng(0), []
+    for trial in range(3000):
+        num_probes, num_steps = int(generator.integers(2, 4)), int(generator.integers(1, 9))
+        size = num_probes * (num_steps + 1) + int(generator.integers(0, 5))
+        values = generator.normal(size=size)
+        if trial % 3 == 0:
+            values = np.sign(values) * generator.exponential(size=size) ** 3
+        scales = np.exp(2 * generator.normal(size=(size, 1))) if trial % 2 else 1.0
+        probes = generator.normal(size=(size, num_probes)) * scales
+        blocks = [np.linalg.qr(probes)[0]]
+        for _ in range(num_steps):
+            basis = np.hstack(blocks)
+            block = values[:, None] * blocks[-1]
+            for _ in range(2):
+                block = block - basis @ (basis.T @ block)
+            blocks.append(np.linalg.qr(block)[0])
+        basis, known = np.hstack(blocks), num_probes * num_steps
+        matrix = basis.T @ (values[:, None] * basis)
+        ritz, vectors = np.linalg.eigh(matrix[:known, :known])
+        krylov = Krylov(ritz, matrix[known:, :known] @ vectors, (probes.T @ basis[:, :known]) @ vectors, 1e-13)
+        x = generator.uniform(values.min(), values.max())
+        (low,), (high,) = krylov.squares_left_of(np.array([x]))
+        left = np.sum(probes[values < x] ** 2)
+        excesses.append(max(low - left, left - high) / np.sum(probes**2))
+    broken = np.array(excesses) > 1e-8
+    assert abs(broken.sum() - 17) <= 2, "some are near the limit, where rounding decides"
+    assert max(excesses) == pytest.approx(0.02, abs=0.005)
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 3])
