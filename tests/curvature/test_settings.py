@@ -105,6 +105,15 @@ def test_threads_take_turns(sharing):
     assert in_threads(KINDS[1], num_threads=4, num_products=3, **sharing) == []
 
 
+@pytest.fixture
+def interruptible():
+    """Let Ctrl-C raise KeyboardInterrupt, which shells switch off for what they run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_waits_until_the_next_evaluation_and_a_second_one_does_not():
     handler, seen = signal.getsignal(signal.SIGINT), []
 
@@ -131,6 +140,7 @@ def test_an_interrupt_waits_until_the_next_evaluation_and_a_second_one_does_not(
     assert torch.equal(product(operator), expected)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_in_the_last_evaluation_is_raised_at_the_end():
     with pytest.raises(KeyboardInterrupt), Undisturbed():
         signal.raise_signal(signal.SIGINT)
