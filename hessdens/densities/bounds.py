@@ -1,5 +1,6 @@
 """Chebyshev-Markov-Stieltjes: what moments or a quadrature say for certain about the mass to the left of a point."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -242,20 +243,35 @@ def _from_quadrature(nodes: FloatArray, weights: FloatArray) -> Jacobi:
             f"{weights.sum()}."
         )
     scale = float(np.abs(nodes).max()) or 1.0
-    basis = np.sqrt(weights / weights.sum())[None, :]
+    rounding = 10 * len(nodes) * EPS * scale
+    return lanczos_recurrence(
+        lambda vector: nodes * vector, np.sqrt(weights / weights.sum()), len(nodes) - 1, rounding, scale
+    )[0]
+
+
+def lanczos_recurrence(
+    multiply: Callable[[FloatArray], FloatArray], vector: FloatArray, num_steps: int, rounding: float, scale: float
+) -> tuple[Jacobi, FloatArray]:
+    """Return the recurrence of a vector of length one with a symmetric matrix, and its basis, as rows.
+
+    It ends early where a product leaves the basis by ``rounding`` or less.
+    """
+    basis = np.empty((1, len(vector)))
     diagonal, off_diagonal = [], []
-    for _ in range(len(nodes) - 1):
-        product = nodes * basis[-1]
-        diagonal.append(float(product @ basis[-1]))
+    for step in range(num_steps):
+        if step == len(basis):
+            basis = np.vstack([basis, np.empty_like(basis)])
+        basis[step] = vector
+        product, known = multiply(vector), basis[: step + 1]
+        diagonal.append(float(product @ vector))
         for _ in range(2):
-            product = product - (basis @ product) @ basis
+            product = product - (known @ product) @ known
         length = float(np.linalg.norm(product))
-        rounding = 10 * len(nodes) * EPS * scale
         off_diagonal.append(max(length, rounding))
         if length <= rounding:
             break
-        basis = np.vstack([basis, product / length])
-    return Jacobi(np.array(diagonal), np.array(off_diagonal), scale)
+        vector = product / length
+    return Jacobi(np.array(diagonal), np.array(off_diagonal), scale), basis[: len(diagonal)]
 
 
 def largest_mass(jacobi: Jacobi, x: float) -> float:

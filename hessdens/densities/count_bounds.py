@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import betainc, betaincc
 
 from hessdens._types import BoolArray, FloatArray
-from hessdens.densities.bounds import EPS, Jacobi, masses
+from hessdens.densities.bounds import EPS, Jacobi, lanczos_recurrence, masses
 
 # Fewest and most.
 Range = tuple[int, int]
@@ -156,20 +156,8 @@ def jacobi_of(matrix: FloatArray, start: FloatArray, num_steps: int, rounding: f
     """
     vector = np.zeros(len(matrix))
     vector[: len(start)] = start / np.linalg.norm(start)
-    basis = vector[None, :]
-    diagonal, off_diagonal = [], []
-    for _ in range(num_steps):
-        product = matrix @ basis[-1]
-        diagonal.append(float(product @ basis[-1]))
-        for _ in range(2):
-            product = product - basis.T @ (basis @ product)
-        length = float(np.linalg.norm(product))
-        off_diagonal.append(max(length, rounding))
-        if length <= rounding:
-            break
-        basis = np.vstack([basis, product / length])
     scale = float(np.abs(matrix).max(initial=np.finfo(np.float64).tiny))
-    return Jacobi(np.array(diagonal), np.array(off_diagonal), scale)
+    return lanczos_recurrence(lambda v: np.asarray(matrix @ v), vector, num_steps, rounding, scale)[0]
 
 
 def _fewest(bound: _Bound, evidence: Evidence, failure: float) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessdens._types import FloatArray, IntArray
-from hessdens.densities.bounds import SLACK, Jacobi, masses
+from hessdens.densities.bounds import SLACK, Jacobi, lanczos_recurrence, masses
 from hessdens.densities.count_bounds import NUM_STATEMENTS, Deflated, fewest_of_share, most_of_share
 from hessdens.densities.ritz import CONVERGED
 from hessdens.linalg.block_lanczos import BlockLanczos
@@ -104,21 +104,7 @@ def best_split(deflated: Deflated, max_products: int, half: float, failure: floa
 def _lanczos(points: FloatArray, weights: FloatArray, num_steps: int) -> tuple[Jacobi, FloatArray]:
     """Return the recurrence of masses at points, and the basis, as rows, that Lanczos finds for a diagonal matrix."""
     scale = float(np.abs(points).max()) or 1.0
-    basis = np.empty((num_steps, len(points)))
-    diagonal, off_diagonal = [], []
-    vector = np.sqrt(weights / weights.sum())
-    for step in range(num_steps):
-        basis[step] = vector
-        vector = points * vector
-        diagonal.append(float(vector @ basis[step]))
-        for _ in range(2):
-            vector = vector - (basis[: step + 1] @ vector) @ basis[: step + 1]
-        length = float(np.linalg.norm(vector))
-        off_diagonal.append(max(length, SLACK * scale))
-        if length <= SLACK * scale:
-            break
-        vector /= length
-    return Jacobi(np.array(diagonal), np.array(off_diagonal), scale), basis[: len(diagonal)]
+    return lanczos_recurrence(lambda v: points * v, np.sqrt(weights / weights.sum()), num_steps, SLACK * scale, scale)
 
 
 def _spread(ritz: FloatArray, counts: FloatArray, num_points: int) -> tuple[FloatArray, IntArray]:
