@@ -68,9 +68,8 @@ def moments(arguments: argparse.Namespace) -> int:
 def certify(arguments: argparse.Namespace) -> int:
     """Bound numbers of eigenvalues of the operator that a factory makes."""
     _check_out(arguments)
-    options = {"window": arguments.window, "level": arguments.level, "checkpoint": arguments.checkpoint}
-    limits = {name: getattr(arguments, name) for name in ("seed", "max_products")}
-    options |= {name: value for name, value in limits.items() if value is not None}
+    values = {name: getattr(arguments, name) for name in ("window", "level", "max_products", "seed", "checkpoint")}
+    options: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     return _finish(certified_counts(operator_from(arguments), **options, progress=arguments.progress), arguments)
 
 

@@ -26,6 +26,8 @@ from hessdens.curvature.engines.replacement import is_of_the_model
 
 Weight = Callable[[Any], float]
 Agree = Callable[[float, float], bool]
+# Parameters near the present ones, and the loss of a batch there.
+Known = tuple[Values, Tensor]
 # Where batches are cut, in parts of their length: parts of unequal lengths, so that other weights do not fit by chance.
 CUTS = (1 / 3, 1 / 2)
 # Rounding of a loss: so many eps, or so many times what a change of the parameters by eps makes.
@@ -53,9 +55,6 @@ def checked_weight(num_examples: Weight | None) -> Weight:
     return weight
 
 
-NOTHING_KNOWN: tuple[Any, Values, Tensor | None] = (None, {}, None)
-
-
 class MeanCheck:
     """Looks at one batch after another, and raises ValueError where their losses are no means with their weights.
 
@@ -76,21 +75,17 @@ class MeanCheck:
         # Where losses are looked at, None: where the model is; and the dtypes of losses.
         self._parameters: Values | None = None
         self._dtypes: set[torch.dtype] = set()
-        # A batch, and the loss at parameters near the present ones.
-        self._known = NOTHING_KNOWN
 
     def first(self, batch: Any, nearby: Values, value: Tensor) -> None:
         """Look at the first batch, whose loss at parameters near the present ones is given; and whether it is a sum.
 
         That weights and batch stay as they are must have been seen.
         """
-        self._known = batch, nearby, value
         if tensors_of(batch) and (not self._splits or batch_length(batch) == 1):
             with contextlib.suppress(torch.OutOfMemoryError):
                 sums = self._values_of_parts(lambda: whole_and_halves(batch)) or [math.nan]
                 check_sum(sums[0], sums[1:], self._rounding(sums))
-        self._look(batch)
-        self._known = NOTHING_KNOWN  # frees the parameters
+        self._look(batch, (nearby, value))
 
     def look(self, batch: Any) -> None:
         """Look at a batch: at parameters that are moved a little, or at the present ones where there is no loss."""
@@ -100,7 +95,7 @@ class MeanCheck:
             evaluated(self._loss, batch)  # which sees whether weights or the batch are changed
         self._look(batch)
 
-    def _look(self, batch: Any) -> None:
+    def _look(self, batch: Any, known: Known | None = None) -> None:
         if (self._is_counted and not self._splits) or not tensors_of(batch):
             return
         self._batches = [*self._batches[:1], batch]
@@ -109,8 +104,10 @@ class MeanCheck:
             examples = joined(self._short, batch) or batch
         self._short = examples if batch_length(examples) < least else None
         with contextlib.suppress(torch.OutOfMemoryError):
-            compare = self._compare if self._short is None else self._is_mean_of_two
-            self._is_compared |= compare(examples)
+            if self._short is None:
+                self._is_compared |= self._compare(examples, known if examples is batch else None)
+            else:
+                self._is_compared |= self._is_mean_of_two(examples)
             if not self._is_compared and not self._is_counted:
                 self._check_alike()
 
@@ -139,12 +136,10 @@ class MeanCheck:
         values = self._values_of_parts(lambda: whole_and_halves(batch)) if batch_length(batch) == 2 else []
         return bool(values) and self._agree(batch, values[0], mean(values[1:], [1.0, 1.0]))
 
-    def _compare(self, batch: Any) -> bool:
+    def _compare(self, batch: Any, known: Known | None) -> bool:
         """Raise if the loss is another mean; return whether that could be seen."""
         check = self._check_cuts if self._splits else self._check_hidden_weights
-        given_batch, nearby, value = self._known
-        if batch is not given_batch:
-            nearby, value = moved(self._loss), None
+        nearby, value = known or (moved(self._loss), None)
         for parameters in (nearby, None):
             self._parameters = parameters
             if parameters is None or value is None:

@@ -98,9 +98,11 @@ class Density(ABC):
     def _fractions(self) -> str:
         """Return both fractions as text, with numbers of eigenvalues where these are known."""
         size = getattr(self, "size", 0)
-        values = {name: getattr(self, f"fraction_{name}")() for name in FRACTIONS}
-        counts = {name: f" ({round(value * size):,})" if size else "" for name, value in values.items()}
-        texts = [f"{percent(value)}{counts[name]} {name}" for name, value in values.items()]
+        texts = []
+        for name in FRACTIONS:
+            value = getattr(self, f"fraction_{name}")()
+            count = f" ({round(value * size):,})" if size else ""
+            texts.append(f"{percent(value)}{count} {name}")
         return f"{', '.join(texts)} (window {PAPER_WINDOW:g})"
 
     def _numbers(self, window: Window, level: float) -> Numbers:

@@ -139,15 +139,13 @@ def schatten_norm(density: Density, p: float, level: float = LEVEL) -> Quantity:
     """
     if not p >= 1:
         raise ValueError(f"p must be at least 1; got {p}.")
+    largest = _largest(density)
     if p == math.inf:
-        size_of(density)
-        largest = float(np.abs(density.nodes()).max())
         return Quantity(largest, largest, largest if isinstance(density, Spectrum) else math.inf)
-    scale = float(np.abs(density.nodes()).max())
-    if scale == 0:
+    if largest == 0:
         return Quantity(0.0, 0.0, 0.0)
-    found = spectral_sum(density, lambda x: np.abs(x / scale) ** p, level)
-    return Quantity(*(scale * max(end, 0.0) ** (1 / p) for end in found))
+    found = spectral_sum(density, lambda x: np.abs(x / largest) ** p, level)
+    return Quantity(*(largest * max(end, 0.0) ** (1 / p) for end in found))
 
 
 def log_determinant(density: Density, shift: float = 0.0, level: float = LEVEL) -> Quantity:
@@ -191,13 +189,13 @@ def numerical_rank(density: Density, rtol: float = RANK_RTOL, level: float = LEV
     """
     if not 0 < rtol <= 1:
         raise ValueError(f"rtol must lie between 0 and 1; got {rtol}.")
-    size, window = size_of(density), 2 * rtol * float(np.abs(density.nodes()).max())
+    window = 2 * rtol * _largest(density)
     check_level(level)
-    value = inside = 1 - density.fraction_degenerate(window)
-    ends = (inside, inside)
+    inside = (density.fraction_degenerate(window),) * 3
     if isinstance(density, LanczosDensity):
-        ends = tuple((1 - density.degenerate_interval(window, level))[::-1])
-    return Quantity(*(size * fraction for fraction in (value, *ends)))
+        low, high = density.degenerate_interval(window, level)
+        inside = (inside[0], float(high), float(low))
+    return Quantity(*(size_of(density) * (1 - fraction) for fraction in inside))
 
 
 def condition_number(density: Density, shift: float = 0.0) -> Quantity:
@@ -229,7 +227,7 @@ def stable_rank(density: Density, level: float = LEVEL) -> Quantity:
     >>> print(stable_rank(Spectrum([0.1, -0.5, 1.0])))
     1.26
     """
-    largest = _largest(density)
+    largest = _scale(density)
     return spectral_sum(density, lambda x: (x / largest) ** 2, level)
 
 
@@ -245,7 +243,7 @@ def participation_ratio(density: Density, level: float = LEVEL) -> Quantity:
     >>> print(participation_ratio(Spectrum([0.0, 1.0, 1.0, -1.0])))
     3
     """
-    scale = _largest(density)
+    scale = _scale(density)
     check_level(level)
     each = 1 - (1 - level) / 2
     ones = spectral_sum(density, lambda x: np.abs(x / scale), each)
@@ -267,9 +265,14 @@ def size_of(density: Density) -> int:
 
 
 def _largest(density: Density) -> float:
-    """Return the largest absolute eigenvalue; ValueError if it is 0."""
+    """Return the largest absolute eigenvalue, or Ritz value."""
     size_of(density)
-    largest = float(np.abs(density.nodes()).max())
+    return float(np.abs(density.nodes()).max())
+
+
+def _scale(density: Density) -> float:
+    """Return the largest absolute eigenvalue; ValueError if it is 0."""
+    largest = _largest(density)
     if largest == 0:
         raise ValueError("A ratio of norms needs an eigenvalue that is not 0; all are.")
     return largest

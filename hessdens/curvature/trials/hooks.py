@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from hessdens.curvature.engines.differences import relative_step, shifted
+from hessdens.curvature.engines.differences import shifted, step_along
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.replacement import called
 
@@ -35,8 +35,8 @@ def changing_hooks(loss: LossModule, values: Values, batch: Any, on_tensors: lis
     """Return names of hooks if those on tensors, whose names are given, or on modules change a gradient.
 
     Raises ValueError if they make it wrong. Others make it right, such as those that solve for the gradient of an
-    equilibrium; second derivatives do not follow them. Cost: 2 gradients where there are
-    hooks, 2 more where they change something.
+    equilibrium; second derivatives do not follow them. Cost: 2 gradients where there are hooks, 2 more where they
+    change something.
     """
     on_modules = [called(name, module) for name, module in loss.model.named_modules() if any(_hooks_of(module))]
     names = tuple(dict.fromkeys([*on_tensors, *(f"of {name}" for name in on_modules)]))
@@ -59,8 +59,8 @@ def changing_hooks(loss: LossModule, values: Values, batch: Any, on_tensors: lis
 def _is_nearer(loss: LossModule, values: Values, batch: Any, gradient: Tensor, other: Tensor) -> bool:
     """Return whether a gradient, rather than another, says how the loss rises along the vector between both."""
     apart = gradient - other
-    vector, norm = apart / apart.norm(), torch.cat([value.flatten() for value in values.values()]).norm()
-    step = relative_step(gradient.dtype) * max(1.0, float(norm))
+    vector = apart / apart.norm()
+    step = step_along(values, vector, gradient.dtype)
     ahead, behind = (float(loss.gradient(batch, shifted(values, vector, size))[0]) for size in (step, -step))
     return abs((ahead - behind) / (2 * step) - float(gradient @ vector)) < float(apart.norm()) / 2
 
