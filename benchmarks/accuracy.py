@@ -2,23 +2,31 @@
 
     python benchmarks/accuracy.py [--seeds 200]
 
-Spectra: 10x16 networks (4,852 parameters) of the paper on CIFAR-100 before training and after 1 and 3 epochs, 10x32
-ones (14,292) after 1 epoch, and synthetic ones. With Gaussian probes an estimate depends on the eigenvalues only, so
+Spectra: 10x16 networks (4,852 parameters) of the paper on CIFAR-100 before training and after 1 and 3 epochs, and
+synthetic ones. With Gaussian probes an estimate depends on the eigenvalues only, so
 diagonal matrices stand for the Hessians. Columns: root-mean-square error of m_1..m_4,
 relative to the moment of the absolute eigenvalues; that of Skilling's estimator over that of the default; share of 95%
 intervals that hold the exact moment.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from measuring import origin, parser_of, save
-from spectra import diagonal, network_spectra, synthetic_spectra
+from spectra.catalogue import catalogue
+from spectra.matrix import diagonal
 
 from hessdens import spectral_moments
 
 BUDGETS = (50, 150)
+SPECTRA = [
+    *(f"10x16 {architecture}, epoch {epoch}" for architecture in ("plain", "residual") for epoch in (0, 1, 3)),
+    "square Wishart and spikes",
+    "power law 1",
+    "semicircle",
+    "semicircle and outliers",
+    "highly degenerate",
+]
 # Budgets tried for the products that an error of 5% takes.
 LADDER = (10, 20, 30, 40, 50, 100, 200, 400, 800, 1600)
 
@@ -44,11 +52,10 @@ def rms(errors: np.ndarray) -> np.ndarray:
 def main() -> None:
     parser = parser_of(__doc__, __file__)
     parser.add_argument("--seeds", type=int, default=200)
-    parser.add_argument("--cache", type=Path, help="keep the networks' eigenvalues in this .npz file")
     options = parser.parse_args()
     table: dict[str, Any] = {}
-    networks = network_spectra(options.cache)
-    for name, eigenvalues in {**networks, **synthetic_spectra()}.items():
+    for case in catalogue(SPECTRA):
+        name, eigenvalues = case.name, case.exact.eigenvalues
         print(f"\n{name}: {len(eigenvalues):,} eigenvalues")
         rows = {}
         for products in BUDGETS:

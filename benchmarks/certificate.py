@@ -10,13 +10,12 @@ difference to Gaussian probes. One in a hundred pairs has a 10-layer network on 
 these networks at several epochs: widths of the range of degenerate eigenvalues at the level 99%.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from measuring import origin, parser_of, save
 from scipy.stats import binom
-from spectra import diagonal, network_spectra
+from spectra.matrix import diagonal
+from spectra.networks import network
 
 from hessdens import as_operator
 from hessdens.estimators import certified_counts
@@ -25,13 +24,13 @@ from hessdens.testing import rotated
 
 EDGE = 0.1
 BUDGETS = (100, 200, 500)
-EPOCHS = {16: (0, 1, 3, 6)}
+NETWORKS = [f"10x16 {kind}, epoch {epoch}" for kind in ("plain", "residual") for epoch in (0, 1, 3, 6)]
 # Budgets of small spectra, and of networks.
 FEW = (6, 12, 24)
 # Levels, and the share of the pairs at each.
 LEVELS = {0.99: 1.0, 0.5: 0.25}
 # The share of pairs with networks.
-NETWORKS = 0.01
+SHARE_OF_NETWORKS = 0.01
 ONE_IN = 10_000
 
 
@@ -75,7 +74,10 @@ def failures_of(networks, pairs, level):
     """Return for each spectrum how many pairs there are, and how many of them fail."""
     every = list(cells(networks))
     small = sum(len(budgets) for *_, budgets, is_network in every if not is_network)
-    seeds = {True: round(NETWORKS * pairs / len(networks)), False: round((1 - NETWORKS) * pairs / small)}
+    seeds = {
+        True: round(SHARE_OF_NETWORKS * pairs / len(networks)),
+        False: round((1 - SHARE_OF_NETWORKS) * pairs / small),
+    }
     rows = []
     for name, operator, eigenvalues, budgets, is_network in every:
         exact, failed, widths = counts_of(eigenvalues), 0, []
@@ -113,11 +115,10 @@ def widths_of(name, eigenvalues, seeds):
 
 def main():
     parser = parser_of(__doc__, __file__)
-    parser.add_argument("--cache", type=Path, help="a file that keeps exact eigenvalues of networks")
     parser.add_argument("--pairs", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
-    networks = network_spectra(options.cache, (16,), EPOCHS)
+    networks = {name: network(name) for name in NETWORKS}
     content = {
         **origin(packages=("numpy", "scipy")),
         "arguments": {"pairs": options.pairs, "seeds": options.seeds},

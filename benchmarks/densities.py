@@ -16,15 +16,16 @@ import importlib.metadata
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
+from accuracy import SPECTRA
 from measuring import origin, parser_of, save
 from scipy.fft import dct, idct
-from spectra import diagonal, network_spectra, synthetic_spectra
+from spectra.catalogue import catalogue
+from spectra.matrix import diagonal
 from torch import Tensor
 
 from hessdens import Spectrum, as_operator, compare, fit_mixture, lanczos_density, spectral_moments
@@ -258,20 +259,20 @@ def main() -> None:
     parser = parser_of(__doc__, __file__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--coverage-seeds", type=int, default=500)
-    parser.add_argument("--cache", type=Path, help="keep the networks' eigenvalues in this .npz file")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # of other libraries
-    networks = network_spectra(options.cache)
+    cases = catalogue(SPECTRA)
     content: dict[str, Any] = {
         **origin(packages=tuple(PEERS)),
         "seeds": options.seeds,
         "coverage_seeds": options.coverage_seeds,
-        "networks": list(networks),
+        "networks": [case.name for case in cases if case.kind == "network"],
         "errors": {},
         "coverage": {},
     }
-    for name, eigenvalues in {**networks, **synthetic_spectra()}.items():
-        exact = Spectrum(np.sort(eigenvalues))
+    for case in cases:
+        name, exact = case.name, case.exact
+        eigenvalues = exact.eigenvalues
         for products in BUDGETS:
             print(f"\n{name}, {products} products", flush=True)
             rows = compare_all(exact, products, options.seeds)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from measuring import origin, parser_of, save
 from scipy.special import ndtri
-from spectra import diagonal, synthetic_spectra
+from spectra.matrix import diagonal
 
 from hessdens import Spectrum, lanczos_density, spectral_moments
 
@@ -36,7 +36,9 @@ def hard_spectra(size: int = SIZE) -> dict[str, np.ndarray]:
     bulk = 1e-3 * ndtri((np.arange(size * 9 // 10) + 0.5) / (size * 9 // 10))
     few, half = size - len(bulk) - 10, np.geomspace(1e-5, 5, size // 2)
     ranks = np.arange(1, size // 20 + 1)
-    wishart = synthetic_spectra(size)
+    rng = np.random.default_rng(0)
+    wishart = np.linalg.eigvalsh(np.cov(rng.standard_normal((size // 4, 500)), rowvar=True))
+    semicircle = np.cos(np.pi * (np.arange(size) + 0.5) / size) * np.sqrt(rng.random(size))
     spectra = {
         "zeros and power law": np.concatenate([np.zeros(size - len(ranks)), 10 / ranks]),
         "bulk and shoulder": np.concatenate([bulk, np.linspace(0.01, 0.3, few), np.geomspace(1, 30, 10)]),
@@ -51,8 +53,8 @@ def hard_spectra(size: int = SIZE) -> dict[str, np.ndarray]:
         "zeros inside a band": np.concatenate([np.zeros(size // 2), np.linspace(-0.5, 1, size // 2)]),
         "20 eigenvalues": np.concatenate([np.linspace(-0.3, 0.3, 16), [1.0, 2.0, 3.0, 5.0]]),
         "atoms at ends of windows": np.repeat([-0.1, -1e-3, 1e-3, 0.1, 3.0], [100, 200, size - 410, 100, 10]),
-        "semicircle": np.sort(wishart["semicircle"]),
-        "Wishart with spikes": wishart["Wishart with spikes"],
+        "semicircle": semicircle,
+        "Wishart with spikes": np.concatenate([wishart, np.geomspace(10, 100, 5)]),
     }
     return {name: np.sort(values) for name, values in spectra.items()}
 

@@ -89,7 +89,10 @@ def check_wheel(wheel: Path) -> None:
 
 
 def check_sdist(sdist: Path) -> None:
-    """Raise unless the source distribution has what building, testing and citing need, and no results or caches."""
+    """Raise unless the source distribution has what building, testing and citing need, and no results or caches.
+
+    The spectra of networks in benchmarks/ are data.
+    """
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for name in (
@@ -104,7 +107,9 @@ def check_sdist(sdist: Path) -> None:
         demand(name in names, f"the source distribution must have {name}")
     for name in ("hessdens/py.typed", "tests/project/public_api.txt", "docs/index.md", "scripts/check_release.py"):
         demand(name in names, f"the source distribution must have {name}")
-    unwanted = re.compile(r"__pycache__|\.npz$|(^|/)\.(venv|git|mypy_cache|ruff_cache)/|_build/")
+    unwanted = re.compile(
+        r"__pycache__|(?<!benchmarks/spectra/networks)\.npz$|(^|/)\.(venv|git|mypy_cache|ruff_cache)/|_build/"
+    )
     stray = sorted(name for name in names if unwanted.search(name))
     demand(not stray, f"the source distribution must have no caches or results; it has {stray[:5]}")
 
