@@ -16,7 +16,7 @@ from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
 from hessdens.curvature.problem import Problem
 from hessdens.curvature.settings import TURN, Undisturbed, product_settings
-from hessdens.curvature.trials.modes import check_block, explained, possible_modes
+from hessdens.curvature.trials.modes import Modes, check_block, explained, possible_modes
 from hessdens.linalg.fingerprint import as_number, digest_of, digest_of_all, fingerprint
 from hessdens.linalg.operator import Operator
 
@@ -28,8 +28,6 @@ class CurvatureOperator(Operator):
     ----------
     parameter_names
         The selected parameters, in the order of their entries in a vector.
-    modes
-        The ways to make products that this model allows, in order of preference.
     confirmation
         What confirmed the second derivatives of a few examples: by which mode, how near to what.
     product_error
@@ -73,23 +71,31 @@ class CurvatureOperator(Operator):
         few = problem.first(1 if self.size > LARGE_MODEL else 8)
         with product_settings(tf32=self._plan.tf32):
             verdict = possible_modes(ENGINES[matrix], self._loss, problem.parameters, few)
+            self._modes = self._allowed(verdict.modes, has_last_resort=LAST_RESORT in ENGINES[matrix])
         self.confirmation = verdict.confirmation
-        self.modes = self._allowed(verdict.modes, has_last_resort=LAST_RESORT in ENGINES[matrix])
-        self._look = partial(check_block, ENGINES[matrix], self.modes, verdict.graph, self._loss)
+        self._look = partial(check_block, ENGINES[matrix], self._modes.known, verdict.graph, self._loss)
         self._looks = True  # until all batches have been seen to be like the first examples
         self._maker = EngineMaker(ENGINES[matrix], self._loss, problem.parameters)
-        self._schedules = Schedules(problem, self._maker, self.modes, self._plan, memory_limit)
+        self._schedules = Schedules(problem, self._maker, self._modes, self._plan, memory_limit)
         self._schedule: Schedule | None = None
         self._has_warned = False
 
-    def _allowed(self, possible: tuple[Mode, ...], *, has_last_resort: bool) -> tuple[Mode, ...]:
+    def _allowed(self, possible: Modes, *, has_last_resort: bool) -> Modes:
         """Return the modes that are possible and that the plan allows."""
         wanted = self._plan.mode
         if wanted is None:
             return possible
-        if wanted not in possible and not (has_last_resort and wanted == LAST_RESORT):
-            raise ValueError(f"This model and loss allow the modes {', '.join(possible)}; got plan.mode={wanted!r}.")
-        return (wanted,)
+        is_possible = wanted in possible.known or (has_last_resort and wanted == LAST_RESORT)
+        if not is_possible and wanted not in possible.all():
+            names = ", ".join(possible.all())
+            raise ValueError(f"This model and loss allow the modes {names}; got plan.mode={wanted!r}.")
+        return Modes((wanted,))
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The ways to make products that this model allows, in order of preference, all tried on a few examples."""
+        with TURN, self._undisturbed(), product_settings(tf32=self._plan.tf32):
+            return self._modes.all()
 
     @property
     def plan(self) -> Schedule:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hessdens.curvature.engines.loss_module import LossModule
-from hessdens.curvature.trials.culprits import place_without_derivative
+from hessdens.curvature.trials.culprits import gradient_exists
 from hessdens.curvature.trials.graph import operations
 
 Selection = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
@@ -120,16 +120,17 @@ def _unused(value: Tensor, loss: LossModule, batch: Any, parameters: dict[str, n
     """Return the names of the parameters that the loss ``value`` of a batch does not depend on."""
     if not value.requires_grad:
         return list(parameters)
-    if "CheckpointFunctionBackward" in {node.name() for node in operations([value])}:
+    nodes = list(operations([value]))
+    if "CheckpointFunctionBackward" in {node.name() for node in nodes}:
         raise ValueError(
             "Checkpointed parts must keep their graph; a reentrant checkpoint hides its parameters. Pass "
             "use_reentrant=False to torch.utils.checkpoint."
         )
-    try:
+    if not any(isinstance(node, torch.autograd.function.BackwardCFunction) for node in nodes):
+        reached = {id(node.variable) for node in nodes if hasattr(node, "variable")}
+        return [name for name, parameter in parameters.items() if id(parameter) not in reached]
+    with gradient_exists(loss, parameters, batch):  # custom functions may have none of what they are given
         gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
-    except (RuntimeError, NotImplementedError) as error:
-        place = place_without_derivative(loss, batch, parameters, 1)
-        raise ValueError(f"The loss must have a gradient; {place} has none: {error}") from error
     return [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
 
 

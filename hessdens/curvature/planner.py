@@ -15,6 +15,7 @@ from hessdens.curvature.engines.tables import REFERENCE, Mode
 from hessdens.curvature.memory_model import MemoryModel, peak_memory
 from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.problem import Problem
+from hessdens.curvature.trials.modes import Modes
 from hessdens.linalg.memory import readable_bytes, usual_bytes
 
 # Shorter trials are repeated, and the shortest time counts.
@@ -49,7 +50,7 @@ class Schedules:
 
     problem: Problem
     maker: EngineMaker
-    modes: tuple[Mode, ...]
+    modes: Modes
     plan: Plan
     memory_limit: int | None
     settled: dict[int, Schedule] = field(default_factory=dict)
@@ -74,18 +75,18 @@ class Schedules:
     def _given(self, device: torch.device) -> Schedule | None:
         """Return what the plan says if it leaves nothing open and no limit is to be kept, without any trial."""
         plan = self.plan
-        if self.memory_limit is not None or len(self.modes) > 1 or (plan.cuda_graph is None and device.type == "cuda"):
+        if self.memory_limit is not None or (plan.cuda_graph is None and device.type == "cuda"):
             return None
-        if plan.examples_per_block is None or plan.probes_per_block is None:
+        if plan.examples_per_block is None or plan.probes_per_block is None or len(self.modes.all()) > 1:
             return None
         sizes = (plan.examples_per_block, plan.probes_per_block)
-        return Schedule(self.modes[0], *sizes, cuda_graph=bool(plan.cuda_graph), tf32=plan.tf32, memory=0)
+        return Schedule(self.modes.known[0], *sizes, cuda_graph=bool(plan.cuda_graph), tf32=plan.tf32, memory=0)
 
     def settle(self, probes: Tensor) -> Schedule:
         """Measure, and return the schedule that stays from now on for as many probes."""
         num_probes = len(probes)
         if num_probes not in self.settled:
-            self.settled[num_probes] = self._given(probes.device) or self._planner(probes).choose(self.modes)
+            self.settled[num_probes] = self._given(probes.device) or self._planner(probes).choose(self.modes.all())
         return self.settled[num_probes]
 
     def _planner(self, probes: Tensor) -> "Planner":
@@ -141,10 +142,12 @@ class Planner:
     largest: Block
     _seconds: dict[Schedule, float] = field(default_factory=dict)
 
-    def first(self, modes: tuple[Mode, ...]) -> Schedule:
+    def first(self, modes: Modes) -> Schedule:
         """Return the schedule before any measurement: with the mode of widest use among ``modes``, best first."""
-        takes_reverse = REFERENCE in modes and modes[0] != "feedforward" and self._is_heavy(REFERENCE)
-        return self.start(REFERENCE if takes_reverse else modes[0])
+        if modes.known[0] == "feedforward":
+            return self.start("feedforward")
+        takes_reverse = REFERENCE in modes.known and self._is_heavy(REFERENCE)
+        return self.start(REFERENCE if takes_reverse else modes.all()[0])
 
     def start(self, mode: Mode) -> Schedule:
         """Return the schedule with the largest block that needs no more than usual, or one that just fits."""

@@ -169,3 +169,29 @@ def test_tied_parameters_have_all_their_names(selection):
         parameters=selection,
     )
     assert operator.parameter_names == ("a.weight",)
+
+
+class OnlyInput(torch.autograd.Function):
+    """Takes a factor into account, of which it gives no derivative."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        ctx.save_for_backward(factor)
+        return x * factor
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (factor,) = ctx.saved_tensors
+        return gradient * factor, None
+
+
+def test_parameters_of_which_a_custom_function_gives_no_derivative_are_left_out():
+    model = nn.ParameterDict({"weight": torch.ones(3, dtype=torch.float64), "factor": torch.ones(3).double()})
+    data = [(torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64))]
+
+    def forward(model, batch):
+        return (OnlyInput.apply(batch[0] * model["weight"], model["factor"])).sum(1), batch[1]
+
+    with pytest.warns(UserWarning, match="no batch uses are left out: factor"):
+        operator = hessian_operator(model, nn.MSELoss(), data, forward=forward)
+    assert operator.parameter_names == ("weight",)

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hessdens import Plan, ggn_operator, hessian_operator
 from hessdens.curvature.planner import Planner
+from hessdens.curvature.trials.modes import Modes
 
 GIB = 2**30
 DATA = [(torch.ones(40, 6), torch.arange(40) % 3)] * 30
@@ -98,11 +99,11 @@ MIB = 2**20
 def test_heavy_models_take_probes_one_by_one(monkeypatch, memory, mode, probes):
     clock = Clock(monkeypatch, lambda mode, b, p: 1.0)
     modes = ("forward-over-reverse", "reverse-over-reverse")
-    plan = planner(clock.trial, memory=memory).first(modes)
+    plan = planner(clock.trial, memory=memory).first(Modes(modes))
     assert (plan.mode, plan.probes_per_block) == (mode, probes)
-    assert planner(clock.trial, memory=memory).first(modes[:1]).mode == modes[0]
-    assert planner(clock.trial, memory=memory).first(("feedforward", *modes)).mode == "feedforward"
-    assert planner(clock.trial, memory=memory, plan=Plan(probes_per_block=3)).first(modes).probes_per_block == 3
+    assert planner(clock.trial, memory=memory).first(Modes(modes[:1])).mode == modes[0]
+    assert planner(clock.trial, memory=memory).first(Modes(("feedforward", *modes))).mode == "feedforward"
+    assert planner(clock.trial, memory=memory, plan=Plan(probes_per_block=3)).first(Modes(modes)).probes_per_block == 3
     assert clock.trials == [], "nothing is measured yet"
 
 

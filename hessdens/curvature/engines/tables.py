@@ -14,6 +14,8 @@ Mode = Literal["feedforward", "forward-over-reverse", "reverse-over-reverse", "c
 Matrix = Literal["hessian", "gauss-newton"]
 # Backward passes need the least of torch, so other modes are compared with them.
 REFERENCE: Mode = "reverse-over-reverse"
+# Takes the longest to try: torch differentiates forwards by rules of its own, which it traces first.
+COSTLY: Mode = "forward-over-reverse"
 # For losses that torch can differentiate once only.
 LAST_RESORT: Mode = "central-differences"
 

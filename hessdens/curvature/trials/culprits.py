@@ -1,6 +1,7 @@
 """Which module is to blame where torch has no derivative, or a wrong one."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -51,6 +52,18 @@ def _seen_at(loss: LossModule, name: str, model: nn.Module, batch: Any, *, what:
 def _sum_of_squares(outputs: Any, _: None) -> Tensor:
     parts = [part.square().sum() for part in tensors_of(outputs) if part.is_floating_point()]
     return torch.stack([part.to(parts[0].dtype) for part in parts]).sum()
+
+
+@contextlib.contextmanager
+def gradient_exists(loss: LossModule, values: Values, batch: Any) -> Iterator[None]:
+    """Raise ValueError, naming the module, where torch finds that the loss of a batch has no gradient."""
+    try:
+        yield
+    except (RuntimeError, NotImplementedError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        place = place_without_derivative(loss, batch, values, 1)
+        raise ValueError(f"The loss must have a gradient; {place} has none: {error}") from error
 
 
 def place_without_derivative(loss: LossModule, batch: Any, values: Values, order: int) -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,18 +13,39 @@ from torch import Tensor
 from hessdens.curvature.checks import first_sentence
 from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
 from hessdens.curvature.engines.loss_module import LossModule, Values
-from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, REFERENCE, Mode
+from hessdens.curvature.engines.tables import COSTLY, ENGINES, LAST_RESORT, REFERENCE, Mode
 from hessdens.curvature.trials.confirmation import confirmed, in_brackets
-from hessdens.curvature.trials.culprits import place_of_contradiction, place_without_derivative
+from hessdens.curvature.trials.culprits import (
+    gradient_exists,
+    place_of_contradiction,
+    place_without_derivative,
+)
 from hessdens.curvature.trials.graph import Graph, graph_of, is_differentiable_once_only
 from hessdens.errors import NonFiniteError
+
+
+@dataclass
+class Modes:
+    """The modes that give the products of a loss, in order of preference.
+
+    ``known`` have been tried; ``find``, if there is one, tries the others too and returns all.
+    """
+
+    known: tuple[Mode, ...]
+    find: Callable[[], tuple[Mode, ...]] | None = None
+
+    def all(self) -> tuple[Mode, ...]:
+        """Return all modes, of which the costly ones are tried now if that has not been done."""
+        if self.find is not None:
+            self.known, self.find = self.find(), None
+        return self.known
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The modes that give the products of a loss, and what confirmed them."""
 
-    modes: tuple[Mode, ...]
+    modes: Modes
     confirmation: str
     graph: Graph
 
@@ -34,7 +55,8 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
 
     Some operations have no forward derivative, and that of torch's mean squared error fails (pytorch issue 123996).
     A custom operation may even have a wrong one. Backward passes are the reference for other modes; and since all share
-    the backward passes of operations, a product must agree with differences of gradients, in float64 if possible.
+    the backward passes of operations, a product must agree with differences of gradients, in float64 if possible. Where
+    backward passes do, what is costly to try waits until it is wanted.
 
     Raises
     ------
@@ -55,22 +77,15 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
             )
         exact.pop("feedforward", None)  # it knows the loss as a function of the outputs
     vectors = probes(values)
-    products, errors = tried(exact, loss, values, batch, vectors)
+    finite, errors = _finite_products(exact, loss, values, batch, vectors)
     reasons: list[object] = [*errors]
-    finite = {mode: product for mode, product in products.items() if product.isfinite().all()}
-    if products and not finite:
-        culprit = place_of_contradiction(loss, values, batch, partial(_is_infinite, values, batch, vectors))
-        raise NonFiniteError(
-            f"The second derivative of the loss must be finite; that of batch 0 is not, because of {culprit}. Keep "
-            "roots, norms and powers there away from 0, as sqrt(x + 1e-12) does."
-        )
-    modes: tuple[Mode, ...] = tuple(finite)
-    if REFERENCE in finite:
-        modes = agreeing(finite, finite[REFERENCE], torch.finfo(_dtype(values)).eps ** 0.5)
     check = partial(confirmed, gauss_newton=LAST_RESORT not in table)
-    for mode in [REFERENCE] if REFERENCE in finite else modes:
+    for mode in [REFERENCE] if REFERENCE in finite else finite:
         if confirmation := check(finite[mode], loss, values, batch, vectors, graph.custom_functions):
-            return Verdict(modes if mode == REFERENCE else (mode,), f"{mode}: {confirmation}", graph)
+            modes = Modes((mode,))
+            if mode == REFERENCE:
+                modes = Modes(tuple(finite), partial(_all_modes, exact, loss, values, batch, tuple(finite)))
+            return Verdict(modes, f"{mode}: {confirmation}", graph)
     if finite and not is_differentiable_once_only(loss, values, batch):
         culprit = place_of_contradiction(loss, values, batch, partial(_is_contradicted, values, batch, vectors))
         reasons.append(f"what it gives contradicts central differences{in_brackets(graph.custom_functions)}.")
@@ -88,7 +103,46 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
         f"twice, because of {culprit}: {reasons[-1]}",
         stacklevel=4,
     )
-    return Verdict((LAST_RESORT,), f"{LAST_RESORT}: product_error is their measured error", graph)
+    return Verdict(Modes((LAST_RESORT,)), f"{LAST_RESORT}: product_error is their measured error", graph)
+
+
+def _finite_products(
+    exact: Mapping[Mode, Make], loss: LossModule, values: Values, batch: Any, vectors: Tensor
+) -> tuple[dict[Mode, Tensor], list[Exception]]:
+    """Return the products that are finite, and agree with the reference if there is one, by mode, and errors.
+
+    The costly mode is tried only where there is no reference.
+    """
+    products, errors = tried({mode: exact[mode] for mode in exact if mode != COSTLY}, loss, values, batch, vectors)
+    finite = _finite(products)
+    if REFERENCE in finite:
+        return agreeing(finite, values), errors
+    with gradient_exists(loss, values, batch):
+        loss.gradient(batch, values)
+    more, more_errors = tried({COSTLY: exact[COSTLY]}, loss, values, batch, vectors)
+    products, finite = products | more, finite | _finite(more)
+    if products and not finite:
+        culprit = place_of_contradiction(loss, values, batch, partial(_is_infinite, values, batch, vectors))
+        raise NonFiniteError(
+            f"The second derivative of the loss must be finite; that of batch 0 is not, because of {culprit}. Keep "
+            "roots, norms and powers there away from 0, as sqrt(x + 1e-12) does."
+        )
+    return finite, errors + more_errors
+
+
+def _all_modes(
+    table: Mapping[Mode, Make], loss: LossModule, values: Values, batch: Any, known: tuple[Mode, ...]
+) -> tuple[Mode, ...]:
+    """Return the modes that are known to be right, and the costly one if it is, in the order of the table."""
+    pair = {mode: table[mode] for mode in (COSTLY, REFERENCE)}
+    products = _finite(tried(pair, loss, values, batch, probes(values))[0])
+    right = {*known, *(agreeing(products, values) if REFERENCE in products else ())}
+    return tuple(mode for mode in table if mode in right)
+
+
+def _finite(products: Mapping[Mode, Tensor]) -> dict[Mode, Tensor]:
+    """Return the products without entries that are not finite."""
+    return {mode: product for mode, product in products.items() if torch.stack(product.aminmax()).isfinite().all()}
 
 
 def check_block(
@@ -170,10 +224,15 @@ def product_of(make: Make, loss: LossModule, values: Values, batch: Any, vectors
     return engine.total()
 
 
-def agreeing(products: Mapping[Mode, Tensor], reference: Tensor, tolerance: float) -> tuple[Mode, ...]:
-    """Return the modes whose product is within the relative tolerance of the reference."""
-    bound = tolerance * float(reference.norm())
-    return tuple(mode for mode, product in products.items() if float((product - reference).norm()) <= bound)
+def agreeing(products: Mapping[Mode, Tensor], values: Values) -> dict[Mode, Tensor]:
+    """Return the products that are as near to the reference as the root of the parameters' eps, by mode."""
+    reference = products[REFERENCE]
+    bound = torch.finfo(next(iter(values.values())).dtype).eps ** 0.5 * float(reference.norm())
+    return {
+        mode: product
+        for mode, product in products.items()
+        if mode == REFERENCE or float((product - reference).norm()) <= bound
+    }
 
 
 def _is_contradicted(values: Values, batch: Any, vectors: Tensor, loss: LossModule) -> bool:
@@ -187,8 +246,4 @@ def _is_contradicted(values: Values, batch: Any, vectors: Tensor, loss: LossModu
 def _is_infinite(values: Values, batch: Any, vectors: Tensor, loss: LossModule) -> bool:
     """Return whether Hessian products of a loss are not finite."""
     products, _ = tried({REFERENCE: ENGINES["hessian"][REFERENCE]}, loss, values, batch, vectors)
-    return any(not product.isfinite().all() for product in products.values())
-
-
-def _dtype(values: Values) -> torch.dtype:
-    return next(iter(values.values())).dtype
+    return len(_finite(products)) < len(products)

@@ -10,7 +10,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
 from zoo.functions import Cube, CubeForwardWrong
 
-from hessdens import ggn_operator, hessian_operator
+from hessdens import Plan, ggn_operator, hessian_operator
+from hessdens.curvature.engines.tables import ENGINES
+from hessdens.curvature.trials import modes
 
 
 def test_mode_falls_back_where_torch_has_no_forward_derivative():
@@ -127,3 +129,28 @@ def test_an_error_of_the_forward_pass_of_a_later_batch_is_torchs_own():
     operator = hessian_operator(nn.Linear(4, 3).double(), F.cross_entropy, data, check_deterministic=False)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         operator.matvec(torch.ones(15).double())
+
+
+def test_costly_mode_is_tried_when_it_is_wanted(monkeypatch):
+    tried, original = [], modes.product_of
+
+    def noted(make, *rest):
+        tried.append(make)
+        return original(make, *rest)
+
+    monkeypatch.setattr(modes, "product_of", noted)
+    costly = ENGINES["hessian"]["forward-over-reverse"]
+    model, data = (
+        nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)),
+        batches(normal(37, 4), torch.arange(37) % 3),
+    )
+    operator = hessian_operator(model.double(), nn.CrossEntropyLoss(), data)
+    operator.matvec(torch.ones(operator.size, dtype=torch.float64))
+    hessian_operator(model, nn.CrossEntropyLoss(), data, plan=Plan("reverse-over-reverse"))
+    assert tried, "others are tried at once"
+    assert costly not in tried, "neither making the operator nor a feedforward product needs it"
+    assert operator.modes == ("feedforward", "forward-over-reverse", "reverse-over-reverse")
+    assert costly in tried
+    tried.clear()
+    assert len(operator.modes) == 3
+    assert tried == [], "it is tried once"
