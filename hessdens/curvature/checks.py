@@ -287,7 +287,10 @@ def check_finite(value: Tensor) -> None:
 def check_total_weight(weight: float) -> None:
     """Raise ValueError unless the weights of all batches have a positive sum."""
     if not weight > 0:
-        raise ValueError(f"num_examples must add up to more than zero over data; got {weight}.")
+        raise ValueError(
+            f"num_examples must add up to more than zero over data; got {weight}. Give one batch at least a weight "
+            "above 0."
+        )
 
 
 def _dtype_of(model: nn.Module) -> torch.dtype:

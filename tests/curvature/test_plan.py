@@ -17,7 +17,10 @@ def test_blocks_and_weights():
         plan=Plan("feedforward"),
         forward=lambda model, batch: (model(batch[0]), batch[1]),
     )
-    refuse("num_examples must add up to more than zero over data; got 0", num_examples=lambda b: 0, split_batches=False)
+    message = (
+        r"num_examples must add up to more than zero over data; got 0\.0\. Give one batch at least a weight above 0"
+    )
+    refuse(message, num_examples=lambda b: 0, split_batches=False)
 
 
 def test_schedule_halves_examples_before_probes():
