@@ -35,6 +35,7 @@ def write_tables() -> None:
     (OUT / "construction.md").write_text(
         _if_measured(RESULTS / "construction.json", _construction, "benchmarks/construction.py --before PATH")
     )
+    (OUT / "reorthogonalisation.md").write_text(_reorthogonalisation(_read(RESULTS / "reorthogonalisation.json")))
     (OUT / "large_model.md").write_text(_large_model(_read(RESULTS / "large_model.json")))
     (OUT / "accuracy.md").write_text(_accuracy(_read(RESULTS / "accuracy.json")))
     (OUT / "interval_coverage.md").write_text(
@@ -238,6 +239,16 @@ def _construction(content: dict) -> str:
         rows.append([name, f"{now['operator']:.2g}", ratio, both, checks, f"{now['product']:.2g}"])
     over = "over that of the version before"
     header = ["model, matrix", "operator (s)", over, "with its first product, over", "checks (s)", "product (s)"]
+    return f"{_origin(content)}\n\n{_table(header, rows)}"
+
+
+def _reorthogonalisation(content: dict) -> str:
+    rows = []
+    for dtype, found in content["dtypes"].items():
+        least, median, most = found["ratio"]
+        seconds = [f"{min(found[what]):.2g}" for what in ("beyond products", "one reorthogonalisation")]
+        rows.append([dtype, *seconds, f"{median:.2f} ({least:.2f} to {most:.2f})"])
+    header = ["dtype", "beyond products (s)", "one reorthogonalisation (s)", "ratio"]
     return f"{_origin(content)}\n\n{_table(header, rows)}"
 
 

@@ -38,9 +38,9 @@ def lanczos_density(
 ) -> LanczosDensity:
     r"""Estimate the spectral density of ``A``: outliers one by one, all other eigenvalues by quadrature.
 
-    Block Lanczos from P random vectors, reorthogonalised twice. Ritz values that have converged are eigenvalues, of
-    weight 1/N each. The parts of the random vectors orthogonal to their eigenvectors see the rest of the spectrum, by
-    Gauss quadrature. Intervals of fractions and of the cdf allow for the noise of probes and for finite resolution.
+    Block Lanczos from P random vectors, with full reorthogonalisation. Ritz values that have converged are eigenvalues,
+    of weight 1/N each. The parts of the random vectors orthogonal to their eigenvectors see the rest of the spectrum,
+    by Gauss quadrature. Intervals of fractions and of the cdf allow for the noise of probes and for finite resolution.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def lanczos_density(
 
     Notes
     -----
-    Cost: P s products; (s + 1) P N numbers of memory and 4 N (P s)² operations for orthogonality; with ``low_memory``
+    Cost: P s products; (s + 1) P N numbers of memory and 2 N (P s)² operations for orthogonality; with ``low_memory``
     4 P N numbers. Coefficients are float64 whatever the dtype of ``A``. A space that A maps to itself ends the run: the
     spectrum is then known, except for multiplicities. Sources: Golub & Welsch (1969) for quadrature; Golub & Meurant
     (2010) for blocks; Papyan (2019) and Ghorbani, Krishnan & Xiao (2019) for Hessians.

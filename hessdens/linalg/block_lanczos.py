@@ -100,14 +100,21 @@ class BlockLanczos:
         lengths = row_lengths(products, self._team)
         raise_if_not_finite(lengths, f"that of vector {{}} in Lanczos step {self.num_steps + 1}")
         self._scale = max(self._scale, float(lengths.max()))
-        basis = self._basis[:end]
-        # W = C_1 Q + W_1, W_1 = M V, V = C_2 Q + R V': orthogonal to the basis twice, the second time at length one.
-        along = _remove(products, basis, self._team)
+        # W = C_1 Q + W_1, W_1 = M V, V = C_2 Q + R V'. But for rounding and asymmetry, W lies along the vectors that
+        # were kept and the last two blocks: C_1 is what it has along these, C_2 along all, where V has length one.
+        along, before = np.zeros((end - first, end)), self._offsets[-3] if self.num_steps else 0
+        for rows in (slice(0, min(self._num_fixed, before)), slice(before, end)):
+            along[:, rows] += _remove(products, self._basis[rows], self._team)
         block, factors = self._orthonormal(products, self.rounding)
+        if len(block) < end - first:  # where directions end, what is left of them must be known
+            along += _remove(products, self._basis[:end], self._team)
+            block, factors = self._orthonormal(products, self.rounding)
         if len(block):
-            along += factors @ _remove(block, basis, self._team)
-            block, rest = self._orthonormal(block, TWICE_IS_ENOUGH)
-            factors = factors @ rest
+            removed = _remove(block, self._basis[:end], self._team)
+            along += factors @ removed
+            if np.linalg.norm(removed) ** 2 > torch.finfo(block.dtype).eps:  # else it is orthonormal still
+                block, rest = self._orthonormal(block, TWICE_IS_ENOUGH)
+                factors = factors @ rest
         self._coefficients[first:end, :end] = along
         # What vectors before a restart have along these was not computed with their own products.
         self._coefficients[: self._num_fixed, first:end] = along[:, : self._num_fixed].T
