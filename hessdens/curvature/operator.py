@@ -1,14 +1,13 @@
 """A matrix of a model's loss over data as an operator: passes over the data."""
 
 import warnings
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from hessdens.curvature.checks import check_autocast, check_batch, check_modules, check_total_weight, evaluated
 from hessdens.curvature.engines.cross_entropy import with_closed_form
-from hessdens.curvature.engines.engine import FiniteChecks
+from hessdens.curvature.engines.engine import FiniteChecks, UnsuitableError
 from hessdens.curvature.engines.maker import EngineMaker
 from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, Matrix, Mode
 from hessdens.curvature.parameters import check_same_ties, ties
@@ -16,7 +15,7 @@ from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
 from hessdens.curvature.problem import Problem
 from hessdens.curvature.settings import TURN, Undisturbed, product_settings
-from hessdens.curvature.trials.modes import Modes, check_block, explained, possible_modes
+from hessdens.curvature.trials.modes import Look, Modes, explained, possible_modes
 from hessdens.linalg.fingerprint import as_number, digest_of, digest_of_all, fingerprint
 from hessdens.linalg.operator import Operator
 
@@ -73,7 +72,7 @@ class CurvatureOperator(Operator):
             verdict = possible_modes(ENGINES[matrix], self._loss, problem.parameters, few)
             self._modes = self._allowed(verdict.modes, has_last_resort=LAST_RESORT in ENGINES[matrix])
         self.confirmation = verdict.confirmation
-        self._look = partial(check_block, ENGINES[matrix], self._modes.known, verdict.graph, self._loss)
+        self._look = Look(ENGINES[matrix], self._modes, verdict, self._loss)
         self._looks = True  # until all batches have been seen to be like the first examples
         self._maker = EngineMaker(ENGINES[matrix], self._loss, problem.parameters)
         self._schedules = Schedules(problem, self._maker, self._modes, self._plan, memory_limit)
@@ -178,11 +177,27 @@ class CurvatureOperator(Operator):
                 try:
                     products = self._products_of_all(probes, self._schedule)
                     return products.add_(probes, alpha=self._problem.weight_decay).T
+                except UnsuitableError:
+                    self._leave(self._schedule.mode)
+                    self._schedule = self._schedules.choose(probes)
+                    continue
                 except torch.OutOfMemoryError:
                     if smaller is None:
                         raise
                 # Outside of the handler, in which the error keeps all that the product had in memory.
                 self._shrink(smaller, len(probes))
+
+    def _leave(self, mode: Mode) -> None:
+        """Go on without a mode that is right for the first batch only."""
+        self._modes.leave_out((mode,))
+        if not self._modes.all():
+            raise ValueError(
+                f"plan.mode={mode!r} does not serve a later batch, which computes what the first one does not. Leave "
+                "it out."
+            )
+        settled = self._schedules.settled
+        self._schedules.settled = {n: schedule for n, schedule in settled.items() if schedule.mode != mode}
+        self._maker.release()
 
     def _shrink(self, smaller: Schedule, num_probes: int) -> None:
         """Go on with smaller blocks, after the device had no memory for those of the present schedule."""
@@ -228,6 +243,8 @@ class CurvatureOperator(Operator):
                     total_weight += weight
                     if self._looks:
                         self._look(self._maker.parameters, block, index)
+                        if schedule.mode not in self._modes.known:
+                            raise UnsuitableError(f"another mode for batch {index}")
                     with explained(self._loss, self._maker.parameters, block, index):
                         checks.add(index, engine.add(block, weight))
         check_total_weight(total_weight)

@@ -19,11 +19,13 @@ TRUSTED = ("hessdens.", "torch.nn.modules._functions")
 class Graph:
     """What the operations tell that made the loss of a few examples.
 
-    ``loss_reads_parameters``: whether it depends on them otherwise than through the outputs.
+    ``loss_reads_parameters``: whether it depends on them otherwise than through the outputs. ``links``: the names of
+    any two operations of which one takes what the other gives.
     """
 
     loss_reads_parameters: bool
     custom_functions: tuple[str, ...]
+    links: frozenset[tuple[str, str]]
 
     def check_same(self, other: "Graph", index: int) -> None:
         """Raise ValueError if a later batch shows what this one of the first examples does not."""
@@ -60,7 +62,8 @@ def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
     functions = {kind._forward_cls for kind in kinds}
     names = {f.__name__ for f in functions if not f.__module__.startswith(TRUSTED)}
     names |= {*changing_hooks(loss, values, batch, hooks.names)}
-    return Graph(not by_loss_fn.isdisjoint(map(id, leaves.values())), tuple(sorted(names)))
+    links = frozenset((node.name(), source.name()) for node in nodes for source, _ in node.next_functions if source)
+    return Graph(not by_loss_fn.isdisjoint(map(id, leaves.values())), tuple(sorted(names)), links)
 
 
 def is_differentiable_once_only(loss: LossModule, values: Values, batch: Any) -> bool:

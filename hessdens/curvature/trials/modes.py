@@ -2,10 +2,10 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -28,17 +28,24 @@ from hessdens.errors import NonFiniteError
 class Modes:
     """The modes that give the products of a loss, in order of preference.
 
-    ``known`` have been tried; ``find``, if there is one, tries the others too and returns all.
+    ``known`` have been tried; ``find``, if there is one, returns whether the costly one is right for some ``blocks``.
     """
 
     known: tuple[Mode, ...]
-    find: Callable[[], tuple[Mode, ...]] | None = None
+    find: Callable[[Sequence[Any]], bool] | None = None
+    blocks: list[Any] = field(default_factory=list)
 
     def all(self) -> tuple[Mode, ...]:
-        """Return all modes, of which the costly ones are tried now if that has not been done."""
+        """Return all modes, of which the costly one is tried now if that has not been done."""
         if self.find is not None:
-            self.known, self.find = self.find(), None
+            more = {COSTLY} if self.find(self.blocks) else set()
+            self.known = tuple(mode for mode in get_args(Mode) if mode in more.union(self.known))
+            self.find, self.blocks = None, []
         return self.known
+
+    def leave_out(self, wrong: Container[Mode]) -> None:
+        """Go on without some modes."""
+        self.known = tuple(mode for mode in self.known if mode not in wrong)
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
         if confirmation := check(finite[mode], loss, values, batch, vectors, graph.custom_functions):
             modes = Modes((mode,))
             if mode == REFERENCE:
-                modes = Modes(tuple(finite), partial(_all_modes, exact, loss, values, batch, tuple(finite)))
+                modes = Modes(tuple(finite), partial(_costly_is_right, exact, loss, values), [batch])
             return Verdict(modes, f"{mode}: {confirmation}", graph)
     if finite and not is_differentiable_once_only(loss, values, batch):
         culprit = place_of_contradiction(loss, values, batch, partial(_is_contradicted, values, batch, vectors))
@@ -130,14 +137,19 @@ def _finite_products(
     return finite, errors + more_errors
 
 
-def _all_modes(
-    table: Mapping[Mode, Make], loss: LossModule, values: Values, batch: Any, known: tuple[Mode, ...]
-) -> tuple[Mode, ...]:
-    """Return the modes that are known to be right, and the costly one if it is, in the order of the table."""
+def _costly_is_right(table: Mapping[Mode, Make], loss: LossModule, values: Values, blocks: Sequence[Any]) -> bool:
+    """Return whether the products of the costly mode agree with the reference for each of these blocks."""
     pair = {mode: table[mode] for mode in (COSTLY, REFERENCE)}
-    products = _finite(tried(pair, loss, values, batch, probes(values))[0])
-    right = {*known, *(agreeing(products, values) if REFERENCE in products else ())}
-    return tuple(mode for mode in table if mode in right)
+    return all(COSTLY in (_right(pair, loss, values, block) or ()) for block in blocks)
+
+
+def _right(table: Mapping[Mode, Make], loss: LossModule, values: Values, block: Any) -> dict[Mode, Tensor] | None:
+    """Return the products of modes that agree with the reference for a block, by mode; None if that has none."""
+    with contextlib.suppress(NonFiniteError):  # whatever product is made, it says so
+        products = _finite(tried(table, loss, values, block, probes(values))[0])
+        if REFERENCE in products:
+            return agreeing(products, values)
+    return None
 
 
 def _finite(products: Mapping[Mode, Tensor]) -> dict[Mode, Tensor]:
@@ -145,35 +157,50 @@ def _finite(products: Mapping[Mode, Tensor]) -> dict[Mode, Tensor]:
     return {mode: product for mode, product in products.items() if torch.stack(product.aminmax()).isfinite().all()}
 
 
-def check_block(
-    table: Mapping[Mode, Make],
-    modes: tuple[Mode, ...],
-    first: Graph,
-    loss: LossModule,
-    values: Values,
-    block: Any,
-    index: int,
-) -> None:
-    """Raise ValueError if a block of batch ``index`` shows what the first few examples, with their graph, did not.
+class Look:
+    """Looks at blocks for what the first few examples did not show.
 
-    Cost: one forward pass; where there are custom functions, which may be wrong for some examples only, also a product
-    with two vectors and two gradients.
+    Cost: one forward pass of each; where operations are linked as they have not been so far, also a product with two
+    vectors by each mode; where there are custom functions, which may be wrong for some examples only, another one and
+    two gradients.
     """
-    graph = graph_of(loss, values, block)
-    first.check_same(graph, index)
-    if not graph.custom_functions or LAST_RESORT in modes:
-        return
-    vectors = probes(values)
-    mode = REFERENCE if REFERENCE in modes else modes[0]
-    check = partial(confirmed, gauss_newton=LAST_RESORT not in table)
-    for product in tried({mode: table[mode]}, loss, values, block, vectors)[0].values():
-        if not check(product, loss, values, block, vectors, graph.custom_functions):
-            use = "Pass" if LAST_RESORT in table else "Use hessian_operator with"
-            raise ValueError(
-                f"The loss must be differentiable twice by torch; that of batch {index} contradicts central differences"
-                f"{in_brackets(graph.custom_functions)}, that of the first examples does not. {use} "
-                'plan=Plan("central-differences").'
-            )
+
+    def __init__(self, table: Mapping[Mode, Make], modes: Modes, first: Verdict, loss: LossModule) -> None:
+        self._table, self._modes, self._loss = table, modes, loss
+        self._graph, self._links = first.graph, {*first.graph.links}
+        self._has_reference = REFERENCE in first.modes.known
+
+    def __call__(self, values: Values, block: Any, index: int) -> None:
+        """Raise ValueError if a block of batch ``index`` is not such; modes that are wrong for it are left out."""
+        graph = graph_of(self._loss, values, block)
+        self._graph.check_same(graph, index)
+        if not graph.links <= self._links and self._has_reference:
+            self._links |= graph.links
+            self._try(values, block)
+        if graph.custom_functions and LAST_RESORT not in self._modes.known:
+            self._confirm(values, block, index, graph)
+
+    def _try(self, values: Values, block: Any) -> None:
+        """Leave out the modes that are wrong for a block: what ends a derivative, say, may not be seen by all."""
+        if self._modes.find is not None:
+            self._modes.blocks.append(block)
+        table = {mode: self._table[mode] for mode in {*self._modes.known, REFERENCE}}
+        if len(table) > 1 and (right := _right(table, self._loss, values, block)) is not None:
+            self._modes.leave_out(table.keys() - right.keys())
+
+    def _confirm(self, values: Values, block: Any, index: int, graph: Graph) -> None:
+        """Raise ValueError if differences of gradients contradict the products of a block."""
+        vectors, modes = probes(values), self._modes.known
+        mode = REFERENCE if REFERENCE in modes else modes[0]
+        check = partial(confirmed, gauss_newton=LAST_RESORT not in self._table)
+        for product in tried({mode: self._table[mode]}, self._loss, values, block, vectors)[0].values():
+            if not check(product, self._loss, values, block, vectors, graph.custom_functions):
+                use = "Pass" if LAST_RESORT in self._table else "Use hessian_operator with"
+                raise ValueError(
+                    f"The loss must be differentiable twice by torch; that of batch {index} contradicts central "
+                    f"differences{in_brackets(graph.custom_functions)}, that of the first examples does not. {use} "
+                    'plan=Plan("central-differences").'
+                )
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ from curvature_cases import INPUTS, batches, dense, normal, refuse, relative_err
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F  # noqa: N812
+from zoo import reference
+from zoo.cases import Situation
 from zoo.functions import Cube, CubeForwardWrong
 
 from hessdens import Plan, ggn_operator, hessian_operator
@@ -154,3 +156,74 @@ def test_costly_mode_is_tried_when_it_is_wanted(monkeypatch):
     tried.clear()
     assert len(operator.modes) == 3
     assert tried == [], "it is tried once"
+
+
+NARROW_AND_WIDE = [(normal(9, 3), torch.arange(9) % 3), (normal(2, 4, seed=1), torch.arange(2))]
+
+
+class _Branches(nn.Module):
+    """Does something else with wide inputs."""
+
+    def __init__(self, ends, is_feedforward):
+        super().__init__()
+        self.narrow, self.wide, self.last = nn.Linear(3, 3), nn.Linear(4, 3), nn.Linear(3, 3)
+        self.ends, self.middle = ends, nn.Identity() if is_feedforward else nn.LayerNorm(3, elementwise_affine=False)
+
+    def forward(self, x):
+        h = self.middle((self.wide if x.shape[1] == 4 else self.narrow)(x).tanh())
+        return self.last(h + self.ends(h) if x.shape[1] == 4 else h)
+
+
+def _without_a_graph(h):
+    with torch.no_grad():
+        return h.sigmoid()
+
+
+def _with_a_zero(h):
+    h = 2 * h
+    h[:, 0] = 0
+    return h
+
+
+@torch.jit.script
+def _scripted(h):
+    return torch.sigmoid(h) * h
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+@pytest.mark.parametrize("is_feedforward", [True, False])
+@pytest.mark.parametrize(
+    "ends",
+    [
+        _without_a_graph,
+        _with_a_zero,
+        _scripted,
+        lambda h: h.detach(),
+        lambda h: h * h.data,
+        lambda h: h.sort(dim=1).values,
+        torch.func.grad(lambda z: z.pow(3).sum()),
+        lambda h: torch.autograd.grad(h.pow(3).sum(), h, retain_graph=True)[0],
+    ],
+)
+def test_a_later_batch_of_other_operations_has_the_modes_that_are_right_for_it(ends, is_feedforward):
+    model, data = _Branches(ends, is_feedforward).double(), NARROW_AND_WIDE
+    operator = hessian_operator(model, F.cross_entropy, data)
+    _, wanted = reference.matrix("hessian", Situation(model, F.cross_entropy, data))
+    eye = torch.eye(operator.size, dtype=torch.float64)
+    assert relative_error(operator @ eye, wanted) < 1e-12
+    mode = "feedforward" if is_feedforward else "forward-over-reverse"
+    one = hessian_operator(model, F.cross_entropy, data, plan=Plan(mode))
+    if mode in operator.modes:
+        assert relative_error(one @ eye, wanted) < 1e-12
+    else:
+        with pytest.raises(ValueError, match=f"plan.mode='{mode}' does not serve a later batch, .* Leave it out"):
+            one @ eye
+
+
+def test_the_costly_mode_is_tried_on_later_batches_of_other_operations_too():
+    model = _Branches(lambda h: h * h.data, is_feedforward=True).double()
+    operator = hessian_operator(model, F.cross_entropy, NARROW_AND_WIDE)
+    assert len(operator.modes) == 3, "the first examples show nothing"
+    operator = hessian_operator(model, F.cross_entropy, NARROW_AND_WIDE)
+    operator.matvec(torch.ones(operator.size, dtype=torch.float64))
+    assert operator.modes == ("reverse-over-reverse",)
