@@ -32,8 +32,6 @@ def check_modules(model: nn.Module) -> None:
             raise ValueError(
                 f"The forward pass must not change weights in place; {place} has max_norm. Set it to None."
             )
-        if getattr(module, "scale_grad_by_freq", False):
-            raise ValueError(f"The gradient must be that of the loss; {place} has scale_grad_by_freq. Set it to False.")
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             mixes = "The loss of an example must not depend on its batch; "
             if module.running_mean is None:
@@ -136,7 +134,7 @@ def check_curvature_of_loss(loss: LossModule, batch: Any) -> None:
     noise = [torch.randn(leaf.shape, generator=generator).to(leaf) for leaf in leaves]
     # The model's own outputs, slightly moved, are in the domain of the loss; others may show more of it.
     near = [leaf * (1 + 1e-3 * moved) for leaf, moved in zip(leaves, noise, strict=True)]
-    linear = {_is_linear(lambda z: loss.loss_fn(rebuilt(z), targets), points) for points in (near, noise)}
+    linear = {_is_linear(lambda z: loss.loss_of(rebuilt(z), targets), points) for points in (near, noise)}
     if True in linear and False not in linear:
         raise ValueError(
             "The Gauss-Newton matrix needs a loss with curvature in the outputs; this one is linear in them. Return "

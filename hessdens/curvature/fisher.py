@@ -5,7 +5,7 @@ mean_i (u_i·z_i)^2 / 2 has the Hessian mean_i u_i u_i^T in the outputs, so that
 g_i g_i^T for the gradients g_i = J_i^T u_i in the parameters.
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -47,7 +47,7 @@ def fisher_problem(problem: Problem, kind: str, num_samples: int, seed: int) -> 
     if kind == "empirical":
         if likelihood not in CATEGORICAL:
             _check_equal_weights(problem)
-        return replace(problem, loss=loss.with_loss(_Empirical(loss.loss_fn, likelihood)))
+        return replace(problem, loss=loss.with_loss(_Empirical(loss, likelihood)))
     if kind == "monte-carlo":
         return _with_keys(problem, _Sampled(likelihood, _ignored(loss.loss_fn), num_samples), seed)
     if likelihood == "log-probabilities":
@@ -60,7 +60,8 @@ def _likelihood(loss_fn: Any) -> Likelihood | None:
     weighted = any(getattr(loss_fn, name, None) is not None for name in ("weight", "pos_weight"))
     if weighted or float(getattr(loss_fn, "label_smoothing", 0)) > 0:
         return None
-    return LIKELIHOODS.get(type(loss_fn)) or (LIKELIHOODS.get(loss_fn) if callable(loss_fn) else None)
+    kinds = (kind for known, kind in LIKELIHOODS.items() if loss_fn is known or type(loss_fn) is known)
+    return next(kinds, None)
 
 
 def _ignored(loss_fn: Any) -> int:
@@ -80,6 +81,7 @@ def _check_equal_weights(problem: Problem) -> None:
     """Raise ValueError unless all examples of the first batch have one weight, as the rows of the outputs have."""
     batch = problem.passes.first_batch
     if not problem.splits:
+        _check_mean_of_rows(problem.loss, batch)
         return
     weights = sorted({problem.weight(slice_batch(batch, i, i + 1)) for i in range(batch_length(batch))})
     if len(weights) > 1:
@@ -87,6 +89,23 @@ def _check_equal_weights(problem: Problem) -> None:
             f"The empirical Fisher matrix of {problem.loss.name} needs the same weight for all examples; num_examples "
             f"gives {weights[0]:g} and {weights[-1]:g}. Use nn.CrossEntropyLoss or nn.NLLLoss, whose ignored targets "
             "are known, or kind='exact'."
+        )
+
+
+def _check_mean_of_rows(loss: LossModule, batch: Any) -> None:
+    """Raise ValueError if the loss of a batch that must not be cut is no mean over the rows of its outputs."""
+    outputs, targets = without_graph(lambda: loss.outputs(batch, present(loss)))
+    rows = len(outputs)
+    if not isinstance(targets, Tensor) or targets.shape[:1] != (rows,) or rows == 1:
+        return
+    first = -(-rows // 3)  # parts of unequal lengths
+    parts = [(first, slice(first)), (rows - first, slice(first, None)), (rows, slice(None))]
+    with torch.no_grad():
+        sums = [number * float(loss.loss_of(outputs[part], targets[part])) for number, part in parts]
+    if not math.isclose(sums[0] + sums[1], sums[2], rel_tol=torch.finfo(outputs.dtype).eps ** 0.5):
+        raise ValueError(
+            f"The empirical Fisher matrix of {loss.name} needs a mean over the rows of the outputs; this loss has "
+            "other weights. Use nn.CrossEntropyLoss or nn.NLLLoss, whose ignored targets are known, or kind='exact'."
         )
 
 
@@ -100,13 +119,13 @@ def _half_mean_square(u: Tensor, z: Tensor, dim: int | None, mask: Tensor | None
 class _Empirical:
     """The quadratic loss from gradients with the given targets."""
 
-    def __init__(self, loss_fn: Callable[[Any, Any], Tensor], likelihood: Likelihood | None) -> None:
-        self._loss_fn, self._likelihood = loss_fn, likelihood
+    def __init__(self, loss: LossModule, likelihood: Likelihood | None) -> None:
+        self._loss, self._likelihood = loss, likelihood
 
     def __call__(self, z: Tensor, targets: Any) -> Tensor:
-        gradient: Tensor = torch.func.grad(self._loss_fn)(z.detach(), targets)
+        gradient: Tensor = torch.func.grad(self._loss.loss_of)(z.detach(), targets)
         if self._likelihood in CATEGORICAL and not targets.is_floating_point():
-            mask = targets != _ignored(self._loss_fn)
+            mask = targets != _ignored(self._loss.loss_fn)
             return _half_mean_square(gradient * mask.sum(), z, dim=z.ndim - 1 if z.ndim == 1 else 1, mask=mask)
         rows = z.flatten(start_dim=1) if z.ndim > 1 else z.unsqueeze(1)
         return _half_mean_square(gradient.reshape(rows.shape) * len(z), rows, dim=1)
@@ -137,7 +156,7 @@ class _Sampled:
         if self._likelihood not in CATEGORICAL:
             scores = self._score(z.detach(), uniforms(keys, self._num_samples, z.shape))
             return _half_mean_square(scores, z, dim=None)
-        last = z.movedim(1, -1)
+        last = z.movedim(1 if z.ndim > 1 else 0, -1)
         mask = None if labels.is_floating_point() else labels != self._ignored
         scores = self._class_score(last.detach(), uniforms(keys, self._num_samples, last.shape[:-1]))
         return _half_mean_square(scores, last, dim=-1, mask=mask)
@@ -165,7 +184,8 @@ def _with_keys(problem: Problem, sampled: _Sampled, seed: int) -> Problem:
 
     def keyed(index: int, batch: Any) -> Any:
         start = _mixed(torch.tensor([seed]) * 2 + 1) + index
-        keys = _mixed(_mixed(start) + torch.arange(len(tensors_of(batch)[0]))).to(tensors_of(batch)[0].device)
+        lengths = [tensor.size(0) for tensor in tensors_of(batch) if tensor.ndim > 0] or [batch_length(batch)]
+        keys = _mixed(_mixed(start) + torch.arange(lengths[0])).to(tensors_of(batch)[0].device)
         return (batch[0], (batch[1], keys)) if takes_pairs else (batch, keys)
 
     def forward(model: nn.Module, keyed_batch: Any) -> Any:

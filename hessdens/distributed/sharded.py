@@ -169,7 +169,7 @@ class ShardedOperator(Operator):
         }
 
     def _value(self, batch: Any) -> Tensor:
-        return self._loss.loss_fn(*self._loss.forward(batch))
+        return self._loss.loss_of(*self._loss.forward(batch))
 
     def _check_loss(self, repeats: bool) -> None:
         """Raise everywhere unless the loss of the first batch is a finite scalar, repeats itself, and is a mean."""

@@ -229,7 +229,7 @@ def test_modules_that_change_weights_or_gradients_are_refused():
     data = [(torch.arange(8), TARGETS)]
     refuse(r"the model itself \(Embedding\) has max_norm", model=nn.Embedding(8, 2, max_norm=0.1), data=data)
     refuse(
-        r"the model itself \(Embedding\) has scale_grad_by_freq",
+        r"The gradient must be that of the loss; an embedding has scale_grad_by_freq\. Set it to False",
         model=nn.Embedding(8, 2, scale_grad_by_freq=True),
         data=data,
     )

@@ -1,5 +1,7 @@
 """Fisher matrices: against their definitions from single gradients, and the Gauss-Newton matrix where they agree."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -215,3 +217,42 @@ def test_empirical_matrix_of_another_loss_needs_equal_weights():
     )
     vector = torch.ones(few.size, dtype=torch.float64)
     torch.testing.assert_close(few @ vector, whole @ vector)
+
+
+def test_empirical_matrix_of_whole_batches_needs_a_mean_of_rows():
+    labels = CLASSES.clone()
+    labels[7:] = -100
+    options = {"kind": "empirical", "split_batches": False, "num_examples": lambda batch: int((batch[1] >= 0).sum())}
+    smoothed = nn.CrossEntropyLoss(label_smoothing=0.1)
+    with pytest.raises(ValueError, match="a mean over the rows of the outputs; this loss has other weights"):
+        fisher_operator(network(), smoothed, [(INPUTS, labels)], **options)
+    whole = fisher_operator(network(), smoothed, [(INPUTS, CLASSES)], **options)
+    cut = fisher_operator(network(), smoothed, [(INPUTS, CLASSES)], kind="empirical")
+    torch.testing.assert_close(dense(whole), dense(cut))
+
+
+def test_losses_need_no_hash():
+    @dataclasses.dataclass
+    class Smoothed:
+        smoothing: float
+
+        def __call__(self, z, t):
+            return F.cross_entropy(z, t, label_smoothing=self.smoothing)
+
+    found = fisher_operator(network(), Smoothed(0.1), [(INPUTS, CLASSES)], kind="empirical")
+    other = fisher_operator(network(), nn.CrossEntropyLoss(label_smoothing=0.1), [(INPUTS, CLASSES)], kind="empirical")
+    torch.testing.assert_close(dense(found), dense(other))
+
+
+def test_labels_are_drawn_for_each_example_of_any_batch():
+    def matrix(data, **options):
+        return dense(fisher_operator(network(), F.cross_entropy, data, kind="monte-carlo", **options))
+
+    scaled = [{"scale": torch.tensor(1.0), "x": INPUTS, "y": CLASSES}]
+    found = matrix(scaled, forward=lambda model, batch: (batch["scale"] * model(batch["x"]), batch["y"]))
+    torch.testing.assert_close(found, matrix([(INPUTS, CLASSES)]))
+    whole = {"num_examples": lambda batch: 1, "split_batches": False}
+    with pytest.raises(ValueError, match=r"as many rows for each example; got \(\) for 4"):
+        matrix([(INPUTS[0], CLASSES[0])], **whole)
+    with pytest.raises(ValueError, match="A batch must hold a tensor whose first dimension counts the examples"):
+        matrix([{INPUTS}], forward=lambda model, batch: (model(*batch), CLASSES), **whole)

@@ -10,6 +10,7 @@ from curvature_cases import INPUTS, TARGETS
 from interrupts import KINDS, Restless, data, in_threads, product, trials
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
+from torch.utils.checkpoint import checkpoint
 from users_state import changes, readable, state
 
 from hessdens import Plan, hessian_operator
@@ -214,3 +215,29 @@ def test_random_numbers_and_attributes_are_the_users_while_an_error_is_kept():
     before = state(model)
     del error
     assert changes(before, state(model)) == []
+
+
+def test_flags_and_buffers_are_the_users_though_the_forward_pass_changes_them():
+    class Counting(nn.Linear):
+        """Freezes its bias, and counts its passes, of which a checkpoint makes more in each backward pass."""
+
+        def __init__(self):
+            super().__init__(3, 3)
+            self.register_buffer("passes", torch.zeros(()))
+
+        def forward(self, x):
+            self.bias.requires_grad_(False)
+            return checkpoint(self.counted, x, use_reentrant=False)
+
+        def counted(self, x):
+            self.passes += 1
+            return super().forward(x).tanh()
+
+    model = Counting()
+    before = state(model)
+    with pytest.warns(UserWarning, match="no batch uses are left out: bias"):
+        operator = hessian_operator(model, nn.CrossEntropyLoss(), [(INPUTS, TARGETS)])
+    operator @ torch.ones(operator.size)
+    assert changes(before, state(model)) == []
+    assert model.bias.requires_grad
+    assert float(model.passes) == 0

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from zoo import (
     batches,
@@ -94,11 +94,11 @@ def defects_of(case: Case, kind, dtype):
     situation = made(case, dtype)
     for parameter in filter(lambda p: p.layout == torch.strided and not is_lazy(p), situation.model.parameters()):
         parameter.grad = torch.ones_like(parameter)
-    before = state_of(situation.model)
+    before = state_of(situation)
     for plan in plans(case, kind, situation, dtype):
         found = defects_in(attempt(kind, situation, plan), case, kind, dtype)
         yield from (f"{plan.mode or 'default'}, {plan.examples_per_block} examples: {defect}" for defect in found)
-    yield from changes(before, state_of(situation.model))
+    yield from changes(before, state_of(situation))
 
 
 def plans(case, kind, situation, dtype):
@@ -266,8 +266,11 @@ def error_of(result, right, *, by_columns=False):
     return largest / float(right.abs().max()) if largest > 0 else 0.0
 
 
-def state_of(model):
+def state_of(situation):
     """Return all that must not change: contents, identities, modes, gradients, hooks."""
+    model = nn.ModuleDict({"model": situation.model})
+    if isinstance(situation.loss_fn, nn.Module):
+        model["loss_fn"] = situation.loss_fn
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     tensors = {name: tensor for name, tensor in tensors.items() if not is_lazy(tensor)}
     gradients = {f"gradient of {name}": t.grad for name, t in tensors.items() if t.grad is not None}

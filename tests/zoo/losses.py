@@ -214,6 +214,18 @@ def barlow_twins(z, t):
     return (z.T @ z / len(z) - torch.eye(4, dtype=z.dtype)).square().sum()
 
 
+class BarlowTwins(nn.Module):
+    """Standardises by a layer that keeps running statistics."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4, eps=0.1, affine=False)
+
+    def forward(self, z, t):
+        z = self.norm(z)
+        return (z.T @ z / len(z) - torch.eye(4, dtype=z.dtype)).square().sum()
+
+
 READS = r"loss_fn.*parameter|parameter.*loss_fn"
 WHOLE = {"split_batches": False}
 CASES = [
@@ -270,4 +282,5 @@ CASES = [
     Case("contrastive, whole batches", of_batch(info_nce, **WHOLE)),
     Case("supervised contrastive", of_batch(supervised_contrastive, **WHOLE)),
     Case("barlow twins", of_batch(barlow_twins, **WHOLE)),
+    Case("barlow twins with running statistics", lambda: of_batch(BarlowTwins(), **WHOLE)()),
 ]  # fmt: skip

@@ -134,6 +134,29 @@ def detached():
     return situation
 
 
+def action_mask():
+    """Logits of which some are never taken, as of the moves that a game forbids."""
+    mask = torch.tensor([0.0, 0.0, -torch.inf, 0.0, 0.0])
+    layers = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 5))
+    return plain(Module(lambda self, x: self.layers(x) + self.mask, layers=layers, mask=mask),
+                 nn.CrossEntropyLoss(), normal(5, 3), torch.tensor([0, 1, 3, 4, 0]))  # fmt: skip
+
+
+def watched(watch):
+    """Return a maker of a model that asks for gradients of what is inside, for whoever calls backward."""
+
+    def forward(self, x):
+        h = self.a(x).tanh()
+        watch(h)
+        return self.b(h)
+
+    def make():
+        model = Module(forward, a=nn.Linear(3, 3), b=nn.Linear(3, 3))
+        return plain(model, nn.CrossEntropyLoss(), normal(5, 3), LABELS)
+
+    return make
+
+
 REAL = r"complex parameter|parameters? .*complex|must be real"
 CASES = [
     between("matrix exponential", lambda x: torch.linalg.matrix_exp(x.view(-1, 2, 2)).flatten(1)),
@@ -179,4 +202,7 @@ CASES = [
     Case("noise from a seed", seeded_forward),
     refused("infinite second derivative", "second derivative of the loss must be finite", infinite),
     Case("frozen teacher", detached),
+    Case("action mask", action_mask, ("hessian", "ggn", "fisher")),
+    Case("gradients of activations kept", watched(lambda h: h.retain_grad())),
+    Case("hooks set on activations", watched(lambda h: h.register_hook(lambda gradient: None))),
 ]  # fmt: skip

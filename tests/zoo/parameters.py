@@ -173,7 +173,20 @@ def own_class():
     return plain(model, nn.CrossEntropyLoss(), normal(5, 3), LABELS)
 
 
+def attributes_of_parameters():
+    """Reads what a parameter says of itself, and its kind."""
+
+    def forward(self, x):
+        (weight,) = (p for p in self.parameters() if isinstance(p, nn.Parameter) and p.ndim == 2)
+        return F.linear(x, weight * weight.scale, self.bias).tanh()
+
+    situation = plain(Module(forward, weight=free(3, 3), bias=free(3)), nn.CrossEntropyLoss(), normal(5, 3), LABELS)
+    situation.model.weight.scale = 2.0
+    return situation
+
+
 CASES = [
+    Case("attributes of parameters", attributes_of_parameters, ("hessian", "ggn")),
     Case("smallest 0-dimensional parameter", smallest_scalar, ("hessian", "ggn", "fisher", "empirical")),
     Case("learned temperature", module(lambda self, x: self.scale.exp() * self.linear(x), scale=scalar, linear=linear)),
     Case("rezero", module(lambda self, x: x + self.gate * self.linear(x).tanh(), gate=scalar, linear=linear)),

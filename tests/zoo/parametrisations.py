@@ -202,6 +202,17 @@ def scaled_by_frequency():
     return Situation(situation.model, situation.loss_fn, situation.data, twin=embedding()().model)
 
 
+def scaled_by_frequency_in_forward():
+    """The function of torch rather than its module."""
+
+    def make(scales):
+        return Module(lambda self, x: self.head(F.embedding(x, self.rows, scale_grad_by_freq=scales).mean(1).tanh()),
+                      rows=free(5, 3), head=nn.Linear(3, 3))  # fmt: skip
+
+    data = embedding()().data
+    return Situation(filled(make(True)), nn.CrossEntropyLoss(), data, twin=filled(make(False)))
+
+
 # torch's fused weight normalisation has a second derivative that is wrong and not symmetric (torch 2.13, CPU).
 TORCH_IS_WRONG = {"either": True, "differences": True, "by_differences": True}
 IN_PLACE = r"in place|max_norm|changes|linear\.weight|table"
@@ -242,7 +253,9 @@ CASES = [
          differences=True, by_differences=True),
     Case("embedding with max_norm", renormalised(), ("hessian", "ggn"), refusal=IN_PLACE, either=True),
     Case("embedding scaled by frequency", scaled_by_frequency, ("hessian",),
-         refusal="[Ee]mbedding|table|scale_grad_by_freq", either=True),
+         refusal="scale_grad_by_freq", either=True),
+    Case("embedding scaled by frequency in forward", scaled_by_frequency_in_forward, ("hessian", "ggn"),
+         refusal="scale_grad_by_freq"),
     classify("tied autoencoder", (3,), lambda: [Module(
         lambda self, x: F.linear((F.linear(x, self.w).tanh()), self.w.T, self.b), w=free(2, 3), b=free(3))]),
 ]  # fmt: skip

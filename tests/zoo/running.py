@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 from zoo.cases import LABELS, Case, Module, Situation, filled, normal, pairs, plain, refused
+from zoo.functions import Cube
 
 
 def network(wrap=lambda model: model, units=nn.Tanh):
@@ -31,6 +32,23 @@ def checkpointed(**keywords):
         inputs = normal(5, 3).requires_grad_(keywords["use_reentrant"])
         return Situation(model(forward), nn.CrossEntropyLoss(), pairs(inputs, LABELS),
                          twin=model(lambda self, x: self.b(self.a(x).tanh())))  # fmt: skip
+
+    return make
+
+
+def detached_inside(last=lambda h: h):
+    """A checkpoint that keeps a part of what it computes from its derivative."""
+
+    def make():
+        def part(self, x):
+            h = last(self.a(x))
+            return h * h.detach().sigmoid()
+
+        def forward(self, x):
+            return self.b(checkpoint(part, self, x, use_reentrant=False))
+
+        parts = {"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)}
+        return plain(Module(forward, **parts), nn.CrossEntropyLoss(), normal(5, 3), LABELS)
 
     return make
 
@@ -109,6 +127,9 @@ CASES = [
     Case("checkpoint", checkpointed(use_reentrant=False), ("hessian", "ggn", "fisher")),
     Case("checkpoint, reentrant", checkpointed(use_reentrant=True), ("hessian",), refusal="[Cc]heckpoint|reentrant",
          either=True, differences=True),
+    Case("checkpoint with a detached part", detached_inside(), ("hessian", "ggn")),
+    refused("checkpoint with a detached part and a custom function", "Switch checkpointing off",
+            detached_inside(Cube.apply)),
     Case("checkpoint in segments", in_segments),
     Case("compiled, eager", network(lambda model: torch.compile(model, backend="eager")), ("hessian", "ggn")),
     Case("compiled, aot_eager", network(lambda model: torch.compile(model, backend="aot_eager")), ("hessian", "ggn")),

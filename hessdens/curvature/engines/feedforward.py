@@ -14,7 +14,7 @@ from torch import Tensor
 from hessdens.curvature.engines.chunk import Chunk, Derivatives, Workspace
 from hessdens.curvature.engines.engine import UnsuitableError, check_sums
 from hessdens.curvature.engines.loss_module import LossModule, Values
-from hessdens.curvature.engines.steps import Step
+from hessdens.curvature.engines.steps import Linear, Step
 from hessdens.curvature.engines.tape import record
 
 
@@ -44,7 +44,7 @@ class FeedforwardProducts:
         steps = record(self._loss.model, self._values, inputs)
         outputs = steps[-1].value.detach().requires_grad_()
         with torch.enable_grad():
-            value = weight * self._loss.loss_fn(outputs, targets)
+            value = weight * self._loss.loss_of(outputs, targets)
             (gradient,) = torch.autograd.grad(value, outputs, create_graph=True)
         moves: list[bool] = []
         for step in steps:
@@ -60,7 +60,8 @@ class FeedforwardProducts:
                 derivatives.gradients[-1] = _loss_derivative(gradient, outputs, tangent)
                 _carry_back(steps, shared, derivatives)
             self._workspace.give(derivatives.tangents)
-        return check_sums(value, [*(step.value for step in steps), *(g for g in shared if g is not None), gradient])
+        inputs = [step.inputs for step in steps if isinstance(step, Linear)]
+        return check_sums(value, [*inputs, *(g for g in shared if g is not None), gradient])
 
     @property
     def structure(self) -> tuple[frozenset[str], ...]:

@@ -91,7 +91,7 @@ def gauss_newton_reverse(loss: LossModule, batch: Any, values: Values) -> Produc
         outputs, targets = loss.outputs(batch, leaves)
         parts, rebuilt = flattened(outputs)
         points = [part.detach().requires_grad_() for part in parts]
-        value = loss.loss_fn(rebuilt(points), targets)
+        value = loss.loss_of(rebuilt(points), targets)
         gradient = torch.autograd.grad(value, points, create_graph=True, materialize_grads=True)
         places = [i for i, part in enumerate(parts) if part.requires_grad]
         moving = [parts[i] for i in places]
@@ -127,7 +127,7 @@ class _Outputs:
 
     def loss(self, outputs: Any) -> Tensor:
         """Return the loss of these outputs."""
-        return self._loss.loss_fn(outputs, self._targets)
+        return self._loss.loss_of(outputs, self._targets)
 
 
 def _gauss_newton(

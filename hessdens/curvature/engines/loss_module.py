@@ -12,7 +12,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hessdens.curvature.containers import flattened, map_tensors, shielded, tensors_of
-from hessdens.curvature.engines.replacement import Result, with_values
+from hessdens.curvature.engines.replacement import Result, is_of_the_model, with_values
 from hessdens.curvature.engines.smooth_units import SmoothUnits
 from hessdens.linalg.fingerprint import digest_of, fingerprint
 from hessdens.linalg.identity import settings_of
@@ -79,6 +79,13 @@ class LossModule:
         inputs, targets = batch
         return self.model(inputs), targets
 
+    def loss_of(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the loss of outputs, as a pure function: running statistics of the loss function stay as they are."""
+        criterion = self.loss_fn
+        if not isinstance(criterion, nn.Module) or next(criterion.buffers(), None) is None:
+            return criterion(outputs, targets)
+        return with_values(criterion, dict(criterion.named_parameters()), partial(criterion, outputs, targets))
+
     def with_values(self, parameters: Values, function: Callable[[], Result]) -> Result:
         """Return ``function()`` while the model has these values of some parameters: see `replacement.with_values`."""
         return with_values(self.model, parameters, function)
@@ -89,7 +96,7 @@ class LossModule:
 
     def value(self, batch: Any, parameters: Values) -> Tensor:
         """Return the loss of one batch at these values, as a pure function; ``loss_fn`` may read the parameters too."""
-        return self.with_values(parameters, lambda: self.loss_fn(*self._pair(batch)))
+        return self.with_values(parameters, lambda: self.loss_of(*self._pair(batch)))
 
     def gradient(
         self,
@@ -109,7 +116,7 @@ class LossModule:
         def backward(batch: Any, leaves: Values) -> tuple[Tensor, list[Tensor]]:
             with _Wide() if watch else contextlib.nullcontext():
                 with forward or contextlib.nullcontext():
-                    value = self.loss_fn(*self._pair(batch))
+                    value = self.loss_of(*self._pair(batch))
                 return value.detach(), gradients(value, list(leaves.values()))
 
         return self._with_leaves(batch, parameters, backward, wide=wide)
@@ -131,7 +138,7 @@ class LossModule:
             parts, rebuilt = flattened(outputs)
             points = [part.detach().requires_grad_() for part in parts]
             with forward or contextlib.nullcontext():
-                value = self.loss_fn(rebuilt(points), targets)
+                value = self.loss_of(rebuilt(points), targets)
             return value.detach(), torch.autograd.grad(value, points, materialize_grads=True)
 
         value, slopes = self._with_leaves(batch, moved, at_outputs, wide=wide)
@@ -166,7 +173,7 @@ class LossModule:
             outputs, targets = self._pair(batch)
             tensors = tensors_of(flattened(outputs)[0])
             origins = [get_gradient_edge(tensor).node for tensor in tensors if tensor.requires_grad]
-            return self.loss_fn(outputs, targets), origins
+            return self.loss_of(outputs, targets), origins
 
         return self.with_values(leaves, run)
 
@@ -179,12 +186,12 @@ class LossModule:
 
 
 def without_graph(function: Callable[[], Result]) -> Result:
-    """Return ``function()`` without a graph, or with one where the forward pass itself takes derivatives."""
+    """Return ``function()`` without a graph, or with one where it asks for that: to take derivatives, set hooks."""
     try:
         with torch.no_grad():
             return function()
     except RuntimeError as error:
-        if "does not require grad" not in str(error):
+        if not is_of_the_model(error):
             raise
     with torch.enable_grad():
         return function()

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import torch
+import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -104,12 +105,15 @@ def with_values(model: nn.Module, values: Mapping[str, Tensor], function: Callab
 
 
 def _put(places: list[tuple[Any, str, str, Tensor]], values: Mapping[str, Tensor]) -> None:
-    """Put values in: the same in each place of a tied parameter."""
+    """Put values in: the same in each place of a tied parameter, and with its attributes, as models may read them."""
     present: dict[int, Tensor] = {}
     for table, name, path, tensor in places:
         if id(tensor) not in present:
             is_parameter = isinstance(tensor, nn.Parameter)
-            present[id(tensor)] = values.get(path, tensor.detach() if is_parameter else tensor.detach().clone())
+            value = values.get(path, tensor.detach() if is_parameter else tensor.detach().clone())
+            if is_parameter and value is not tensor:
+                vars(value).update(vars(tensor), _is_param=True)  # by which torch knows a parameter
+            present[id(tensor)] = value
         table[name] = present[id(tensor)]
 
 
@@ -123,6 +127,7 @@ class Constants(TorchFunctionMode):
 
     That is what calls return that take a tensor with a derivative and give none: ``detach``, ``.data``, ``item``,
     comparisons, and all under ``no_grad``. Inside custom functions, which have derivatives of their own, it is nothing.
+    ValueError if such numbers are made inside a checkpoint, whose backward pass makes them anew.
     """
 
     def __init__(self, first: "Constants | None" = None) -> None:
@@ -147,6 +152,10 @@ class Constants(TorchFunctionMode):
             return result
         if not self._is_stopped and _is_in_custom_function():
             return result
+        if _is_checkpointed() and any(_is_number(leaf) for leaf in leaves):
+            raise ValueError(
+                "Central differences keep what is detached, which a checkpoint computes anew. Switch checkpointing off."
+            )
         if self._rest is None:
             self.kept.append([leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves])
             return result
@@ -163,6 +172,16 @@ def _constant(leaf: Any, kept: Any, operands: list[Tensor]) -> Any:
     if any(leaf is operand for operand in operands):
         return leaf.copy_(kept)
     return kept.clone()
+
+
+def _is_number(leaf: Any) -> bool:
+    return leaf.is_floating_point() if isinstance(leaf, Tensor) else isinstance(leaf, float)
+
+
+def _is_checkpointed() -> bool:
+    """Return whether the forward pass of a checkpoint that is not reentrant is under way."""
+    hooks: Any = torch._C._autograd._top_saved_tensors_default_hooks(True)
+    return hooks is not None and hooks[0].__module__ == torch.utils.checkpoint.__name__
 
 
 def _is_in_custom_function() -> bool:

@@ -44,12 +44,14 @@ def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
     """Return what the graph of a loss tells. Cost: one forward pass of the batch.
 
     Raises ValueError if the loss depends on a parameter otherwise than through the model that it is given, or if hooks
-    change its gradient.
+    or ``scale_grad_by_freq`` change its gradient.
     """
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
     with torch.enable_grad(), TensorHooks() as hooks:
         value, outputs = loss.with_origins(batch, leaves)
     nodes = list(operations([value]))
+    if any(getattr(node, "_saved_scale_grad_by_freq", False) for node in nodes):
+        raise ValueError("The gradient must be that of the loss; an embedding has scale_grad_by_freq. Set it to False.")
     read = {id(node.variable) for node in nodes if hasattr(node, "variable")}
     for name, parameter in values.items():
         if id(parameter) in read:

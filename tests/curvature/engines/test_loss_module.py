@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
-from hessdens import ggn_operator, hessian_operator
+from hessdens import Plan, fisher_operator, ggn_operator, hessian_operator
 from hessdens.curvature.engines import loss_module
 from hessdens.curvature.engines.loss_module import LossModule
 
@@ -108,3 +108,32 @@ def test_gradients_are_zero_where_nothing_depends_and_dense_always():
     (zero,) = loss_module.gradients(torch.ones(()), [x])
     assert torch.equal(zero, torch.zeros(2))
     assert torch.equal(loss_module.dense(torch.eye(2).to_sparse()), torch.eye(2))
+
+
+class Centred(nn.Module):
+    """Subtracts a running mean of the outputs, as self-distillation does."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(3, dtype=torch.float64))
+
+    def forward(self, z, t):
+        value = F.cross_entropy((z - self.centre).tanh(), t)
+        self.centre.lerp_(z.detach().mean(dim=0), 0.5)
+        return value
+
+
+@pytest.mark.parametrize(
+    "make",
+    [hessian_operator, ggn_operator, lambda *rest, **options: fisher_operator(*rest, kind="empirical", **options)],
+)
+def test_running_statistics_of_a_loss_are_those_that_it_has(make):
+    model, loss_fn, data = nn.Linear(4, 3).double(), Centred(), [(normal(7, 4), torch.arange(7) % 3)]
+    loss_fn.centre += 1
+
+    def at_the_centre(z, t):
+        return F.cross_entropy((z - 1).tanh(), t)
+
+    operator = make(model, loss_fn, data, plan=Plan(examples_per_block=2))
+    torch.testing.assert_close(dense(operator), dense(make(model, at_the_centre, data)))
+    assert torch.equal(loss_fn.centre, torch.ones(3, dtype=torch.float64))
