@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agreement_tables import agreement, agreement_by_case
-from density_figure import draw
 from example_sections import sections
+from suite_tables import write as write_suite
 from what_works_tables import what_works
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
@@ -37,13 +37,10 @@ def write_tables() -> None:
     )
     (OUT / "reorthogonalisation.md").write_text(_reorthogonalisation(_read(RESULTS / "reorthogonalisation.json")))
     (OUT / "large_model.md").write_text(_large_model(_read(RESULTS / "large_model.json")))
-    (OUT / "accuracy.md").write_text(_accuracy(_read(RESULTS / "accuracy.json")))
     (OUT / "interval_coverage.md").write_text(
         _if_measured(RESULTS / "interval_coverage.json", _interval_coverage, "benchmarks/interval_coverage.py")
     )
-    densities = _read(RESULTS / "densities.json")
-    (OUT / "densities.md").write_text(_densities(densities))
-    draw(densities, OUT / "densities.png")
+    write_suite(OUT)
     (OUT / "peers_agreement.md").write_text(agreement())
     (OUT / "curvlinops_cases.md").write_text(agreement_by_case())
     (OUT / "what_works.md").write_text(what_works())
@@ -261,66 +258,6 @@ def _large_model(content: dict) -> str:
         f"{_origin(content)} {content['parameters']:,} parameters, "
         f"{content['sequences']} sequences of 128 random tokens, {content['mode']}: {content['seconds']:.0f} s, peak of the process "
         f"{content['peak_gib']:.1f} GiB. {moments}.\n"
-    )
-
-
-def _accuracy(content: dict) -> str:
-    rows, enough = [], []
-    for name, entry in content["table"].items():
-        for products, row in entry["budgets"].items():
-            cells = [f"{100 * e:.2g}% ({g:,.3g})" for e, g in zip(row["deflated"], row["gain"], strict=True)]
-            rows.append([name, products, *cells, " ".join(f"{100 * c:.0f}" for c in row["coverage"])])
-        needed = entry["products_to_5_percent"]
-        found = {k: "more than 1,600" if v is None else f"{v:,}" for k, v in needed.items()}
-        enough.append([name, f"{entry['size']:,}", found["deflated"], found["skilling"]])
-    header = ["spectrum", "products", "m_1", "m_2", "m_3", "m_4", "coverage of 95% intervals, %"]
-    return (
-        f"{content['date']}, {content['machine']}; {_versions(content)}; {content['seeds']} seeds.\n\n"
-        + _table(header, rows)
-        + "\nProducts for an error of 5% on m_2 to m_4, of 10, 20, 30, 40, 50, 100, 200, 400, 800 and 1,600:\n\n"
-        + _table(["spectrum", "eigenvalues", "deflated", "Skilling"], enough)
-    )
-
-
-def _densities(content: dict) -> str:
-    own, rows, held = "hessdens lanczos_density", [], []
-    budgets = list(next(iter(content["errors"].values())))
-    for products in budgets:
-        errors = [content["errors"][name][products] for name in content["networks"]]
-        for method in errors[0]:
-            outside, negative = (statistics.median(table[method][i] for table in errors) for i in (0, 1))
-            ratios = [table[method][2] / table[own][2] for table in errors]
-            rows.append(
-                [
-                    products,
-                    method,
-                    f"{outside:.1%}",
-                    f"{negative:.1%}",
-                    f"{statistics.median(ratios):.3g}",
-                    f"{min(ratios):.3g}",
-                ]
-            )
-    for name, by_budget in content["coverage"].items():
-        for products, shares in by_budget.items():
-            cells = [shares["degenerate"], shares["negative"], *(shares[f"m_{k}"] for k in (1, 2, 3, 4))]
-            cdf = [share for key, share in shares.items() if key.startswith("cdf")]
-            held.append([name, products, *(f"{100 * c:.1f}" for c in cells), f"{100 * min(cdf):.1f}"])
-    header = [
-        "products",
-        "method",
-        "error of 1 - degenerate",
-        "error of negative",
-        "distance over ours",
-        "least on a network",
-    ]
-    names = ["spectrum", "products", "degenerate", "negative", "m_1", "m_2", "m_3", "m_4", "cdf at five points, least"]
-    return (
-        f"{content['date']}, {content['machine']}; {_versions(content)}; medians over {content['seeds']} seeds, then over "
-        f"{len(content['networks'])} networks.\n\n"
-        + _table(header, rows)
-        + "\nEvery spectrum, the synthetic ones included:\n\n![Wasserstein distances](_generated/densities.png)\n\n"
-        + f"Share of 95% intervals of `lanczos_density` that hold the exact value, in %, over {content['coverage_seeds']} seeds:\n\n"
-        + _table(names, held)
     )
 
 

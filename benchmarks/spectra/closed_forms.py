@@ -53,7 +53,7 @@ def skew_normal_mixture(n: int) -> np.ndarray:
 SPECTRA: dict[str, Maker] = {
     "semicircle": lambda: semicircle(2000),
     "semicircle and outliers": lambda: np.r_[semicircle(2000), np.linspace(3, 30, 10)],
-    "semicircle and outliers, a million": lambda: np.r_[semicircle(999_970), np.geomspace(2, 50, 30)],
+    "semicircle and outliers, 100,000": lambda: np.r_[semicircle(99_970), np.geomspace(2, 50, 30)],
     "lower Marchenko-Pastur edge": lambda: marchenko_pastur(2400, 0.25, 0.4),
     "square Wishart and spikes": lambda: np.r_[marchenko_pastur(500, 1.0, 1.0), np.geomspace(10, 100, 5)],
     "Wishart of few samples": lambda: np.r_[np.zeros(2000), marchenko_pastur(1000, 1 / 3, 1.0), [8.0, 20.0, 50.0]],
@@ -63,7 +63,7 @@ SPECTRA: dict[str, Maker] = {
     "uniform, 100,000": lambda: np.linspace(-0.2, 1, 100_000),
     "power law 1": lambda: 1 / np.arange(1, 2001),
     "power law 2, 100,000": lambda: 100 / np.arange(1, 100_001) ** 2.0,
-    "power law 1/2, a million": lambda: 10 / np.arange(1, 1_000_001) ** 0.5,
+    "power law 1/2, 100,000": lambda: 10 / np.arange(1, 100_001) ** 0.5,
     "Laplacian of a path, a million": lambda: path(1_000_000),
     "Laplacian of a square grid": lambda: np.add.outer(path(250), path(250)).ravel(),
     "hypercube": lambda: hypercube(14),

@@ -27,7 +27,7 @@ class LinearOperator:
         return self.matrix.tensor(V)
 
 
-@estimator("curvlinops", "peer", splits=(1, 2, 5, 10), package=PACKAGE)
+@estimator("curvlinops", "peer", splits=(1, 5), gaussian=True, package=PACKAGE)
 def density(matrix: Matrix, products: int, seed: int, runs: int) -> dict[str, Any]:
     from curvlinops.papyan2020traces import spectrum
 

@@ -15,7 +15,7 @@ def operator(matrix: Matrix):
     return LambdaOperator(matrix.tensor, matrix.size, device=torch.device("cpu"), dtype=torch.float64)
 
 
-@estimator("hessian-eigenthings", "peer", splits=(1, 2, 5, 10), package=PACKAGE)
+@estimator("hessian-eigenthings", "peer", splits=(1, 5), package=PACKAGE)
 def density(matrix: Matrix, products: int, seed: int, runs: int) -> dict[str, Steps]:
     from hessian_eigenthings.algorithms.spectral_density import spectral_density
 

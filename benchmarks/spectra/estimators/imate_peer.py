@@ -7,7 +7,7 @@ from spectra.answers import Trace
 from spectra.matrix import Matrix
 from spectra.registry import estimator
 
-LARGEST = 5000
+LARGEST = 1000
 # The last matrix that was made dense, with its eigenvalues' sum of squares: seeds and budgets share it.
 kept: dict[tuple[int, float], np.ndarray] = {}
 

@@ -31,7 +31,7 @@ def matvec_of(size: int) -> tuple[Callable[[Any], Any], Any]:
     return matvec, jax.numpy.zeros(size)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=64)
 def compiled(name: str, size: int, count: int) -> Callable[[Any], Any]:
     """Return one of the methods as a compiled function of a random key."""
     import jax
@@ -60,7 +60,7 @@ def call(name: str, matrix: Matrix, count: int, seed: int) -> Any:
     return compiled(name, matrix.size, count)(jax.random.key(seed))
 
 
-@estimator("matfree", "peer", splits=(1, 2, 5, 10), package=PACKAGE)
+@estimator("matfree", "peer", splits=(1, 5), gaussian=True, package=PACKAGE)
 def density(matrix: Matrix, products: int, seed: int, runs: int) -> Steps:
     found = [np.linalg.eigh(call("quadrature", matrix, products // runs, 100 * seed + run)) for run in range(runs)]
     return Steps(*(np.concatenate(part) for part in zip(*((v, vectors[0] ** 2) for v, vectors in found), strict=True)))
@@ -69,7 +69,7 @@ def density(matrix: Matrix, products: int, seed: int, runs: int) -> Steps:
 def enter(name: str, products_a_sample: int = 1) -> None:
     """Enter one of the traces."""
 
-    @estimator(f"matfree, {name}", "peer", gives="moments", package=PACKAGE)
+    @estimator(f"matfree, {name}", "peer", gives="moments", gaussian=name != "Hutchinson", package=PACKAGE)
     def trace(matrix: Matrix, products: int, seed: int) -> Trace:
         if name == "XNysTrace" and matrix.support[0] < 0:
             raise ValueError("XNysTrace needs a positive semidefinite matrix.")

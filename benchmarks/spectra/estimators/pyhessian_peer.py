@@ -41,7 +41,7 @@ def hessian_of(matrix: Matrix) -> Iterator[Any]:
         del torch.eig
 
 
-@estimator("PyHessian", "peer", splits=(1, 2, 5, 10), package=PACKAGE)
+@estimator("PyHessian", "peer", splits=(1, 5), package=PACKAGE)
 def density(matrix: Matrix, products: int, seed: int, runs: int) -> Steps:
     torch.manual_seed(seed)
     with hessian_of(matrix) as hessian:

@@ -1,0 +1,159 @@
+"""Tables of the suite of spectra, from its committed results: what is in it, ratios to others, losses, coverage."""
+
+import statistics
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from suite_figures import draw_budgets, draw_distances, draw_spectra
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from spectra import verdict
+from spectra.verdict import Content, Duel
+
+OURS, TRACE, SKILLING = "lanczos_density", "spectral_moments", "spectral_moments, skilling"
+TINY = 1e-15
+TITLES = {
+    "outside": "1 - degenerate fraction", "negative": "negative fraction", "distance": "Wasserstein distance",
+    "m_1": "trace",
+}  # fmt: skip
+KINDS = {"network": "networks", "closed form": "closed forms", "adversarial": "adversarial"}
+# Budget of the table that has a row for each spectrum.
+SHOWN = 100
+
+
+def write(folder: Path) -> None:
+    """Write tables and pictures for the page to include."""
+    contents = [content for content in verdict.load() if "densities" in content]
+    found = verdict.duels(contents, "densities", OURS, verdict.MEASURES)
+    traces = verdict.duels(contents, "traces", TRACE, ("m_1",))
+    parts = {
+        "spectra": _spectra(contents),
+        "summary": _summary(found, verdict.LIMIT),
+        "each": _each(contents, found),
+        "losses": _losses(found, verdict.LIMIT) + _rises(contents),
+        "traces": _summary(traces, verdict.TRACE_LIMIT) + _losses(traces, verdict.TRACE_LIMIT),
+        "moments": _moments(contents),
+        "intervals": _intervals(contents),
+        "estimators": _estimators(contents),
+    }
+    for name, text in parts.items():
+        (folder / f"suite_{name}.md").write_text(text if contents else "Not measured for this version.\n")
+    draw_spectra(folder / "suite_spectra.png")
+    draw_distances(contents, folder / "suite_distances.png")
+    draw_budgets(contents, folder / "suite_budgets.png")
+
+
+def _table(header: list[str], rows: Iterable[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows]) + "\n"
+
+
+def _spectra(contents: list[Content]) -> str:
+    rows = [
+        [c["kind"], c["name"], f"{c['size']:,}", f"{c['shares']['outside']:.3%}", f"{c['shares']['negative']:.3%}",
+         f"{c['mean_absolute']:.3g}"]
+        for c in contents
+    ]  # fmt: skip
+    return _table(["kind", "spectrum", "N", "outside the window", "negative", "mean of absolute values"], rows)
+
+
+def _summary(found: list[Duel], limit: float) -> str:
+    groups: dict[tuple[str, str, int], list[Duel]] = {}
+    for duel in found:
+        groups.setdefault((duel.measure, duel.kind, duel.products), []).append(duel)
+    rows = []
+    for (measure, kind, products), some in groups.items():
+        numbers = verdict.summary(some, limit)
+        rows.append(
+            [TITLES[measure], KINDS[kind], f"{products}", f"{numbers['within']} of {numbers['duels']}",
+             f"{numbers['better']}", f"{numbers['median']:.2f}", f"{numbers['largest']:.3g}"]
+        )  # fmt: skip
+    order = {(m, k): place for place, (m, k) in enumerate((m, k) for m in TITLES.values() for k in KINDS.values())}
+    rows.sort(key=lambda row: (order[row[0], row[1]], int(row[2])))
+    header = ["error of", "spectra", "products", f"ratio at most {limit}", "at most 1", "median ratio", "largest"]
+    return _table(header, rows)
+
+
+def _each(contents: list[Content], found: list[Duel]) -> str:
+    rows = []
+    for content in contents:
+        some = {d.measure: d for d in found if d.spectrum == content["name"] and d.products == SHOWN}
+        if some:
+            cells = [f"{d.ours:.2g} / {d.best:.2g} = {_ratio(d, verdict.LIMIT)}" for d in some.values()]
+            rows.append([content["name"], *cells, some["distance"].winner])
+    names = [TITLES[measure] for measure in verdict.MEASURES]
+    return _table(["spectrum", *names, "best other by distance"], rows)
+
+
+def _ratio(duel: Duel, limit: float) -> str:
+    return f"**{duel.ratio:.2f}**" if duel.ratio > limit else f"{duel.ratio:.2f}"
+
+
+def _losses(found: list[Duel], limit: float) -> str:
+    lost = sorted((duel for duel in found if duel.ratio > limit), key=lambda duel: -duel.ratio)
+    rows = [
+        [TITLES[d.measure], d.spectrum, f"{d.products}", f"{d.ours:.3g}", f"{d.best:.3g}", f"{d.ratio:.2f}", d.winner]
+        for d in lost
+    ]
+    header = ["error of", "spectrum", "products", "ours", "best other", "ratio", "which"]
+    text = f"\n{len(lost)} of {len(found)} errors are more than {limit} times that of the best other method:\n\n"
+    return text + _table(header, rows)
+
+
+def _rises(contents: list[Content]) -> str:
+    found = verdict.rises(contents, OURS)
+    rows = [[TITLES[measure], name, f"{products}", f"{factor:.2f}"] for name, measure, products, factor in found]
+    text = f"\nErrors that are more than {verdict.RISE} times larger than at the budget before: {len(found)}.\n\n"
+    return text + (_table(["error of", "spectrum", "products", "times"], rows) if rows else "")
+
+
+def _moments(contents: list[Content]) -> str:
+    rows = []
+    for content in contents:
+        if content["kind"] != "network":
+            continue
+        for budget in (50, SHOWN, 200):
+            found = {name: row for _, name, _, row in verdict.rows(content, "traces", budget)}
+            if {TRACE, SKILLING} <= found.keys():
+                pairs = [(found[TRACE][name], found[SKILLING][name]) for name in ("m_1", "m_2", "m_3", "m_4")]
+                cells = [f"{error:.2%} ({plain / max(error, TINY):,.3g})" for error, plain in pairs]
+                rows.append([content["name"], f"{budget}", *cells])
+    return _table(["network", "products", "m_1", "m_2", "m_3", "m_4"], rows)
+
+
+def _intervals(contents: list[Content]) -> str:
+    rows = [
+        [f"`{name}`", f"{row['cells']:,}", f"{row['least']:.0%}", f"{row['mean']:.1%}", f"{row['low']}",
+         f"{row['beyond_chance']}", f"{row['median_width']:.2f}", f"{row['wider_than_10']:.1%}"]
+        for name, row in verdict.coverage(contents).items()
+    ]  # fmt: skip
+    header = ["", "cells", "least coverage", "mean", "below 90%", "beyond chance", "median width", "wider than 10"]
+    low = [each for each in verdict.cells(contents) if each.is_beyond_chance]
+    worst = [
+        [f"`{each.estimator}`", each.spectrum, f"{each.products}", each.number, f"{each.held:.0%}"]
+        for each in sorted(low, key=lambda each: each.held)
+        if each.estimator.startswith((OURS, TRACE))
+    ]
+    text = "\nCells of ours whose coverage is below 95% beyond chance:\n\n"
+    return _table(header, rows) + text + _table(["", "spectrum", "products", "number", "coverage"], worst)
+
+
+def _estimators(contents: list[Content]) -> str:
+    found: dict[str, tuple[str, str, list[float]]] = {}
+    for content in contents:
+        for part in ("densities", "traces"):
+            for name, entry in content.get(part, {}).items():
+                seconds = [
+                    row["seconds"]
+                    for answers in entry["budgets"].get(str(SHOWN), {}).values()
+                    for row in answers.values()
+                    if row["answered"] and content["kind"] == "network"
+                ]
+                found.setdefault(name, (entry["kind"], entry["version"], []))[2].extend(seconds)
+    rows = [
+        [kind, name, "" if version.startswith("source") else version, f"{1e3 * statistics.median(times):.1f}"]
+        for name, (kind, version, times) in sorted(found.items(), key=lambda item: item[1][0])
+        if times
+    ]
+    return _table(["kind", "estimator", "version", "milliseconds"], rows)
