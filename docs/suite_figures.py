@@ -22,8 +22,8 @@ MARKERS = {
     OURS: ("o", "C3"),
     "SLQ, steps": ("x", "C7"),
     "SLQ, interpolated": ("+", "C7"),
-    "SLQ, variance-reduced": ("1", "C7"),
-    "SLQ, variance-reduced, interpolated": ("2", "C7"),
+    "SLQ, variance-reduced": ("1", "0.1"),
+    "SLQ, variance-reduced, interpolated": ("2", "0.1"),
     "kernel polynomial": ("<", "C8"),
     "Chebyshev moment matching": (">", "C9"),
     "curvlinops, quadrature": ("s", "C0"),
@@ -78,7 +78,7 @@ def draw_distances(contents: list[Content], path: Path) -> None:
     axes.axvline(1, color="C3", linewidth=0.8, zorder=0)
     axes.set(xscale="log", xlabel=f"Wasserstein distance over that of {OURS}, {SHOWN} products")
     axes.set_yticks(range(len(contents)), [content["name"] for content in contents], fontsize=7)
-    axes.set_ylim(max(len(contents), 1) - 0.5, -0.5)
+    axes.set_ylim(len(contents) - 0.5, -0.5)
     axes.grid(axis="y", color="0.94")
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=7)
     figure.savefig(path, dpi=110)

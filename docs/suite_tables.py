@@ -2,7 +2,7 @@
 
 import statistics
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from suite_figures import draw_budgets, draw_distances, draw_spectra
@@ -25,12 +25,12 @@ SHOWN = 100
 
 def write(folder: Path) -> None:
     """Write tables and pictures for the page to include."""
-    contents = [content for content in verdict.load() if "densities" in content]
+    contents = verdict.load()
     found = verdict.duels(contents, "densities", OURS, verdict.MEASURES)
     traces = verdict.duels(contents, "traces", TRACE, ("m_1",))
     parts = {
         "spectra": _spectra(contents),
-        "summary": _summary(found, verdict.LIMIT),
+        "summary": _origin(contents) + "\n" + _summary(found, verdict.LIMIT),
         "each": _each(contents, found),
         "losses": _losses(found, verdict.LIMIT) + _rises(contents),
         "traces": _summary(traces, verdict.TRACE_LIMIT) + _losses(traces, verdict.TRACE_LIMIT),
@@ -39,7 +39,7 @@ def write(folder: Path) -> None:
         "estimators": _estimators(contents),
     }
     for name, text in parts.items():
-        (folder / f"suite_{name}.md").write_text(text if contents else "Not measured for this version.\n")
+        (folder / f"suite_{name}.md").write_text(text)
     draw_spectra(folder / "suite_spectra.png")
     draw_distances(contents, folder / "suite_distances.png")
     draw_budgets(contents, folder / "suite_budgets.png")
@@ -139,21 +139,35 @@ def _intervals(contents: list[Content]) -> str:
     return _table(header, rows) + text + _table(["", "spectrum", "products", "number", "coverage"], worst)
 
 
-def _estimators(contents: list[Content]) -> str:
-    found: dict[str, tuple[str, str, list[float]]] = {}
+def _entries(contents: list[Content]) -> Iterator[tuple[str, Content, Content]]:
+    """Yield name and entry of each estimator on each spectrum, and its part of the file."""
     for content in contents:
-        for part in ("densities", "traces"):
+        for part in verdict.PARTS:
             for name, entry in content.get(part, {}).items():
-                seconds = [
-                    row["seconds"]
-                    for answers in entry["budgets"].get(str(SHOWN), {}).values()
-                    for row in answers.values()
-                    if row["answered"] and content["kind"] == "network"
-                ]
-                found.setdefault(name, (entry["kind"], entry["version"], []))[2].extend(seconds)
-    rows = [
-        [kind, name, "" if version.startswith("source") else version, f"{1e3 * statistics.median(times):.1f}"]
-        for name, (kind, version, times) in sorted(found.items(), key=lambda item: item[1][0])
-        if times
-    ]
-    return _table(["kind", "estimator", "version", "milliseconds"], rows)
+                yield name, entry, content
+
+
+def _origin(contents: list[Content]) -> str:
+    """Return dates, machines and versions of all results."""
+    entries = [entry for _, entry, _ in _entries(contents)]
+    dates = sorted({entry["date"] for entry in entries})
+    machines = sorted({f"{entry['machine']}, {entry['threads']} thread" for entry in entries})
+    versions = sorted({f"{name} {version}" for entry in entries for name, version in entry["versions"].items()})
+    return f"{' to '.join({dates[0]: 0, dates[-1]: 0})}; {'; '.join(machines)}; {', '.join(versions)}.\n"
+
+
+def _estimators(contents: list[Content]) -> str:
+    found: dict[tuple[str, str], list[Content]] = {}
+    times: dict[str, list[float]] = {}
+    for name, entry, content in _entries(contents):
+        found.setdefault((entry["kind"], name), []).append(entry)
+        if content["kind"] == "network":
+            rows = [row for answers in entry["budgets"].get(str(SHOWN), {}).values() for row in answers.values()]
+            times.setdefault(name, []).extend(row["seconds"] for row in rows if row.get("answered"))
+    rows = []
+    for (kind, name), entries in sorted(found.items()):
+        versions = {entry["version"] for entry in entries if not entry["version"].startswith("source")}
+        seconds = f"{1e3 * statistics.median(times[name]):.1f}" if times.get(name) else ""
+        seeds = sorted({entry["seeds"] for entry in entries})
+        rows.append([kind, name, ", ".join(sorted(versions)), ", ".join(map(str, seeds)), seconds])
+    return _table(["kind", "estimator", "version", "seeds", "milliseconds"], rows)

@@ -27,7 +27,7 @@ from hessdens import Spectrum
 from spectra.catalogue import Case, catalogue
 from spectra.measures import WINDOW, cell, change_intervals, errors, intervals, summary_of
 from spectra.registry import Estimator, estimators
-from spectra.verdict import RESULTS, TRACE_FLOOR
+from spectra.verdict import PARTS, RESULTS, TRACE_FLOOR
 
 BUDGETS = {"densities": (50, 100, 200), "traces": (24, 50, 100, 200), "intervals": (20, 50, 100, 200, 500)}
 SEEDS = {"densities": 10, "traces": 40, "intervals": 20}
@@ -130,7 +130,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spectra", nargs="+", metavar="PATTERN", help="names or kinds; all by default")
     parser.add_argument("--estimators", nargs="+", metavar="PATTERN", help="names or kinds; all by default")
-    parser.add_argument("--parts", nargs="+", choices=list(BUDGETS), default=list(BUDGETS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--budgets", nargs="+", type=int, help="products; those of the part by default")
     parser.add_argument("--seeds", type=int, help=f"{SEEDS} by default")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the results")

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.stats import binom
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "spectra"
+PARTS = ("densities", "traces", "intervals")
 MEASURES = ("outside", "negative", "distance")
 # What is asked for: of errors over those of the best other, for densities and for traces.
 LIMIT, TRACE_LIMIT = 1.15, 1.1
