@@ -1,15 +1,18 @@
 """Selection of the parameters that an operator acts on."""
 
+import contextlib
 import difflib
 import fnmatch
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hessdens.curvature.engines.loss_module import LossModule
+from hessdens.curvature.engines.replacement import is_of_the_model
 from hessdens.curvature.trials.culprits import gradient_exists
 from hessdens.curvature.trials.graph import operations
 
@@ -46,11 +49,11 @@ def select_parameters(
                 f"The selected parameters must be real and dense; {name!r} is {kind}. Write it as its real and "
                 "imaginary part, or as its values at fixed places, or leave it out with parameters=."
             )
-    unused = dict(trainable)
+    unused, is_whole = dict(trainable), len(trainable) == sum(p.requires_grad for p in named.values())
     for batch in batches:
-        with torch.enable_grad():
-            value = loss.value(batch, trainable)
-        unused = {name: unused[name] for name in _unused(value, loss, batch, unused)}
+        with torch.enable_grad(), _selection_serves(is_whole=is_whole):
+            left = loss.with_values(trainable, partial(_unused, loss, batch, trainable, list(unused)))
+        unused = {name: trainable[name] for name in left}
         if not unused:
             break
     used = {name: parameter for name, parameter in trainable.items() if name not in unused}
@@ -116,10 +119,11 @@ def _check_frozen(named: Mapping[str, nn.Parameter], selection: Selection) -> No
             )
 
 
-def _unused(value: Tensor, loss: LossModule, batch: Any, parameters: dict[str, nn.Parameter]) -> list[str]:
-    """Return the names of the parameters that the loss ``value`` of a batch does not depend on."""
+def _unused(loss: LossModule, batch: Any, parameters: dict[str, nn.Parameter], names: list[str]) -> list[str]:
+    """Return those of these names whose parameters the loss of a batch does not depend on."""
+    value = loss.value(batch, parameters)
     if not value.requires_grad:
-        return list(parameters)
+        return names
     nodes = list(operations([value]))
     if "CheckpointFunctionBackward" in {node.name() for node in nodes}:
         raise ValueError(
@@ -128,10 +132,24 @@ def _unused(value: Tensor, loss: LossModule, batch: Any, parameters: dict[str, n
         )
     if not any(isinstance(node, torch.autograd.function.BackwardCFunction) for node in nodes):
         reached = {id(node.variable) for node in nodes if hasattr(node, "variable")}
-        return [name for name, parameter in parameters.items() if id(parameter) not in reached]
+        return [name for name in names if id(parameters[name]) not in reached]
     with gradient_exists(loss, parameters, batch):  # custom functions may have none of what they are given
-        gradients = torch.autograd.grad(value, list(parameters.values()), allow_unused=True)
-    return [name for name, gradient in zip(parameters, gradients, strict=True) if gradient is None]
+        gradients = torch.autograd.grad(value, [parameters[name] for name in names], allow_unused=True)
+    return [name for name, gradient in zip(names, gradients, strict=True) if gradient is None]
+
+
+@contextlib.contextmanager
+def _selection_serves(*, is_whole: bool) -> Iterator[None]:
+    """Raise ValueError where the forward pass fails with a part of the parameters selected, though not with all."""
+    try:
+        yield
+    except RuntimeError as error:
+        if is_whole or not is_of_the_model(error):
+            raise
+        raise ValueError(
+            "The forward pass must take no derivatives in parameters that are not selected, since they are constants; "
+            f"got: {error}. Leave parameters= out."
+        ) from error
 
 
 def matching(named: Mapping[str, Any], selection: Selection) -> set[str]:

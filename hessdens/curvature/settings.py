@@ -46,10 +46,9 @@ BACKENDS: tuple[Any, ...] = (
 class Undisturbed:
     """Within it signals cut no evaluation of a model off; after it, all that is the user's is as it was.
 
-    That is: the attributes of all modules in ``owners``; buffers there, which a backward pass through a checkpoint may
-    write to; ``requires_grad`` of parameters, and gradients that they hold, which are set aside as long as it lasts (a
-    loss may call ``backward``); and random numbers of torch, NumPy and Python. Whatever evaluates a model does so
-    ``with TURN, Undisturbed(model)``.
+    That is: the attributes of all modules in ``owners``, ``requires_grad`` of parameters there, gradients that they
+    hold, which are set aside as long as it lasts (a loss may call ``backward``), and random numbers of torch, NumPy and
+    Python. Whatever evaluates a model does so ``with TURN, Undisturbed(model)``.
 
     KeyboardInterrupt, or what else the handler of a signal raises, waits until the next evaluation or batch begins:
     torch's own contexts are left open where it strikes while they open or close. A second one does not wait.
@@ -59,8 +58,6 @@ class Undisturbed:
         modules = [module for owner in owners if isinstance(owner, nn.Module) for module in owner.modules()]
         self._containers = [record for module in modules for record in _containers(module)]
         self._parameters = [(p, p.grad, p.requires_grad) for module in modules for p in module.parameters(False)]
-        buffers = [buffer for module in modules for buffer in module.buffers(False) if not buffer.is_inference()]
-        self._buffers = [(buffer, buffer._version, buffer.detach().clone()) for buffer in buffers]
         self._torch = random_states()
         self._others = random.getstate(), np.random.get_state()  # noqa: NPY002
         self._handlers: list[tuple[int, Handler, Handler]] = []
@@ -104,9 +101,6 @@ class Undisturbed:
                 parameter.requires_grad_(requires_grad)
             if parameter.grad is not gradient:
                 parameter.grad = gradient
-        for buffer, version, past in self._buffers:
-            if buffer._version != version:
-                buffer.detach().copy_(past)
         put_back(self._torch)
         random.setstate(self._others[0])
         np.random.set_state(self._others[1])  # noqa: NPY002

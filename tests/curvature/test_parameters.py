@@ -195,3 +195,19 @@ def test_parameters_of_which_a_custom_function_gives_no_derivative_are_left_out(
     with pytest.warns(UserWarning, match="no batch uses are left out: factor"):
         operator = hessian_operator(model, nn.MSELoss(), data, forward=forward)
     assert operator.parameter_names == ("weight",)
+
+
+def test_forward_passes_that_differentiate_what_is_not_selected():
+    class Watched(nn.Sequential):
+        def forward(self, x):
+            h = self[0](x)
+            h.retain_grad()
+            return self[1](h)
+
+    model, data = Watched(nn.Linear(3, 3), nn.Linear(3, 3)), [(torch.ones(4, 3), torch.arange(4) % 3)]
+    assert hessian_operator(model, nn.CrossEntropyLoss(), data).size == 24
+    match = (
+        r"no derivatives in parameters that are not selected, since .* got: can't retain_grad.*\. Leave parameters= out"
+    )
+    with pytest.raises(ValueError, match=match):
+        hessian_operator(model, nn.CrossEntropyLoss(), data, parameters="1.*")

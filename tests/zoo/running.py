@@ -53,6 +53,24 @@ def detached_inside(last=lambda h: h):
     return make
 
 
+def selected():
+    """Of the layers that a checkpoint computes anew, one is selected."""
+
+    def forward(self, x):
+        return self.last(checkpoint(self.layers, x, use_reentrant=False))
+
+    def model():
+        layers = nn.Sequential(nn.Linear(3, 3), nn.GELU(), nn.Linear(3, 3), nn.Tanh())
+        return filled(Module(forward, layers=layers, last=nn.Linear(3, 3)))
+
+    twin = model()
+    twin.layers[2].requires_grad_(False)
+    twin.last.requires_grad_(False)
+    return Situation(
+        model(), nn.CrossEntropyLoss(), pairs(normal(5, 3), LABELS), {"parameters": "layers.0.*"}, twin=twin
+    )
+
+
 def in_segments():
     layers = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh())
     return plain(Module(lambda self, x: checkpoint_sequential(self.layers, 2, x, use_reentrant=False), layers=layers),
@@ -130,6 +148,7 @@ CASES = [
     Case("checkpoint with a detached part", detached_inside(), ("hessian", "ggn")),
     refused("checkpoint with a detached part and a custom function", "Switch checkpointing off",
             detached_inside(Cube.apply)),
+    Case("checkpoint with one layer selected", selected, ("hessian", "ggn", "fisher")),
     Case("checkpoint in segments", in_segments),
     Case("compiled, eager", network(lambda model: torch.compile(model, backend="eager")), ("hessian", "ggn")),
     Case("compiled, aot_eager", network(lambda model: torch.compile(model, backend="aot_eager")), ("hessian", "ggn")),

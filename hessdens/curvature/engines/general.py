@@ -38,13 +38,19 @@ def forward_over_reverse(loss: LossModule, batch: Any, values: Values) -> Produc
 def reverse_over_reverse(loss: LossModule, batch: Any, values: Values) -> Product:
     """Return Hessian products as backward passes through the gradient, which is computed once for all probes."""
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
-    with torch.enable_grad():
+
+    def differentiated() -> tuple[Tensor, list[Tensor]]:
         value = loss.value(batch, leaves)
-        gradient = gradients(value, list(leaves.values()), create_graph=True)
+        return value, gradients(value, list(leaves.values()), create_graph=True)
+
+    with torch.enable_grad():
+        value, gradient = loss.with_values(leaves, differentiated)  # a checkpoint computes it anew, on the way back
     detached = dict(zip(leaves, (g.detach() for g in gradient), strict=True))
 
     def product(tangents: Values) -> Result:
-        products = _backward_each(_with_graph(gradient, tangents.values()), list(leaves.values()), _count(tangents))
+        pairs = _with_graph(gradient, tangents.values())
+        back = partial(_backward_each, pairs, list(leaves.values()), _count(tangents))
+        products = loss.with_values(leaves, back)
         return dict(zip(leaves, products, strict=True)), detached, value.detach()
 
     return product
@@ -86,6 +92,11 @@ def gauss_newton_forward(loss: LossModule, batch: Any, values: Values) -> Produc
 def gauss_newton_reverse(loss: LossModule, batch: Any, values: Values) -> Product:
     """Return the same by backward passes alone: J v is the derivative of J^T u with respect to u."""
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+    product = loss.with_values(leaves, partial(_gauss_newton_reverse, loss, batch, leaves))
+    return lambda tangents: loss.with_values(leaves, partial(product, tangents))
+
+
+def _gauss_newton_reverse(loss: LossModule, batch: Any, leaves: Values) -> Product:
     inputs = list(leaves.values())
     with torch.enable_grad():
         outputs, targets = loss.outputs(batch, leaves)

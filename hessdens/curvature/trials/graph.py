@@ -71,8 +71,12 @@ def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
 def is_differentiable_once_only(loss: LossModule, values: Values, batch: Any) -> bool:
     """Return whether a custom operation forbids a second derivative, which torch may silently take as zero."""
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
+
+    def gradient() -> list[Tensor]:
+        return gradients(loss.value(batch, leaves), list(leaves.values()), create_graph=True)
+
     with torch.enable_grad():
-        return forbids_more(gradients(loss.value(batch, leaves), list(leaves.values()), create_graph=True))
+        return forbids_more(loss.with_values(leaves, gradient))
 
 
 def forbids_more(gradients: Sequence[Tensor]) -> bool:
