@@ -76,9 +76,10 @@ class Quadrature(Saved):
     # bound their errors.
     eigenvalues: Annotated[FloatArray, "E finite"]
     residuals: Annotated[FloatArray, "E amount"]
-    # Ascending: Ritz values that stand for the others; and their weights for each probe, in sum (N - E) / N.
+    # Ascending: Ritz values that stand for the others; and their weights for each probe, in sum (N - E) / N, with means
+    # that are not negative.
     abscissae: Annotated[FloatArray, "n finite"]
-    weights: Annotated[FloatArray, "P n amount"]
+    weights: Annotated[FloatArray, "P n finite"]
     # Abscissae that are eigenvalues of unknown multiplicity.
     atoms: Annotated[BoolArray, "n flag"]
     size: Size  # N
@@ -95,12 +96,14 @@ class Quadrature(Saved):
             raise ValueError("eigenvalues and abscissae must ascend; they do not.")
         rest = 1 - len(self.eigenvalues) / self.size
         sums = self.weights.sum(axis=1)
-        if np.any(self.weights < 0) or np.any(np.abs(sums - rest) > ROUNDING):
-            raise ValueError(f"weights of each probe must not be negative, and sum to {rest:.6g}; got sums {sums}.")
+        if np.any(self.weights.sum(axis=0) < -ROUNDING) or np.any(np.abs(sums - rest) > ROUNDING):
+            raise ValueError(
+                f"weights must have means that are not negative, and sum to {rest:.6g} for each probe; got sums {sums}."
+            )
 
     def mean_weights(self) -> FloatArray:
         """Return the mean of the weights over probes, shape (n,)."""
-        return self.weights.mean(axis=0)
+        return np.maximum(self.weights.mean(axis=0), 0.0)
 
     def ritz_values(self) -> FloatArray:
         """Return eigenvalues and abscissae, ascending."""
