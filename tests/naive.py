@@ -105,3 +105,58 @@ class Normal(Density):
 
     def nodes(self):
         return self.mean + np.linspace(-10, 10, 201)
+
+
+def exchanged_traces(matrix: np.ndarray, probes: np.ndarray, shift: complex | None) -> np.ndarray:
+    """Return what each orthonormal probe, a column, estimates as the trace with an approximation by all others.
+
+    Without a shift the approximation is the compression to their span.
+    """
+    size, count = probes.shape
+    traces = []
+    for i in range(count):
+        others = np.delete(probes, i, axis=1)
+        if shift is None:
+            known = others @ (others.T @ matrix @ others) @ others.T
+        else:
+            shifted = matrix + shift * np.eye(size)
+            middle = np.linalg.inv(others.T @ shifted @ others)
+            known = (shifted @ others @ middle @ others.T @ shifted).real
+        rest = (size - count + 1) * probes[:, i] @ (matrix - known) @ probes[:, i]
+        traces.append(np.trace(known) + rest)
+    return np.array(traces)
+
+
+def hutch_plus_plus(eigenvalues: np.ndarray, num_products: int, rng: np.random.Generator) -> float:
+    """Return the trace of a diagonal matrix as R. Meyer, C. Musco, C. Musco & D. Woodruff (2021) estimate it."""
+    size, width = len(eigenvalues), num_products // 3
+    basis = np.linalg.qr(eigenvalues[:, None] * rng.standard_normal((size, width))).Q
+    rest = rng.standard_normal((size, num_products - 2 * width))
+    rest -= basis @ (basis.T @ rest)
+    return float(np.sum(eigenvalues @ basis**2) + np.mean(eigenvalues @ rest**2))
+
+
+def xtrace(eigenvalues: np.ndarray, num_products: int, rng: np.random.Generator) -> float:
+    """Return the trace of a diagonal matrix as Epperly, Tropp & Webber (2024) estimate it, probe by probe."""
+    size, count = len(eigenvalues), num_products // 2
+    probes = rng.standard_normal((size, count))
+    basis, upper = np.linalg.qr(eigenvalues[:, None] * probes)
+    lost = np.linalg.inv(upper).T
+    lost /= np.linalg.norm(lost, axis=0)  # the direction of the basis that each probe alone brings in
+    middle = basis.T @ (eigenvalues[:, None] * basis)
+    inside = basis.T @ probes
+    inside -= lost * np.sum(lost * inside, axis=0)
+    rest = probes - basis @ inside
+    rest *= np.sqrt(size - count + 1) / np.linalg.norm(rest, axis=0)
+    return float(np.trace(middle) + np.mean(eigenvalues @ rest**2 - np.sum(lost * (middle @ lost), axis=0)))
+
+
+def xnystrace(eigenvalues: np.ndarray, num_products: int, rng: np.random.Generator) -> float:
+    """Return the trace of a positive diagonal matrix as Epperly, Tropp & Webber (2024) estimate it."""
+    size = len(eigenvalues)
+    probes = rng.standard_normal((size, num_products))
+    products = eigenvalues[:, None] * probes
+    inverse = np.linalg.inv(probes.T @ products)
+    squares = inverse @ (products.T @ products)
+    lengths = np.diag(np.linalg.inv(probes.T @ probes)) * (size - num_products + 1)
+    return float(np.trace(squares) + np.mean((lengths - np.diag(squares @ inverse)) / np.diag(inverse)))

@@ -1,7 +1,9 @@
-"""The part of moments that a Krylov basis of the dominant eigenspace gives exactly."""
+"""A Krylov basis of the dominant eigenspace, the part of moments that it gives exactly, and samples of the rest."""
 
 import math
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,12 @@ from hessdens.estimators.budget import Budget
 from hessdens.estimators.krylov import KrylovCoefficients
 from hessdens.estimators.run import Run
 from hessdens.linalg.block_lanczos import BlockLanczos
+from hessdens.linalg.inner_products import gram, thin_qr
 from hessdens.linalg.memory import usual_bytes
-from hessdens.linalg.operator import Operator
+from hessdens.linalg.operator import Combined, Operator
+from hessdens.linalg.power_walk import PowerWalk
 from hessdens.linalg.team import ALONE, Team
+from hessdens.results.exchange import exchanged_samples, plain_samples
 
 # Columns of the Krylov blocks in units of the square root of the budget: 2 at 50 products, 4 at 150.
 DEFLATION_WIDTH = 0.3
@@ -31,23 +36,22 @@ GROWTH = 1.1
 ROUNDINGS_OF_NOTHING = 100.0
 # The largest basis.
 MOST_VECTORS = 2_000
+# Probes that are orthogonal to one another and change places: time grows with their cube, half a second here.
+MOST_EXCHANGED = 200
 
 
 @dataclass(frozen=True)
 class Deflation:
     """A subspace that is treated exactly, what its products say of moments, and what they cost.
 
-    ``basis`` is Q, orthonormal rows, shape (rows, N); none where deflation is not worth its products. ``known`` is
-    tr A^k - tr B^k for k = 1..K, and ``rounding`` its error if that of products is one eps. ``samples`` are estimates
-    of tr A^k from the b start vectors, shape (b, K), as probes give them, where Q has no rows; else (0, K).
-    ``norm`` is a lower bound of the operator's norm. ``symmetry`` and ``orthogonality`` are defects of the Krylov
-    basis; NaN where there is none.
+    ``basis`` is Q, orthonormal rows, shape (rows, N). ``known`` is tr A^k - tr B^k for k = 1..K, and ``rounding`` its
+    error if that of products is one eps. ``num_start`` is the number of start vectors. ``norm`` is a lower bound of the
+    operator's norm. ``symmetry`` and ``orthogonality`` are defects of the Krylov basis; NaN where there is none.
     """
 
     basis: Tensor
     known: FloatArray
     rounding: FloatArray
-    samples: FloatArray
     num_products: int
     num_start: int
     norm: float = 0.0
@@ -64,7 +68,7 @@ def not_deflated(operator: Operator, num_moments: int) -> Deflation:
     """Return a deflation by no subspace, without any product."""
     basis = torch.empty(0, operator.num_rows, dtype=operator.dtype, device=operator.device)
     nothing = np.zeros(num_moments)
-    return Deflation(basis, nothing, nothing, np.empty((0, num_moments)), 0, 0)
+    return Deflation(basis, nothing, nothing, 0, 0)
 
 
 def projected(V: Tensor, basis: Tensor, team: Team = ALONE) -> Tensor:
@@ -80,8 +84,8 @@ def deflate(run: Run, budget: Budget, bar: Any) -> Deflation:
 
     Let Q be the basis of some blocks of a Krylov space, and B = (1 - Q Q^T) A (1 - Q Q^T). Then tr A^k - tr B^k is a
     sum over closed walks of length k between blocks that touch Q. They reach at most k/2 blocks beyond it, so the
-    products that made these blocks give it exactly. Probes estimate tr B^k, each with variance 2 tr B^{2k}, without the
-    outliers. Where an accuracy is asked for, the basis is no larger than that needs.
+    products that made these blocks give it exactly. `remaining_samples` estimate tr B^k, without the outliers. Where an
+    accuracy is asked for, the basis is no larger than that needs.
     """
     num_moments, max_products = budget.num_moments, budget.max_products - budget.pilot * budget.per_probe
     width, most_steps = _width_and_most_steps(run.operator, budget, max_products)
@@ -96,17 +100,10 @@ def deflate(run: Run, budget: Budget, bar: Any) -> Deflation:
         bar.update(space.num_products - bar.n)
     coefficients = KrylovCoefficients(space, num_moments)
     defects = space.norm, space.symmetry_defect(), space.orthogonality_defect()
-    num_probes = (max_products - space.num_products) // budget.per_probe
-    if not space.is_invariant:
-        # The variance of the mean of all probes, the start vectors among them where nothing is deflated.
-        plain, deflated = coefficients.remaining_sizes(budget.per_probe, (0, coefficients.num_blocks))
-        if plain - np.log(num_probes + width) < deflated - np.log(num_probes):
-            samples, nothing = coefficients.quadratic_forms(), np.zeros(num_moments)
-            return Deflation(space.basis(0), nothing, nothing, samples, space.num_products, width, *defects)
     basis = space.basis(coefficients.num_blocks).clone()
     known, largest = coefficients.known_part(len(basis))
     rounding = torch.finfo(run.operator.dtype).eps * largest
-    return Deflation(basis, known, rounding, np.empty((0, num_moments)), space.num_products, width, *defects)
+    return Deflation(basis, known, rounding, space.num_products, width, *defects)
 
 
 def _width_and_most_steps(operator: Operator, budget: Budget, max_products: int) -> tuple[int, int]:
@@ -129,4 +126,52 @@ def _is_worth_more(coefficients: KrylovCoefficients, budget: Budget, max_product
     left = max_products - coefficients.num_known
     if budget.rtol is not None and coefficients.num_steps > budget.per_probe:
         left = min(left, budget.per_probe * coefficients.probes_needed(budget.rtol))
-    return coefficients.will_gain(left, most_steps) or coefficients.has_gained(left)
+    # For m_1 alone probes take what the latest blocks have taken too, and change places.
+    return coefficients.will_gain(left, most_steps) or (budget.num_moments > 1 and coefficients.has_gained(left))
+
+
+def remaining_samples(run: Run, budget: Budget, deflation: Deflation, first: int, last: int, bar: Any) -> FloatArray:
+    """Return estimates of m_1..m_K from probes ``first`` to ``last - 1``, with what is known, shape (P, K).
+
+    Groups of probes are orthonormal in the complement of the basis, where their directions are uniform. Those of one
+    group change places for m_1 (`exchanged_samples`). If the first block adds nothing but rounding, no others follow.
+    """
+    operator = run.operator
+    vector_bytes = 2 * operator.num_rows * operator.dtype.itemsize
+    most = max(run.block_size, operator.team.least(usual_bytes(operator.device) // vector_bytes))
+    num_groups = -(-(last - first) // min(most, MOST_EXCHANGED, operator.size - len(deflation.basis)))
+    ends = np.linspace(first, last, num_groups + 1).astype(int).tolist()
+    parts: list[FloatArray] = []
+    for start, stop in pairwise(ends):
+        parts.append(_group_samples(run, budget, deflation, start, stop, bar))
+        if len(parts[-1]) < stop - start:
+            break
+    return np.concatenate(parts)
+
+
+def _group_samples(run: Run, budget: Budget, deflation: Deflation, first: int, last: int, bar: Any) -> FloatArray:
+    """Return the same from one group of probes: fewer where the first block of it adds nothing but rounding."""
+    operator, size = run.operator, run.operator.size
+    room = size - len(deflation.basis)
+    rest = partial(projected, basis=deflation.basis, team=operator.team)
+    part = Combined(lambda V: rest(run.recorded.matmat(V)), operator)
+    probes = run.probes(first, last)
+    for _ in range(2):  # once more for what rounding has left
+        probes = thin_qr(rest(probes), operator.team)[0].T.contiguous().T
+    products = torch.empty_like(probes)
+    forms = np.empty((last - first, budget.num_moments))
+    for start, stop in run.blocks(0, last - first):
+        walk = PowerWalk(probes[:, start:stop], first + start, part, deflation.norm)
+        walk.moments(1)
+        products[:, start:stop] = walk.vectors / deflation.norm
+        forms[start:stop] = walk.moments(budget.num_moments)
+        run.asymmetry = float(np.fmax(run.asymmetry, walk.asymmetry))
+        bar.update((stop - start) * budget.per_probe)
+        samples = plain_samples(forms[:stop], room) + deflation.known / size
+        if start < 2 <= stop and deflation.leaves_rounding(samples, size):
+            return samples
+    compression, squares = (gram(V, products, operator.team) for V in (probes, products))
+    accuracy = torch.finfo(operator.dtype).eps
+    traces = deflation.norm * exchanged_samples((compression + compression.T) / 2, squares, room, accuracy)
+    samples[:, 0] = (traces + deflation.known[0]) / size
+    return samples

@@ -10,10 +10,8 @@ import numpy as np
 
 from hessdens._types import FloatArray
 from hessdens.estimators.budget import Budget
-from hessdens.estimators.deflation import Deflation, deflate, not_deflated, projected
+from hessdens.estimators.deflation import Deflation, deflate, not_deflated, remaining_samples
 from hessdens.estimators.run import Run, called_alike
-from hessdens.linalg.identity import digest
-from hessdens.linalg.operator import Combined
 from hessdens.linalg.power_walk import PowerWalk, check_range
 from hessdens.linalg.probes import Distribution
 from hessdens.results.moments import Moments
@@ -41,8 +39,10 @@ def spectral_moments(
     m_{2k-1} = v_{k-1}·v_k / N: two moments per product. A few outlying eigenvalues carry most of their variance.
 
     "deflated": some products make a Krylov basis Q of the dominant eigenspace. With B = (1 - Q Q^T) A (1 - Q Q^T), the
-    same products give tr A^k - tr B^k exactly. All other products serve for probes of B. The split is chosen from the
-    first steps, by how fast tr B^{2k} falls; probes are independent of it.
+    same products give tr A^k - tr B^k exactly. All other products serve for probes of B, orthogonal to Q and to one
+    another and of length sqrt(N - rank Q). For m_1 they change places: each is a probe of what all others leave
+    (`hessdens.results.exchange`), which needs no products, and no semidefinite matrix. The split is chosen from the
+    first steps, by what further ones and probes promise; probes are independent of it.
 
     Parameters
     ----------
@@ -68,15 +68,17 @@ def spectral_moments(
         Probe i depends on (seed, i) alone: with "skilling", more probes extend fewer, whatever the device or
         ``block_size``.
     distribution
-        Of the entries of a probe: "gaussian" (the paper's) or "rademacher" (±1, which knows the trace of a diagonal
-        matrix exactly and, with "skilling", never has a larger variance for m_1).
+        Of the entries of a probe: "gaussian" (the paper's) or, with "skilling", "rademacher" (±1, which knows the trace
+        of a diagonal matrix exactly and never has a larger variance for m_1).
     block_size
-        Probes in one multi-vector product; memory is 3 N block_size numbers besides the operator's own.
+        Probes in one multi-vector product; memory is 3 N block_size numbers besides the operator's own and those of
+        "deflated".
     checkpoint
-        A folder in which finished work is kept: the last product and the estimates of each probe (P N numbers), and the
-        products that make a basis. A run that was killed goes on from there, and with "skilling" one with more probes
-        or moments extends it. To recognise the run takes one read of parameters and data and one product more, or two
-        where ``A`` is a function. Another last bit of a weight or of the data is another run, which is refused.
+        A folder in which finished work is kept: with "skilling" the last product and the estimates of each probe (P N
+        numbers), with "deflated" all products. A run that was killed goes on from there, and with "skilling" one with
+        more probes or moments extends it. To recognise the run takes one read of parameters and data and one product
+        more, or two where ``A`` is a function. Another last bit of a weight or of the data is another run, which is
+        refused.
     progress
         Show a progress bar on standard error.
 
@@ -84,7 +86,8 @@ def spectral_moments(
     -------
     Moments
         Values and standard errors, shape (K,), samples, shape (P, K), and certificates. With a basis, standard errors
-        have a term for the rounding of products.
+        have a term for the rounding of products, and the samples of m_1 depend on one another: their spread is scaled
+        to give the standard error of their mean.
 
     Raises
     ------
@@ -95,11 +98,12 @@ def spectral_moments(
 
     Notes
     -----
-    Cost: P ceil(K/2) products, or ``max_products`` at most. "deflated" keeps its basis, up to max_products vectors, or
-    fewer where memory is short. Inner products are summed in float64 whatever the dtype of ``A``. The vectors v_k are
-    kept within range by factors that are powers of two, which change no bit of the result. Source: J. Skilling, The
-    eigenvalues of mega-dimensional matrices (1989); Orhan & Pitkow (2018), note 3, equations 2-4; for "deflated", T.
-    Chen and E. Hallman, Krylov-aware stochastic trace estimation (2023).
+    Cost: P ceil(K/2) products, or ``max_products`` at most. "deflated" keeps its basis and its probes and their first
+    products, up to 2 max_products vectors, or fewer where memory is short. Inner products are summed in float64
+    whatever the dtype of ``A``. The vectors v_k are kept within range by factors that are powers of two, which change
+    no bit of the result. Source: J. Skilling, The eigenvalues of mega-dimensional matrices (1989); Orhan & Pitkow
+    (2018), note 3, equations 2-4; for "deflated", T. Chen and E. Hallman, Krylov-aware stochastic trace estimation
+    (2023); E. Epperly, J. Tropp and R. Webber, XTrace (2024).
 
     Examples
     --------
@@ -113,6 +117,11 @@ def spectral_moments(
     settings = {"function": "spectral_moments", "method": method}
     probes = num_moments, seed, distribution, block_size
     run = Run(operator, *probes, checkpoint=checkpoint, settings=settings, progress=progress)
+    if method == "deflated" and distribution != "gaussian":
+        raise ValueError(
+            f"distribution must be 'gaussian' for method='deflated', whose probes are turned into a subspace; got "
+            f"{distribution!r}. Take it with method='skilling'."
+        )
     with run.bar(budget.max_products) as bar:
         deflation = deflate(run, budget, bar) if method == "deflated" else not_deflated(run.operator, num_moments)
         samples, num_products = _draw(run, budget, deflation, bar)
@@ -132,26 +141,30 @@ def spectral_moments(
 
 def _draw(run: Run, budget: Budget, deflation: Deflation, bar: Any) -> tuple[FloatArray, int]:
     """Return estimates of m_1..m_K from each probe, shape (P, K), and all products spent."""
-    size = run.operator.size
-    if len(deflation.basis) == size:
+    size, num_deflated = run.operator.size, len(deflation.basis)
+    if num_deflated == size:
         return np.tile(deflation.known / size, (2, 1)), deflation.num_products
     drawn, most = 0, budget.num_probes(deflation.num_products)
 
     def draw(count: int) -> FloatArray:
         nonlocal drawn
         first = deflation.num_start + drawn
-        drawn += count
-        return _samples(run, deflation, first, first + count, bar)
+        if num_deflated:  # orthonormal probes: as many as dimensions are left know all of them
+            samples = remaining_samples(run, budget, deflation, first, first + min(count, size - num_deflated), bar)
+        else:
+            walk_from = partial(PowerWalk, operator=run.operator)
+            samples = run.samples(first, first + count, walk_from, PowerWalk.layout(), bar)
+        drawn += len(samples)
+        return samples
 
     if not budget.pilot:
         run.check_samples(most)
-    samples = draw(budget.pilot or min(most, max(2, run.block_size)))
-    if not deflation.leaves_rounding(samples, size):
-        if budget.pilot:
-            samples = _accurate(budget, draw, samples, most - drawn)
-        else:
-            samples = np.concatenate([(deflation.samples + deflation.known) / size, samples, draw(most - drawn)])
-    return samples, deflation.num_products + drawn * budget.per_probe
+    samples = draw(budget.pilot or most)
+    if budget.pilot and not deflation.leaves_rounding(samples, size):
+        samples = _accurate(budget, draw, samples, most - drawn)
+    return np.repeat(samples, 2, axis=0) if len(
+        samples
+    ) == 1 else samples, deflation.num_products + drawn * budget.per_probe
 
 
 def _accurate(budget: Budget, draw: Callable[[int], FloatArray], pilot: FloatArray, most: int) -> FloatArray:
@@ -168,20 +181,3 @@ def _accurate(budget: Budget, draw: Callable[[int], FloatArray], pilot: FloatArr
         if most < len(samples):
             return np.concatenate([samples, draw(most)])
         pilot = samples
-
-
-def _samples(run: Run, deflation: Deflation, first: int, last: int, bar: Any) -> FloatArray:
-    """Return estimates from probes ``first`` to ``last - 1``, shape (P, K), with what deflation knows."""
-    operator = run.operator
-    if not len(deflation.basis):
-        walk_from = partial(PowerWalk, operator=operator)
-        return (
-            run.samples(first, last, walk_from, PowerWalk.layout(), bar, key="-all") + deflation.known / operator.size
-        )
-    rest = partial(projected, basis=deflation.basis, team=operator.team)
-    # Finished work depends on the basis; without a checkpoint there is nobody to tell.
-    key = "" if run.checkpoint is None else f"-{digest(deflation.basis.cpu().numpy())}"
-    part = Combined(lambda V: rest(operator.matmat(V)), operator)
-    walk_from = partial(PowerWalk, operator=part, norm=deflation.norm)
-    samples = run.samples(first, last, walk_from, PowerWalk.layout(), bar, key=key, prepare=rest)
-    return samples + deflation.known / operator.size

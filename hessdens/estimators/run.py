@@ -121,24 +121,20 @@ class Run:
         walk_from: Callable[[Tensor, int], Walk],
         layout: Mapping[str, str],
         bar: Any,
-        *,
-        key: str = "",
-        prepare: Callable[[Tensor], Tensor] = lambda probes: probes,
     ) -> FloatArray:
         """Return moments of probes ``first`` to ``last - 1``, shape (P, K), block by block, from finished work or anew.
 
-        ``walk_from`` takes first vectors, which ``prepare`` makes of probes, and the number of the first; ``layout`` is
-        that of its files. Finished work has a ``key`` of its own for each kind of vectors.
+        ``walk_from`` takes probes and the number of the first; ``layout`` is that of its files.
         """
         self.check_samples(last - first)
         samples = np.empty((last - first, self._num_moments))
         for start, stop in self.blocks(first, last):
-            name = f"probes-{start}-{stop}{key}"
+            name = f"probes-{start}-{stop}"
             arrays = None
             if self.checkpoint is not None:
                 arrays = self.checkpoint.load(name, layout, P=stop - start, N=self.operator.num_rows)
             if arrays is None:  # handed over without a name, so that probes are freed once their first product is made
-                walk = walk_from(prepare(self.probes(start, stop)), start)
+                walk = walk_from(self.probes(start, stop), start)
             else:
                 vectors = torch.from_numpy(arrays["vectors"]).to(self.operator.device, self.operator.dtype)
                 walk = walk_from(vectors.T, start).resumed(arrays)

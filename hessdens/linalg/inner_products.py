@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from hessdens._types import FloatArray
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.team import ALONE, Team
 
@@ -20,6 +21,16 @@ def column_dots(V: Tensor, W: Tensor, team: Team = ALONE) -> Tensor:
         rows = slice(start, start + ROWS_PER_CHUNK)
         total += (V[rows].double() * W[rows].double()).sum(dim=0)
     return team.sum(total)
+
+
+def gram(V: Tensor, W: Tensor, team: Team = ALONE) -> FloatArray:
+    """Return the inner products of all columns of V with those of W, shape (P, Q), summed in float64."""
+    total = torch.zeros(V.shape[1], W.shape[1], dtype=torch.float64, device=V.device)
+    for start in range(0, len(V), ROWS_PER_CHUNK):
+        rows = slice(start, start + ROWS_PER_CHUNK)
+        total += V[rows].double().T @ W[rows].double()
+    sums: FloatArray = team.sum(total).cpu().numpy()
+    return sums
 
 
 def row_lengths(rows: Tensor, team: Team = ALONE) -> Tensor:

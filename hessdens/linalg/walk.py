@@ -43,6 +43,11 @@ class Walk(ABC):
         """Products made with each probe."""
         return self.samples.shape[1] // 2
 
+    @property
+    def vectors(self) -> Tensor:
+        """The latest vectors, as the walk keeps them."""
+        return self._vectors
+
     def moments(self, num_moments: int) -> FloatArray:
         """Return estimates of the first K moments from each probe, shape (P, K), after the steps still missing."""
         while self.samples.shape[1] < num_moments:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hessdens import as_operator
-from hessdens.estimators.krylov import KrylovCoefficients
+from hessdens.estimators.krylov import KrylovCoefficients, _log_variance
 from hessdens.linalg.block_lanczos import BlockLanczos
 
 RNG = np.random.default_rng(0)
@@ -54,13 +54,6 @@ def test_remaining_size_is_that_of_each_start_vector_without_the_others():
     assert KrylovCoefficients(space, 4).remaining_sizes(2, (3, 1))[0] == pytest.approx(expected, rel=1e-9)
 
 
-def test_quadratic_forms_are_those_of_the_start_vectors():
-    matrix = np.diag(np.linspace(-1, 3, 40))
-    space, start = space_of(matrix, 3, 2)
-    expected = [[x @ np.linalg.matrix_power(matrix, k) @ x for k in range(1, 5)] for x in start]
-    np.testing.assert_allclose(KrylovCoefficients(space, 4).quadratic_forms(), expected, rtol=1e-10, atol=1e-10)
-
-
 def test_outliers_count_once_and_the_bulk_many_times():
     matrix = np.diag(np.concatenate([np.linspace(-0.01, 0.01, 95), [1.0, 2.0, 3.0, 4.0, 5.0]]))
     nodes, counts = KrylovCoefficients(space_of(matrix, 2, 8)[0], 4).nodes_and_counts()
@@ -78,6 +71,28 @@ def test_more_steps_pay_beside_outliers_only():
     at_its_end = KrylovCoefficients(space_of(np.diag(outliers), 2, 4)[0], 4)
     assert at_its_end.will_gain(100, 4)  # one more step is looked at all the same
     assert not at_its_end.will_gain(2, 50)  # which the next step would spend
+
+
+@pytest.mark.parametrize("num_probes", [3, 30, 300])
+def test_variance_that_exchanged_probes_leave(num_probes):
+    """Of a power law, against the spectra of what random vectors leave; no probe sees the mean of the eigenvalues."""
+    eigenvalues = 1 / np.arange(1, 401.0)
+    left = []
+    for _ in range(10):
+        products = eigenvalues[:, None] * RNG.standard_normal((400, num_probes))
+        factor = np.linalg.qr(products / np.sqrt(eigenvalues)[:, None]).Q
+        rest = np.sqrt(eigenvalues)[:, None] * (np.eye(400) - factor @ factor.T) * np.sqrt(eigenvalues)
+        left.append(np.sum(rest**2) - np.trace(rest) ** 2 / 400)
+    expected = np.log(np.mean(left) / num_probes)
+    assert _log_variance(eigenvalues, np.ones(400), 1, num_probes) == pytest.approx(expected, abs=0.1)
+    squares = np.log(400 * np.var(eigenvalues**2) / num_probes)
+    both = _log_variance(eigenvalues, np.ones(400), 2, num_probes)
+    assert both == pytest.approx((_log_variance(eigenvalues, np.ones(400), 1, num_probes) + squares) / 2, rel=1e-9)
+
+
+def test_nothing_varies_where_all_eigenvalues_are_equal_or_probes_take_them_all():
+    assert _log_variance(np.full(3, 2.0), np.ones(3), 4, 1.0) < -500
+    assert _log_variance(np.array([3.0, -1.0, 2.0]), np.ones(3), 1, 3.0) < -30
 
 
 def test_a_tenth_of_the_error_takes_a_hundred_times_the_probes():
@@ -132,12 +147,10 @@ def test_probes_needed_are_those_of_the_largest_relative_error():
 
 
 def test_more_start_vectors_than_dimensions():
-    """Their space is all, and they are not independent; what they say of the matrix stays."""
+    """Their space is all, and they are not independent."""
     matrix = np.diag([3.0, -1.0, 2.0])
     space, start = space_of(matrix, 5, 1)
     coefficients = KrylovCoefficients(space, 4)
-    expected = [[x @ np.linalg.matrix_power(matrix, k) @ x for k in range(1, 5)] for x in start]
-    np.testing.assert_allclose(coefficients.quadratic_forms(), expected, rtol=1e-10, atol=1e-10)
     nodes, counts = coefficients.nodes_and_counts()
     largest = np.abs(space.matrix()).max()
     np.testing.assert_allclose(nodes * largest, [-1, 2, 3], rtol=1e-12)

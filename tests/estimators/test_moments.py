@@ -14,6 +14,7 @@ from hessdens.estimators.deflation import deflate
 from hessdens.estimators.moments import _accurate
 from hessdens.estimators.run import Run
 from hessdens.linalg.probes import operator_probes
+from hessdens.results.exchange import exchanged_samples, plain_samples
 from hessdens.testing import NetworkCase, assert_moments_agree, networks, rotated, symmetric_matrices
 
 
@@ -158,6 +159,7 @@ def test_probes_and_moments_are_the_same_on_cuda():
         ({"block_size": 0}, "block_size must be at least 1; got 0"),
         ({"seed": -1}, "seed must be a non-negative integer; got -1"),
         ({"distribution": "uniform"}, "distribution must be one of .*; got 'uniform'"),
+        ({"distribution": "rademacher"}, "distribution must be 'gaussian' for method='deflated', .*; got 'rademacher'"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -216,16 +218,23 @@ def deflation_of(matrix, num_moments, **arguments):
 
 
 @pytest.mark.parametrize("arguments", [{"max_products": 41}, {"num_probes": 25}, {"rtol": 0.2}])
-def test_deflated_samples_are_what_is_known_and_skillings_of_the_rest(arguments):
+def test_deflated_samples_are_what_is_known_and_those_of_orthogonal_probes_of_the_rest(arguments):
     matrix = rotated(OUTLIERS, np.random.default_rng(1))
     deflation, first = deflation_of(matrix, 3, **arguments)
     moments = spectral_moments(matrix, 3, method="deflated", seed=4, block_size=7, **arguments)
     basis = deflation.basis.numpy()
     assert 0 < len(basis) < 60
     rest = np.eye(64) - basis.T @ basis
-    probes = operator_probes(as_operator(matrix), 4, first, first + moments.num_probes, "gaussian").T.numpy()
-    expected = deflation.known / 64 + skilling_samples(rest @ matrix @ rest, probes @ rest, 3)
-    np.testing.assert_allclose(moments.samples, expected, rtol=1e-9, atol=1e-12)
+    probes = operator_probes(as_operator(matrix), 4, first, first + moments.num_probes, "gaussian").numpy()
+    probes = np.linalg.qr(rest @ probes).Q
+    forms = skilling_samples(rest @ matrix @ rest, probes.T, 3)
+    samples = plain_samples(forms, 64 - len(basis))
+    if moments.num_probes >= 10:
+        products = rest @ matrix @ probes / deflation.norm
+        grams = probes.T @ products, products.T @ products
+        accuracy = np.finfo(np.float64).eps
+        samples[:, 0] = deflation.norm / 64 * exchanged_samples(*grams, 64 - len(basis), accuracy)
+    np.testing.assert_allclose(moments.samples, deflation.known / 64 + samples, rtol=1e-8, atol=1e-11)
     assert moments.num_deflated == len(basis)
     np.testing.assert_allclose(moments.known, deflation.known / 64, rtol=1e-9)
     drawn = moments.num_probes + first - deflation.num_start  # the probes of the pilot are not in the result

@@ -2,12 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from hessdens import NonFiniteError
 from hessdens.linalg import inner_products
-from hessdens.linalg.inner_products import asymmetry, column_dots, raise_if_not_finite, row_lengths, thin_qr
+from hessdens.linalg.inner_products import asymmetry, column_dots, gram, raise_if_not_finite, row_lengths, thin_qr
 from hessdens.linalg.team import Team
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -32,10 +33,13 @@ def test_dots_are_summed_in_double_precision(rows, monkeypatch):
     expected = (V.double() * W.double()).sum(dim=0)
     torch.testing.assert_close(column_dots(V, W), expected, rtol=1e-14, atol=1e-14)
     assert column_dots(V, W).dtype == torch.float64
+    np.testing.assert_allclose(gram(V, W), V.double().T @ W.double(), rtol=1e-14, atol=1e-14)
 
 
 def test_sums_over_processes():
     torch.testing.assert_close(column_dots(V[:20], W[:20], Half(column_dots(V[20:], W[20:]))), column_dots(V, W))
+    other = torch.from_numpy(gram(V[20:], W[20:]))
+    np.testing.assert_allclose(gram(V[:20], W[:20], Half(other)), gram(V, W), rtol=1e-13)
     lengths = row_lengths(V.T[:, :20], Half(row_lengths(V.T[:, 20:]).square()))
     torch.testing.assert_close(lengths, row_lengths(V.T))
     torch.testing.assert_close(row_lengths(V.T), V.double().norm(dim=0))
