@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 import torch.utils.checkpoint
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from hessdens.curvature.containers import flattened, tensors_of
@@ -94,7 +95,7 @@ def with_values(model: nn.Module, values: Mapping[str, Tensor], function: Callab
     states = random_states()
     try:
         _put(places, values)
-        with _as_written():
+        with _as_written(), _computed_anew():
             return function()
     finally:
         for present, past in attributes:
@@ -120,6 +121,17 @@ def _put(places: list[tuple[Any, str, str, Tensor]], values: Mapping[str, Tensor
 def _as_written() -> contextlib.AbstractContextManager[Any]:
     """Run compiled functions as they were written, if there can be any."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _computed_anew() -> Iterator[None]:
+    """Do without the weights that parametrisations have cached, and cache none: they are those of other values."""
+    kept = parametrize._cache_enabled, parametrize._cache
+    parametrize._cache_enabled, parametrize._cache = 0, {}
+    try:
+        yield
+    finally:
+        parametrize._cache_enabled, parametrize._cache = kept
 
 
 class Constants(TorchFunctionMode):

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
-from curvature_cases import normal
+from curvature_cases import dense, normal
 from torch import nn
+from torch.nn.utils import parametrizations, parametrize
 
+from hessdens import hessian_operator
 from hessdens.curvature.engines.replacement import INTERRUPTS, Constants, is_of_the_model, raise_interrupt, with_values
 
 
@@ -176,3 +178,15 @@ def test_errors_of_the_model_and_others():
     with pytest.raises(TimeoutError) as caught:
         raise_interrupt()
     assert not is_of_the_model(caught.value)
+
+
+@pytest.mark.parametrize("is_warm", [True, False])
+def test_weights_that_parametrisations_have_cached_are_those_of_other_values(is_warm):
+    model = parametrizations.orthogonal(nn.Linear(3, 3).double())
+    data = [(normal(5, 3), torch.arange(5) % 3)]
+    expected = dense(hessian_operator(model, nn.CrossEntropyLoss(), data))
+    with parametrize.cached():
+        before = model.weight if is_warm else None
+        torch.testing.assert_close(dense(hessian_operator(model, nn.CrossEntropyLoss(), data)), expected)
+        assert model.weight is model.weight
+        assert before is None or model.weight is before
