@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
+from torch.overrides import TorchFunctionMode
 
+from hessdens.curvature.containers import leaves_of, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values, gradients
 from hessdens.curvature.trials.hooks import TensorHooks, changing_hooks
 
@@ -20,7 +22,7 @@ class Graph:
     """What the operations tell that made the loss of a few examples.
 
     ``loss_reads_parameters``: whether it depends on them otherwise than through the outputs. ``links``: the names of
-    any two operations of which one takes what the other gives.
+    any two operations of which one takes what the other gives, or of one that ends a derivative.
     """
 
     loss_reads_parameters: bool
@@ -47,7 +49,7 @@ def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
     or ``scale_grad_by_freq`` change its gradient.
     """
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
-    with torch.enable_grad(), TensorHooks() as hooks:
+    with torch.enable_grad(), TensorHooks() as hooks, _Ends() as ends:
         value, outputs = loss.with_origins(batch, leaves)
     nodes = list(operations([value]))
     if any(getattr(node, "_saved_scale_grad_by_freq", False) for node in nodes):
@@ -64,8 +66,29 @@ def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
     functions = {kind._forward_cls for kind in kinds}
     names = {f.__name__ for f in functions if not f.__module__.startswith(TRUSTED)}
     names |= {*changing_hooks(loss, values, batch, hooks.names)}
-    links = frozenset((node.name(), source.name()) for node in nodes for source, _ in node.next_functions if source)
-    return Graph(not by_loss_fn.isdisjoint(map(id, leaves.values())), tuple(sorted(names)), links)
+    links = {(node.name(), source.name()) for node in nodes for source, _ in node.next_functions if source}
+    reads = not by_loss_fn.isdisjoint(map(id, leaves.values()))
+    return Graph(reads, tuple(sorted(names)), frozenset(links | {("the end", name) for name in ends.names}))
+
+
+class _Ends(TorchFunctionMode):
+    """Notes the names of functions that take a tensor with a derivative, and return real numbers without one.
+
+    But for ``detach``, which ends forward derivatives too.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        has_derivative = any(tensor.requires_grad for tensor in tensors_of((args, kwargs)))
+        result = func(*args, **(kwargs or {}))
+        if has_derivative and func is not Tensor.detach and not any(t.requires_grad for t in tensors_of(result)):
+            numbers = [leaf for leaf in leaves_of(result) if isinstance(leaf, Tensor | float)]
+            if any(isinstance(number, float) or number.is_floating_point() for number in numbers):
+                self.names.add(getattr(func, "__name__", repr(func)))
+        return result
 
 
 def is_differentiable_once_only(loss: LossModule, values: Values, batch: Any) -> bool:

@@ -23,6 +23,8 @@ def test_plain_loss():
     assert (plain.loss_reads_parameters, plain.custom_functions) == (False, ())
     assert ("AddmmBackward0", "torch::autograd::AccumulateGrad") in plain.links
     assert len(plain.links) == 5
+    ended = graph(lambda z, t: F.cross_entropy(z, t) * z.data.sum() * z.detach().mean())
+    assert {link for link in ended.links if link[0] == "the end"} == {("the end", "__get__")}
 
 
 def test_losses_that_read_parameters_past_the_outputs():

@@ -220,6 +220,27 @@ def test_a_later_batch_of_other_operations_has_the_modes_that_are_right_for_it(e
             one @ eye
 
 
+class _Scaled(nn.Module):
+    """Has the same graph for wide inputs, where it scales by numbers without a derivative that depend on parameters."""
+
+    def __init__(self, ends):
+        super().__init__()
+        self.narrow, self.wide, self.last = nn.Linear(3, 3), nn.Linear(4, 3), nn.Linear(3, 3)
+        self.ends = ends
+
+    def forward(self, x):
+        h = (self.wide if x.shape[1] == 4 else self.narrow)(x).tanh()
+        return self.last(h * (self.ends(h) if x.shape[1] == 4 else torch.ones_like(x)))
+
+
+@pytest.mark.parametrize("ends", [_without_a_graph, lambda h: h.data + 1, lambda h: h.detach().exp()])
+def test_a_later_batch_that_ends_a_derivative_without_a_trace_in_the_graph(ends):
+    model, data = _Scaled(ends).double(), NARROW_AND_WIDE
+    operator = hessian_operator(model, F.cross_entropy, data)
+    _, wanted = reference.matrix("hessian", Situation(model, F.cross_entropy, data))
+    assert relative_error(operator @ torch.eye(operator.size, dtype=torch.float64), wanted) < 1e-12
+
+
 def test_the_costly_mode_is_tried_on_later_batches_of_other_operations_too():
     model = _Branches(lambda h: h * h.data, is_feedforward=True).double()
     operator = hessian_operator(model, F.cross_entropy, NARROW_AND_WIDE)
