@@ -162,9 +162,9 @@ def _draw(run: Run, budget: Budget, deflation: Deflation, bar: Any) -> tuple[Flo
     samples = draw(budget.pilot or most)
     if budget.pilot and not deflation.leaves_rounding(samples, size):
         samples = _accurate(budget, draw, samples, most - drawn)
-    return np.repeat(samples, 2, axis=0) if len(
-        samples
-    ) == 1 else samples, deflation.num_products + drawn * budget.per_probe
+    if len(samples) == 1:  # of the one dimension that was left, exact
+        samples = np.repeat(samples, 2, axis=0)
+    return samples, deflation.num_products + drawn * budget.per_probe
 
 
 def _accurate(budget: Budget, draw: Callable[[int], FloatArray], pilot: FloatArray, most: int) -> FloatArray:
