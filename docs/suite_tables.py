@@ -124,19 +124,20 @@ def _moments(contents: list[Content]) -> str:
 
 def _intervals(contents: list[Content]) -> str:
     rows = [
-        [f"`{name}`", f"{row['cells']:,}", f"{row['least']:.0%}", f"{row['mean']:.1%}", f"{row['low']}",
+        [f"`{name}`", kind, f"{row['cells']:,}", f"{row['least']:.0%}", f"{row['mean']:.1%}", f"{row['low']}",
          f"{row['beyond_chance']}", f"{row['median_width']:.2f}", f"{row['wider_than_10']:.1%}"]
-        for name, row in verdict.coverage(contents).items()
+        for (name, kind), row in sorted(verdict.coverage(contents).items())
+        if kind == "all" or name == OURS
     ]  # fmt: skip
-    header = ["", "cells", "least coverage", "mean", "below 90%", "beyond chance", "median width", "wider than 10"]
-    low = [each for each in verdict.cells(contents) if each.is_beyond_chance]
+    header = ["estimator", "of", "cells", "least coverage", "mean", "below 90%", "beyond chance", "median width",
+              "wider than 10"]  # fmt: skip
+    low = [each for each in verdict.cells(contents) if each.is_beyond_chance and each.estimator in (OURS, TRACE)]
     worst = [
         [f"`{each.estimator}`", each.spectrum, f"{each.products}", each.number, f"{each.held:.0%}"]
         for each in sorted(low, key=lambda each: each.held)
-        if each.estimator.startswith((OURS, TRACE))
     ]
-    text = "\nCells of ours whose coverage is below 95% beyond chance:\n\n"
-    return _table(header, rows) + text + _table(["", "spectrum", "products", "number", "coverage"], worst)
+    text = f"\nOf `{OURS}` and `{TRACE}`, cells that hold less often than in 95% beyond chance: {len(worst)}.\n\n"
+    return _table(header, rows) + text + _table(["estimator", "spectrum", "products", "number", "coverage"], worst)
 
 
 def _entries(contents: list[Content]) -> Iterator[tuple[str, Content, Content]]:

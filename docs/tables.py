@@ -37,9 +37,6 @@ def write_tables() -> None:
     )
     (OUT / "reorthogonalisation.md").write_text(_reorthogonalisation(_read(RESULTS / "reorthogonalisation.json")))
     (OUT / "large_model.md").write_text(_large_model(_read(RESULTS / "large_model.json")))
-    (OUT / "interval_coverage.md").write_text(
-        _if_measured(RESULTS / "interval_coverage.json", _interval_coverage, "benchmarks/interval_coverage.py")
-    )
     write_suite(OUT)
     (OUT / "peers_agreement.md").write_text(agreement())
     (OUT / "curvlinops_cases.md").write_text(agreement_by_case())
@@ -108,28 +105,6 @@ def _grid_search(content: dict) -> str:
         f"{fresh['compiling']['first_fit_s']:.1f} s when it compiles, {fresh['from_cache']['first_fit_s']:.1f} s from the cache; "
         f"peak memory beyond the import: {fresh['compiling']['peak_mib']:.0f} and {fresh['from_cache']['peak_mib']:.0f} MiB.\n"
     )
-
-
-def _interval_coverage(content: dict) -> str:
-    after = content["after"]
-    header = ["", "cells", "least coverage", "mean coverage", "cells below 90%", "median width", "wider than 10"]
-    parts = [f"{_origin(after)}\n"]
-    titles = {"after": "This version", "before": "Before: a jackknife, and mass shared evenly between Ritz values"}
-    for label, title in titles.items():
-        rows = [
-            [
-                kind,
-                f"{row['cells']:,}",
-                f"{row['least_coverage']:.0%}",
-                f"{row['mean_coverage']:.1%}",
-                f"{row['below_90_percent']}",
-                f"{row['median_width']:.2f}",
-                f"{row['wider_than_10']:.1%}",
-            ]
-            for kind, row in content[label]["summary"].items()
-        ]
-        parts.append(f"**{title}** ({content[label]['seeds']} seeds)\n\n{_table(header, rows)}")
-    return "\n".join(parts)
 
 
 def _origin(content: dict) -> str:

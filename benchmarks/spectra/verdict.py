@@ -60,6 +60,11 @@ class Cell:
     size: int
 
     @property
+    def kind(self) -> str:
+        """What the number is of, without its window, order or quantile."""
+        return "moments" if self.number.startswith("m_") else self.number.split(",")[0].split(" at ")[0]
+
+    @property
     def is_beyond_chance(self) -> bool:
         """Whether intervals that hold in 95% of all cases would hold so rarely in one of a thousand cells at most."""
         return bool(binom.cdf(round(self.held * self.seeds), self.seeds, LEVEL) < CHANCE)
@@ -136,11 +141,12 @@ def cells(contents: list[Content]) -> list[Cell]:
     ]
 
 
-def coverage(contents: list[Content]) -> dict[str, dict[str, float]]:
-    """Return for each estimator with intervals: numbers of cells, coverage, and widths in units of the error."""
-    found: dict[str, list[Cell]] = {}
+def coverage(contents: list[Content]) -> dict[tuple[str, str], dict[str, float]]:
+    """Return for each estimator and kind of number: how many cells, coverage, and widths in units of the error."""
+    found: dict[tuple[str, str], list[Cell]] = {}
     for each in cells(contents):
-        found.setdefault(each.estimator, []).append(each)
+        for kind in ("all", each.kind):
+            found.setdefault((each.estimator, kind), []).append(each)
     return {name: _coverage(some) for name, some in found.items()}
 
 
@@ -193,8 +199,8 @@ def main() -> None:
                       f"{duel.best:.3g} of {duel.winner}")  # fmt: skip
     for spectrum, measure, products, factor in rises(contents, options.estimator):
         print(f"rises {factor:.2f} times: {measure}, {spectrum}, at {products} products")
-    for name, numbers in coverage(contents).items():
-        print(f"{name}: " + ", ".join(f"{key} {value:.4g}" for key, value in numbers.items()))
+    for (name, kind), numbers in coverage(contents).items():
+        print(f"{name}, {kind}: " + ", ".join(f"{key} {value:.4g}" for key, value in numbers.items()))
     for each in cells(contents):
         if each.held < LOW_COVERAGE:
             mark = "*" if each.is_beyond_chance else " "

@@ -135,9 +135,10 @@ def test_xtrace_and_xnystrace_are_means_over_what_is_left_out():
     assert found.standard_error == pytest.approx(np.std(samples, ddof=1) / np.sqrt(6) / 60)
 
 
-def test_hutch_plus_plus_is_exact_at_low_rank():
-    eigenvalues = np.r_[np.zeros(50), 1.0, -2.0, 4.0]
-    assert traces.hutch_plus_plus(Matrix(eigenvalues, 12), 12, 0).mean == pytest.approx(3 / 53)
+@pytest.mark.parametrize("method", [traces.hutch_plus_plus, traces.xtrace, traces.xnystrace])
+def test_traces_are_exact_at_low_rank(method):
+    eigenvalues = np.r_[np.zeros(50), 1.0, 2.0, 4.0]
+    assert method(Matrix(eigenvalues, 12), 12, 0).mean == pytest.approx(7 / 53)
 
 
 @pytest.fixture
@@ -201,7 +202,10 @@ def test_verdicts():
     assert verdict.duels([content], "densities", "nearly", ("outside",))[0].ratio == pytest.approx(0.1)
     assert verdict.Duel("one", "network", "outside", 50, 0.02, 0.0, "good", 0.01).ratio == 2
     assert verdict.rises([content], "mine") == [("one", "outside", 100, pytest.approx(1.5))]
-    held = verdict.coverage([content])["mine"]
+    held = verdict.coverage([content])["mine", "all"]
     assert (held["cells"], held["least"], held["low"]) == (3, 0.8, 1)
     assert held["median_width"] == pytest.approx((0.392 / (3.92 * 0.05) + 1) / 2)
     assert held["beyond_chance"] == 1
+    assert {kind: row["cells"] for (_, kind), row in verdict.coverage([content]).items()} == {
+        "all": 3, "degenerate": 1, "negative": 1, "moments": 1,
+    }  # fmt: skip

@@ -7,6 +7,8 @@ from spectra.answers import Trace
 from spectra.matrix import Matrix
 from spectra.registry import estimator
 
+EPS = float(np.finfo(float).eps)
+
 
 def gaussian(matrix: Matrix, count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((matrix.size, count))
@@ -60,6 +62,9 @@ def xtrace(matrix: Matrix, products: int, seed: int) -> Trace:
     basis, triangle = np.linalg.qr(matrix @ probes)
     outer = matrix @ basis
     H, W, T = basis.T @ outer, basis.T @ probes, outer.T @ probes
+    pivots = np.abs(np.diag(triangle))
+    if pivots.min() <= count * EPS * pivots.max():  # the basis holds the whole range
+        return Trace(float(np.trace(H)) / size, 0.0)
     left_out = solve_triangular(triangle, np.eye(count)).T
     S = left_out / np.linalg.norm(left_out, axis=0)  # the direction that leaves the basis with each probe
     sw, shs = (S * W).sum(axis=0), (S * (H @ S)).sum(axis=0)
@@ -80,7 +85,7 @@ def xnystrace(matrix: Matrix, products: int, seed: int) -> Trace:
         raise ValueError("XNysTrace needs a positive semidefinite matrix, and fewer than N products.")
     probes = spherical(matrix, products, seed)
     images = matrix @ probes
-    shift = np.finfo(float).eps * np.linalg.norm(images) / size**0.5
+    shift = EPS * np.linalg.norm(images) / size**0.5
     images = images + shift * probes
     core = probes.T @ images
     factor = cholesky((core + core.T) / 2)
