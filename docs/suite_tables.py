@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 from spectra import verdict
 from spectra.verdict import Content, Duel
 
-OURS, TRACE, SKILLING = "lanczos_density", "spectral_moments", "spectral_moments, skilling"
+OURS, MOMENTS, SKILLING = "lanczos_density", "spectral_moments", "spectral_moments, skilling"
+TRACE = "spectral_moments, trace alone"
 TINY = 1e-15
 TITLES = {
     "outside": "1 - degenerate fraction", "negative": "negative fraction", "distance": "Wasserstein distance",
@@ -115,8 +116,8 @@ def _moments(contents: list[Content]) -> str:
             continue
         for budget in (50, SHOWN, 200):
             found = {name: row for _, name, _, row in verdict.rows(content, "traces", budget)}
-            if {TRACE, SKILLING} <= found.keys():
-                pairs = [(found[TRACE][name], found[SKILLING][name]) for name in ("m_1", "m_2", "m_3", "m_4")]
+            if {MOMENTS, SKILLING} <= found.keys():
+                pairs = [(found[MOMENTS][name], found[SKILLING][name]) for name in ("m_1", "m_2", "m_3", "m_4")]
                 cells = [f"{error:.2%} ({plain / max(error, TINY):,.3g})" for error, plain in pairs]
                 rows.append([content["name"], f"{budget}", *cells])
     return _table(["network", "products", "m_1", "m_2", "m_3", "m_4"], rows)
@@ -131,13 +132,19 @@ def _intervals(contents: list[Content]) -> str:
     ]  # fmt: skip
     header = ["estimator", "of", "cells", "least coverage", "mean", "below 90%", "beyond chance", "median width",
               "wider than 10"]  # fmt: skip
-    low = [each for each in verdict.cells(contents) if each.is_beyond_chance and each.estimator in (OURS, TRACE)]
+    every = verdict.cells(contents)
+    budgets = ", ".join(str(products) for products in sorted({each.products for each in every}))
+    seeds = ", ".join(str(number) for number in sorted({each.seeds for each in every}))
+    scope = f"{len({each.spectrum for each in every})} spectra; {budgets} products; {seeds} seeds.\n\n"
+    low = [each for each in every if each.is_beyond_chance and each.estimator in (OURS, MOMENTS)]
     worst = [
         [f"`{each.estimator}`", each.spectrum, f"{each.products}", each.number, f"{each.held:.0%}"]
         for each in sorted(low, key=lambda each: each.held)
     ]
-    text = f"\nOf `{OURS}` and `{TRACE}`, cells that hold less often than in 95% beyond chance: {len(worst)}.\n\n"
-    return _table(header, rows) + text + _table(["estimator", "spectrum", "products", "number", "coverage"], worst)
+    text = f"\nOf `{OURS}` and `{MOMENTS}`, cells that hold less often than in 95% beyond chance: {len(worst)}.\n\n"
+    return (
+        scope + _table(header, rows) + text + _table(["estimator", "spectrum", "products", "number", "coverage"], worst)
+    )
 
 
 def _entries(contents: list[Content]) -> Iterator[tuple[str, Content, Content]]:

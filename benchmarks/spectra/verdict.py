@@ -1,6 +1,6 @@
 """What follows from the results of `run.py`: ratios to the best other method, falls with the budget, coverage.
 
-python benchmarks/spectra/verdict.py [--results FOLDER] [--estimator lanczos_density] [--trace spectral_moments]
+python benchmarks/spectra/verdict.py [--results FOLDER] [--estimator lanczos_density] [--trace NAME]
 """
 
 import argparse
@@ -83,9 +83,11 @@ def load(folder: Path = RESULTS) -> list[Content]:
     return sorted(contents, key=lambda content: (order.index(content["kind"]), content["place"]))
 
 
-def rows(content: Content, part: str, budget: int) -> Iterator[tuple[str, str, int, Content]]:
-    """Yield kind and name of each answer, its split and its numbers, where some seeds gave one."""
+def rows(content: Content, part: str, budget: int, seeds: int = 0) -> Iterator[tuple[str, str, int, Content]]:
+    """Yield kind and name of each answer of so many seeds at least, its split and its numbers, where there are any."""
     for entry in content.get(part, {}).values():
+        if entry["seeds"] < seeds:
+            continue
         for split, answers in entry["budgets"].get(str(budget), {}).items():
             for name, numbers in answers.items():
                 if numbers.get("answered"):
@@ -93,12 +95,16 @@ def rows(content: Content, part: str, budget: int) -> Iterator[tuple[str, str, i
 
 
 def duels(contents: list[Content], part: str, ours: str, measures: tuple[str, ...]) -> list[Duel]:
-    """Return ours against the best other of each spectrum, measure and budget."""
+    """Return ours against the best other of each spectrum, measure and budget.
+
+    Others of fewer seeds do not count: the least of many medians over few seeds is luck.
+    """
     found = []
     for content in contents:
+        seeds = content.get(part, {}).get(ours, {}).get("seeds", 0)
         budgets = sorted({int(b) for entry in content.get(part, {}).values() for b in entry["budgets"]})
         for budget in budgets:
-            every = list(rows(content, part, budget))
+            every = list(rows(content, part, budget, seeds))
             own = [numbers for _, name, _, numbers in every if name == ours]
             others = [row for row in every if row[0] != "ours"]
             if not own or not others:
@@ -180,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--estimator", default="lanczos_density")
-    parser.add_argument("--trace", default="spectral_moments")
+    parser.add_argument("--trace", default="spectral_moments, trace alone")
     options = parser.parse_args()
     contents = load(options.results)
     found = duels(contents, "densities", options.estimator, MEASURES)

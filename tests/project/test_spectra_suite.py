@@ -187,6 +187,7 @@ def test_verdicts():
             "mine": entry("ours", "mine", {"50": 0.2, "100": 0.3}),
             "good": entry("peer", "good", {"50": 0.1, "100": 0.6}),
             "bad": entry("peer", "bad", {"50": 0.4, "100": 0.7}),
+            "lucky": entry("peer", "lucky", {"50": 0.0}) | {"seeds": 3},
             "nearly": entry("ours", "nearly", {"50": 0.001}),
         },
         "intervals": {"mine": {"seeds": 100, "budgets": {"50": {"0": {"mine": {

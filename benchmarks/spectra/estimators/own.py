@@ -45,6 +45,11 @@ def moments(matrix: Matrix, products: int, seed: int) -> Any:
     return spectral_moments(matrix.operator(), max_products=products, seed=seed)
 
 
+@estimator("spectral_moments, trace alone", "ours", gives="moments", gaussian=True)
+def trace(matrix: Matrix, products: int, seed: int) -> Any:
+    return spectral_moments(matrix.operator(), 1, max_products=products, seed=seed)
+
+
 @estimator("spectral_moments, skilling", "ours", gives="moments", gaussian=True)
 def skilling(matrix: Matrix, products: int, seed: int) -> Any:
     return spectral_moments(matrix.operator(), method="skilling", max_products=products, seed=seed)
