@@ -12,6 +12,7 @@ from hessdens._types import FloatArray, Window
 from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, percent, values_of
 from hessdens.densities.difference import SUBSPACE, DensityDifference, NumbersOfProbes, difference_of, without_one
 from hessdens.densities.krylov import Krylov
+from hessdens.densities.matching import added_by_others
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.certificates import TOLERANCE, Certificates
 from hessdens.results.intervals import count_interval, skewed_interval
@@ -240,8 +241,7 @@ class LanczosDensity(Density, Saved):
         ]
         degenerate, negative = ("{} ({} to {})".format(*map(percent, number)) for number in numbers)
         of_all = ["{:,.0f} ({:,.0f} to {:,.0f})".format(*(self.size * part for part in number)) for number in numbers]
-        low, high = self.nodes()[[0, -1]]
-        more = self.num_products - self.num_steps * self.num_probes
+        (low, high), more = self.nodes()[[0, -1]], self.num_products - self.num_steps * self.num_probes
         lines = [
             f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
             f"{negative} negative (window {PAPER_WINDOW:g}, {LEVEL:.0%} intervals)",
@@ -272,7 +272,8 @@ class LanczosDensity(Density, Saved):
         """Return which part of the squares of the probes is between n pairs of ends, at least and at most, (2, n)."""
         points, places = np.unique(np.concatenate([low, high]), return_inverse=True)
         squares = sum((space.squares_left_of(points) for space in self.spaces), np.zeros((2, len(points))))
-        left = squares / max(sum(space.square for space in self.spaces), np.finfo(np.float64).tiny)
+        total = max(sum(space.square for space in self.spaces), np.finfo(np.float64).tiny)
+        left = squares / total + added_by_others(self.spaces, self.quadrature, points)
         first, second = np.split(left[:, places], 2, axis=1)
         return np.clip(second - first[::-1], 0.0, 1.0)
 

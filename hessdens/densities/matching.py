@@ -1,9 +1,13 @@
-"""Weights of a quadrature, changed as little as gives them other moments."""
+"""Weights of a quadrature, changed as little as gives them other moments, and what that changes."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from hessdens._types import FloatArray
 from hessdens.densities.bounds import lanczos_recurrence
+from hessdens.densities.krylov import ROUNDINGS, Krylov
+from hessdens.densities.quadrature import Quadrature, QuadratureCdf
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -48,3 +52,22 @@ def _nearest(first: FloatArray, means: FloatArray, polynomials: FloatArray) -> F
             return near
         free &= near >= 0
     return means
+
+
+def added_by_others(spaces: Sequence[Krylov], quadrature: Quadrature, x: FloatArray) -> FloatArray:
+    """Return by how much all probes have more of their squares left of x than the first, least and most, (2, len(x)).
+
+    That is 0 where the spaces are those of all probes. Else the first has taken more steps: it sees one vector of each
+    eigenvalue, and the first steps of the others tell how much is left where eigenvalues have copies.
+    """
+    square = sum(space.square for space in spaces)
+    if square == 0 or sum(len(space.probes) for space in spaces) == len(quadrature.weights):
+        return np.zeros((2, len(x)))
+    (space,), points = spaces, quadrature.abscissae
+    nearest = np.abs(space.ritz_values[:, None] - points).argmin(axis=1)
+    first = np.bincount(nearest, space.probes[0] ** 2 / square, len(points))
+    means = quadrature.mean_weights() / (1 - len(quadrature.eigenvalues) / quadrature.size)
+    cdf = QuadratureCdf(points, np.stack([means, first]), quadrature.atoms)
+    moves = {"left": -ROUNDINGS * space.rounding, "right": ROUNDINGS * space.rounding}
+    sides = [np.where(np.isfinite(x), np.subtract(*cdf(x + move, side)), 0.0) for side, move in moves.items()]
+    return np.stack([np.minimum(*sides), np.maximum(*sides)])

@@ -138,8 +138,9 @@ def test_show(run, saved):
     assert (status, out) == (0, f"exact.npz:\n{EXACT}\n\ncomparison.npz:\n{load_result('comparison.npz')}\n")
     status, out, _ = run("show density.npz --window 0.02 --level 0.9")
     density = load_result("density.npz")
-    assert f"{100 * density.fraction_degenerate(0.02):.2f}%" in out.splitlines()[-1]
-    assert out.splitlines()[-1].endswith("(window 0.02, 90% intervals)")
+    assert f"{100 * density.fraction_degenerate(0.02):.2f}%" in out.splitlines()[-2]
+    assert out.splitlines()[-2].endswith("(window 0.02, 90% intervals)")
+    assert out.splitlines()[-1].startswith("  WIDE INTERVALS: the window is not resolved; ")
 
 
 def test_show_says_where_another_window_has_wide_intervals(run, tmp_path):

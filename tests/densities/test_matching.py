@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from hessdens.densities.matching import matched_rows
+from hessdens.densities.krylov import Krylov
+from hessdens.densities.matching import added_by_others, matched_rows
+from hessdens.densities.quadrature import Quadrature
 
 
 def drawn(num_probes, num_points, seed=0):
@@ -49,3 +51,17 @@ def test_points_without_weight_get_none_and_few_points_are_left_alone():
     assert matched_rows(points, weights, 12) is weights
     nothing = np.zeros((3, 5))
     assert matched_rows(points[:5], nothing, 2) is nothing
+
+
+def test_others_add_the_difference_of_the_mean_and_of_the_first_probe():
+    points, none = np.array([1.0, 2.0, 3.0]), np.empty(0)
+    weights, x = np.array([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]]), np.array([-np.inf, 1.0, 2.0, 3.0, np.inf])
+    quadrature = Quadrature(none, none, points, weights, np.zeros(3, dtype=bool), 10, interlaces=True)
+    first = Krylov(points, np.ones((1, 3)), np.sqrt(weights[:1]), 1e-15)
+    both = Krylov(points, np.ones((1, 3)), np.sqrt(weights), 1e-15)
+    np.testing.assert_allclose(
+        added_by_others((first,), quadrature, x), [[0, 0, 0.2, 0, 0], [0, 0.1, 0.2, 0.1, 0]], atol=1e-15
+    )
+    np.testing.assert_array_equal(added_by_others((both,), quadrature, x), 0)
+    nothing = Krylov(points, np.ones((1, 3)), np.zeros((1, 3)), 1e-15)
+    np.testing.assert_array_equal(added_by_others((nothing,), quadrature, x), 0)

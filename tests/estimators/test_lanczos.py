@@ -363,6 +363,20 @@ def test_intervals_cover_in_windows_of_any_width(name, options):
     assert (np.sum(held, axis=0) >= 10).all()
 
 
+@pytest.mark.parametrize("ratio", [1.0, 1.001])
+def test_intervals_cover_where_the_first_probe_sees_one_eigenvalue_of_each_pair(ratio):
+    """Of 20 runs; by the first probe alone, 1 of 20 intervals held for a window of 2 and exact pairs."""
+    single = np.geomspace(0.02, 20, 100)
+    eigenvalues = np.sort(np.concatenate([1e-3 * RNG.standard_normal(800), single, ratio * single]))
+    operator, exact, held = diagonal(eigenvalues), Spectrum(eigenvalues), []
+    for seed in range(20):
+        density = lanczos_density(operator, seed=seed)
+        low, high = np.array([density.degenerate_interval(window) for window in (0.2, 2.0, 10.0)]).T
+        truth = np.array([exact.fraction_degenerate(window) for window in (0.2, 2.0, 10.0)])
+        held.append((low - 1e-9 <= truth) & (truth <= high + 1e-9))
+    assert (np.mean(held, axis=0) >= 0.85).all()
+
+
 @pytest.mark.parametrize("max_products", [20, 50])
 def test_moment_intervals_cover_where_an_outlier_is_missed(max_products):
     """All probes may have little weight in an eigenvalue, which then is neither found nor in the samples."""
