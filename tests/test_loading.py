@@ -142,7 +142,7 @@ IMPOSSIBLE = [
     ("LanczosDensity", {"quadrature_abscissae": lambda points: points[::-1]}),
     ("LanczosDensity", {"spaces_0_rounding": first(-1.0)}),
     ("LanczosDensity", {"quadrature_eigenvalues": lambda values: np.full_like(values, np.nan)}),
-    ("LanczosDensity", {"num_products": first(1)}),
+    ("LanczosDensity", {"num_steps": first(1)}),
     ("MaximumEntropyDensity", {"edges": lambda edges: edges + 1}),
     ("MaximumEntropyDensity", {"edges": lambda edges: edges[::-1]}),
     ("MaximumEntropyDensity", {"edges": only(0)}),

@@ -12,7 +12,6 @@ from hessdens._types import FloatArray, Window
 from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, percent, values_of
 from hessdens.densities.difference import SUBSPACE, DensityDifference, NumbersOfProbes, difference_of, without_one
 from hessdens.densities.krylov import Krylov
-from hessdens.densities.matching import added_by_others
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.certificates import TOLERANCE, Certificates
 from hessdens.results.intervals import count_interval, skewed_interval
@@ -34,10 +33,9 @@ class LanczosDensity(Density, Saved):
     quadrature
         Eigenvalues found, with bounds of their errors, and points and weights for all others.
     spaces
-        The Krylov space of all probes, that of the first where it has taken more steps, or with ``low_memory`` one for
-        each: what they leave open.
+        The Krylov space of all probes, or with ``low_memory`` one for each: what they leave open.
     num_steps, num_products
-        Lanczos steps of all probes, and products with single vectors.
+        Lanczos steps, and products with single vectors.
     certificates
         Measured defects of what should be exact.
     """
@@ -49,11 +47,14 @@ class LanczosDensity(Density, Saved):
     certificates: Certificates
 
     def __post_init__(self) -> None:
-        if not 1 <= (probes := self._probes_of_spaces()) <= self.num_probes:
-            raise ValueError(f"Spaces must be of 1 to {self.num_probes} probes of the quadrature; got {probes} probes.")
-        most = self.num_products if probes < self.num_probes else self.num_steps * self.num_probes
-        if len(self.nodes()) > most:
-            raise ValueError(f"So many steps must give {most} points at most; got {len(self.nodes())}.")
+        probes = sum(len(space.probes) for space in self.spaces)
+        if probes != self.num_probes:
+            raise ValueError(f"Spaces must be of the probes of the quadrature, {self.num_probes}; got {probes} probes.")
+        if len(self.nodes()) > self.num_steps * self.num_probes:
+            raise ValueError(
+                f"{self.num_steps} steps of {self.num_probes} probes must give as many points at most; got "
+                f"{len(self.nodes())}."
+            )
         if self.num_probes < 2 or len(self.nodes()) == 0:
             raise ValueError(
                 f"A density needs 2 probes and 1 point at least; got {self.num_probes} and {len(self.nodes())}."
@@ -241,15 +242,14 @@ class LanczosDensity(Density, Saved):
         ]
         degenerate, negative = ("{} ({} to {})".format(*map(percent, number)) for number in numbers)
         of_all = ["{:,.0f} ({:,.0f} to {:,.0f})".format(*(self.size * part for part in number)) for number in numbers]
-        (low, high), more = self.nodes()[[0, -1]], self.num_products - self.num_steps * self.num_probes
+        low, high = self.nodes()[[0, -1]]
         lines = [
             f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
             f"{negative} negative (window {PAPER_WINDOW:g}, {LEVEL:.0%} intervals)",
             f"  {of_all[0]} degenerate and {of_all[1]} negative of {self.size:,}",
             *self.wide_hint(),
             f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
-            f"{self.num_steps} steps{f', {more} more of the first,' if more > 0 else ''} for the others"
-            f"{'' if self.quadrature.interlaces else ', low memory'}",
+            f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
         ]
         return "\n".join([*lines, str(self.certificates)])
 
@@ -261,9 +261,6 @@ class LanczosDensity(Density, Saved):
         add_intervals(numbers, self, window, level)
         return numbers | self.certificates._numbers(window, level)
 
-    def _probes_of_spaces(self) -> int:
-        return sum(len(space.probes) for space in self.spaces)
-
     def _single_moments(self, order: int) -> FloatArray:
         """Return what the eigenvalues found add to m_1..m_order, shape (order,)."""
         return np.sum(self.quadrature.eigenvalues[:, None] ** np.arange(1, order + 1), axis=0) / self.size
@@ -272,8 +269,7 @@ class LanczosDensity(Density, Saved):
         """Return which part of the squares of the probes is between n pairs of ends, at least and at most, (2, n)."""
         points, places = np.unique(np.concatenate([low, high]), return_inverse=True)
         squares = sum((space.squares_left_of(points) for space in self.spaces), np.zeros((2, len(points))))
-        total = max(sum(space.square for space in self.spaces), np.finfo(np.float64).tiny)
-        left = squares / total + added_by_others(self.spaces, self.quadrature, points)
+        left = squares / max(sum(space.square for space in self.spaces), np.finfo(np.float64).tiny)
         first, second = np.split(left[:, places], 2, axis=1)
         return np.clip(second - first[::-1], 0.0, 1.0)
 
@@ -281,7 +277,7 @@ class LanczosDensity(Density, Saved):
         """Return confidence intervals, which hold ``values``, of the mass between n pairs of ends, shape (2, n)."""
         quadrature = self.quadrature
         others = self.size - len(quadrature.eigenvalues)
-        counts = count_interval(self._shares(low, high), self._probes_of_spaces(), others, level)
+        counts = count_interval(self._shares(low, high), self.num_probes, others, level)
         rounding = max(space.rounding for space in self.spaces)
         below, up_to = quadrature.counts(low, rounding), quadrature.counts(high, rounding)
         counts = np.clip(counts + quadrature.found_between(low, high), *(up_to - below[::-1]))
@@ -300,9 +296,7 @@ class LanczosDensity(Density, Saved):
         shares = self._shares(low, high) * (1 - len(quadrature.eigenvalues) / self.size)
         samples, (below, above) = self.moment_samples(NUM_MOMENTS), quadrature.moment_errors(NUM_MOMENTS)
         values = np.concatenate([samples.mean(axis=0), fractions(quadrature.mean_weights())])
-        means, more = quadrature.mean_weights(), self.num_probes / self._probes_of_spaces()  # who tell the details
-        weights = means + more**0.5 * without_one(quadrature.weights - means)
-        left_out = np.concatenate([without_one(samples), fractions(weights)], axis=1)
+        left_out = np.concatenate([without_one(samples), fractions(without_one(quadrature.weights))], axis=1)
         ends = shares + quadrature.found_between(low, high) / self.size
         of_moments = values[:NUM_MOMENTS] + np.stack([-below, above])
         return NumbersOfProbes(values, left_out, np.concatenate([of_moments, ends], axis=1), self.size)

@@ -10,16 +10,13 @@ from hessdens._types import BoolArray, FloatArray
 from hessdens.results.saved import Saved, Size
 from hessdens.results.storage import ROUNDING
 
-# A power as small as this is a logarithm.
-LEAST_POWER = 1e-6
-
 
 class QuadratureCdf:
     """Mass at or below x of a measure that a quadrature stands for.
 
     For the measure whose quadrature it is, half of a point's weight lies on either side of it, to within the other half
     (Chebyshev, Markov, Stieltjes). Between points the function is interpolated: tails geometrically, since they fall by
-    orders of magnitude from point to point, what is between them as powers of the distance from 0. Atoms are steps.
+    orders of magnitude from point to point, what is between them linearly. Atoms are steps.
 
     ``abscissae`` ascend; ``weights`` have shape (n,), or (L, n) for many measures with the same points.
     """
@@ -31,7 +28,6 @@ class QuadratureCdf:
         middle = sums - weights / 2
         self._below = np.where(atoms, sums - weights, middle)
         self._above = np.where(atoms, sums, middle)
-        self._powers = _powers(abscissae, self._below[..., 1:] - self._above[..., :-1])
 
     def __call__(self, x: FloatArray, side: str = "right") -> FloatArray:
         """Return the mass at or below x ("right"), or below x ("left"); shape (len(x),) or (L, len(x))."""
@@ -41,8 +37,7 @@ class QuadratureCdf:
         after = np.searchsorted(self._abscissae, x, side="right" if side == "right" else "left")
         inner = np.clip(after, 1, max(n - 1, 1))
         left, right = inner - 1, np.minimum(inner, n - 1)
-        powers = self._powers[..., left] if n > 1 else 1.0
-        share = _share(self._abscissae[left], x, self._abscissae[right], powers)
+        share = _share(self._abscissae[left], x, self._abscissae[right])
         values = _between(self._above[..., left], self._below[..., right], share, self._total)
         # At a point itself: the step of an atom.
         is_point = (after > 0) & (x == self._abscissae[np.maximum(after - 1, 0)])
@@ -58,32 +53,12 @@ def _between(first: FloatArray, second: FloatArray, share: FloatArray, total: Fl
     return np.where(second <= total / 2, lower, np.where(first >= total / 2, upper, linear))
 
 
-def _powers(points: FloatArray, masses: FloatArray) -> FloatArray:
-    """Return for each interval between n points the power of abs(x) as which mass grows, shape (n - 1,) or (L, n - 1).
-
-    It is that of a density whose slope, on logarithmic scales, is the one between the neighbouring intervals on the
-    same side of 0: from 1, a constant density, to almost 0, one that falls as 1 / x, which is taken without neighbours.
-    """
-    gaps = np.diff(points)
-    known = (points[1:] * points[:-1] > 0) & (gaps > 0) & (masses > 0)
-    places = np.log(np.where(known, np.abs(points[1:] * points[:-1]), 1.0)) / 2
-    slopes = np.log(np.where(known, masses, 1.0) / np.where(known, gaps, 1.0))
-    index, last = np.arange(len(gaps)), max(len(gaps) - 1, 0)
-    low, high = np.maximum(index - 1, 0), np.minimum(index + 1, last)
-    low = np.where(known & known[..., low], low, index)
-    high = np.where(known & known[..., high], high, index)
-    rise = np.take_along_axis(slopes, high, axis=-1) - np.take_along_axis(slopes, low, axis=-1)
-    far = np.take_along_axis(places, high, axis=-1) - np.take_along_axis(places, low, axis=-1)
-    return np.clip((far != 0) + rise / np.where(far != 0, far, np.inf), LEAST_POWER, 1.0)
-
-
-def _share(first: FloatArray, x: FloatArray, second: FloatArray, powers: FloatArray | float) -> FloatArray:
-    """Return where x lies between two points, from 0 to 1: by powers of abs(x) where these have the same sign."""
+def _share(first: FloatArray, x: FloatArray, second: FloatArray) -> FloatArray:
+    """Return where x lies between two points, from 0 to 1: on a logarithmic scale where these have the same sign."""
     same = first * second > 0
-    middle, start = np.clip(x, first, second), np.where(same, first, 1.0)
-    part, whole = (np.expm1(powers * np.log(np.where(same, v / start, 1.0))) for v in (middle, second))
-    part, whole = np.where(same, part, middle - first), np.where(same, whole, second - first)
-    return np.clip(part / np.where(whole != 0, whole, 1.0), 0.0, 1.0)
+    points = (first, np.clip(x, first, second), second)
+    low, middle, high = (np.where(same, np.log(np.abs(np.where(same, v, 1.0))), v) for v in points)
+    return np.clip((middle - low) / np.where(high != low, high - low, 1.0), 0.0, 1.0)
 
 
 def _geometric(first: FloatArray, second: FloatArray, share: FloatArray) -> FloatArray:
@@ -101,10 +76,9 @@ class Quadrature(Saved):
     # bound their errors.
     eigenvalues: Annotated[FloatArray, "E finite"]
     residuals: Annotated[FloatArray, "E amount"]
-    # Ascending: Ritz values that stand for the others; and their weights for each probe, in sum (N - E) / N, with means
-    # that are not negative.
+    # Ascending: Ritz values that stand for the others; and their weights for each probe, in sum (N - E) / N.
     abscissae: Annotated[FloatArray, "n finite"]
-    weights: Annotated[FloatArray, "P n finite"]
+    weights: Annotated[FloatArray, "P n amount"]
     # Abscissae that are eigenvalues of unknown multiplicity.
     atoms: Annotated[BoolArray, "n flag"]
     size: Size  # N
@@ -121,14 +95,12 @@ class Quadrature(Saved):
             raise ValueError("eigenvalues and abscissae must ascend; they do not.")
         rest = 1 - len(self.eigenvalues) / self.size
         sums = self.weights.sum(axis=1)
-        if np.any(self.weights.sum(axis=0) < -ROUNDING) or np.any(np.abs(sums - rest) > ROUNDING):
-            raise ValueError(
-                f"weights must have means that are not negative, and sum to {rest:.6g} for each probe; got sums {sums}."
-            )
+        if np.any(self.weights < 0) or np.any(np.abs(sums - rest) > ROUNDING):
+            raise ValueError(f"weights of each probe must not be negative, and sum to {rest:.6g}; got sums {sums}.")
 
     def mean_weights(self) -> FloatArray:
         """Return the mean of the weights over probes, shape (n,)."""
-        return np.maximum(self.weights.mean(axis=0), 0.0)
+        return self.weights.mean(axis=0)
 
     def ritz_values(self) -> FloatArray:
         """Return eigenvalues and abscissae, ascending."""

@@ -7,7 +7,6 @@ from scipy.special import chdtri
 
 from hessdens._types import FloatArray
 from hessdens.densities.krylov import Krylov
-from hessdens.densities.matching import matched_rows
 from hessdens.densities.quadrature import Quadrature
 
 # A Ritz value whose residual is below this fraction of its distance to the next is an eigenvalue: its error is at most
@@ -20,13 +19,12 @@ UNLIKELY = 1e-10
 
 
 def block_quadrature(
-    matrix: FloatArray, num_known: int, start: FloatArray, size: int, rounding: float, shared_steps: int | None = None
+    matrix: FloatArray, num_known: int, start: FloatArray, size: int, rounding: float
 ) -> tuple[Quadrature, Krylov]:
     """Return the quadrature of a block Krylov space of an operator with ``size`` eigenvalues, and what it leaves open.
 
     ``matrix`` is A in the basis of all blocks, of which the first ``num_known`` vectors have been multiplied; ``start``
     has the start vectors in the basis of the first block, shape (P, width); ``rounding`` is the error of products.
-    ``shared_steps`` are those of all probes, where the first has taken more. What is left open is then left by it.
     """
     ritz, vectors = np.linalg.eigh(matrix[:num_known, :num_known])
     coupling, probes = matrix[num_known:, :num_known] @ vectors, start @ vectors[: start.shape[1]]
@@ -46,8 +44,6 @@ def block_quadrature(
     alone = np.sort(np.concatenate([*single, np.empty(0, np.intp)]).astype(np.intp))
     points = np.array([ritz[group].mean() for group in nodes])
     shares = _normalised(np.stack(sums, axis=1) if sums else np.zeros((len(start), 0)), 1 - num_single / size)
-    if shared_steps is not None:
-        shares, probes = matched_rows(points, shares, 2 * shared_steps), probes[:1]
     quadrature = Quadrature(ritz[alone], residuals[alone], points, shares, is_atom, size, interlaces=True)
     rest = np.setdiff1d(np.arange(len(ritz)), alone)
     return quadrature, Krylov(ritz[rest], coupling[:, rest], probes[:, rest], rounding)

@@ -25,8 +25,6 @@ SHORT_OF_ACCURACY = 1.5
 DENSITY_PRODUCTS = 100
 # Its probes in units of the square root of the budget: 4 or 5 at 100 products, 6 at 200.
 DENSITY_WIDTH = 0.45
-# The fewest steps of all its probes, for moments to order 5. Else they are as many as probes: a fifth of the budget.
-SHARED_STEPS = 3
 # Its steps where only probes are given.
 DENSITY_STEPS = 30
 # Its probes where only steps are given.
@@ -133,34 +131,25 @@ def _scales(values: FloatArray) -> FloatArray:
 
 
 def steps_and_probes(
-    num_steps: int | None,
-    num_probes: int | None,
-    max_products: int | None,
-    kept: int | None = None,
-    *,
-    is_even: bool = False,
-) -> tuple[int, int, int]:
-    """Return the steps and probes that arguments of `lanczos_density` describe, and products; ValueError if none.
+    num_steps: int | None, num_probes: int | None, max_products: int | None, kept: int | None = None
+) -> tuple[int, int]:
+    """Return the steps and probes that arguments of `lanczos_density` describe; ValueError if there are none.
 
-    Products beyond those of all probes are for the first one; there are none if steps are given, or all probes must
-    take as many. Where no number of probes is given, it is that of the work in a checkpoint, ``kept``, if there is any.
+    Where no number of probes is given, it is that of the work in a checkpoint, ``kept``, if there is any.
     """
     at_least("num_steps", 2 if num_steps is None else num_steps, 2)
     at_least("num_probes", 2 if num_probes is None else num_probes, 2)
     if max_products is None and (num_steps is not None or num_probes is not None):
-        num_steps, num_probes = num_steps or DENSITY_STEPS, num_probes or kept or DENSITY_PROBES
-        return num_steps, num_probes, num_steps * num_probes
+        return num_steps or DENSITY_STEPS, num_probes or kept or DENSITY_PROBES
     max_products = DENSITY_PRODUCTS if max_products is None else max_products
     if num_probes is None:
         widest = max(round(DENSITY_WIDTH * max(max_products, 0) ** 0.5), min(4, max_products // 4))
         num_probes = kept or max(2, widest if num_steps is None else max_products // num_steps)
-    is_even = is_even or num_steps is not None
     if num_steps is None:
-        most = max(2, max_products // num_probes)
-        num_steps = most if is_even else min(most, max(SHARED_STEPS, num_probes))
+        num_steps = max(2, max_products // num_probes)
     if num_steps * num_probes > max_products:
         raise ValueError(
             f"max_products must be at least {num_steps * num_probes} for {num_steps} steps of {num_probes} probes; got "
             f"{max_products}."
         )
-    return num_steps, num_probes, num_steps * num_probes if is_even else max_products
+    return num_steps, num_probes

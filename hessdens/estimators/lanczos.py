@@ -14,7 +14,7 @@ from hessdens.estimators.budget import steps_and_probes
 from hessdens.estimators.checkpoint import setting_in
 from hessdens.estimators.krylov import TINY
 from hessdens.estimators.run import Run, called_alike, check_memory
-from hessdens.linalg.block_lanczos import BlockLanczos, FirstChain
+from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.inner_products import column_dots
 from hessdens.linalg.operator import Combined, Operator
 from hessdens.linalg.probes import Distribution
@@ -38,22 +38,19 @@ def lanczos_density(
 ) -> LanczosDensity:
     r"""Estimate the spectral density of ``A``: outliers one by one, all other eigenvalues by quadrature.
 
-    Block Lanczos from P random vectors, fully reorthogonalised; after a few steps, only the first of them goes on. Ritz
-    values that have converged are eigenvalues, of weight 1/N each. The parts of the random vectors orthogonal to their
-    eigenvectors see the rest of the spectrum, by Gauss quadrature: the first in detail, and all of them, with less
-    noise, what the first steps resolve. Intervals of fractions and of the cdf allow for the noise of probes and for
-    finite resolution.
+    Block Lanczos from P random vectors, with full reorthogonalisation. Ritz values that have converged are eigenvalues,
+    of weight 1/N each. The parts of the random vectors orthogonal to their eigenvectors see the rest of the spectrum,
+    by Gauss quadrature. Intervals of fractions and of the cdf allow for the noise of probes and for finite resolution.
 
     Parameters
     ----------
     A
         An operator of hessdens or anything that `as_operator` takes.
     num_steps, num_probes
-        s >= 2 and P >= 2. Where one is given without a budget, the other is 30 or 6, and all probes take all steps.
-        More steps give a higher resolution and more eigenvalues, more probes less noise.
+        s >= 2 and P >= 2. Where one is given without a budget, the other is 30 or 6. More steps give a higher
+        resolution and more eigenvalues, more probes less noise.
     max_products
-        P s at most, where steps are given. Else all probes take s = P steps, 3 at least, and the first takes all that
-        is left; without a number of probes, it is P ≈ 0.45 sqrt(max_products). Default 100.
+        P s at most. Default 100: with neither steps nor probes given, these are chosen as P ≈ 0.45 sqrt(max_products).
     seed, distribution, checkpoint, progress
         As in `spectral_moments`, with the same probes. The checkpoint keeps every product, P N numbers a step. More
         steps, or a larger budget, extend fewer: unless P is given, it is that of the work in the checkpoint.
@@ -70,10 +67,10 @@ def lanczos_density(
 
     Notes
     -----
-    Cost of m products: (m + P) N numbers of memory and at most 4 N m² operations for orthogonality; 4 P N numbers with
-    ``low_memory``, where all probes take all steps. Coefficients are float64 whatever the dtype of ``A``. A space that
-    A maps to itself ends the run: the spectrum is then known, except for multiplicities. Sources: Golub & Welsch (1969)
-    for quadrature; Golub & Meurant (2010) for blocks; Papyan (2019) and Ghorbani, Krishnan & Xiao (2019) for Hessians.
+    Cost: P s products; (s + 1) P N numbers of memory and 2 N (P s)² operations for orthogonality; with ``low_memory``
+    4 P N numbers. Coefficients are float64 whatever the dtype of ``A``. A space that A maps to itself ends the run: the
+    spectrum is then known, except for multiplicities. Sources: Golub & Welsch (1969) for quadrature; Golub & Meurant
+    (2010) for blocks; Papyan (2019) and Ghorbani, Krishnan & Xiao (2019) for Hessians.
 
     Examples
     --------
@@ -86,11 +83,11 @@ def lanczos_density(
     """
     operator = called_alike("lanczos_density", A, locals())
     kept = None if checkpoint is None else setting_in(checkpoint, "num_probes", operator.team)
-    num_steps, num_probes, most = steps_and_probes(num_steps, num_probes, max_products, kept, is_even=low_memory)
+    num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products, kept)
     settings: Any = {"function": "lanczos_density", "num_probes": num_probes, "low_memory": low_memory}
     run = Run(operator, 1, seed, distribution, checkpoint=checkpoint, settings=settings, progress=progress)
     recorded, size = run.recorded, operator.size
-    _check_memory(operator, num_steps, num_probes, most, low_memory=low_memory)
+    _check_memory(operator, num_steps, num_probes, low_memory=low_memory)
     sums: list[float] = []  # of r·Ar and Ar·Ar over the columns of the first product
 
     def product(V: Tensor) -> Tensor:
@@ -99,19 +96,13 @@ def lanczos_density(
             sums.extend(float(column_dots(W, products, recorded.team).sum()) for W in (V, products))
         return products
 
-    operator, start = Combined(product, recorded), run.probes(0, num_probes).T
-    more = most - num_steps * num_probes
-    space = (
-        ThreeTermLanczos(operator, start, num_steps) if low_memory else BlockLanczos(operator, start, num_steps, more)
-    )
-    with run.bar(most) as bar:
+    lanczos = ThreeTermLanczos if low_memory else BlockLanczos
+    space = lanczos(Combined(product, recorded), run.probes(0, num_probes).T, num_steps)
+    with run.bar(num_steps * num_probes) as bar:
         while space.num_steps < num_steps and not space.is_invariant:
             space.step()
             bar.update(space.num_products - bar.n)
-        shared = space.num_steps
-        if isinstance(space, BlockLanczos):
-            _go_on(space, most, bar)
-    reading = _of_block(space, size, shared) if isinstance(space, BlockLanczos) else _of_three_terms(space, size)
+    reading = _of_block(space, size) if isinstance(space, BlockLanczos) else _of_three_terms(space, size)
     quadrature, spaces, trace, square = reading
     mass = len(quadrature.eigenvalues) / size + quadrature.weights.sum(axis=1)
     first_trace, first_square = sums
@@ -123,22 +114,11 @@ def lanczos_density(
         trace=abs(trace - first_trace) / max(first_square, TINY) ** 0.5,
         frobenius=abs(square - first_square) / max(first_square, TINY),
     )
-    return LanczosDensity(quadrature, spaces, shared, space.num_products, certificates)
+    return LanczosDensity(quadrature, spaces, space.num_steps, space.num_products, certificates)
 
 
-def _go_on(space: BlockLanczos, max_products: int, bar: Any) -> None:
-    """Take steps of the first probe alone; where its space is all that it sees, those of all probes that still pay."""
-    chain = FirstChain(space)
-    while not space.is_invariant and space.num_products < max_products:
-        direction = chain.direction()
-        if direction is None and space.num_products + space.width > max_products:
-            break
-        space.step(direction)
-        bar.update(space.num_products - bar.n)
-
-
-def _check_memory(operator: Operator, num_steps: int, num_probes: int, most: int, *, low_memory: bool) -> None:
-    rows = 4 * num_probes if low_memory else num_probes + min(most + num_probes, operator.size)
+def _check_memory(operator: Operator, num_steps: int, num_probes: int, *, low_memory: bool) -> None:
+    rows = 4 * num_probes if low_memory else num_probes + min((num_steps + 1) * num_probes, operator.size)
     coefficients = 2 * num_steps * num_probes if low_memory else rows**2
     needed = rows * operator.num_rows * operator.dtype.itemsize + 8 * coefficients
     what = f"lanczos_density with {num_steps:,} steps of {num_probes:,} probes"
@@ -147,12 +127,11 @@ def _check_memory(operator: Operator, num_steps: int, num_probes: int, most: int
     )
 
 
-def _of_block(space: BlockLanczos, size: int, shared_steps: int) -> Reading:
+def _of_block(space: BlockLanczos, size: int) -> Reading:
     matrix, start, known = space.matrix(), space.start_coordinates, space.num_products
     ritz, vectors = np.linalg.eigh(matrix[:known, :known])
     shares = np.sum(vectors[: start.shape[1]] ** 2, axis=0)
-    alone = shared_steps if space.num_steps > shared_steps else None
-    quadrature, rest = block_quadrature(matrix, known, start, size, space.rounding, alone)
+    quadrature, rest = block_quadrature(matrix, known, start, size, space.rounding)
     return quadrature, (rest,), float(shares @ ritz), float(shares @ ritz**2)
 
 

@@ -14,7 +14,6 @@ LENGTHS_OF_ROUNDING = 10.0
 # A vector of length one that loses half of it when it is made orthogonal to the basis once more was rounding (Parlett:
 # twice is enough; Giraud, Langou & Rozložník 2005).
 TWICE_IS_ENOUGH = 0.5
-TINY = float(np.finfo(np.float64).tiny)
 
 
 class BlockLanczos:
@@ -37,7 +36,6 @@ class BlockLanczos:
         self._scale = 0.0
         self._offsets = [0]
         self._num_fixed = 0
-        self._first_coupled = 0  # where the vectors begin whose products have a part in the last block
         block, self.start_coordinates = self._orthonormal(start.clone(), 0.0)
         self._append(block)
 
@@ -50,11 +48,6 @@ class BlockLanczos:
     def num_products(self) -> int:
         """Products with single vectors made so far."""
         return self._offsets[-2]
-
-    @property
-    def width(self) -> int:
-        """Vectors of the last block, which have not been multiplied."""
-        return self._offsets[-1] - self._offsets[-2]
 
     @property
     def is_invariant(self) -> bool:
@@ -100,33 +93,20 @@ class BlockLanczos:
         matrix[last:, :last] = matrix[:last, last:].T
         return (matrix + matrix.T) / 2
 
-    def image(self, vector: FloatArray) -> FloatArray:
-        """Return A times a combination of the basis vectors that have been multiplied, in the basis of all blocks."""
-        last, end = self._offsets[-2:]
-        padded = np.pad(vector, (0, last - len(vector)))
-        return np.asarray(padded @ self._coefficients[:last, :end])
-
-    def step(self, direction: FloatArray | None = None) -> None:
-        """Multiply the last block, and add what is new in the products as another one.
-
-        With a ``direction``, of length one in the vectors of the last block, only that combination of them is
-        multiplied; what is left of them is in the next block.
-        """
+    def step(self) -> None:
+        """Multiply the last block, and add what is new in the products as another one."""
         first, end = self._offsets[-2:]
-        if direction is not None:
-            self._turn(direction)
-        last = end if direction is None else first + 1
-        products = self._operator.matmat(self._basis[first:last].T).T.clone()
+        products = self._operator.matmat(self._basis[first:end].T).T.clone()
         lengths = row_lengths(products, self._team)
         raise_if_not_finite(lengths, f"that of vector {{}} in Lanczos step {self.num_steps + 1}")
         self._scale = max(self._scale, float(lengths.max()))
         # W = C_1 Q + W_1, W_1 = M V, V = C_2 Q + R V'. But for rounding and asymmetry, W lies along the vectors that
-        # were kept and those coupled: C_1 is what it has along these, C_2 along all, where V has length one.
-        along, before = np.zeros((last - first, end)), self._first_coupled
+        # were kept and the last two blocks: C_1 is what it has along these, C_2 along all, where V has length one.
+        along, before = np.zeros((end - first, end)), self._offsets[-3] if self.num_steps else 0
         for rows in (slice(0, min(self._num_fixed, before)), slice(before, end)):
             along[:, rows] += _remove(products, self._basis[rows], self._team)
         block, factors = self._orthonormal(products, self.rounding)
-        if len(block) < last - first:  # where directions end, what is left of them must be known
+        if len(block) < end - first:  # where directions end, what is left of them must be known
             along += _remove(products, self._basis[:end], self._team)
             block, factors = self._orthonormal(products, self.rounding)
         if len(block):
@@ -135,14 +115,11 @@ class BlockLanczos:
             if np.linalg.norm(removed) ** 2 > torch.finfo(block.dtype).eps:  # else it is orthonormal still
                 block, rest = self._orthonormal(block, TWICE_IS_ENOUGH)
                 factors = factors @ rest
-        self._coefficients[first:last, :end] = along
+        self._coefficients[first:end, :end] = along
         # What vectors before a restart have along these was not computed with their own products.
-        self._coefficients[: self._num_fixed, first:last] = along[:, : self._num_fixed].T
-        self._coefficients[first:last, end : end + len(block)] = factors
+        self._coefficients[: self._num_fixed, first:end] = along[:, : self._num_fixed].T
+        self._coefficients[first:end, end : end + len(block)] = factors
         self._append(block)
-        if last == end:
-            self._first_coupled = first
-        self._offsets[-2] = last
 
     def restart(self, num_blocks: int, start: Tensor) -> None:
         """Keep the first blocks, which have been multiplied, and go on with other start vectors in their complement.
@@ -154,7 +131,6 @@ class BlockLanczos:
         del self._offsets[num_blocks + 1 :]
         self._coefficients[end:] = self._coefficients[:, end:] = 0.0
         self._num_fixed = end
-        self._first_coupled = self._offsets[max(num_blocks - 1, 0)]
         rows, kept = start.clone(), self._basis[:end]
         for _ in range(2):
             _remove(rows, kept, self._team)
@@ -163,14 +139,6 @@ class BlockLanczos:
         block, factors = self._orthonormal(block, TWICE_IS_ENOUGH)
         self.start_coordinates = coordinates @ factors
         self._append(block)
-
-    def _turn(self, direction: FloatArray) -> None:
-        """Turn the last block such that its first vector is this combination of its vectors."""
-        first, end = self._offsets[-2:]
-        turn = np.linalg.qr(np.column_stack([direction, np.eye(end - first)]))[0]
-        turn[:, 0] = direction
-        self._basis[first:end] = torch.from_numpy(turn.T).to(self._basis) @ self._basis[first:end]
-        self._coefficients[:first, first:end] = self._coefficients[:first, first:end] @ turn
 
     def _append(self, block: Tensor) -> None:
         end = self._offsets[-1]
@@ -185,40 +153,6 @@ class BlockLanczos:
         rank = min(int(np.count_nonzero(lengths > tolerance)), room)
         directions = torch.from_numpy(right[:rank]).to(q)
         return directions @ q.T, left[:, :rank] * lengths[:rank]
-
-
-class FirstChain:
-    """The Lanczos vectors of the first start vector of a block Krylov space, in its coordinates.
-
-    They say which direction in the last block must be multiplied for the space to hold one more of them. The first
-    start vector then has a quadrature of more steps than the others.
-    """
-
-    def __init__(self, space: BlockLanczos) -> None:
-        self._space = space
-        start = space.start_coordinates[:1]
-        self._vectors = start / np.linalg.norm(start)
-
-    def direction(self) -> FloatArray | None:
-        """Return the direction for the very next step, shape (vectors of the last block,); None if no new one is left.
-
-        Cost: 4 k² operations per Lanczos vector, k being the products so far.
-        """
-        known = self._space.num_products
-        while len(self._vectors) <= known:
-            ahead = self._space.image(self._vectors[-1, :known])
-            self._vectors = np.pad(self._vectors, ((0, 0), (0, len(ahead) - self._vectors.shape[1])))
-            for _ in range(2):
-                ahead -= (self._vectors @ ahead) @ self._vectors
-            length, outside = float(np.linalg.norm(ahead)), float(np.linalg.norm(ahead[known:]))
-            if length <= self._space.rounding:
-                break
-            direction = ahead[known:] / max(outside, TINY)
-            ahead[known:] = np.eye(1, len(direction))[0] * outside  # as it is after the turn
-            self._vectors = np.vstack([self._vectors, ahead / length])
-            if outside > self._space.rounding:
-                return direction
-        return None
 
 
 def _remove(rows: Tensor, basis: Tensor, team: Team) -> FloatArray:

@@ -44,7 +44,7 @@ def test_errors_hold_against_exact_eigenvalues_and_are_far_smaller_than_unpaired
     assert np.mean(covered, axis=0).min() >= 0.9
     assert np.all(np.mean(np.square(misses), axis=0) < 1.3**2 * np.mean(np.square(errors), axis=0))
     assert np.median(gains, axis=0)[0] > 4
-    assert np.median(gains, axis=0).min() > 0.5  # of fractions, of which one eigenvalue of 150 is much
+    assert np.median(gains, axis=0).min() > 0.6  # of fractions, of which one eigenvalue of 150 is much
 
 
 def test_error_of_a_moment_is_that_of_paired_samples():

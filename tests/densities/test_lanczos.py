@@ -118,8 +118,7 @@ def test_wide_intervals_say_so_and_how_many_products_would_do():
     assert np.ptp(narrow.degenerate_interval()) < 0.1
     assert "WIDE" not in str(narrow)
     assert narrow.wide_hint() == []
-    inside = lanczos_density(operator, max_products=100).wide_hint(0.04)  # whose edges lie in the bulk
-    assert "that takes about" in inside[0]
+    assert "that takes about" in narrow.wide_hint(0.04)[0]  # whose edges lie in the bulk
 
 
 def test_density_integrates_and_band_holds_it():
@@ -153,15 +152,10 @@ def test_bad_questions():
 def test_spaces_of_other_probes_are_refused():
     density = lanczos_density(diagonal([1.0, 2.0, 3.0, 4.0]), num_probes=3, num_steps=2)
     other = lanczos_density(diagonal([1.0, 2.0, 3.0, 4.0]), num_probes=2, num_steps=2)
-    with pytest.raises(ValueError, match="Spaces must be of 1 to 2 probes of the quadrature; got 3 probes"):
-        dataclasses.replace(other, spaces=density.spaces)
-    with pytest.raises(ValueError, match="Spaces must be of 1 to 3 probes of the quadrature; got 0 probes"):
+    with pytest.raises(ValueError, match="Spaces must be of the probes of the quadrature, 3; got 2 probes"):
+        dataclasses.replace(density, spaces=other.spaces)
+    with pytest.raises(ValueError, match="Spaces must be of the probes of the quadrature, 3; got 0 probes"):
         dataclasses.replace(density, spaces=())
-    with pytest.raises(ValueError, match="So many steps must give 3 points at most; got 4"):
-        dataclasses.replace(density, num_steps=1)
-    alone = lanczos_density(diagonal(NETWORK), max_products=30)
-    with pytest.raises(ValueError, match="So many steps must give 7 points at most; got 30"):
-        dataclasses.replace(alone, num_products=7)
 
 
 def by_hand(points=(-1.0, 0.0, 1.0), weights=((0.2, 0.4, 0.2), (0.4, 0.2, 0.2), (0.1, 0.1, 0.6)), found=(-3.0, 5.0)):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hessdens.densities.quadrature import Quadrature, QuadratureCdf, _powers, _share
+from hessdens.densities.quadrature import Quadrature, QuadratureCdf
 
 POINTS, WEIGHTS = np.array([-2.0, 0.0, 1.0, 4.0]), np.array([0.1, 0.6, 0.2, 0.1])
 
@@ -46,27 +46,6 @@ def test_tails_fall_as_powers_and_the_middle_is_even():
     cdf = QuadratureCdf(POINTS, WEIGHTS, np.zeros(4, bool))
     assert cdf(np.array([2.0]))[0] == pytest.approx(1 - np.sqrt(0.2 * 0.05))  # half way from 1 to 4 in log x
     assert cdf(np.array([0.5]))[0] == pytest.approx(0.6)
-
-
-@pytest.mark.parametrize("power", [1.0, 0.5, 0.1])
-def test_between_points_mass_grows_as_the_power_that_neighbours_tell(power):
-    points = np.geomspace(0.01, 1, 7)
-    masses = np.stack([np.diff(points**power), np.diff(points**0.7)])
-    powers = _powers(points, masses)
-    np.testing.assert_allclose(powers, [[power] * 6, [0.7] * 6])
-    np.testing.assert_allclose(_powers(-points[::-1], masses[:, ::-1]), powers)
-    first, x, second = np.array([0.1]), np.array([0.15]), np.array([0.3])
-    expected = (0.15**power - 0.1**power) / (0.3**power - 0.1**power)
-    np.testing.assert_allclose(_share(first, x, second, power), expected)
-    np.testing.assert_allclose(_share(-second, -x, -first, power), 1 - expected)
-
-
-def test_powers_are_those_of_constant_densities_to_logarithms_and_logarithms_where_nothing_tells_them():
-    points = np.array([-1.0, 1.0, 2.0, 4.0, 8.0])
-    np.testing.assert_allclose(_powers(points, np.array([9.0, 1.0, 4.0, 16.0])), [1e-6, 1, 1, 1], err_msg="rising")
-    np.testing.assert_allclose(_powers(points, np.array([9.0, 16.0, 4.0, 1.0])), 1e-6, err_msg="falling")
-    np.testing.assert_allclose(_powers(points, np.array([9.0, 1.0, 0.0, 1.0])), 1e-6, err_msg="apart")
-    assert _powers(np.array([1.0]), np.empty(0)).shape == (0,)
 
 
 def test_without_points():

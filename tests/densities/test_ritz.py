@@ -119,20 +119,3 @@ def test_one_probe_knows_no_multiplicity():
     quadrature, _ = block_quadrature(krylov_matrix([1.0, 4.0], [0.0, 0.5]), 2, np.array([[0.6, 0.8]]), 10, 1e-9)
     assert len(quadrature.eigenvalues) == 0
     assert quadrature.atoms.tolist() == [True, True]
-
-
-def test_after_more_steps_of_the_first_probe_it_alone_says_what_is_left_open():
-    """Its weights have the moments of the average as far as all probes have taken steps, here to order 1."""
-    matrix = np.diag([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.0])
-    matrix[6, :6] = matrix[:6, 6] = 1.0
-    start = np.random.default_rng(0).standard_normal((3, 6))
-    even, rest = block_quadrature(matrix, 6, start, 50, 1e-15)
-    ours, left = block_quadrature(matrix, 6, start, 50, 1e-15, shared_steps=1)
-    assert (len(rest.probes), len(left.probes)) == (3, 1)
-    np.testing.assert_array_equal(left.probes[0], rest.probes[0])
-    powers = even.abscissae[:, None] ** np.arange(3)
-    np.testing.assert_allclose((ours.weights @ powers)[:, :2], (even.weights @ powers)[:, :2])
-    assert np.abs((ours.weights - even.weights) @ powers[:, 2]).max() > 1e-4
-    whole, nothing = block_quadrature(np.diag([1.0, 2.0]), 2, np.ones((3, 2)), 2, 1e-15, shared_steps=1)
-    assert len(whole.eigenvalues) == 2
-    assert nothing.probes.shape == (1, 0)

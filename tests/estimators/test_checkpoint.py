@@ -104,12 +104,12 @@ def test_more_steps_extend_fewer(tmp_path):
 def test_a_larger_budget_goes_on_with_the_probes_that_are_there(tmp_path):
     counted = Counted()
     fewer = lanczos_density(counted.operator, max_products=40, checkpoint=tmp_path)
-    assert (fewer.num_steps, fewer.num_products) == (4, 40)
-    for options, more in (({"max_products": 200}, 160), ({}, 0), ({"num_steps": 6}, 8), ({"num_steps": 8}, 8)):
+    assert (fewer.num_steps, fewer.num_products) == (10, 40)
+    for options, steps, more in (({"max_products": 200}, 50, 40), ({"num_steps": 52}, 52, 2), ({}, 25, 0)):
         counted.products = 0
         found = lanczos_density(counted.operator, checkpoint=tmp_path, **options)
-        assert counted.products == more + 2
-        assert_equal(found, lanczos_density(Counted().operator, num_probes=4, **(options or {"max_products": 100})))
+        assert counted.products == 4 * more + 2
+        assert_equal(found, lanczos_density(Counted().operator, num_probes=4, num_steps=steps))
 
 
 def network(seed=0):

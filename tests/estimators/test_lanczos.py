@@ -6,7 +6,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import NETWORK, RNG, diagonal
-from scipy import special
 
 from hessdens import NonFiniteError, Spectrum, as_operator, compare, lanczos_density
 from hessdens.densities import LanczosDensity
@@ -139,28 +138,6 @@ def test_moment_intervals_cover():
     assert coverage[0] < 1
 
 
-@pytest.mark.parametrize(("max_products", "gain"), [(50, 1.5), (200, 1.5)])
-def test_is_better_than_blocks_of_as_many_steps_in_the_bulk_and_no_worse_elsewhere(max_products, gain):
-    """The first probe resolves the bulk, and the others take the noise from all that is larger: of 40 seeds."""
-    bulk = np.sqrt(2e-6) * special.erfinv(np.linspace(-1, 1, 1802)[1:-1])
-    eigenvalues = np.concatenate([bulk, np.linspace(0.01, 0.3, 190), np.geomspace(1, 30, 10)])
-    operator, exact, errors = diagonal(eigenvalues), Spectrum(eigenvalues), []
-    probes = {50: 4, 200: 6}[max_products]
-    for seed in range(40):
-        ours = lanczos_density(operator, max_products=max_products, seed=seed)
-        even = lanczos_density(operator, num_steps=max_products // probes, num_probes=probes, seed=seed)
-        errors.append(
-            [
-                abs(compare(each, exact, window=2e-3).degenerate - exact.fraction_degenerate(2e-3))
-                for each in (ours, even)
-            ]
-        )
-        errors[-1] += [compare(each, exact).wasserstein for each in (ours, even)]
-    window, others, distance, of_others = np.median(errors, axis=0)
-    assert gain * window < others
-    assert distance < 1.1 * of_others
-
-
 def test_intervals_shrink_with_products():
     operator = diagonal(NETWORK)
     widths = [np.ptp(lanczos_density(operator, max_products=m).cdf_interval(0.05)) for m in (30, 300)]
@@ -234,13 +211,12 @@ def test_is_the_same_for_the_same_seed_and_saved_whole(tmp_path):
     ("options", "spent", "probes"),
     [
         ({}, 100, 4),
-        ({"max_products": 200}, 200, 6),
-        ({"max_products": 200, "low_memory": True}, 198, 6),
+        ({"max_products": 200}, 198, 6),
         ({"max_products": 4}, 4, 2),
         ({"num_steps": 10}, 60, 6),
         ({"num_probes": 3}, 90, 3),
         ({"max_products": 40, "num_steps": 8}, 40, 5),
-        ({"max_products": 40, "num_probes": 7}, 40, 7),
+        ({"max_products": 40, "num_probes": 7}, 35, 7),
         ({"max_products": 40, "num_steps": 8, "num_probes": 4}, 32, 4),
     ],
 )
@@ -348,7 +324,7 @@ HARD = {
 @pytest.mark.parametrize("name", HARD)
 @pytest.mark.parametrize("options", [{}, {"low_memory": True}, {"dtype": torch.float32}, {"max_products": 20}])
 def test_intervals_cover_in_windows_of_any_width(name, options):
-    """Of 12 runs each, two intervals may miss each number: intervals of 70% would fail in 75% of all cases."""
+    """Of 12 runs each, one interval may miss each number: intervals of 70% would fail in 92% of all cases."""
     options, eigenvalues = dict(options), HARD[name]
     operator = diagonal(eigenvalues, options.pop("dtype", torch.float64))
     windows, median, edges = (0.2, 2e-3), np.median(eigenvalues), np.array([-0.1, -1e-3, 0.0, 1e-3, 0.05])
@@ -360,21 +336,7 @@ def test_intervals_cover_in_windows_of_any_width(name, options):
         ends = [density.degenerate_interval(w) for w in windows] + [density.negative_interval(w) for w in windows]
         low, high = np.column_stack([*ends, density.cdf_interval(median), density.mass_interval(edges)])
         held.append((low - 1e-9 <= exact) & (exact <= high + 1e-9))
-    assert (np.sum(held, axis=0) >= 10).all()
-
-
-@pytest.mark.parametrize("ratio", [1.0, 1.001])
-def test_intervals_cover_where_the_first_probe_sees_one_eigenvalue_of_each_pair(ratio):
-    """Of 20 runs; by the first probe alone, 1 of 20 intervals held for a window of 2 and exact pairs."""
-    single = np.geomspace(0.02, 20, 100)
-    eigenvalues = np.sort(np.concatenate([1e-3 * RNG.standard_normal(800), single, ratio * single]))
-    operator, exact, held = diagonal(eigenvalues), Spectrum(eigenvalues), []
-    for seed in range(20):
-        density = lanczos_density(operator, seed=seed)
-        low, high = np.array([density.degenerate_interval(window) for window in (0.2, 2.0, 10.0)]).T
-        truth = np.array([exact.fraction_degenerate(window) for window in (0.2, 2.0, 10.0)])
-        held.append((low - 1e-9 <= truth) & (truth <= high + 1e-9))
-    assert (np.mean(held, axis=0) >= 0.85).all()
+    assert (np.sum(held, axis=0) >= 11).all()
 
 
 @pytest.mark.parametrize("max_products", [20, 50])
