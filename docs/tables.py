@@ -216,11 +216,11 @@ def _construction(content: dict) -> str:
 
 def _reorthogonalisation(content: dict) -> str:
     rows = []
-    for case, found in content["cases"].items():
+    for dtype, found in content["dtypes"].items():
         least, median, most = found["ratio"]
         seconds = [f"{min(found[what]):.2g}" for what in ("beyond products", "one reorthogonalisation")]
-        rows.append([case, *seconds, f"{median:.2f} ({least:.2f} to {most:.2f})"])
-    header = ["dtype, steps", "beyond products (s)", "one reorthogonalisation (s)", "ratio"]
+        rows.append([dtype, *seconds, f"{median:.2f} ({least:.2f} to {most:.2f})"])
+    header = ["dtype", "beyond products (s)", "one reorthogonalisation (s)", "ratio"]
     return f"{_origin(content)}\n\n{_table(header, rows)}"
 
 
