@@ -14,7 +14,7 @@ from torch import nn
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.curvature.engines.replacement import is_of_the_model
 from hessdens.curvature.trials.culprits import gradient_exists
-from hessdens.curvature.trials.graph import operations
+from hessdens.curvature.trials.graph import custom_functions, operations
 
 Selection = str | Sequence[str] | Callable[[str, nn.Parameter], bool] | None
 
@@ -130,7 +130,7 @@ def _unused(loss: LossModule, batch: Any, parameters: dict[str, nn.Parameter], n
             "Checkpointed parts must keep their graph; a reentrant checkpoint hides its parameters. Pass "
             "use_reentrant=False to torch.utils.checkpoint."
         )
-    if not any(isinstance(node, torch.autograd.function.BackwardCFunction) for node in nodes):
+    if not custom_functions(nodes):
         reached = {id(node.variable) for node in nodes if hasattr(node, "variable")}
         return [name for name in names if id(parameters[name]) not in reached]
     with gradient_exists(loss, parameters, batch):  # custom functions may have none of what they are given

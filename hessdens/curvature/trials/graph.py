@@ -1,6 +1,6 @@
 """What the graph of operations behind a loss tells, without a number."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,13 +62,17 @@ def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
                 "captured tensor or the like. Read it as an attribute of the model that forward= is given."
             )
     by_loss_fn = {id(node.variable) for node in operations([value], outputs) if hasattr(node, "variable")}
-    kinds: set[Any] = {type(node) for node in nodes if isinstance(node, torch.autograd.function.BackwardCFunction)}
-    functions = {kind._forward_cls for kind in kinds}
-    names = {f.__name__ for f in functions if not f.__module__.startswith(TRUSTED)}
+    names = {function.__name__ for function in custom_functions(nodes)}
     names |= {*changing_hooks(loss, values, batch, hooks.names)}
     links = {(node.name(), source.name()) for node in nodes for source, _ in node.next_functions if source}
     reads = not by_loss_fn.isdisjoint(map(id, leaves.values()))
     return Graph(reads, tuple(sorted(names)), frozenset(links | {("the end", name) for name in ends.names}))
+
+
+def custom_functions(nodes: Iterable[Any]) -> set[Any]:
+    """Return the custom functions among operations, but for those whose derivatives are known to be right."""
+    kinds: set[Any] = {type(node) for node in nodes if isinstance(node, torch.autograd.function.BackwardCFunction)}
+    return {kind._forward_cls for kind in kinds if not kind._forward_cls.__module__.startswith(TRUSTED)}
 
 
 class _Ends(TorchFunctionMode):
