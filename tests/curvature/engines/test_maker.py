@@ -86,6 +86,7 @@ def recorder(monkeypatch):
 def graphed_operator(mode, model, data=DATA, probes_per_block=2, make=hessian_operator):
     """Return an operator that plans CUDA graphs, which only a CUDA device is allowed to ask for."""
     operator = make(model, F.cross_entropy, data)
+    assert mode in operator.modes, "a mode is tried before it is used"
     operator._schedules.settled[5] = Schedule(mode, 10, probes_per_block, cuda_graph=True, tf32=False, memory=0)
     return operator
 
@@ -118,6 +119,7 @@ def test_batches_of_different_weights_share_a_graph(recorder, mode):
     model, data = network(), [(INPUTS[i : i + 10], TARGETS[i : i + 10]) for i in range(0, 50, 10)]
     options = {"num_examples": lambda batch: float(batch[0].square().sum()), "split_batches": False}
     operator = hessian_operator(model, F.cross_entropy, data, **options)
+    assert mode in operator.modes, "a mode is tried before it is used"
     operator._schedules.settled[5] = Schedule(mode, 10, 2, cuda_graph=True, tf32=False, memory=0)
     eager = hessian_operator(model, F.cross_entropy, data, plan=Plan(mode), **options)
     for seed in range(2):
