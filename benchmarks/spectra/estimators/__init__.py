@@ -1,1 +1,1 @@
-"""One module for our estimators, one for each peer, and two of short references; all are found by themselves."""
+"""Our estimators, short references and peers. The registry imports every module of this folder."""

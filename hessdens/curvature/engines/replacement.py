@@ -164,7 +164,7 @@ class Constants(TorchFunctionMode):
             return result
         if not self._is_stopped and _is_in_custom_function():
             return result
-        if _is_checkpointed() and any(_is_number(leaf) for leaf in leaves):
+        if _is_checkpointed() and any(is_number(leaf) for leaf in leaves):
             raise ValueError(
                 "Central differences keep what is detached, which a checkpoint computes anew. Switch checkpointing off."
             )
@@ -186,7 +186,8 @@ def _constant(leaf: Any, kept: Any, operands: list[Tensor]) -> Any:
     return kept.clone()
 
 
-def _is_number(leaf: Any) -> bool:
+def is_number(leaf: Any) -> bool:
+    """Return whether something is a real number, or a tensor of these: it may have a derivative."""
     return leaf.is_floating_point() if isinstance(leaf, Tensor) else isinstance(leaf, float)
 
 

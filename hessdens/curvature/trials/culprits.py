@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hessdens.curvature.containers import tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values
-from hessdens.curvature.engines.replacement import called, hooked
+from hessdens.curvature.engines.replacement import called, hooked, is_of_the_model
 from hessdens.curvature.trials.graph import forbids_more
 
 
@@ -60,7 +60,7 @@ def gradient_exists(loss: LossModule, values: Values, batch: Any) -> Iterator[No
     try:
         yield
     except (RuntimeError, NotImplementedError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+        if not is_of_the_model(error):
             raise
         place = place_without_derivative(loss, batch, values, 1)
         raise ValueError(f"The loss must have a gradient; {place} has none: {error}") from error

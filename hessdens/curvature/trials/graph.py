@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from hessdens.curvature.containers import leaves_of, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values, gradients
+from hessdens.curvature.engines.replacement import is_number
 from hessdens.curvature.trials.hooks import TensorHooks, changing_hooks
 
 # Modules whose custom functions have right derivatives: this library's, and hooks that torch makes functions of.
@@ -70,7 +71,7 @@ def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
 
 
 def custom_functions(nodes: Iterable[Any]) -> set[Any]:
-    """Return the custom functions among operations, but for those whose derivatives are known to be right."""
+    """Return the custom functions among operations, without those of `TRUSTED` modules."""
     kinds: set[Any] = {type(node) for node in nodes if isinstance(node, torch.autograd.function.BackwardCFunction)}
     return {kind._forward_cls for kind in kinds if not kind._forward_cls.__module__.startswith(TRUSTED)}
 
@@ -88,10 +89,9 @@ class _Ends(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         has_derivative = any(tensor.requires_grad for tensor in tensors_of((args, kwargs)))
         result = func(*args, **(kwargs or {}))
-        if has_derivative and func is not Tensor.detach and not any(t.requires_grad for t in tensors_of(result)):
-            numbers = [leaf for leaf in leaves_of(result) if isinstance(leaf, Tensor | float)]
-            if any(isinstance(number, float) or number.is_floating_point() for number in numbers):
-                self.names.add(getattr(func, "__name__", repr(func)))
+        ends = has_derivative and not any(tensor.requires_grad for tensor in tensors_of(result))
+        if ends and func is not Tensor.detach and any(is_number(leaf) for leaf in leaves_of(result)):
+            self.names.add(getattr(func, "__name__", repr(func)))
         return result
 
 

@@ -142,10 +142,8 @@ def test_costly_mode_is_tried_when_it_is_wanted(monkeypatch):
 
     monkeypatch.setattr(modes, "product_of", noted)
     costly = ENGINES["hessian"]["forward-over-reverse"]
-    model, data = (
-        nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)),
-        batches(normal(37, 4), torch.arange(37) % 3),
-    )
+    model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+    data = batches(normal(37, 4), torch.arange(37) % 3)
     operator = hessian_operator(model.double(), nn.CrossEntropyLoss(), data)
     operator.matvec(torch.ones(operator.size, dtype=torch.float64))
     hessian_operator(model, nn.CrossEntropyLoss(), data, plan=Plan("reverse-over-reverse"))
