@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import measuring  # noqa: F401  # puts the examples on the path
 import torch
-from skip_paper.data import load_images, prepare
-from skip_paper.networks import SkipNetwork
+from skip_paper.data.images import load_images, prepare
+from skip_paper.networks.skip_network import SkipNetwork
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 

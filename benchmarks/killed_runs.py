@@ -21,7 +21,7 @@ from measuring import EXAMPLES, origin, parser_of, save, timed
 
 # On the embedded digits, wherever CIFAR is.
 CODE = (
-    "import sys; from skip_paper import data, run_all; data.usual_places = list; "
+    "import sys; from skip_paper import run_all; from skip_paper.data import images; images.usual_places = list; "
     "sys.exit(run_all.main(['--preset', 'smoke', *sys.argv[1:]]))"
 )
 

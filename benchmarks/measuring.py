@@ -14,7 +14,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
-from skip_paper.environment import environment
+from skip_paper.runs.environment import environment
 
 BENCHMARKS = Path(__file__).resolve().parent
 EXAMPLES = BENCHMARKS.parent / "examples"

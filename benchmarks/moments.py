@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from measuring import origin, parser_of, save, timed
-from skip_paper.data import load_images, prepare
-from skip_paper.networks import SkipNetwork
-from skip_paper.training import train
+from skip_paper.data.images import load_images, prepare
+from skip_paper.networks.skip_network import SkipNetwork
+from skip_paper.networks.training import train
 from torch import nn
 
 from hessdens import exact_spectrum, hessian_operator, spectral_moments

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from hvp_models import Case, skip_network
 from measuring import origin, parser_of, save
-from skip_paper.training import train
+from skip_paper.networks.training import train
 from torch import nn
 
 from hessdens import SpectrumMonitor

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from hvp_models import skip_network
 from measuring import origin, parser_of, save, timed
-from skip_paper.training import train
+from skip_paper.networks.training import train
 from torch import Tensor, nn
 
 from hessdens import hessian_operator, lanczos_density, spectral_moments

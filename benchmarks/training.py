@@ -4,18 +4,18 @@
 
 The paper's networks on CIFAR-100 (100,000 training images with their mirror images). Networks x epochs a second from
 the time of some steps, those of both ways in turn, medians over repeats; and the largest relative difference of the
-weights after these steps. The plain loop is `skip_paper.training.train`, with Adam as torch has it by default.
+weights after these steps. The plain loop is `skip_paper.networks.training.train`, with Adam as torch has it by default.
 """
 
 import statistics
 from typing import Any
 
 from measuring import origin, parser_of, save, timed
-from skip_paper.batched_training import BatchedTraining
-from skip_paper.data import load_images, prepare
-from skip_paper.networks import SkipNetwork
-from skip_paper.stacked import StackedNetworks
-from skip_paper.training import train
+from skip_paper.data.images import load_images, prepare
+from skip_paper.networks.batched_training import BatchedTraining
+from skip_paper.networks.skip_network import SkipNetwork
+from skip_paper.networks.stacked import StackedNetworks
+from skip_paper.networks.training import train
 
 # Depth, width, principal components, networks at once on a CPU and on a GPU, steps of both ways.
 CASES = {"10x16": (10, 16, 128, {"cpu": 40, "cuda": 400}, 30), "30x128": (30, 128, None, {"cpu": 4, "cuda": 50}, 5)}

@@ -12,11 +12,11 @@ import json
 from dataclasses import replace
 
 from measuring import origin, parser_of, save
-from skip_paper.batched_training import BatchedTraining
-from skip_paper.data import load_images, prepare
-from skip_paper.networks import NetworkSpec
-from skip_paper.stacked import StackedNetworks
-from skip_paper.training import train
+from skip_paper.data.images import load_images, prepare
+from skip_paper.networks.batched_training import BatchedTraining
+from skip_paper.networks.skip_network import NetworkSpec
+from skip_paper.networks.stacked import StackedNetworks
+from skip_paper.networks.training import train
 from torch import Tensor
 
 EXAMPLES, SEEDS = 25_000, (0, 1, 2)

@@ -14,7 +14,7 @@ from what_works_tables import what_works
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
-from skip_paper.report import markdown
+from skip_paper.report.report import markdown
 
 DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS.parent / "benchmarks" / "results"

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from record import parse, plt, save
 from scipy.sparse.linalg import eigsh
-from skip_paper.data import load_digits
+from skip_paper.data.images import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 

@@ -15,7 +15,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
-from skip_paper.environment import environment
+from skip_paper.runs.environment import environment
 
 
 def parse(description: str, name: str, argv: Sequence[str] | None) -> argparse.Namespace:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from record import parse, plt, save
-from skip_paper.data import load_images
+from skip_paper.data.images import load_images
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 

@@ -35,9 +35,10 @@ import damage  # noqa: E402
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 from samples import MATRIX, make_results  # noqa: E402
-from skip_paper import cifar_files, data, other_images  # noqa: E402
-from skip_paper.networks import NetworkSpec  # noqa: E402
-from skip_paper.runs import RunSpec, RunStore  # noqa: E402
+from skip_paper.data import cifar_files, other_images  # noqa: E402
+from skip_paper.data import images as data  # noqa: E402
+from skip_paper.networks.skip_network import NetworkSpec  # noqa: E402
+from skip_paper.runs.store import RunSpec, RunStore  # noqa: E402
 
 from hessdens import lanczos_density, load_result, spectral_moments  # noqa: E402
 from hessdens.estimators import chebyshev_moments  # noqa: E402

@@ -21,9 +21,9 @@ if __name__ == "__main__":
 import measuring  # noqa: F401  # puts the examples on the path
 import numpy as np
 import torch
-from skip_paper.data import load_images, prepare
-from skip_paper.networks import SkipNetwork
-from skip_paper.training import orders
+from skip_paper.data.images import load_images, prepare
+from skip_paper.networks.skip_network import SkipNetwork
+from skip_paper.networks.training import orders
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 

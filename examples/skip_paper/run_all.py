@@ -14,7 +14,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from skip_paper import (
+from skip_paper.data.images import Images, load_images
+from skip_paper.data.other_images import load_substitute
+from skip_paper.figures import (  # fmt: skip
     conditions,
     fig1,
     fig2,
@@ -31,16 +33,14 @@ from skip_paper import (
     figS5,
     figS6,
     figS7,
-)  # fmt: skip
-from skip_paper.compute import Computer
-from skip_paper.data import Images, load_images
-from skip_paper.environment import environment
-from skip_paper.experiment import CONDITIONS, Condition, Outcome, Setting
-from skip_paper.other_images import load_substitute
-from skip_paper.presets import PRESETS, Preset
-from skip_paper.projection import project
-from skip_paper.report import save_outcome, write_report
-from skip_paper.runs import RunSpec, RunStore
+)
+from skip_paper.report.report import save_outcome, write_report
+from skip_paper.runs.compute import Computer
+from skip_paper.runs.environment import environment
+from skip_paper.runs.experiment import CONDITIONS, Condition, Outcome, Setting
+from skip_paper.runs.presets import PRESETS, Preset
+from skip_paper.runs.projection import project
+from skip_paper.runs.store import RunSpec, RunStore
 
 # In order of interest: the report is rewritten after each.
 FIGURES: dict[str, ModuleType] = {

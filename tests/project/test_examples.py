@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import Phase, settings
-from skip_paper.data import load_digits
+from skip_paper.data.images import load_digits
 from torch import nn
 
 from hessdens import exact_spectrum, hessian_operator

@@ -6,7 +6,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from skip_paper.archives import read_archive, unpacked
+from skip_paper.data.archives import read_archive, unpacked
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 3_000, dtype=np.uint8).tobytes()
 MOST = 100_000

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from skip_paper import batched_training
-from skip_paper.batched_training import BatchedTraining, RecordedStep
-from skip_paper.networks import NetworkSpec
-from skip_paper.stacked import StackedNetworks
-from skip_paper.training import train
+from skip_paper.networks import batched_training
+from skip_paper.networks.batched_training import BatchedTraining, RecordedStep
+from skip_paper.networks.skip_network import NetworkSpec
+from skip_paper.networks.stacked import StackedNetworks
+from skip_paper.networks.training import train
 
 SEEDS = (3, 8, 5)
 PLAIN = NetworkSpec("plain", 6, 16)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from skip_paper import claims
+from skip_paper.verdicts import claims
 
 RNG = np.random.default_rng(0)
 

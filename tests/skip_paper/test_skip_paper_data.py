@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from skip_paper import cifar_tiles, data
-from skip_paper.cifar_files import (
+from skip_paper.data import cifar_tiles
+from skip_paper.data import images as data
+from skip_paper.data.cifar_files import (
     LAYOUTS,
     Layout,
     digest_of_records,
@@ -21,7 +22,7 @@ from skip_paper.cifar_files import (
     parse_pickle,
     read_split,
 )
-from skip_paper.data import REPOSITORY, Images, load_digits, load_images, prepare, principal_components
+from skip_paper.data.images import REPOSITORY, Images, load_digits, load_images, prepare, principal_components
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (6, 3072), dtype=np.uint8)

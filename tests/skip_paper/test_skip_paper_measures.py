@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from skip_paper import measures
-from skip_paper.networks import NetworkSpec
-from skip_paper.stacked import StackedNetworks
+from skip_paper.measures import during_training
+from skip_paper.networks.skip_network import NetworkSpec
+from skip_paper.networks.stacked import StackedNetworks
 from torch.nn import functional as F  # noqa: N812
 
 KINDS = [
@@ -42,7 +42,7 @@ def test_measurements_are_those_of_one_network(kind):
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(60, 12, generator=generator).double(), torch.randint(5, (60,), generator=generator)
     networks = [kind.build(12, 5, seed).double() for seed in (0, 1)]
-    found = measures.measure(StackedNetworks(networks), (x, y), (x[:20], y[:20]))
+    found = during_training.measure(StackedNetworks(networks), (x, y), (x[:20], y[:20]))
     for index, network in enumerate(networks):
         assert found["train_accuracy"][index] == pytest.approx((network(x).argmax(1) == y).double().mean().item())
         assert found["test_accuracy"][index] == pytest.approx(
@@ -70,7 +70,7 @@ def test_measurements_are_those_of_one_network(kind):
             alone, _ = responses_of(network, x[example : example + 1])
             loss = F.cross_entropy(network.output(alone[-1]), y[example : example + 1])
             gradients = torch.autograd.grad(loss, alone)
-            one = measures.measure(
+            one = during_training.measure(
                 StackedNetworks([network]), (x[example : example + 1], y[example : example + 1]), (x, y)
             )
             expected = [g.norm().item() for g in gradients]
@@ -81,24 +81,24 @@ def test_gradient_norms_are_means_over_examples():
     generator = torch.Generator().manual_seed(1)
     x, y = torch.randn(7, 12, generator=generator).double(), torch.randint(5, (7,), generator=generator)
     stacked = StackedNetworks([KINDS[1].build(12, 5, 0).double()])
-    together = measures.measure(stacked, (x, y), (x, y))["gradient_norm"]
-    each = [measures.measure(stacked, (x[i : i + 1], y[i : i + 1]), (x, y))["gradient_norm"] for i in range(7)]
+    together = during_training.measure(stacked, (x, y), (x, y))["gradient_norm"]
+    each = [during_training.measure(stacked, (x[i : i + 1], y[i : i + 1]), (x, y))["gradient_norm"] for i in range(7)]
     np.testing.assert_allclose(together, np.mean(each, axis=0), rtol=1e-10)
 
 
 def test_known_overlaps_and_variances():
     rows = torch.tensor([[[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]], [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]])
-    np.testing.assert_allclose(measures.overlaps(rows), [1, -1], atol=1e-6)
+    np.testing.assert_allclose(during_training.overlaps(rows), [1, -1], atol=1e-6)
     line = torch.arange(10.0).view(1, 10, 1) * torch.ones(8)
-    assert measures.variance_explained(line).item() == pytest.approx(1)
-    assert measures.variance_explained(torch.zeros(1, 10, 8)).isnan().all()
+    assert during_training.variance_explained(line).item() == pytest.approx(1)
+    assert during_training.variance_explained(torch.zeros(1, 10, 8)).isnan().all()
 
 
 def test_batch_statistics_are_left_alone():
     kind = replace(KINDS[0], batch_norm_layer=2)
     stacked = StackedNetworks([kind.build(12, 5, 0)])
     before = {name: buffer.clone() for name, buffer in stacked.buffers.items()}
-    measures.measure(
+    during_training.measure(
         stacked, (torch.randn(9, 12), torch.zeros(9, dtype=torch.int64)), (torch.randn(9, 12), torch.zeros(9))
     )
     for name, buffer in stacked.buffers.items():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from skip_paper.networks import ARCHITECTURES, SkipNetwork, count_parameters
+from skip_paper.networks.skip_network import ARCHITECTURES, SkipNetwork, count_parameters
 
 SMALL = {"depth": 6, "width": 8, "seed": 3}
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.io import savemat
-from skip_paper import data, other_images
-from skip_paper.other_images import STL10, load_substitute
+from skip_paper.data import images as data
+from skip_paper.data import other_images
+from skip_paper.data.other_images import STL10, load_substitute
 
 RNG = np.random.default_rng(0)
 COUNTS = {"train": 5, "test": 3}

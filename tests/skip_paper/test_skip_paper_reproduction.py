@@ -17,13 +17,16 @@ import pytest
 import torch
 from PIL import Image
 from scipy import stats
-from skip_paper import compute, figS3_points, report, run_all
-from skip_paper.best_and_worst import chosen_seeds
-from skip_paper.data import REPOSITORY, load_digits
-from skip_paper.experiment import CONDITIONS, Setting
-from skip_paper.fits import fit_fractions, mean_and_error
-from skip_paper.presets import PRESETS
-from skip_paper.runs import RunStore
+from skip_paper import run_all
+from skip_paper.data.images import REPOSITORY, load_digits
+from skip_paper.figures.parts import figS3_points
+from skip_paper.figures.parts.best_and_worst import chosen_seeds
+from skip_paper.measures.fits import fit_fractions, mean_and_error
+from skip_paper.report import report
+from skip_paper.runs import compute
+from skip_paper.runs.experiment import CONDITIONS, Setting
+from skip_paper.runs.presets import PRESETS
+from skip_paper.runs.store import RunStore
 
 from hessdens.mixture import SkewNormalMixture
 
@@ -33,7 +36,7 @@ SCRIPT = REPOSITORY / "examples" / "skip_paper" / "run_all.py"
 
 @pytest.fixture
 def no_data(monkeypatch):
-    monkeypatch.setattr("skip_paper.data.usual_places", list)
+    monkeypatch.setattr("skip_paper.data.images.usual_places", list)
     monkeypatch.setenv("HESSDENS_OFFLINE", "1")
 
 
@@ -42,7 +45,7 @@ def smoke(tmp_path_factory):
     """The whole command where no data and no network are at hand."""
     folder = tmp_path_factory.mktemp("smoke")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skip_paper.data.usual_places", list)
+        patch.setattr("skip_paper.data.images.usual_places", list)
         patch.setenv("HESSDENS_OFFLINE", "1")
         names = ",".join([*run_all.FIGURES, "conditions"])
         assert run_all.main(["--preset", "smoke", "--results", str(folder), "--only", names]) == 0
@@ -98,7 +101,7 @@ def test_report_holds_all_figures_and_claims(smoke):
 def test_finished_runs_are_not_repeated(smoke, monkeypatch, capsys):
     before = {path.name: path.stat().st_mtime_ns for path in (smoke / "runs").glob("*.npz")}
     seconds = json.loads((smoke / "fig4.json").read_text())["seconds"]
-    monkeypatch.setattr("skip_paper.compute.compute_group", lambda *_: pytest.fail("repeated a finished run"))
+    monkeypatch.setattr("skip_paper.runs.compute.compute_group", lambda *_: pytest.fail("repeated a finished run"))
     arguments = ["--preset", "smoke", "--results", str(smoke), "--only", "fig3,fig4,figS2"]
     assert run_all.main(arguments) == 0
     assert run_all.main([*arguments, "--plot-only"]) == 0
@@ -147,7 +150,7 @@ def test_best_and_worst_are_by_mean_accuracy(smoke):
     size = PRESETS["smoke"].sizes["fig4"]
     setting = Setting(size, CONDITIONS["literal"], RunStore(smoke / "runs"), lambda name: load_digits())
     best, worst = chosen_seeds(setting, "cifar100", None)
-    from skip_paper.best_and_worst import _specs
+    from skip_paper.figures.parts.best_and_worst import _specs
 
     means = [setting.store.find(s)["train_accuracy"][1:].mean() for s in _specs(setting, "cifar100", None, None)]
     assert min(means[seed] for seed in best) >= max(means[seed] for seed in worst)
@@ -167,7 +170,7 @@ def test_killed_command_ends_with_the_same_results(tmp_path):
     environment = {**os.environ, "HESSDENS_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     places = {"HESSDENS_DATA": ""}
     code = (
-        "import sys; from skip_paper import data, run_all; data.usual_places = list; "
+        "import sys; from skip_paper import run_all; from skip_paper.data import images; images.usual_places = list; "
         "sys.exit(run_all.main(sys.argv[1:]))"
     )
     arguments = ["--preset", "smoke", "--only", "fig4", "--results"]
@@ -221,14 +224,14 @@ def test_full_disk(tmp_path, monkeypatch, capsys):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("skip_paper.compute.compute_group", full)
+    monkeypatch.setattr("skip_paper.runs.compute.compute_group", full)
     assert run_all.main(["--preset", "smoke", "--only", "fig3", "--results", str(tmp_path)]) == 1
     assert "the disk is full. What is written is whole: make room, and the same command" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_data")
 def test_interruption(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("skip_paper.compute.compute_group", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("skip_paper.runs.compute.compute_group", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     assert run_all.main(["--preset", "smoke", "--only", "fig3", "--results", str(tmp_path)]) == 130
     assert "Interrupted. Finished runs are kept" in capsys.readouterr().err
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from skip_paper.compute import Computer, compute_group, num_parameters
-from skip_paper.data import load_digits, prepare
-from skip_paper.networks import NetworkSpec, SkipNetwork
-from skip_paper.runs import RunSpec, RunStore
-from skip_paper.spectra import SpectrumSpec
-from skip_paper.training import orders, train
+from skip_paper.data.images import load_digits, prepare
+from skip_paper.measures.spectra import SpectrumSpec
+from skip_paper.networks.skip_network import NetworkSpec, SkipNetwork
+from skip_paper.networks.training import orders, train
+from skip_paper.runs.compute import Computer, compute_group, num_parameters
+from skip_paper.runs.store import RunSpec, RunStore
 
 CPU = torch.device("cpu")
 NETWORK = NetworkSpec("residual", 3, 6)
@@ -215,7 +215,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("state_written", [1, 2, 3, 5, 6])
 def test_killed_runs_go_on_where_they_were(examples, tmp_path, monkeypatch, state_written):
     """Two runs of three measurements: states after the first two of both, then both without a step to go."""
-    monkeypatch.setattr("skip_paper.compute.SECONDS_BETWEEN_STATES", -1.0)
+    monkeypatch.setattr("skip_paper.runs.compute.SECONDS_BETWEEN_STATES", -1.0)
     specs = [replace(SPEC, seed=seed, spectrum=replace(SPECTRUM, exact=False)) for seed in (0, 1)]
     whole = RunStore(tmp_path / "whole")
     compute_group(specs, examples, 10, CPU, whole)
@@ -257,7 +257,9 @@ def test_kill_between_two_runs_of_a_group(tmp_path, monkeypatch):
     with pytest.raises(Killed):
         Computer(store, CPU, progress=False).compute(specs, {specs[0].data: images}, "")
     monkeypatch.setattr(RunStore, "save", save)
-    monkeypatch.setattr("skip_paper.batched_training.BatchedTraining._step", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(
+        "skip_paper.networks.batched_training.BatchedTraining._step", lambda *_: pytest.fail("trained again")
+    )
     assert Computer(store, CPU, progress=False).compute(specs, {specs[0].data: images}, "") == 1
     assert all(store.has(spec) for spec in specs)
 
@@ -282,7 +284,7 @@ def test_groups_are_halved_where_memory_does_not_hold_them(tmp_path, monkeypatch
         for spec in specs:
             store.save(spec, {"diverged": np.zeros(3)})
 
-    monkeypatch.setattr("skip_paper.compute.compute_group", tight)
+    monkeypatch.setattr("skip_paper.runs.compute.compute_group", tight)
     images = load_digits()
     store = RunStore(tmp_path)
     specs = [replace(SPEC, data=images.fingerprint(), seed=seed) for seed in range(5)]
@@ -290,7 +292,7 @@ def test_groups_are_halved_where_memory_does_not_hold_them(tmp_path, monkeypatch
     assert sum(sizes) == 5
     assert "The device does not hold 5 networks at once: 2 from here on" in capsys.readouterr().err
     monkeypatch.setattr(
-        "skip_paper.compute.compute_group", lambda *_: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError)
+        "skip_paper.runs.compute.compute_group", lambda *_: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError)
     )
     with pytest.raises(MemoryError, match=r"memory must hold a network of .*; it does not. Use --device cpu"):
         Computer(store, CPU, progress=False).compute([replace(specs[0], seed=9)], {specs[0].data: images}, "")

@@ -23,8 +23,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
-from skip_paper import fig1, fig2, figS4, figS5
-from skip_paper.fig2_models import Reduced, ThreeUnits, TwoUnits
+from skip_paper.figures import fig1, fig2, figS4, figS5
+from skip_paper.figures.parts.fig2_models import Reduced, ThreeUnits, TwoUnits
 from torch import Tensor
 
 WIDTH, INPUTS, OUTPUTS, EXAMPLES = 3, 3, 5, 12

@@ -5,7 +5,7 @@ import torch
 from curvature_cases import Net
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skip_paper.networks import ARCHITECTURES, SkipNetwork
+from skip_paper.networks.skip_network import ARCHITECTURES, SkipNetwork
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 

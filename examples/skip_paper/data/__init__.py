@@ -1,0 +1,1 @@
+"""Images: found, downloaded, verified, and made into inputs of networks."""

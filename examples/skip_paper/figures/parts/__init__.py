@@ -1,0 +1,1 @@
+"""What several figures share, and models too long for the figure's own file."""

@@ -1,0 +1,1 @@
+"""The report: figures and verdicts in the order of the argument."""

@@ -1,0 +1,1 @@
+"""Runs: how many, how large, computed, stored and found again."""
