@@ -3,7 +3,7 @@
     python benchmarks/what_works.py
 
 The situations are those of ``tests/zoo/``. Each matrix is compared with a dense reference, made entry by entry by loops
-over backward passes. ``docs/what_works.md`` is made from the results.
+over backward passes. ``docs/guide/what_works.md`` is made from the results.
 """
 
 import re

@@ -40,7 +40,7 @@ def agreement() -> str:
     )
 
 
-# Where conventions differ, as docs/coming_from.md says under curvlinops.
+# Where conventions differ, as docs/start/coming_from.md says under curvlinops.
 DIFFERENCES = {
     "sum": "a sum is refused; times the number of terms",
     "entries": "empirical Fisher of entries; times the outputs",

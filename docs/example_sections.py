@@ -34,5 +34,5 @@ def _section(name: str) -> str:
             f"*{numbers['date']}, {numbers['device']}, {numbers['threads']} threads, {numbers['seconds']:.0f} s; "
             f"{numbers['parameters']:,} parameters; torch {numbers['torch']}, hessdens {numbers['hessdens']}.*"
         )
-        parts += [f"![{title}](figures/{figure.name})", origin]
+        parts += [f"![{title}](../figures/{figure.name})", origin]
     return "\n\n".join(parts) + "\n"

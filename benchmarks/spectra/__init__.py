@@ -2,5 +2,5 @@
 
     python benchmarks/spectra/run.py
 
-`docs/suite.md` says what is in it, and how an estimator is added.
+`docs/background/suite.md` says what is in it, and how an estimator is added.
 """

@@ -43,7 +43,7 @@ def test_bounds_hold_the_squares_of_all_probes(case, num_probes, num_steps):
 
 
 def test_bounds_of_blocks_are_broken_seldom_and_by_little():
-    """There is no theorem for the sum over several probes; docs/method.md has these numbers."""
+    """There is no theorem for the sum over several probes; docs/background/method.md has these numbers."""
     generator, excesses = np.random.default_rng(0), []
     for trial in range(3000):
         num_probes, num_steps = int(generator.integers(2, 4)), int(generator.integers(1, 9))

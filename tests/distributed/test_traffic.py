@@ -44,7 +44,7 @@ def test_traffic_by_hand():
 
 
 def test_the_plans_of_the_page_are_counted():
-    page = (Path(__file__).parents[2] / "docs" / "distributed.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/guide/many_processes.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL | re.MULTILINE)
     assert len(blocks) == 2
     names = {}

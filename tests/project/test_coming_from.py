@@ -10,7 +10,7 @@ import torch
 
 from hessdens import fisher_operator
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "coming_from.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/start/coming_from.md"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The commands of docs/command_line.md print what the page says, except last digits.
+"""The commands of docs/guide/command_line.md print what the page says, except last digits.
 
 ``PYTHONPATH=tests python tests/project/test_command_line_docs.py`` writes the page anew with what they print.
 """
@@ -16,7 +16,7 @@ from printed import assert_same_except_last_digits
 
 from hessdens.cli import main
 
-PAGE = Path(__file__).resolve().parents[2] / "docs/command_line.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/guide/command_line.md"
 CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 

@@ -13,7 +13,7 @@ RETURNED = {
     "KernelPolynomialDensity", "LanczosDensity", "MaximumEntropyDensity", "MixtureFit", "Moments", "Problem",
     "Schedule", "SpectrumHistory", "SpectrumRecord",
 }  # fmt: skip
-# These need processes that torchrun starts, or a shell. Tests run docs/distributed.md and docs/command_line.md.
+# These need processes that torchrun starts, or a shell. Tests run the pages many_processes.md and command_line.md.
 ELSEWHERE = {"main", "sharded_operator", "share_examples", "share_probes", "start"}
 
 

@@ -15,7 +15,7 @@ from framework_parts import lightning_parts, quiet, transformers_parts
 mpl.use("Agg")
 
 NUMBERS = {"loss": 0.5, "m_1": 1e-3}
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "monitor.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs/guide/training_runs.md"
 
 
 @pytest.fixture(scope="module")
