@@ -1,1 +1,1 @@
-"""The rules by which claims are judged."""
+"""How the paper's claims are judged: rules on plain arrays, fixed before any run, and the list of all claims."""
