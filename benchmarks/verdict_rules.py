@@ -16,15 +16,10 @@ import numpy as np
 from measuring import origin, parser_of, save
 from numpy.typing import NDArray
 from skip_paper.verdicts.decisions import Claim, decide
-from skip_paper.verdicts.evidence import (
-    SEQUENTIAL,
-    Evidence,
-    difference,
-    rank_correlation,
-    smaller_share,
-    trend,
-)
+from skip_paper.verdicts.evidence import SEQUENTIAL, Evidence
 from skip_paper.verdicts.looks import PLANNED
+from skip_paper.verdicts.means import difference, smaller_share
+from skip_paper.verdicts.orders import rank_correlation, trend
 
 Array = NDArray[np.float64]
 Rng = np.random.Generator

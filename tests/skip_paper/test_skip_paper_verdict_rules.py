@@ -10,22 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from skip_paper.verdicts import gates
-from skip_paper.verdicts.decisions import Claim, decide, holm
-from skip_paper.verdicts.evidence import (
-    ERROR,
-    Evidence,
-    computation,
-    contrast,
-    difference,
-    fieller,
-    page,
-    rank_correlation,
-    smaller_share,
-    spread,
-    trend,
-    with_diverged,
-)  # fmt: skip
+from skip_paper.verdicts.decisions import Claim, decide, step_down
+from skip_paper.verdicts.evidence import ERROR, Evidence, computation, spread, with_diverged
 from skip_paper.verdicts.looks import Plan, boundaries, single_look
+from skip_paper.verdicts.means import contrast, difference, fieller, smaller_share
+from skip_paper.verdicts.orders import page, rank_correlation, trend
 
 RNG = np.random.default_rng(0)
 RUNS = 12
@@ -285,14 +274,24 @@ def test_outcomes_of_each_kind():
     assert decision(computation(False, 1.0, "")) == "contradicted"
 
 
-def test_holm_is_the_slow_definition():
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_step_down_is_the_slow_definition(share):
     p = RNG.uniform(0, 0.2, 7)
     order = np.argsort(p)
-    slow = [max((7 - j) * p[order[j]] for j in range(int(np.flatnonzero(order == i)[0]) + 1)) for i in range(7)]
-    np.testing.assert_allclose(holm(list(p)), np.minimum(slow, 1))
+    found = 0
+    for error in np.linspace(0.001, 1, 50):
+        slow = set()
+        for position, index in enumerate(order):
+            left = 7 - position
+            if p[index] > error * (1 - share * (7 - left) / 7) / left:
+                break
+            slow.add(int(index))
+        assert {i for i, adjusted in enumerate(step_down(list(p), share)) if adjusted <= error} == slow
+        found += len(slow)
+    assert found > 50
 
 
-def test_holm_within_a_figure():
+def test_more_claims_in_a_figure_need_more():
     clear = Evidence(1.0, 0.5, 1.5, (0.6, 1.4), math.nan, 0.03, 1.0, 1.0, 12, "")
     claims = {key: Claim(key, "paper", "", "", "", "", "") for key in "abc"}
     alone = decide({"a": clear}, claims)
@@ -322,7 +321,7 @@ def test_figures_rarely_have_a_wrong_verdict():
     trials = 120
     found = simulation.family_rates(trials, 7)
     assert found["figures_with_a_wrong_verdict"] < 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)
-    assert found["decided"] > 0.5
+    assert found["decided"] > 0.4
 
 
 def test_the_benchmark_says_that_the_rules_hold():

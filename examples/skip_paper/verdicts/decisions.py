@@ -1,11 +1,22 @@
-"""Decisions: evidence on the claims of one figure under one condition becomes verdicts, by Holm's procedure."""
+"""Decisions: evidence on the claims of one figure under one condition becomes verdicts, corrected for their number.
+
+Holm's procedure knows one hypothesis a claim. Here each claim has two: that there is no effect, and that it reaches the
+margin. At most one of them is true, and the usual step down would count a claim as settled that may still be wrong
+(simulated: 6.7% of figures had a wrong verdict, not 5%). So, with m claims, z of which have no side yet, and a = (1 +
+1/m) / 2, a side is found where p <= 0.05 (1 - a (m - z) / m) / z, and absence where p <= 0.05 a / m.
+
+Proof: let Z be the number of claims without an effect. Before the first wrong side, all sides found were right, so z >=
+Z, and the wrong ones have the probability Z 0.05 (1 - a (m - Z) / m) / Z at most. Wrong absences are possible in the
+m - Z others, with 0.05 a (m - Z) / m at most. The sum is 0.05. Where no claim has a margin, a = 0: Holm's procedure.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from skip_paper.verdicts.evidence import ERROR, Evidence
+from skip_paper.verdicts.rules import Computed, Rule
 
 Outcome = Literal["reproduced", "contradicted", "absent", "undecided"]
 Whose = Literal["paper", "ours"]
@@ -36,6 +47,8 @@ class Claim:
     kind
         "larger": the effect is positive. "no larger": the effect (first less second) is not above the margin.
         "alike": it lies within the margin.
+    rule
+        Which numbers are compared, and how.
     """
 
     key: str
@@ -47,6 +60,7 @@ class Claim:
     unit: str
     margin: float = math.nan
     kind: Kind = "larger"
+    rule: Rule = field(default=Computed("a test of the rules"), repr=False)
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ class Verdict:
     evidence
         Effect, intervals, tests.
     adjusted
-        The p value of the decision after Holm's correction within the figure; of the nearest one where undecided.
+        The p value of the decision, corrected for the number of claims; the smallest one where undecided.
     decision
         The verdict.
     """
@@ -97,47 +111,57 @@ def decide(evidence: Mapping[str, Evidence], claims: Mapping[str, Claim], condit
 
     Notes
     -----
-    A claim is decided by the smaller one of its two p values: of a side, and of absence. Each is wrong with its error
-    at most, whatever the true effect. Claims that a gate stops take no part in Holm's correction.
+    A claim is decided by a side, where one is found, else by absence. Claims that a gate stops are not counted.
     """
     open_keys = [key for key, found in evidence.items() if not found.gate]
-    p_values = {key: _p_values(claims[key], evidence[key]) for key in open_keys}
-    smallest = [min(p_values[key].values()) for key in open_keys]
-    order = sorted(range(len(open_keys)), key=smallest.__getitem__)
-    factors = {open_keys[index]: len(open_keys) - position for position, index in enumerate(order)}
-    adjusted = dict(zip(open_keys, holm(smallest), strict=True))
-    verdicts = []
-    for key, found in evidence.items():
-        decision: Outcome = "undecided"
-        if adjusted.get(key, 1.0) <= ERROR:
-            decision = next(name for name, p in p_values[key].items() if factors[key] * p <= ERROR)
-        verdicts.append(Verdict(claims[key], condition, found, adjusted.get(key, 1.0), decision))
-    return verdicts
+    tables = {key: _p_values(claims[key], evidence[key]) for key in open_keys}
+    with_margin = any(math.isfinite(evidence[key].margin) for key in open_keys)
+    share = (1 + 1 / len(open_keys)) / 2 if with_margin else 0.0
+    sides = step_down([side for _, side, _, _ in tables.values()], share)
+    adjusted: dict[str, tuple[tuple[Outcome, float], ...]] = {}
+    for key, side in zip(open_keys, sides, strict=True):
+        side_outcome, _, absent_outcome, absent = tables[key]
+        within = min(1.0, absent * len(open_keys) / share) if share else 1.0
+        adjusted[key] = (side_outcome, side), (absent_outcome, within)
+    return [_verdict(claims[key], condition, found, adjusted.get(key, ())) for key, found in evidence.items()]
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values adjusted for their number.
+def step_down(p_values: Sequence[float], share: float = 0.0) -> list[float]:
+    """Return p values of sides adjusted for their number; ``share`` of the error is kept for absences.
 
     Examples
     --------
-    >>> holm([0.01, 0.04, 0.03])
+    Without absences this is Holm's procedure.
+
+    >>> step_down([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    adjusted, largest = [1.0] * len(p_values), 0.0
-    for position, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - position) * p_values[index]))
+    count = len(p_values)
+    order = sorted(range(count), key=p_values.__getitem__)
+    adjusted, largest = [1.0] * count, 0.0
+    for found, index in enumerate(order):
+        factor = (count - found) / (1 - share * found / count)
+        largest = max(largest, min(1.0, factor * p_values[index]))
         adjusted[index] = largest
     return adjusted
 
 
-def _p_values(claim: Claim, found: Evidence) -> dict[Outcome, float]:
-    """Return the p value of each outcome, those that say more first; 1 where a bound forbids it."""
+def _verdict(
+    claim: Claim, condition: str, found: Evidence, adjusted: Sequence[tuple[Outcome, float]]
+) -> Verdict:  # fmt: skip
+    for outcome, p in adjusted:
+        if p <= ERROR:
+            return Verdict(claim, condition, found, p, outcome)
+    return Verdict(claim, condition, found, min((p for _, p in adjusted), default=1.0), "undecided")
+
+
+def _p_values(claim: Claim, found: Evidence) -> tuple[Outcome, float, Outcome, float]:
+    """Return what a side and what absence would mean for a claim, each with its p value; 1 where a gate forbids it."""
     positive, negative, absent = found.sides
     side = found.p_sign if (positive if found.effect > 0 else negative) else 1.0
     if claim.kind == "larger":
-        outcome: Outcome = "reproduced" if found.effect > 0 else "contradicted"
-        return {outcome: side, "absent": found.p_absent if absent else 1.0}
-    as_said = found.p_absent if claim.kind == "alike" else found.p_below
-    size = abs(found.effect) if claim.kind == "alike" else found.effect
-    return {"reproduced": as_said if absent else 1.0, "contradicted": side if size > found.margin else 1.0}
+        return "reproduced" if found.effect > 0 else "contradicted", side, "absent", found.p_absent if absent else 1.0
+    within = (found.p_absent if claim.kind == "alike" else found.p_below) if absent else 1.0
+    if claim.kind == "no larger" and found.effect < 0:
+        return "reproduced", side, "reproduced", within
+    return "contradicted", side if abs(found.effect) > found.margin else 1.0, "reproduced", within

@@ -11,7 +11,7 @@ from skip_paper.verdicts.evidence import Evidence
 
 ABOVE_CHANCE = 0.02
 POOR_SHARE = 0.5
-CONFOUNDED = 0.5  # decades
+CONFOUNDED = 1.0  # decades
 Bound = Literal["", "at most", "at least"]
 
 
@@ -65,7 +65,7 @@ def one_eigenvalue(evidence: Evidence, parameters: int, unit: float = 100.0) -> 
 
 
 def confounded(start_gradients: dict[str, ArrayLike]) -> str:
-    """Return why a difference may have another cause: gradients at the start that differ by half a decade or more.
+    """Return why a difference may have another cause: gradients at the start that differ by a decade or more.
 
     ``start_gradients``: per kind of network, norms of the gradient by the first layer's activities at the start.
     """
