@@ -10,7 +10,7 @@ from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.spectrum import Spectrum
 from hessdens.mixture import FitUncertainty, MixtureFit, SkewNormalMixture
 from hessdens.monitor.history import SpectrumHistory
-from hessdens.results import CertifiedCounts, ChebyshevMoments, DataNoise, Moments
+from hessdens.results import CertifiedCounts, ChebyshevMoments, DataNoise, Eigenpairs, Moments
 from hessdens.results.storage import read_npz
 
 Result = (
@@ -19,6 +19,7 @@ Result = (
     | Comparison
     | DataNoise
     | DensityDifference
+    | Eigenpairs
     | FitUncertainty
     | KernelPolynomialDensity
     | LanczosDensity

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hessdens import Spectrum, compare, fit_mixture, lanczos_density, spectral_moments
+from hessdens import Spectrum, compare, eigenpairs, fit_mixture, lanczos_density, spectral_moments
 from hessdens.densities import kernel_polynomial, maximum_entropy
 from hessdens.estimators import certified_counts, chebyshev_moments, data_noise
 from hessdens.mixture import Grid, fit_uncertainty
@@ -38,6 +38,7 @@ def make_results():
         compare(kernel_polynomial(chebyshev), exact),
         data_noise([MATRIX, 2 * MATRIX], num_probes=4),
         certified_counts(MATRIX, max_products=20),
+        eigenpairs(MATRIX, 3),
         density.difference(lanczos_density(2 * MATRIX, max_products=30)),
         SpectrumHistory({"size": len(MATRIX), "model": "matrix"}, (*records, failed)),
     ]

@@ -11,6 +11,8 @@ from hessdens.linalg.team import Team
 
 # Products have errors of about eps times their length. A remainder shorter than ten of these errors is no new vector.
 LENGTHS_OF_ROUNDING = 10.0
+# Columns of a basis that are combined at a time, in float64: 16,384 of 100 vectors are 13 MB.
+COLUMNS_PER_CHUNK = 16_384
 # A vector of length one that loses half of it when it is made orthogonal to the basis once more was rounding (Parlett:
 # twice is enough; Giraud, Langou & Rozložník 2005).
 TWICE_IS_ENOUGH = 0.5
@@ -36,6 +38,7 @@ class BlockLanczos:
         self._scale = 0.0
         self._offsets = [0]
         self._num_fixed = 0
+        self._steps_before = 0
         block, self.start_coordinates = self._orthonormal(start.clone(), 0.0)
         self._append(block)
 
@@ -53,6 +56,12 @@ class BlockLanczos:
     def is_invariant(self) -> bool:
         """Whether the space is mapped to itself, so that further steps add nothing."""
         return self._offsets[-1] == self._offsets[-2]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the products with the last block can be kept."""
+        first, end = self._offsets[-2:]
+        return end + (end - first) <= len(self._basis) or len(self._basis) == self._operator.size
 
     def basis(self, num_blocks: int) -> Tensor:
         """Return the first blocks, shape (rows, N)."""
@@ -98,7 +107,7 @@ class BlockLanczos:
         first, end = self._offsets[-2:]
         products = self._operator.matmat(self._basis[first:end].T).T.clone()
         lengths = row_lengths(products, self._team)
-        raise_if_not_finite(lengths, f"that of vector {{}} in Lanczos step {self.num_steps + 1}")
+        raise_if_not_finite(lengths, f"that of vector {{}} in Lanczos step {self._steps_before + self.num_steps + 1}")
         self._scale = max(self._scale, float(lengths.max()))
         # W = C_1 Q + W_1, W_1 = M V, V = C_2 Q + R V'. But for rounding and asymmetry, W lies along the vectors that
         # were kept and the last two blocks: C_1 is what it has along these, C_2 along all, where V has length one.
@@ -139,6 +148,38 @@ class BlockLanczos:
         block, factors = self._orthonormal(block, TWICE_IS_ENOUGH)
         self.start_coordinates = coordinates @ factors
         self._append(block)
+
+    def combinations(self, coordinates: FloatArray) -> Tensor:
+        """Return vectors as rows, shape (n, N), from coordinates in the basis, shape (rows, n); sums are in float64."""
+        vectors = self._basis.new_empty(coordinates.shape[1], self._basis.shape[1])
+        self._combine(coordinates, vectors)
+        return vectors
+
+    def compress(self, kept: FloatArray, following: FloatArray) -> None:
+        """Go on with combinations of the basis as a first block that has been multiplied, and another as the next one.
+
+        ``kept``, shape (rows, n), are coordinates in all blocks, zero in the last one; ``following``, shape (rows, b),
+        are those of the next block. Both are orthonormal together, and A maps ``kept`` into their span.
+        """
+        last = self._offsets[-2]
+        both = np.concatenate([kept, following], axis=1)
+        inner = both.T @ (self.matrix()[:, :last] @ kept[:last])
+        self._combine(both, self._basis)
+        count, rows = kept.shape[1], both.shape[1]
+        self._steps_before += self.num_steps - 1
+        self._coefficients[:] = 0.0
+        self._coefficients[:count, :count] = (inner[:count] + inner[:count].T) / 2
+        self._coefficients[:count, count:rows] = inner[count:].T
+        self._offsets = [0, count, rows]
+        self._num_fixed = 0
+
+    def _combine(self, coordinates: FloatArray, out: Tensor) -> None:
+        """Write combinations of the basis to the first rows of ``out``, which may be the basis itself."""
+        rows, count = coordinates.shape
+        weights = torch.from_numpy(np.ascontiguousarray(coordinates.T)).to(out.device)
+        for start in range(0, out.shape[1], COLUMNS_PER_CHUNK):
+            columns = slice(start, start + COLUMNS_PER_CHUNK)
+            out[:count, columns] = (weights @ self._basis[:rows, columns].double()).to(out.dtype)
 
     def _append(self, block: Tensor) -> None:
         end = self._offsets[-1]

@@ -145,4 +145,6 @@ def _kept(value: Any, kind: str) -> Any:
         return Interval.of(value)
     if kind.endswith(("count", "text")):
         return tuple(np.asarray(value).tolist())
+    if kind.endswith("vector"):
+        return readonly(value, np.asarray(value).dtype)
     return readonly(value, bool if kind.endswith("flag") else np.float64)

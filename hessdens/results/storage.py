@@ -18,6 +18,7 @@ ROUNDING = 1e-6
 # Of a member: kinds of NumPy dtypes, what they are called, the type of a single one, and what holds for each number.
 KINDS: dict[str, tuple[str, str, type, Callable[[Any], Any] | None]] = {
     "finite": ("fiu", "finite numbers", float, np.isfinite),
+    "vector": ("f", "finite floating-point numbers", float, np.isfinite),  # of the precision that it was made in
     "number": ("fiu", "numbers", float, None),
     "amount": ("fiu", "finite numbers, none negative", float, lambda array: np.isfinite(array) & (array >= 0)),
     "error": ("fiu", "numbers, none negative", float, lambda array: ~(array < 0)),  # NaN where there is nothing to tell

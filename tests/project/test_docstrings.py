@@ -9,7 +9,7 @@ import hessdens
 
 # Users get these from a function, whose example shows them.
 RETURNED = {
-    "Certificates", "Comparison", "CurvatureOperator", "DataNoise", "DensityDifference", "FitUncertainty",
+    "Certificates", "Comparison", "CurvatureOperator", "DataNoise", "DensityDifference", "Eigenpairs", "FitUncertainty",
     "KernelPolynomialDensity", "LanczosDensity", "MaximumEntropyDensity", "MixtureFit", "Moments", "Problem",
     "Schedule", "SpectrumHistory", "SpectrumRecord",
 }  # fmt: skip

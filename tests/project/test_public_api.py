@@ -61,7 +61,7 @@ def test_public_names_and_signatures_are_those_of_the_snapshot():
 
 def test_all_has_each_name_once_and_every_public_name_of_the_package():
     names = hessdens.__all__
-    assert len(names) == 15
+    assert len(names) == 16
     assert names == sorted(set(names), key=lambda name: (name[0].islower(), name))
     modules = {name for name, value in vars(hessdens).items() if inspect.ismodule(value)}
     assert set(hessdens.WINGS) <= modules

@@ -1,0 +1,150 @@
+"""Block Lanczos that restarts: Ritz vectors that are wanted stay, so that memory is bounded and few pairs converge."""
+
+from collections.abc import Callable
+
+import numpy as np
+from torch import Tensor
+
+from hessdens._types import BoolArray, FloatArray
+from hessdens.eigenvectors.selection import End, RitzPairs, ritz_pairs
+from hessdens.linalg.block_lanczos import BlockLanczos
+from hessdens.linalg.operator import Operator
+from hessdens.results.eigenpairs import Separation
+
+# What the matrix maps out of a space that has ended may be so many errors of products, where it is not yet rounding.
+ENDED = 100.0
+
+
+class RestartedLanczos:
+    """A block Krylov space of about ``num_vectors`` vectors, which keeps ``num_kept`` Ritz vectors at each restart.
+
+    ``new_block(index)`` returns random vectors as columns, shape (N, b): those it starts from, and others where the
+    space ends. Memory: ``num_vectors`` + 2 b vectors. Source: K. Wu & H. Simon, Thick-restart Lanczos method for large
+    symmetric eigenvalue problems (2000).
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        new_block: Callable[[int], Tensor],
+        which: End | float,
+        num_wanted: int,
+        num_vectors: int,
+        num_kept: int,
+    ) -> None:
+        self._new_block = new_block
+        self._which = which
+        self._num_wanted = num_wanted
+        self._num_kept = num_kept
+        start = new_block(0).T
+        self._width = len(start)
+        self.space = BlockLanczos(operator, start, -(-num_vectors // self._width))
+        self.num_products = 0
+        self.num_passes = 0
+        self._num_blocks = 1
+        self._size = operator.size
+        self._asymmetry = 0.0
+        # What residuals of the first vectors have outside of the space.
+        self._outside = np.zeros(0)
+        # The values that were wanted most when random vectors were last added.
+        self._before: FloatArray | None = None
+        self.symmetry_defect = 0.0
+        self._look()
+
+    @property
+    def width(self) -> int:
+        """Products that the next step takes, at most."""
+        return len(self.space.basis(self.space.num_steps + 1)) - self.space.num_products or self._width
+
+    @property
+    def floor(self) -> float:
+        """What rounding may hide: the largest error of a product that shows, or is to be expected."""
+        return max(self.space.rounding, self._asymmetry)
+
+    @property
+    def pairs(self) -> RitzPairs:
+        """All Ritz pairs of the space."""
+        return self._pairs
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the matrix maps the space to itself, so that further steps add nothing."""
+        return self.space.is_invariant or float(np.linalg.norm(self._pairs.residuals)) <= ENDED * self.floor
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the space is all of R^N, so that its Ritz pairs are all eigenpairs."""
+        return self.space.num_products == self._size
+
+    def slack(self) -> FloatArray:
+        """Return bounds of what residuals of all pairs have besides what the space tells, shape (n,)."""
+        inside = np.abs(self._pairs.coordinates[: len(self._outside)])
+        return self._outside @ inside + self.floor
+
+    def separation(self, rtol: float) -> tuple[Separation, BoolArray]:
+        """Return how well the pairs that are wanted are known, and whether each is to ``rtol`` or to rounding."""
+        pairs, count, slack = self._pairs, self._num_wanted, self.slack()
+        lengths = np.linalg.norm(pairs.residuals, axis=0) + slack
+        allowed = np.maximum(rtol * np.abs(pairs.values), 2 * self.floor)[:count]
+        others = pairs.values[count:], lengths[count:]
+        separation = Separation.of(
+            pairs.values[:count], pairs.residuals[:, :count], slack[:count], lengths[:count] <= allowed, others
+        )
+        sizes = np.sqrt([len([c for c in separation.clusters if c == cluster]) for cluster in separation.clusters])
+        return separation, separation.errors <= allowed * sizes
+
+    def step(self) -> None:
+        """Multiply the next block; restart before if there is no room, or new vectors are needed."""
+        if self.space.is_invariant or (self.has_ended and self.num_passes):
+            self._renew()
+        elif not self.space.has_room:
+            self._compress()
+        self.num_products += self.width
+        self.num_passes += 1
+        self.space.step()
+        self._look()
+
+    @property
+    def has_seen_all(self) -> bool:
+        """Whether no eigenvalue is left out that is wanted more than the last one that is, as far as can be told.
+
+        A space that has not ended shows no more than it has. One that has ended has an eigenvector of each eigenvalue
+        which the random vectors see, if not of each copy: others, in the complement, must have changed nothing.
+        """
+        if self.is_whole:
+            return True
+        values = self._pairs.values[: self._num_wanted]
+        if len(values) < self._num_wanted:
+            return False
+        if not self.has_ended:
+            return self._before is None
+        if np.ptp(values) <= self.floor:
+            return True
+        return self._before is not None and bool(np.all(np.abs(values - self._before) <= 2 * self.floor))
+
+    def _look(self) -> None:
+        known = self.space.num_products
+        self._pairs = ritz_pairs(self.space.matrix(), known, self._which, self._num_kept)
+        self._asymmetry = max(self._asymmetry, self.space.asymmetry())
+        self.symmetry_defect = max(self.symmetry_defect, self.space.symmetry_defect())
+
+    def _compress(self) -> None:
+        """Keep the Ritz vectors that are wanted most, and go on from there."""
+        pairs = self._pairs
+        kept = pairs.coordinates[:, : self._num_kept]
+        outside = self._outside @ np.abs(kept[: len(self._outside)])
+        # What A maps the vectors out of the new basis: nothing but rounding.
+        both = np.concatenate([kept, pairs.following], axis=1)
+        residuals = pairs.residuals[:, : kept.shape[1]]
+        self._outside = outside + np.linalg.norm(residuals - both @ (both.T @ residuals), axis=0)
+        self.space.compress(kept, pairs.following)
+
+    def _renew(self) -> None:
+        """Keep the Ritz vectors that are wanted most as they are, and go on with random vectors in their complement."""
+        residuals = np.linalg.norm(self._pairs.residuals, axis=0)[: self._num_kept]
+        values = self._pairs.values[: self._num_wanted]
+        self._before = np.pad(values, (0, self._num_wanted - len(values)), constant_values=np.inf)
+        self._compress()
+        self._outside = self._outside + residuals
+        self.space.restart(1, self._new_block(self._num_blocks).T)
+        self._num_blocks += 1
