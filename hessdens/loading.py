@@ -8,13 +8,16 @@ from hessdens.densities.from_moments.kernel_polynomial import KernelPolynomialDe
 from hessdens.densities.from_moments.maximum_entropy import MaximumEntropyDensity
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.spectrum import Spectrum
+from hessdens.eigenvectors.descriptions import Carriers, Overlap, SubspaceAngles
+from hessdens.eigenvectors.slices import LossSlice
 from hessdens.mixture import FitUncertainty, MixtureFit, SkewNormalMixture
 from hessdens.monitor.history import SpectrumHistory
 from hessdens.results import CertifiedCounts, ChebyshevMoments, DataNoise, Eigenpairs, Moments
 from hessdens.results.storage import read_npz
 
 Result = (
-    CertifiedCounts
+    Carriers
+    | CertifiedCounts
     | ChebyshevMoments
     | Comparison
     | DataNoise
@@ -23,12 +26,15 @@ Result = (
     | FitUncertainty
     | KernelPolynomialDensity
     | LanczosDensity
+    | LossSlice
     | MaximumEntropyDensity
     | MixtureFit
     | Moments
+    | Overlap
     | SkewNormalMixture
     | Spectrum
     | SpectrumHistory
+    | SubspaceAngles
 )
 CLASSES: dict[str, type[Result]] = {kind.__name__: kind for kind in Result.__args__}
 

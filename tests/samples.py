@@ -4,6 +4,7 @@ import numpy as np
 
 from hessdens import Spectrum, compare, eigenpairs, fit_mixture, lanczos_density, spectral_moments
 from hessdens.densities import kernel_polynomial, maximum_entropy
+from hessdens.eigenvectors import Carriers, LossSlice, overlap, subspace_angles
 from hessdens.estimators import certified_counts, chebyshev_moments, data_noise
 from hessdens.mixture import Grid, fit_uncertainty
 from hessdens.monitor import SpectrumHistory
@@ -21,6 +22,7 @@ def make_results():
         np.random.default_rng(0).normal([0.0, 1.0, 0.0, 3.0], 0.01, (9, 4)), size=9, num_products=9
     )
     density = lanczos_density(MATRIX, max_products=30)
+    pairs = eigenpairs(MATRIX, 3)
     records = [SpectrumRecord(step, 0.5, density, "", 1.0, 0.1) for step in (0, 10)]
     failed = SpectrumRecord(20, float("nan"), None, "not finite", 2.0, 0.2)
     results = [
@@ -38,7 +40,11 @@ def make_results():
         compare(kernel_polynomial(chebyshev), exact),
         data_noise([MATRIX, 2 * MATRIX], num_probes=4),
         certified_counts(MATRIX, max_products=20),
-        eigenpairs(MATRIX, 3),
+        pairs,
+        overlap(pairs, np.ones(len(MATRIX))),
+        subspace_angles(pairs, np.ones(len(MATRIX))),
+        Carriers(("weight", "bias"), (40, 3), np.array([0.75, 0.25]), 7.5),
+        LossSlice([-1.0, 0.0, 2.0], [[2.5], [1.0], [5.0]], 1.0, [0.5], [[2.0]], [1.0], 1e-6),
         density.difference(lanczos_density(2 * MATRIX, max_products=30)),
         SpectrumHistory({"size": len(MATRIX), "model": "matrix"}, (*records, failed)),
     ]

@@ -114,6 +114,16 @@ def slice_batch(batch: Any, start: int, stop: int) -> Any:
     return map_tensors(cut, batch)
 
 
+def chosen_examples(batch: Any, mask: Any) -> Any:
+    """Return the examples of a batch where a mask of truth values is true; ValueError if it is of another length."""
+    mask = torch.as_tensor(mask)
+    length = batch_length(batch)
+    if mask.dtype != torch.bool or tuple(mask.shape) != (length,):
+        received = f"{mask.dtype} of shape {tuple(mask.shape)}"
+        raise ValueError(f"Examples are chosen by one truth value each, shape ({length},); got {received}.")
+    return map_tensors(lambda tensor: tensor if tensor.ndim == 0 else tensor[mask.to(tensor.device)], batch)
+
+
 def joined(first: Any, second: Any) -> Any:
     """Return two batches as one; None if what they hold does not fit together."""
     mine, others = leaves_of(first), leaves_of(second)

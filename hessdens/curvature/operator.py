@@ -1,21 +1,27 @@
 """A matrix of a model's loss over data as an operator: passes over the data."""
 
+import contextlib
+import math
 import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hessdens.curvature.checks import check_autocast, check_batch, check_modules, check_total_weight, evaluated
+from hessdens.curvature.containers import chosen_examples
 from hessdens.curvature.engines.cross_entropy import with_closed_form
 from hessdens.curvature.engines.engine import FiniteChecks, UnsuitableError
 from hessdens.curvature.engines.maker import EngineMaker
 from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, Matrix, Mode
-from hessdens.curvature.parameters import check_same_ties, ties
+from hessdens.curvature.parameters import check_same_ties, displaced, flattened, ties, unflattened
 from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
 from hessdens.curvature.problem import Problem
 from hessdens.curvature.settings import TURN, Undisturbed, product_settings
 from hessdens.curvature.trials.modes import Look, Modes, explained, possible_modes
+from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import as_number, digest_of, digest_of_all, fingerprint
 from hessdens.linalg.operator import Operator
 
@@ -146,18 +152,73 @@ class CurvatureOperator(Operator):
 
         Cost: one forward pass over the data.
         """
+        mean = self._mean(lambda block: evaluated(self._problem.loss, block).double())
+        squares = sum(float(p.detach().square().sum()) for p in self._parameters.values())
+        return float(mean) + self._problem.weight_decay / 2 * squares
+
+    def gradient(self, examples: Callable[[Any], Tensor] | None = None) -> Tensor:
+        """Return the gradient of `loss` at the present parameters, shape (N,). Cost: one gradient over the data.
+
+        ``examples`` gives a truth value for each example of a batch; the mean is then over those where it is true, as
+        in ``H.gradient(lambda batch: batch[1] == 3)``. ValueError if there are none, or batches are not to be cut.
+        """
+
+        def of_block(block: Any) -> Tensor:
+            _, parts = self._problem.loss.gradient(block, self._maker.parameters)
+            return torch.cat([part.reshape(-1).to(self.dtype) for part in parts])
+
+        with product_settings(tf32=self._plan.tf32):
+            mean = self._mean(of_block, examples)
+        values = torch.cat([p.detach().reshape(-1).to(self.dtype) for p in self._parameters.values()])
+        gradient = mean.add_(values, alpha=self._problem.weight_decay)
+        if not torch.isfinite(gradient).all():
+            raise NonFiniteError("The gradient must be finite; it is not, as after a divergence of training.")
+        return gradient
+
+    def _mean(self, function: Callable[[Any], Tensor], examples: Callable[[Any], Tensor] | None = None) -> Tensor:
+        """Return the mean over all examples, or over chosen ones, of a function of a block of them."""
+        if examples is not None and not self._problem.splits:
+            raise ValueError("Chosen examples must be told apart; batches are not to be cut (split_batches=False).")
         with TURN, self._undisturbed():
             self._look_at_the_model()
             decided = self._schedule or self._plan
-            total, total_weight = 0.0, 0.0
+            total, total_weight = torch.zeros((), device=self.device), 0.0
             for batch in self._problem.passes:
-                for block in self._problem.blocks(batch, decided.examples_per_block):
+                chosen = batch if examples is None else chosen_examples(batch, examples(batch))
+                for block in self._problem.blocks(chosen, decided.examples_per_block):
                     weight = self._problem.weight(block)
                     if weight > 0:  # a loss of nothing is not finite
-                        total += weight * float(evaluated(self._problem.loss, block))
+                        total = total + weight * function(block)
                         total_weight += weight
-        squares = sum(float(p.detach().square().sum()) for p in self._loss.named(self._kinds).values())
-        return total / total_weight + self._problem.weight_decay / 2 * squares
+        if not total_weight:
+            raise ValueError("The mean must be over at least one example; none was chosen.")
+        return total / total_weight
+
+    def flatten(self, direction: Mapping[str, Any]) -> Tensor:
+        """Return tensors or arrays by parameter as one vector, shape (N,); ValueError if names or shapes do not fit."""
+        return flattened(direction, self._parameters, torch.empty(0, dtype=self.dtype, device=self.device))
+
+    def unflatten(self, direction: Any) -> dict[str, Tensor]:
+        """Return a vector, tensor or array of shape (N,), as a tensor for each parameter, in its shape."""
+        return unflattened(direction, self._parameters, torch.empty(0, dtype=self.dtype, device=self.device))
+
+    @contextlib.contextmanager
+    def displaced(self, direction: Any, scale: float = 1.0) -> Iterator[None]:
+        """Add ``scale`` times a direction to the parameters as long as the context lasts.
+
+        The direction is a vector of shape (N,), or tensors by parameter. Afterwards, also after an error or Ctrl-C, the
+        parameters are as before to the last bit. Other threads wait. A graph for derivatives must not be used beyond.
+        """
+        vector = self.flatten(direction) if isinstance(direction, Mapping) else direction
+        parts = self.unflatten(vector)
+        if not (math.isfinite(scale) and all(bool(torch.isfinite(part).all()) for part in parts.values())):
+            raise ValueError("A direction and its scale must be finite; got values that are not.")
+        with TURN, displaced(self._parameters, parts, scale):
+            yield
+
+    @property
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        return self._loss.named(self._kinds)
 
     def state_checksum(self) -> float:
         """Return a checksum of the model's parameters. Cost: one read of them."""

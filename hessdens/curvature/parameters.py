@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.curvature.engines.replacement import is_of_the_model
+from hessdens.curvature.settings import surely
 from hessdens.curvature.trials.culprits import gradient_exists
 from hessdens.curvature.trials.graph import custom_functions, operations
 
@@ -166,6 +168,57 @@ def matching(named: Mapping[str, Any], selection: Selection) -> set[str]:
             raise ValueError(f"parameters must name parameters of the model; {pattern!r} matches none. Near: {near}.")
         chosen.update(names)
     return chosen
+
+
+def flattened(parts: Mapping[str, Any], parameters: Mapping[str, Tensor], like: Tensor) -> Tensor:
+    """Return tensors by name as one vector of the dtype and device of ``like``; ValueError if some do not fit."""
+    if not isinstance(parts, Mapping):
+        raise TypeError(f"A direction must be a mapping from names to tensors; got {type(parts).__name__}.")
+    for name in [*parameters, *parts]:
+        if name not in parts or name not in parameters:
+            others = parts if name in parameters else parameters
+            near = difflib.get_close_matches(name, [*others], n=3, cutoff=0.3)
+            what, hint = "misses" if name in parameters else "has no parameter", f" Near: {near}." if near else ""
+            raise ValueError(f"A direction must have the operator's parameters; it {what} {name!r}.{hint}")
+        shape, received = (tuple(tensors[name].shape) for tensors in (parameters, parts))
+        if shape != received:
+            raise ValueError(f"A direction must have the shapes of parameters; {name!r} is {shape}; got {received}.")
+    return torch.cat([_tensor(parts[name]).reshape(-1).to(like) for name in parameters])
+
+
+def unflattened(vector: Any, parameters: Mapping[str, Tensor], like: Tensor) -> dict[str, Tensor]:
+    """Return the entries of a vector, a tensor or an array, by parameter; ValueError if it is of another size."""
+    sizes = [parameter.numel() for parameter in parameters.values()]
+    if tuple(vector.shape) != (sum(sizes),):
+        raise ValueError(
+            f"A direction must have shape ({sum(sizes)},), as the operator has; got {tuple(vector.shape)}."
+        )
+    pieces = _tensor(vector).to(like).split(sizes)
+    return {name: piece.view_as(parameters[name]).clone() for name, piece in zip(parameters, pieces, strict=True)}
+
+
+def _tensor(value: Any) -> Tensor:
+    """Return a tensor or an array, which may be read-only, as a tensor without a graph."""
+    return value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+
+
+@contextlib.contextmanager
+def displaced(parameters: Mapping[str, nn.Parameter], parts: Mapping[str, Tensor], scale: float) -> Iterator[None]:
+    """Add tensors times ``scale`` to parameters; afterwards these have their values again, to the last bit."""
+    kept = [(parameter, parameter.detach().clone()) for parameter in parameters.values()]
+
+    @torch.no_grad()
+    def restore() -> None:
+        for parameter, value in kept:
+            parameter.copy_(value)
+
+    try:
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.add_(parts[name].to(parameter), alpha=scale)
+        yield
+    finally:
+        surely(restore)
 
 
 def _patterns(selection: str | Sequence[str]) -> list[str]:

@@ -70,24 +70,24 @@ class Undisturbed:
                 for number, _, new in self._handlers:
                     signal.signal(number, new)
             except BaseException:  # of a signal whose turn had not come
-                _surely(self._put_handlers_back)
+                surely(self._put_handlers_back)
                 raise
         try:
             for parameter, gradient, _ in self._parameters:
                 if gradient is not None:
                     parameter.grad = None
         except BaseException:
-            _surely(self._restore)
-            _surely(self._put_handlers_back)
+            surely(self._restore)
+            surely(self._put_handlers_back)
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         try:
-            _surely(self._restore)
+            surely(self._restore)
         finally:
             try:
-                _surely(self._put_handlers_back)
+                surely(self._put_handlers_back)
             finally:
                 if self._handlers:
                     raise_interrupt()
@@ -111,7 +111,7 @@ class Undisturbed:
                 signal.signal(number, old)
 
 
-def _surely(function: Callable[[], None]) -> None:
+def surely(function: Callable[[], None]) -> None:
     """Call a function that does no harm twice, again if something strikes meanwhile."""
     try:
         function()

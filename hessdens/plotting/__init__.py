@@ -1,6 +1,7 @@
-"""Pictures of densities and of training runs."""
+"""Pictures of densities, of training runs and of losses."""
 
 from hessdens.plotting.density import plot_density
 from hessdens.plotting.history import plot_history
+from hessdens.plotting.slices import plot_slice
 
-__all__ = ["plot_density", "plot_history"]
+__all__ = ["plot_density", "plot_history", "plot_slice"]

@@ -11,6 +11,7 @@ from curvature_cases import DATA as SMALL
 from curvature_cases import batches, dense, linear, narrow_network, normal, refuse, relative_error
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
+from users_state import changes, state
 
 from hessdens import Plan, fisher_operator, ggn_operator, hessian_operator, spectral_moments
 
@@ -393,3 +394,110 @@ def test_weight_decay_is_that_of_the_optimizer():
 @pytest.mark.parametrize("decay", [-0.1, float("nan"), float("inf")])
 def test_weight_decay_must_be_a_number_of_at_least_zero(decay):
     refuse(r"weight_decay must be finite and at least 0; got ", weight_decay=decay)
+
+
+@pytest.mark.parametrize("make", OPERATORS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradient_is_that_of_the_mean_loss_with_its_penalty(make, dtype):
+    model, data = network().to(dtype), [(x.to(dtype), y) for x, y in DATA]
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    operator = make(model, F.cross_entropy, data, weight_decay=0.3)
+    gradient = operator.gradient()
+    assert gradient.dtype == dtype
+    assert all(bool((parameter.grad == 1).all()) for parameter in model.parameters()), "the user's stay"
+    inputs, targets = (torch.cat(parts) for parts in zip(*data, strict=True))
+    penalty = 0.15 * sum(p.square().sum() for p in model.parameters())
+    loss = F.cross_entropy(model(inputs), targets) + penalty
+    expected = torch.cat([part.reshape(-1) for part in torch.autograd.grad(loss, list(model.parameters()))])
+    assert relative_error(gradient, expected) < 10 * torch.finfo(dtype).eps
+    assert operator.loss() == pytest.approx(float(loss.detach()), rel=1e-6)
+
+
+def test_gradient_is_that_of_the_selected_parameters_and_must_be_finite():
+    model = network()
+    operator = hessian_operator(model, F.cross_entropy, DATA, parameters="2.*")
+    whole = hessian_operator(model, F.cross_entropy, DATA)
+    parts = whole.unflatten(whole.gradient())
+    torch.testing.assert_close(operator.unflatten(operator.gradient())["2.weight"], parts["2.weight"])
+    with torch.no_grad():
+        model[4].bias.fill_(torch.inf)
+    with pytest.raises(ValueError, match="must be finite"):
+        operator.gradient()
+
+
+def test_vectors_and_tensors_by_parameter():
+    operator = hessian_operator(network(), F.cross_entropy, DATA)
+    vector = vectors(operator.size)[:, 0]
+    parts = operator.unflatten(vector)
+    assert {name: part.shape for name, part in parts.items()} == {
+        name: parameter.shape for name, parameter in network().named_parameters()
+    }
+    assert torch.equal(operator.flatten(dict(reversed(parts.items()))), vector), "in whatever order"
+    assert torch.equal(operator.flatten(operator.unflatten(vector.double().numpy())), vector)
+    parts["0.weight"].zero_()
+    assert vector[:48].abs().min() > 0, "a copy"
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda parts: [], TypeError, "A direction must be a mapping from names to tensors; got list"),
+        (
+            lambda parts: parts | {"0.wight": parts["0.weight"]},
+            ValueError,
+            "has no parameter '0.wight'. Near: .'0.weight'",
+        ),
+        (lambda parts: {"0.weight": parts["0.weight"]}, ValueError, "it misses '0.bias'"),
+        (lambda parts: parts | {"0.bias": torch.ones(3)}, ValueError, r"'0.bias' is \(8,\); got \(3,\)"),
+    ],
+)
+def test_tensors_that_are_no_direction(change, error, message):
+    operator = hessian_operator(network(), F.cross_entropy, DATA)
+    with pytest.raises(error, match=message):
+        operator.flatten(change(operator.unflatten(torch.ones(operator.size))))
+
+
+def test_displaced_parameters_are_restored_to_the_last_bit():
+    model = network()
+    operator = hessian_operator(model, F.cross_entropy, DATA)
+    before = state(model)
+    direction, loss = vectors(operator.size)[:, 0], operator.loss()
+    weight = model[0].weight.detach().clone()
+    with operator.displaced(direction, 0.5):
+        assert torch.equal(model[0].weight, weight + 0.5 * direction[:48].reshape(8, 6))
+        assert operator.loss() != loss
+    with pytest.raises(KeyboardInterrupt), operator.displaced(operator.unflatten(direction), -2.0):
+        raise KeyboardInterrupt
+    assert changes(before, state(model)) == []
+    assert operator.loss() == loss
+
+
+def test_displacements_that_are_none():
+    operator = hessian_operator(network(), F.cross_entropy, DATA)
+    for direction, scale, message in [
+        (torch.ones(3), 1.0, r"A direction must have shape \(155,\), as the operator has; got \(3,\)"),
+        (torch.full((155,), torch.nan), 1.0, "A direction and its scale must be finite"),
+        (torch.ones(155), float("inf"), "A direction and its scale must be finite"),
+    ]:
+        with pytest.raises(ValueError, match=message), operator.displaced(direction, scale):
+            pass
+
+
+def test_gradient_of_chosen_examples():
+    model = network().double()
+    data = [(x.double(), y) for x, y in DATA]
+    operator = hessian_operator(model, F.cross_entropy, data)
+    parts = [operator.gradient(lambda batch, c=c: batch[1] == c) for c in range(3)]
+    inputs, targets = (torch.cat(parts) for parts in zip(*data, strict=True))
+    loss = F.cross_entropy(model(inputs[targets == 2]), targets[targets == 2])
+    expected = torch.cat([part.reshape(-1) for part in torch.autograd.grad(loss, list(model.parameters()))])
+    torch.testing.assert_close(parts[2], expected, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(sum(parts) / 3, operator.gradient(), rtol=1e-12, atol=1e-14)
+    with pytest.raises(ValueError, match="over at least one example; none was chosen"):
+        operator.gradient(lambda batch: batch[1] == 7)
+    with pytest.raises(ValueError, match=r"one truth value each, shape \(16,\); got torch.bool of shape \(3,\)"):
+        operator.gradient(lambda batch: batch[1][:3] == 1)
+    whole = hessian_operator(model, F.cross_entropy, data, split_batches=False)
+    with pytest.raises(ValueError, match="batches are not to be cut"):
+        whole.gradient(lambda batch: batch[1] == 1)

@@ -9,9 +9,9 @@ import hessdens
 
 # Users get these from a function, whose example shows them.
 RETURNED = {
-    "Certificates", "Comparison", "CurvatureOperator", "DataNoise", "DensityDifference", "Eigenpairs", "FitUncertainty",
-    "KernelPolynomialDensity", "LanczosDensity", "MaximumEntropyDensity", "MixtureFit", "Moments", "Problem",
-    "Schedule", "SpectrumHistory", "SpectrumRecord",
+    "Carriers", "Certificates", "Comparison", "CurvatureOperator", "DataNoise", "DensityDifference", "Eigenpairs",
+    "FitUncertainty", "KernelPolynomialDensity", "LanczosDensity", "LossSlice", "MaximumEntropyDensity", "MixtureFit",
+    "Moments", "Overlap", "Problem", "Schedule", "SpectrumHistory", "SpectrumRecord", "SubspaceAngles",
 }  # fmt: skip
 # These need processes that torchrun starts, or a shell. Tests run the pages many_processes.md and command_line.md.
 ELSEWHERE = {"main", "sharded_operator", "share_examples", "share_probes", "start"}
