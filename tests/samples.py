@@ -31,6 +31,7 @@ def make_results():
         chebyshev,
         density,
         lanczos_density(MATRIX, max_products=30, low_memory=True),
+        lanczos_density(MATRIX, max_products=30, eigenvectors=True),
         kernel_polynomial(chebyshev),
         maximum_entropy(chebyshev),
         fit_mixture(moments, grid=GRID),

@@ -14,6 +14,7 @@ from hessdens.densities.difference import SUBSPACE, DensityDifference, NumbersOf
 from hessdens.densities.krylov import Krylov
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.certificates import TOLERANCE, Certificates
+from hessdens.results.eigenpairs import Eigenpairs
 from hessdens.results.intervals import count_interval, skewed_interval
 from hessdens.results.saved import Numbers, Saved, Size, rows
 
@@ -38,6 +39,8 @@ class LanczosDensity(Density, Saved):
         Lanczos steps, and products with single vectors.
     certificates
         Measured defects of what should be exact.
+    eigenpairs
+        Eigenvalues found with their vectors, where these were asked for.
     """
 
     quadrature: Quadrature
@@ -45,6 +48,7 @@ class LanczosDensity(Density, Saved):
     num_steps: Size
     num_products: int
     certificates: Certificates
+    eigenpairs: Eigenpairs | None = None
 
     def __post_init__(self) -> None:
         probes = sum(len(space.probes) for space in self.spaces)

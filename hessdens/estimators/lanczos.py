@@ -19,6 +19,8 @@ from hessdens.linalg.inner_products import column_dots
 from hessdens.linalg.operator import Combined, Operator
 from hessdens.linalg.probes import Distribution
 from hessdens.linalg.three_terms import ThreeTermLanczos
+from hessdens.results.certificates import Certificates
+from hessdens.results.eigenpairs import Eigenpairs, Separation
 
 # The quadrature, what spaces leave open, and the sums of r·Ar and Ar·Ar over probes by the quadrature.
 Reading = tuple[Quadrature, tuple[Krylov, ...], float, float]
@@ -33,6 +35,7 @@ def lanczos_density(
     seed: int = 0,
     distribution: Distribution = "gaussian",
     low_memory: bool = False,
+    eigenvectors: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> LanczosDensity:
@@ -57,6 +60,8 @@ def lanczos_density(
     low_memory
         Keep three vectors per probe instead of s: there is no reorthogonalisation, and eigenvalues are not found one by
         one.
+    eigenvectors
+        Keep the eigenvectors of eigenvalues that were found, in ``density.eigenpairs``, at no further product.
 
     Raises
     ------
@@ -82,6 +87,8 @@ def lanczos_density(
     0.97
     """
     operator = called_alike("lanczos_density", A, locals())
+    if low_memory and eigenvectors:
+        raise ValueError("eigenvectors need the whole basis; got low_memory=True too. Use one of them.")
     kept = None if checkpoint is None else setting_in(checkpoint, "num_probes", operator.team)
     num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products, kept)
     settings: Any = {"function": "lanczos_density", "num_probes": num_probes, "low_memory": low_memory}
@@ -114,7 +121,8 @@ def lanczos_density(
         trace=abs(trace - first_trace) / max(first_square, TINY) ** 0.5,
         frobenius=abs(square - first_square) / max(first_square, TINY),
     )
-    return LanczosDensity(quadrature, spaces, space.num_steps, space.num_products, certificates)
+    pairs = _found(space, quadrature, certificates) if eigenvectors and isinstance(space, BlockLanczos) else None
+    return LanczosDensity(quadrature, spaces, space.num_steps, space.num_products, certificates, pairs)
 
 
 def _check_memory(operator: Operator, num_steps: int, num_probes: int, *, low_memory: bool) -> None:
@@ -133,6 +141,32 @@ def _of_block(space: BlockLanczos, size: int) -> Reading:
     shares = np.sum(vectors[: start.shape[1]] ** 2, axis=0)
     quadrature, rest = block_quadrature(matrix, known, start, size, space.rounding)
     return quadrature, (rest,), float(shares @ ritz), float(shares @ ritz**2)
+
+
+def _found(space: BlockLanczos, quadrature: Quadrature, certificates: Certificates) -> Eigenpairs:
+    """Return the eigenvalues that a quadrature has one by one, with their vectors."""
+    matrix, known = space.matrix(), space.num_products
+    ritz, vectors = np.linalg.eigh(matrix[:known, :known])  # as of the quadrature
+    is_found = np.isin(ritz, quadrature.eigenvalues)
+    residuals = matrix[known:, :known] @ vectors
+    lengths = np.linalg.norm(residuals, axis=0) + space.rounding
+    count = int(is_found.sum())
+    slack, converged = np.full(count, space.rounding), np.ones(count, dtype=bool)
+    others = (ritz[~is_found], lengths[~is_found])
+    separation = Separation.of(ritz[is_found], residuals[:, is_found], slack, converged, others)
+    return Eigenpairs(
+        quadrature.size,
+        "found",
+        ritz[is_found],
+        separation.errors,
+        separation.gaps,
+        separation.clusters,
+        space.combinations(vectors[:, is_found]).cpu().numpy(),
+        converged,
+        np.inf,
+        space.num_steps,
+        certificates,
+    )
 
 
 def _of_three_terms(space: ThreeTermLanczos, size: int) -> Reading:

@@ -363,3 +363,31 @@ def test_where_rounding_hides_the_window_the_cure_is_float64(dtype):
     hint = "WIDE INTERVALS: rounding moves eigenvalues by about 1e+02; take the matrix, or the model, in float64."
     assert (hint in str(density)) == (dtype == torch.float32)
     assert "take more products" not in str(density)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_eigenvectors_of_eigenvalues_found_take_no_product(dtype, tmp_path):
+    operator, plain = diagonal(NETWORK, dtype), lanczos_density(diagonal(NETWORK, dtype))
+    density = lanczos_density(operator, eigenvectors=True)
+    pairs = density.eigenpairs
+    assert density.num_products == pairs.num_products == plain.num_products
+    np.testing.assert_array_equal(pairs.values, density.eigenvalues_found)
+    np.testing.assert_array_equal(density.nodes(), plain.nodes())
+    assert plain.eigenpairs is None
+    rounding = 100 * torch.finfo(dtype).eps * 20
+    for index in np.flatnonzero(pairs.values > 1):
+        exact = int(np.argmin(np.abs(NETWORK - pairs.values[index])))
+        sine = np.linalg.norm(np.delete(pairs.vector(index).astype(np.float64), exact))
+        assert sine <= np.sin(pairs.angles[index]) + rounding
+    assert (pairs.errors >= np.abs(NETWORK[:, None] - pairs.values).min(axis=0)).all()
+    density.save(tmp_path / "density.npz")
+    loaded = LanczosDensity.load(tmp_path / "density.npz").eigenpairs
+    np.testing.assert_array_equal(loaded.vectors, pairs.vectors)
+    assert loaded.vectors.dtype == pairs.vectors.dtype
+
+
+def test_eigenvectors_where_none_is_found_and_with_low_memory():
+    matrix = rotated(np.linspace(-1, 2, 60), RNG)
+    assert lanczos_density(matrix, num_probes=3, num_steps=5, eigenvectors=True).eigenpairs.vectors.shape == (0, 60)
+    with pytest.raises(ValueError, match="eigenvectors need the whole basis; got low_memory=True too"):
+        lanczos_density(matrix, low_memory=True, eigenvectors=True)
