@@ -7,8 +7,8 @@ The checkout is of the version that is installed, and needs pytest; nothing of i
 exact and empirical Fisher matrices are compared with those of ``HessianLinearOperator``, ``GGNLinearOperator`` (twice)
 and ``EFLinearOperator``, up to the factors that ``docs/start/coming_from.md`` names: for the data as they are, as one
 batch and as one example a batch; for all parameters, without weights or without biases, and for the diagonal blocks
-of two halves, as in its tests. Products are made as the library decides for the data as they are, else from blocks of three
-examples. Data and models that are random must be refused by both.
+of two halves, as in its tests. Products are made as the library decides for the data as they are, else from blocks of
+three examples. Data and models that are random must be refused by both.
 """
 
 import re

@@ -103,13 +103,13 @@ class LanczosDensity(Density, Saved):
         return by_probes + np.stack([-below, above])
 
     def cdf(self, x: ArrayLike) -> FloatArray:
-        """Return the mass at or below x: a step at every eigenvalue found, between Ritz values interpolated.
+        """Return the mass at or below x: a step at every eigenvalue found, the others interpolated (`MeasureCdf`).
 
         There are at least as many eigenvalues on either side of x as Ritz values (Cauchy): no value contradicts that.
         """
         points = np.asarray(x, dtype=np.float64)
         flat = points.reshape(-1)
-        values = self.quadrature.cdf(flat, self.quadrature.mean_weights())
+        values = self.quadrature.cdf(flat, self.quadrature.mean_weights(), self.num_steps)
         return np.where(np.isnan(flat), np.nan, values).reshape(points.shape)
 
     def cdf_interval(self, x: ArrayLike, level: float = LEVEL) -> FloatArray:
@@ -163,7 +163,7 @@ class LanczosDensity(Density, Saved):
 
     def fraction_degenerate(self, window: Window = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
-        return float(self.quadrature.inside(self._half(window), self.quadrature.mean_weights())[0])
+        return float(self.quadrature.inside(self._half(window), self.quadrature.mean_weights(), self.num_steps)[0])
 
     def degenerate_interval(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the degenerate fraction, shape (2,), as `cdf_interval` does."""
@@ -196,7 +196,7 @@ class LanczosDensity(Density, Saved):
         return found + float(self.quadrature.mean_weights() @ values_of(f, self.quadrature.abscissae))
 
     def nodes(self) -> FloatArray:
-        """Return ascending points between which the cdf is smooth."""
+        """Return the Ritz values, ascending."""
         return self.quadrature.ritz_values()
 
     def difference(
@@ -293,8 +293,8 @@ class LanczosDensity(Density, Saved):
         half, quadrature = self._half(window), self.quadrature
 
         def fractions(weights: FloatArray) -> FloatArray:
-            negative = quadrature.cdf(np.array([-half]), weights)
-            return np.concatenate([quadrature.inside(half, weights), negative], axis=-1)
+            negative = quadrature.cdf(np.array([-half]), weights, self.num_steps)
+            return np.concatenate([quadrature.inside(half, weights, self.num_steps), negative], axis=-1)
 
         low, high = np.array([-half, -np.inf]), np.array([half, -half])
         shares = self._shares(low, high) * (1 - len(quadrature.eigenvalues) / self.size)

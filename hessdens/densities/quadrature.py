@@ -1,4 +1,4 @@
-"""Gauss quadratures, and cumulative distribution functions between their points."""
+"""Single eigenvalues, and points and weights for the others: what a Krylov space tells of a spectrum."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -7,65 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hessdens._types import BoolArray, FloatArray
+from hessdens.densities.interpolation import MeasureCdf
 from hessdens.results.saved import Saved, Size
 from hessdens.results.storage import ROUNDING
-
-
-class QuadratureCdf:
-    """Mass at or below x of a measure that a quadrature stands for.
-
-    For the measure whose quadrature it is, half of a point's weight lies on either side of it, to within the other half
-    (Chebyshev, Markov, Stieltjes). Between points the function is interpolated: tails geometrically, since they fall by
-    orders of magnitude from point to point, what is between them linearly. Atoms are steps.
-
-    ``abscissae`` ascend; ``weights`` have shape (n,), or (L, n) for many measures with the same points.
-    """
-
-    def __init__(self, abscissae: FloatArray, weights: FloatArray, atoms: BoolArray) -> None:
-        sums = np.cumsum(weights, axis=-1)
-        self._abscissae = abscissae
-        self._total = sums[..., -1:] if len(abscissae) else np.zeros((*sums.shape[:-1], 1))
-        middle = sums - weights / 2
-        self._below = np.where(atoms, sums - weights, middle)
-        self._above = np.where(atoms, sums, middle)
-
-    def __call__(self, x: FloatArray, side: str = "right") -> FloatArray:
-        """Return the mass at or below x ("right"), or below x ("left"); shape (len(x),) or (L, len(x))."""
-        n = len(self._abscissae)
-        if n == 0:
-            return np.zeros((*self._total.shape[:-1], len(x)))
-        after = np.searchsorted(self._abscissae, x, side="right" if side == "right" else "left")
-        inner = np.clip(after, 1, max(n - 1, 1))
-        left, right = inner - 1, np.minimum(inner, n - 1)
-        share = _share(self._abscissae[left], x, self._abscissae[right])
-        values = _between(self._above[..., left], self._below[..., right], share, self._total)
-        # At a point itself: the step of an atom.
-        is_point = (after > 0) & (x == self._abscissae[np.maximum(after - 1, 0)])
-        values = np.where(is_point, self._above[..., after - 1], values)
-        return np.where(after == 0, 0.0, np.where(after == n, self._total, values))
-
-
-def _between(first: FloatArray, second: FloatArray, share: FloatArray, total: FloatArray) -> FloatArray:
-    """Interpolate between two values of a distribution function with so much mass in all."""
-    linear = first + (second - first) * share
-    lower = _geometric(first, second, share)
-    upper = total - _geometric(total - first, total - second, share)
-    return np.where(second <= total / 2, lower, np.where(first >= total / 2, upper, linear))
-
-
-def _share(first: FloatArray, x: FloatArray, second: FloatArray) -> FloatArray:
-    """Return where x lies between two points, from 0 to 1: on a logarithmic scale where these have the same sign."""
-    same = first * second > 0
-    points = (first, np.clip(x, first, second), second)
-    low, middle, high = (np.where(same, np.log(np.abs(np.where(same, v, 1.0))), v) for v in points)
-    return np.clip((middle - low) / np.where(high != low, high - low, 1.0), 0.0, 1.0)
-
-
-def _geometric(first: FloatArray, second: FloatArray, share: FloatArray) -> FloatArray:
-    """Return first^(1 - share) second^share; linear where one of them is 0."""
-    positive = (first > 0) & (second > 0)
-    logs = [np.log(np.where(positive, values, 1.0)) for values in (first, second)]
-    return np.where(positive, np.exp(logs[0] * (1 - share) + logs[1] * share), first + (second - first) * share)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,10 +50,13 @@ class Quadrature(Saved):
         """Return eigenvalues and abscissae, ascending."""
         return np.sort(np.concatenate([self.eigenvalues, self.abscissae]))
 
-    def cdf(self, x: FloatArray, weights: FloatArray) -> FloatArray:
-        """Return the mass at or below x for other weights, of shape (n,) or (L, n); shape (len(x),) or (L, len(x))."""
+    def cdf(self, x: FloatArray, weights: FloatArray, num_steps: int) -> FloatArray:
+        """Return the mass at or below x for other weights, of shape (n,) or (L, n); shape (len(x),) or (L, len(x)).
+
+        ``num_steps`` is that of the Lanczos process, which says how many moments of the weights are exact.
+        """
         steps = np.searchsorted(self.eigenvalues, x, side="right") / self.size
-        values = steps + QuadratureCdf(self.abscissae, weights, self.atoms)(x)
+        values = steps + MeasureCdf(self.abscissae, weights, self.atoms, num_steps)(x)
         return np.clip(values, *self.counts(x) / self.size)
 
     def counts(self, x: FloatArray, rounding: float = 0.0) -> NDArray[np.intp]:
@@ -150,10 +97,10 @@ class Quadrature(Saved):
         shortfalls = missing[:, None] * self.abscissae[:, None] ** powers
         return of_single + np.stack([np.maximum(-shortfalls, 0.0).sum(axis=0), np.maximum(shortfalls, 0.0).sum(axis=0)])
 
-    def inside(self, half: float, weights: FloatArray) -> FloatArray:
+    def inside(self, half: float, weights: FloatArray, num_steps: int) -> FloatArray:
         """Return the mass in (-half, half) for other weights, of shape (n,) or (L, n); shape (1,) or (L, 1)."""
         single = np.count_nonzero(np.abs(self.eigenvalues) < half) / self.size
-        cdf = QuadratureCdf(self.abscissae, weights, self.atoms)
+        cdf = MeasureCdf(self.abscissae, weights, self.atoms, num_steps)
         others = cdf(np.array([half]), "left") - cdf(np.array([-half]))
         outside = np.count_nonzero(np.abs(self.ritz_values()) >= half) if self.interlaces else 0
         return np.clip(single + others, 0.0, 1 - outside / self.size)

@@ -99,12 +99,12 @@ def test_checkpoints_are_found_again(run):
 
 
 def test_certify(run):
-    status, out, err = run("certify factories:problem --products 40 --window 0.1 --level 0.9 --seed 3 --out c.npz")
+    status, out, err = run("certify factories:matrix --products 40 --window 0.1 --level 0.9 --seed 3 --out c.npz")
     assert (status, err) == (0, "")
     result = load_result("c.npz")
     assert isinstance(result, CertifiedCounts)
     assert out == f"{result}\n"
-    expected = certified_counts(hessian_operator(*problem()), window=0.1, level=0.9, max_products=40, seed=3)
+    expected = certified_counts(matrix(), window=0.1, level=0.9, max_products=40, seed=3)
     assert result.summary() == expected.summary()
     status, out, _ = run("certify factories:matrix --json --checkpoint kept")
     (numbers,) = json.loads(out)["results"]

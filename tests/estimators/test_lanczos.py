@@ -9,6 +9,7 @@ from networks import NETWORK, RNG, diagonal
 
 from hessdens import NonFiniteError, Spectrum, as_operator, compare, lanczos_density
 from hessdens.densities import LanczosDensity
+from hessdens.densities.interpolation import QuadratureCdf
 from hessdens.estimators import run
 from hessdens.linalg.probes import operator_probes
 from hessdens.testing import rotated, symmetric_matrices
@@ -89,6 +90,23 @@ def test_multiple_eigenvalues_are_counted_where_the_block_is_wide_enough_and_est
     assert density.mass(-1, 1) + density.mass(8, 10) == pytest.approx(0.97)
     # Steps, nothing smeared; rounding differs from processor to processor.
     assert density.cdf(1e-9) == pytest.approx(density.cdf(4.9), rel=1e-13)
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_smooth_densities_are_read_from_few_nodes(low_memory):
+    """Ritz values of several probes are irregular: half of their weights left of them is off by twice as much."""
+    quantiles = (np.arange(20_000) + 0.5) / 20_000
+    eigenvalues = np.sin(np.pi * (quantiles - 0.5))  # the arcsine density
+    x = np.linspace(-0.7, 0.7, 57)
+    exact = 0.5 + np.arcsin(x) / np.pi
+    errors = np.zeros(2)
+    for seed in range(8):
+        density = lanczos_density(diagonal(eigenvalues), max_products=80, seed=seed, low_memory=low_memory)
+        quadrature = density.quadrature
+        points = QuadratureCdf(quadrature.abscissae, quadrature.mean_weights())
+        found = np.searchsorted(density.eigenvalues_found, x) / 20_000
+        errors += [np.abs(density.cdf(x) - exact).mean(), np.abs(points(x) + found - exact).mean()]
+    assert errors[0] < 0.7 * errors[1]
 
 
 def test_intervals_cover():
