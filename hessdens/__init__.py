@@ -12,6 +12,7 @@ from hessdens import (
     monitor,
     plotting,
     results,
+    structure,
 )
 from hessdens._version import __version__ as __version__
 from hessdens.curvature import Plan, fisher_operator, ggn_operator, hessian_operator
@@ -30,7 +31,10 @@ __all__ = [
     "exact_spectrum", "fisher_operator", "fit_mixture", "ggn_operator", "hessian_operator", "lanczos_density",
     "load_result", "plot_density", "spectral_moments",
 ]  # fmt: skip
-_WINGS = (cli, curvature, densities, distributed, eigenvectors, estimators, linalg, mixture, monitor, plotting, results)
+_WINGS = (
+    cli, curvature, densities, distributed, eigenvectors, estimators, linalg, mixture, monitor, plotting, results,
+    structure,
+)  # fmt: skip
 WINGS = tuple(wing.__name__.removeprefix("hessdens.") for wing in _WINGS)
 
 

@@ -12,20 +12,32 @@ from hessdens.eigenvectors.descriptions import Carriers, Overlap, SubspaceAngles
 from hessdens.eigenvectors.slices import LossSlice
 from hessdens.mixture import FitUncertainty, MixtureFit, SkewNormalMixture
 from hessdens.monitor.history import SpectrumHistory
-from hessdens.results import CertifiedCounts, ChebyshevMoments, DataNoise, Eigenpairs, Moments
+from hessdens.results import (
+    BlockNorms,
+    CertifiedCounts,
+    ChebyshevMoments,
+    DataNoise,
+    Diagonal,
+    Eigenpairs,
+    LayerTraces,
+    Moments,
+)
 from hessdens.results.storage import read_npz
 
 Result = (
-    Carriers
+    BlockNorms
+    | Carriers
     | CertifiedCounts
     | ChebyshevMoments
     | Comparison
     | DataNoise
     | DensityDifference
+    | Diagonal
     | Eigenpairs
     | FitUncertainty
     | KernelPolynomialDensity
     | LanczosDensity
+    | LayerTraces
     | LossSlice
     | MaximumEntropyDensity
     | MixtureFit

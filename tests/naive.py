@@ -160,3 +160,41 @@ def xnystrace(eigenvalues: np.ndarray, num_products: int, rng: np.random.Generat
     squares = inverse @ (products.T @ products)
     lengths = np.diag(np.linalg.inv(probes.T @ probes)) * (size - num_products + 1)
     return float(np.trace(squares) + np.mean((lengths - np.diag(squares @ inverse)) / np.diag(inverse)))
+
+
+def xdiag(matrix: np.ndarray, num_products: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the diagonal as XDiag of Epperly, Tropp & Webber (2024) estimates it, probe by probe."""
+    size, count = len(matrix), num_products // 2
+    probes = rng.choice([-1.0, 1.0], (size, count))
+    products = matrix @ probes
+    estimates = []
+    for i in range(count):
+        basis = np.linalg.qr(np.delete(products, i, axis=1)).Q
+        low_rank = basis @ (basis.T @ matrix)
+        estimates.append(np.diag(low_rank) + probes[:, i] * ((matrix - low_rank) @ probes[:, i]))
+    return np.mean(estimates, axis=0)
+
+
+def exchanged_diagonals(matrix: np.ndarray, probes: np.ndarray, shift: complex) -> np.ndarray:
+    """Return what each probe, a column, estimates as the diagonal with an approximation by all others, (N, P)."""
+    size, count = probes.shape
+    shifted = matrix + shift * np.eye(size)
+    estimates = []
+    for i in range(count):
+        others = np.delete(probes, i, axis=1)
+        middle = np.linalg.inv(others.T @ shifted @ others)
+        known = (shifted @ others @ middle @ others.T @ shifted).real
+        estimates.append(np.diag(known) + probes[:, i] * ((matrix - known) @ probes[:, i]))
+    return np.array(estimates).T
+
+
+def range_diagonals(matrix: np.ndarray, probes: np.ndarray) -> np.ndarray:
+    """Return what each probe, a column, estimates as the diagonal beside the range of all others' products, (N, P)."""
+    size, count = probes.shape
+    estimates = []
+    for i in range(count):
+        basis = np.linalg.qr(matrix @ np.delete(probes, i, axis=1)).Q
+        outside = np.eye(size) - basis @ basis.T
+        left = outside @ matrix @ outside
+        estimates.append(np.diag(matrix - left) + probes[:, i] * (left @ probes[:, i]))
+    return np.array(estimates).T

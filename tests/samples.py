@@ -10,8 +10,10 @@ from hessdens.mixture import Grid, fit_uncertainty
 from hessdens.monitor import SpectrumHistory
 from hessdens.monitor.history import SpectrumRecord
 from hessdens.results import Moments
+from hessdens.structure import block_norms, diagonal, layer_traces
 
 MATRIX = np.diag(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 40), [3.0, 2.0, -1.0]]))
+HALVES = {"first": slice(0, 20), "second": slice(20, 43)}
 GRID = Grid(np.array([1e-4, 1e-3]), np.array([0.0, 1.0]), np.array([0.1, 1.0]), np.array([0.0, 5.0]))
 
 
@@ -47,6 +49,9 @@ def make_results():
         Carriers(("weight", "bias"), (40, 3), np.array([0.75, 0.25]), 7.5),
         LossSlice([-1.0, 0.0, 2.0], [[2.5], [1.0], [5.0]], 1.0, [0.5], [[2.0]], [1.0], 1e-6),
         density.difference(lanczos_density(2 * MATRIX, max_products=30)),
+        diagonal(MATRIX, max_products=8),
+        layer_traces(MATRIX, HALVES, max_products=8),
+        block_norms(MATRIX, HALVES, num_probes=2),
         SpectrumHistory({"size": len(MATRIX), "model": "matrix"}, (*records, failed)),
     ]
     return {f"{type(result).__name__}-{index}": result for index, result in enumerate(results)}

@@ -65,6 +65,7 @@ class CurvatureOperator(Operator):
         self._loss = problem.loss.with_loss(with_closed_form(problem.loss.loss_fn))
         self._ties = ties(problem.loss.model)
         self._kinds = {name: (p.numel(), p.dtype, p.device) for name, p in problem.parameters.items()}
+        self._shapes = {name: tuple(parameter.shape) for name, parameter in problem.parameters.items()}
         self.size = sum(parameter.numel() for parameter in problem.parameters.values())
         self.dtype = torch.promote_types(leader.dtype, torch.float32)
         self.device = leader.device
@@ -121,9 +122,9 @@ class CurvatureOperator(Operator):
             return self._schedules.settle(probes.to(self.device))
 
     @property
-    def parameter_sizes(self) -> dict[str, int]:
-        """Number of entries of each selected parameter, in the order of their entries in a vector."""
-        return {name: size for name, (size, _, _) in self._kinds.items()}
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each selected parameter, in the order of their entries in a vector."""
+        return dict(self._shapes)
 
     def origin(self) -> dict[str, str | int | float]:
         """Return matrix, model, loss, and digests of parameters, buffers, data and weights. Cost: one read of all."""

@@ -1,5 +1,6 @@
 """Symmetric linear operators, known by their products only."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -88,9 +89,14 @@ class Operator(ABC):
         return FunctionOperator(torch.clone, origin=dict, **kind)
 
     @property
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each parameter of a model, in the order of their entries in a vector; empty where there is none."""
+        return {}
+
+    @property
     def parameter_sizes(self) -> dict[str, int]:
         """Number of entries of a vector that belong to each parameter of a model; empty where there is none."""
-        return {}
+        return {name: math.prod(shape) for name, shape in self.parameter_shapes.items()}
 
     def origin(self) -> dict[str, str | int | float]:
         """Return what this operator was made of, by name, as far as it knows: a checkpoint compares it."""
@@ -208,9 +214,9 @@ class Wrapped(Operator):
         self._facts: Mapping[str, str | int | float] = facts
 
     @property
-    def parameter_sizes(self) -> dict[str, int]:
+    def parameter_shapes(self) -> dict[str, tuple[int, ...]]:
         """Those of the first operator inside that knows them."""
-        return next((part.parameter_sizes for part in self._parts if part.parameter_sizes), {})
+        return next((part.parameter_shapes for part in self._parts if part.parameter_shapes), {})
 
     def origin(self) -> dict[str, str | int | float]:
         """Return what the operators inside were made of, and the facts."""

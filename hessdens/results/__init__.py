@@ -6,5 +6,18 @@ from hessdens.results.counts import CertifiedCounts
 from hessdens.results.data_noise import DataNoise
 from hessdens.results.eigenpairs import Eigenpairs
 from hessdens.results.moments import Moments
+from hessdens.results.structure.block_norms import BlockNorms
+from hessdens.results.structure.diagonal import Diagonal
+from hessdens.results.structure.traces import LayerTraces
 
-__all__ = ["Certificates", "CertifiedCounts", "ChebyshevMoments", "DataNoise", "Eigenpairs", "Moments"]
+__all__ = [
+    "BlockNorms",
+    "Certificates",
+    "CertifiedCounts",
+    "ChebyshevMoments",
+    "DataNoise",
+    "Diagonal",
+    "Eigenpairs",
+    "LayerTraces",
+    "Moments",
+]

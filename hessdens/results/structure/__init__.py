@@ -1,0 +1,1 @@
+"""Results that say where in a matrix its size lies: entries, layers, and blocks."""

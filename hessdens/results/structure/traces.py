@@ -1,0 +1,98 @@
+"""The traces of all layers, with their errors."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from scipy.special import stdtrit
+
+from hessdens._checks import LEVEL, check_level
+from hessdens._types import FloatArray, Window
+from hessdens.results.certificates import Certificates
+from hessdens.results.saved import Numbers, Saved
+from hessdens.results.structure.named import check_lengths, place_of, shown
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTraces(Saved):
+    """Estimated traces of the diagonal blocks of layers, from products that all of them share.
+
+    Parameters
+    ----------
+    values, standard_errors
+        Traces, shape (L,), and their standard errors.
+    samples
+        One estimate of each per probe, shape (P, L), with the spread that gives the standard errors.
+    names, sizes
+        Of the layers, with their numbers of parameters.
+    num_products
+        Products spent.
+    certificates
+        Measured defects of what should be exact.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hessdens.structure import layer_traces
+    >>> halves = {"first": slice(0, 2), "second": slice(2, 4)}
+    >>> print(layer_traces(np.diag([1.0, 2.0, 3.0, 4.0]), halves).summary())
+    Traces of 2 layers, 4 products
+      first: 3 ± 0 (2 parameters, mean 1.5)
+      second: 7 ± 0 (2 parameters, mean 3.5)
+    """
+
+    values: Annotated[FloatArray, "L finite"]
+    standard_errors: Annotated[FloatArray, "L amount"]
+    samples: Annotated[FloatArray, "P L finite"]
+    names: Annotated[tuple[str, ...], "L text"]
+    sizes: Annotated[tuple[int, ...], "L count"]
+    num_products: int
+    certificates: Certificates
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        lengths = {"values": len(self.values), "standard_errors": len(self.standard_errors), "sizes": len(self.sizes)}
+        check_lengths(self.names, **lengths)
+        if self.samples.ndim != 2 or self.samples.shape[1] != len(self.names) or len(self.samples) < 2:
+            raise ValueError(f"samples must have shape (P, {len(self.names)}), P > 1; got {self.samples.shape}.")
+
+    @property
+    def num_probes(self) -> int:
+        """P, the number of random vectors."""
+        return len(self.samples)
+
+    def interval(self, level: float = LEVEL) -> FloatArray:
+        """Return confidence intervals, shape (2, L): lower ends, upper ends (Student's t)."""
+        check_level(level)
+        width = stdtrit(self.num_probes - 1, (1 + level) / 2) * self.standard_errors
+        return np.stack([self.values - width, self.values + width])
+
+    def of(self, name: str) -> tuple[float, float]:
+        """Return the trace of a layer, and its standard error."""
+        index = place_of(name, self.names, "layer")
+        return float(self.values[index]), float(self.standard_errors[index])
+
+    def summary(self) -> str:
+        """Return a line for each layer."""
+        title = f"Traces of {len(self.names)} layers, {self.num_products:,} products"
+        rows = zip(self.names, self.values, self.standard_errors, self.sizes, strict=True)
+        lines = [
+            f"  {shown(name)}: {value:.4g} ± {error:.1g} ({size:,} parameters, mean {value / size:.3g})"
+            for name, value, error, size in rows
+        ]
+        return "\n".join([title, *lines])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(layers={len(self.names)}, num_products={self.num_products})"
+
+    def __str__(self) -> str:
+        return f"{self.summary()}\n{self.certificates}"
+
+    def _numbers(self, window: Window, level: float) -> Numbers:
+        columns = (self.names, self.sizes, self.values, self.standard_errors, *self.interval(level))
+        keys = ("name", "size", "value", "standard_error", "low", "high")
+        return {
+            **self._named("num_products", "num_probes"),
+            "layers": [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)],
+            **self.certificates._numbers(window, level),
+        }

@@ -1,0 +1,8 @@
+"""Where in a matrix its size lies: entries, layers, heads, blocks, and halves."""
+
+from hessdens.structure.attention import attention_parts
+from hessdens.structure.block_norms import block_norms
+from hessdens.structure.diagonal import diagonal
+from hessdens.structure.traces import layer_traces
+
+__all__ = ["attention_parts", "block_norms", "diagonal", "layer_traces"]

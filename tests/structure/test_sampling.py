@@ -1,0 +1,58 @@
+"""Which of two ways to spend products is taken, and sums over parts with the errors of their means."""
+
+import numpy as np
+import pytest
+import torch
+from matrices import kinds
+
+from hessdens.estimators.run import Run
+from hessdens.structure.exchange import Exchange
+from hessdens.structure.parts import Parts
+from hessdens.structure.range_finder import RangeFinder
+from hessdens.structure.sampling import diagonal_samples, fits_memory
+
+KINDS = kinds()
+
+
+def samples_of(matrix, max_products=24, seed=0):
+    run = Run(matrix, 1, seed, "rademacher", 8)
+    with run.bar(max_products) as bar:
+        found = diagonal_samples(run, max_products, bar)
+        assert bar.n == 0 or bar.n == max_products
+    return run, found
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("decaying", Exchange), ("flat", Exchange), ("diagonal", Exchange), ("indefinite", RangeFinder)],
+)
+def test_the_way_that_promises_less(name, kind):
+    kinds_taken = [type(samples_of(KINDS[name], seed=seed)[1].sampler) for seed in range(5)]
+    assert kinds_taken.count(kind) >= 4
+
+
+@pytest.mark.parametrize("name", ["decaying", "indefinite"])
+def test_chunks_are_all_rows(name, monkeypatch):
+    _, found = samples_of(KINDS[name])
+    whole = found.sampler.samples(slice(None))
+    monkeypatch.setattr("hessdens.structure.sampling.ENTRIES_PER_CHUNK", 7 * found.count)
+    pieces = list(found.chunks())
+    assert [rows.stop - rows.start for rows, _ in pieces] == [7] * 8 + [4]
+    np.testing.assert_allclose(np.concatenate([part for _, part in pieces]), whole, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["decaying", "indefinite"])
+def test_sums_keep_their_mean(name):
+    run, found = samples_of(KINDS[name])
+    parts = Parts.of(run.operator, {"a": slice(0, 20), "b": slice(20, 60)})
+    plain = found.sampler.samples(slice(None))
+    sums = found.sums(parts)
+    np.testing.assert_allclose(sums.mean(axis=0), [plain[:20].sum(0).mean(), plain[20:].sum(0).mean()], rtol=1e-9)
+    assert (sums.std(axis=0) >= 0.999 * plain[:20].sum(0).std()).any()
+
+
+def test_memory_for_all_vectors(monkeypatch):
+    run = Run(torch.eye(10, dtype=torch.float64), 1, 0, "rademacher")
+    monkeypatch.setattr("hessdens.structure.sampling.usual_bytes", lambda device: 2.5 * 4 * 10 * 8)
+    assert fits_memory(run, 4)
+    assert not fits_memory(run, 5)

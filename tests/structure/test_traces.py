@@ -1,0 +1,68 @@
+"""Traces of layers: unbiased, with true errors, better than plain samples of the same products."""
+
+import numpy as np
+import pytest
+import torch
+from matrices import kinds
+from torch import nn
+
+from hessdens import hessian_operator
+from hessdens.reference import dense_hessian
+from hessdens.structure import layer_traces
+
+KINDS = kinds()
+HALVES = {"first": slice(0, 20), "second": slice(20, 60)}
+SEEDS = 60
+
+
+def exact(matrix):
+    return np.array([np.diag(matrix)[:20].sum(), np.diag(matrix)[20:].sum()])
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+@pytest.mark.parametrize("name", ["decaying", "indefinite", "network"])
+def test_unbiased_and_errors_are_those_of_many_seeds(name, low_memory):
+    """Means within four of their standard errors; reported errors within 25% of the spread, which is known to 9%.
+
+    ``benchmarks/structure.py`` has 300 seeds of more matrices.
+    """
+    options = {"max_products": 16, "low_memory": low_memory}
+    found = [layer_traces(KINDS[name], HALVES, seed=seed, **options) for seed in range(SEEDS)]
+    errors = np.array([result.values for result in found]) - exact(KINDS[name])
+    reported = np.mean([result.standard_errors**2 for result in found], axis=0) ** 0.5
+    spread = np.mean(errors**2, axis=0) ** 0.5
+    assert np.abs(errors.mean(axis=0)).max() / (spread.max() / SEEDS**0.5) < 4
+    assert (reported / spread >= 0.75).all()
+    assert (reported / spread <= 1.4).all()
+
+
+@pytest.mark.parametrize("name", ["decaying", "network", "definite network"])
+def test_smaller_errors_than_plain_samples_of_as_many_products(name):
+    errors = {}
+    for low_memory in (False, True):
+        found = [layer_traces(KINDS[name], HALVES, max_products=20, seed=s, low_memory=low_memory) for s in range(15)]
+        errors[low_memory] = np.mean([(result.values - exact(KINDS[name])) ** 2 for result in found])
+    assert errors[False] < errors[True] / 4
+
+
+def test_layers_of_a_model_may_overlap():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)).double()
+    inputs, targets = torch.randn(9, 4).double(), torch.randn(9, 2).double()
+    H = hessian_operator(model, nn.MSELoss(), [(inputs, targets)])
+    truth = dense_hessian(model, nn.MSELoss(), inputs, targets).diagonal().detach().numpy()
+    found = layer_traces(H, {"all": "*", "biases": "*.bias", "column": {"2.weight": np.s_[:, 1]}}, max_products=44)
+    np.testing.assert_allclose(
+        found.values, [truth.sum(), truth[24:30].sum() + truth[42:].sum(), truth[[31, 37]].sum()]
+    )
+    assert (found.standard_errors == 0).all()
+    found = layer_traces(H, max_products=20)
+    assert (found.names, found.sizes) == (("0", "2"), (30, 14))
+    assert np.abs((found.values - [truth[:30].sum(), truth[30:].sum()]) / found.standard_errors).max() < 5
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="max_products must be at least 4; got 2"):
+        layer_traces(KINDS["flat"], HALVES, max_products=2)
+    with pytest.raises(TypeError, match="parts=None needs an operator that knows its parameters"):
+        layer_traces(KINDS["flat"])
