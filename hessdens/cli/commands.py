@@ -16,6 +16,7 @@ from hessdens.cli.factory import checked_device, operator_from
 from hessdens.densities import Density, Spectrum, compare, kernel_polynomial, maximum_entropy
 from hessdens.densities.base import percent
 from hessdens.densities.lanczos import LanczosDensity
+from hessdens.eigenvectors import eigenpairs
 from hessdens.estimators import certified_counts, chebyshev_moments, exact_spectrum, lanczos_density, spectral_moments
 from hessdens.linalg import Operator
 from hessdens.loading import Result, load_result
@@ -71,6 +72,14 @@ def certify(arguments: argparse.Namespace) -> int:
     values = {name: getattr(arguments, name) for name in ("window", "level", "max_products", "seed", "checkpoint")}
     options: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     return _finish(certified_counts(operator_from(arguments), **options, progress=arguments.progress), arguments)
+
+
+def eigenvectors(arguments: argparse.Namespace) -> int:
+    """Find eigenpairs of the operator that a factory makes."""
+    _check_out(arguments)
+    names = ("k", "which", "rtol", "max_products", "block_size", "num_vectors", "seed", "checkpoint")
+    options: dict[str, Any] = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    return _finish(eigenpairs(operator_from(arguments), **options, progress=arguments.progress), arguments)
 
 
 def show(arguments: argparse.Namespace) -> int:

@@ -16,12 +16,14 @@ PACKAGE = Path(__file__).resolve().parents[1]
 LIBRARY = Path(traceback.__file__).resolve().parent
 # The options by which a user of the command line knows arguments of the library.
 OPTIONS = {
+    "block_size": "--block",
     "low_memory": "--low-memory",
     "max_products": "--products",
     "max_size": "--max-size",
     "num_moments": "--moments",
     "num_probes": "--probes",
     "num_steps": "--steps",
+    "num_vectors": "--vectors",
     "rtol": "--rtol",
 }
 

@@ -9,7 +9,7 @@ from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._version import __version__
 from hessdens.cli import commands
 from hessdens.cli.errors import OPTIONS, USAGE
-from hessdens.cli.values import path, real, whole, window
+from hessdens.cli.values import path, real, which, whole, window
 from hessdens.estimators.counts import CERTIFIED_LEVEL
 from hessdens.estimators.run import MOST_MOMENTS
 from hessdens.linalg.probes import Distribution
@@ -23,6 +23,7 @@ first) or path/to/file.py:function. It returns (model, loss_fn, data), as hessia
 (model, loss_fn, data, {keyword arguments}), such as {"forward": forward}; or an operator or symmetric matrix."""
 
 RTOL = "spend what makes standard errors this share of the moments of absolute eigenvalues"
+WHICH = "largest (default), smallest, both, magnitude, or a number: those nearest to it"
 GLOBS = "names of parameters, such as 'layers.*.weight'; default all"
 WINDOW = f"size of the window around 0, or as 1%% of the largest eigenvalue; default {PAPER_WINDOW:g}"
 LEVELS = real("between 0 and 1", lambda x: 0 < x < 1)
@@ -47,6 +48,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--low-memory": {"action": "store_true", "help": "keep three vectors per probe in place of S (lanczos)"},
     "--moments": {"type": whole(1, MOST_MOMENTS), "metavar": "K", "help": "how many; default 4"},
     "--rtol": {"type": LEVELS, "metavar": "X", "help": RTOL},
+    "--which": {"type": which, "metavar": "END", "help": WHICH},
+    "--block": {"type": whole(1), "metavar": "B", "help": "vectors in a product; default 2"},
+    "--vectors": {"type": whole(3), "metavar": "M", "help": "vectors in memory; default 40, or 3 K if more"},
     "--max-size": {"type": whole(1), "metavar": "N", "help": "largest matrix accepted, 20,000 (exact)"},
     "--exact": {"type": path, "metavar": "FILE", "help": "a file with exact eigenvalues, drawn behind"},
     "--labels": {"nargs": "+", "metavar": "TEXT", "help": "one per file; default: the files' names"},
@@ -73,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     )
     main.add_argument("--version", action="version", version=f"hessdens {__version__}")
     subparsers = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_density, _moments, _certify, _show, _plot, _compare, _validate):
+    for add in (_density, _moments, _eigenvectors, _certify, _show, _plot, _compare, _validate):
         add(subparsers)
     return main
 
@@ -120,6 +124,19 @@ def _moments(subparsers: Any) -> None:
     command = _command(subparsers, "moments", commands.moments, text)
     _add(_add_estimate(command, ["deflated", "skilling"], methods), "--moments", "--rtol")
     _add_output(command, "moments.npz")
+
+
+def _eigenvectors(subparsers: Any) -> None:
+    text = """\
+        find eigenvalues with their eigenvectors
+        Find some eigenvalues of the Hessian that FACTORY makes and their eigenvectors, with bounds of their errors.
+          hessdens eigenvectors train:problem -k 10 --out pairs.npz
+          hessdens eigenvectors train:problem -k 4 --which both --rtol 1e-6 --products 400"""
+    command = _command(subparsers, "eigenvectors", commands.eigenvectors, text)
+    pairs = _add_problem(command).add_argument_group("eigenpairs")
+    pairs.add_argument("-k", type=whole(1), metavar="K", help="how many; default 10")
+    _add(pairs, "--which", "--rtol", "--products", "--block", "--vectors", "--seed", "--checkpoint")
+    _add_output(command, "pairs.npz")
 
 
 def _certify(subparsers: Any) -> None:
@@ -195,7 +212,7 @@ def _command(subparsers: Any, name: str, run: Any, text: str) -> Any:
     title, *lines = textwrap.dedent(text).splitlines()
     description = " ".join(line for line in lines if not line.startswith(" "))
     examples = "\n".join(line for line in lines if line.startswith(" "))
-    factory = f"{FACTORY}\n\n" if name in ("density", "moments", "certify") else ""
+    factory = f"{FACTORY}\n\n" if name in ("density", "moments", "eigenvectors", "certify") else ""
     epilog = f"{factory}Examples:\n{examples}\n\n{STATUS}"
     command = subparsers.add_parser(name, help=title, description=textwrap.fill(description, width=100), epilog=epilog)
     command.set_defaults(run=run, quiet=False, checkpoint=None)

@@ -3,8 +3,10 @@
 import argparse
 import math
 from collections.abc import Callable
+from typing import get_args
 
 from hessdens._types import Window
+from hessdens.eigenvectors.selection import End, checked_which
 
 # The largest number of products, probes or steps: more than a machine makes in years.
 MOST = 10**9
@@ -44,6 +46,19 @@ def window(text: str) -> Window:
     """Return the size of a window: a number of at least 0, or a percentage as it is."""
     size = real("of at least 0, and finite, or a percentage", lambda x: x >= 0)(text.removesuffix("%"))
     return text if text.endswith("%") else size
+
+
+def which(text: str) -> str | float:
+    """Return which eigenvalues are meant: an end of the spectrum by name, or a number."""
+    try:
+        value: str | float = float(text)
+    except ValueError:
+        value = text
+    try:
+        return checked_which(value)
+    except ValueError as error:
+        ends = ", ".join(get_args(End))
+        raise argparse.ArgumentTypeError(f"must be one of {ends}, or a finite number; got {_shown(text)}") from error
 
 
 def path(text: str) -> str:

@@ -119,12 +119,12 @@ class Eigenpairs(Saved):
         missed = "" if np.isinf(self.rtol) else f", {self.is_converged.sum()} of them to rtol {self.rtol:g}"
         lines = [f"{len(self.values)} eigenvalues of {self.size:,}, {self.which}{missed}"]
         if len(self.values):
-            lines.append("           value     error     angle of its vector or cluster")
+            lines.append("           value    error   angle of its vector or cluster")
         for index, members in enumerate(map(self._members, range(min(len(self.values), MOST_PRINTED)))):
             cluster = f"  one cluster: {', '.join(map(str, members))}" if len(members) > 1 else ""
-            angle = "unknown" if self.gaps[index] <= self.errors[index] else f"{self.angles[index]:.0e}"
+            angle = "unknown" if self.gaps[index] <= self.errors[index] else f"{self.angles[index]:.1e}"
             mark = "" if self.is_converged[index] else "  NOT CONVERGED"
-            value, error = f"{self.values[index]:.8g}", f"{self.errors[index]:.0e}"
+            value, error = f"{self.values[index]:.8g}", f"{self.errors[index]:.1e}"
             lines.append(f"  {index:3d} {value:>14} {error:>7}   {angle}{cluster}{mark}")
         if len(self.values) > MOST_PRINTED:
             lines.append(f"  ... and {len(self.values) - MOST_PRINTED} more")

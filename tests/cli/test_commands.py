@@ -11,7 +11,7 @@ from factories import matrix, problem
 from matplotlib.image import imread
 
 import hessdens
-from hessdens import Spectrum, compare, hessian_operator, lanczos_density, load_result, spectral_moments
+from hessdens import Spectrum, compare, eigenpairs, hessian_operator, lanczos_density, load_result, spectral_moments
 from hessdens.densities import Comparison, KernelPolynomialDensity, LanczosDensity, MaximumEntropyDensity
 from hessdens.estimators import certified_counts
 from hessdens.mixture.uncertainty import FitUncertainty
@@ -111,6 +111,24 @@ def test_certify(run):
     assert (numbers["kind"], numbers["level"], numbers["window"], numbers["look"]) == ("CertifiedCounts", 0.99, 0.2, 1)
     assert run("certify factories:matrix --checkpoint kept --window 0.3")[0] == 0
     assert run("show c.npz")[1].startswith("Counts of ")
+
+
+def test_eigenvectors(run):
+    command = (
+        "eigenvectors factories:problem -k 3 --which both --rtol 1e-4 --products 300 --block 3 --vectors 30 --seed 3"
+    )
+    status, out, err = run(f"{command} --out e.npz")
+    assert (status, err) == (0, "")
+    result = load_result("e.npz")
+    assert out == f"{result}\n"
+    options = {"which": "both", "rtol": 1e-4, "block_size": 3, "num_vectors": 30, "seed": 3}
+    expected = eigenpairs(hessian_operator(*problem()), 3, max_products=300, **options)
+    np.testing.assert_array_equal(result.vectors, expected.vectors)
+    status, out, _ = run("eigenvectors factories:matrix -k 1 --which 0.5 --json --checkpoint kept")
+    (numbers,) = json.loads(out)["results"]
+    assert (numbers["kind"], numbers["which"], len(numbers["pairs"])) == ("Eigenpairs", "near 0.5", 1)
+    assert run("eigenvectors factories:matrix -k 1 --which 0.5 --checkpoint kept --rtol 0.001")[0] == 0
+    assert run("show e.npz")[1].startswith("3 eigenvalues of ")
 
 
 def test_json_has_numbers_and_the_result_is_there(run):
@@ -236,6 +254,16 @@ def test_compare(run, saved):
         (1, "certify factories:matrix --window 0", "window must be above 0: .* got 0"),
         (2, "certify factories:matrix --level 1", "--level must be a number between 0 and 1; got '1'"),
         (2, "certify factories:matrix --distribution rademacher", "unrecognized arguments: --distribution rademacher"),
+        (1, "eigenvectors factories:matrix -k 5 --products 5", "--products must be at least 6 for k=5 eigenvalues"),
+        (1, "eigenvectors factories:matrix -k 3 --vectors 6", r"--vectors must be at least k \+ 2 --block = 7; got 6"),
+        (1, "eigenvectors factories:matrix -k 1000", "k must be at most the number of eigenvalues, .*; got 1,000"),
+        (
+            2,
+            "eigenvectors factories:matrix --which LA",
+            "--which must be one of largest, .*, or a finite number; got 'LA'",
+        ),
+        (2, "eigenvectors factories:matrix --which nan", "--which must be .* or a finite number; got 'nan'"),
+        (2, "eigenvectors factories:matrix --rtol 1", "--rtol must be a number between 0 and 1; got '1'"),
         (2, "plot density.npz --out f.gif2", "--out must end in one of .*png.*; got 'f.gif2'"),
         (2, "plot density.npz --labels a b --out f.png", "--labels must be as many as files, 1; got 2"),
         (1, "show nowhere.npz", "nowhere.npz must be a file that can be read or written: No such file or directory"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hessdens.cli.values import MOST, path, real, whole
+from hessdens.cli.values import MOST, path, real, which, whole
 
 
 @given(st.integers())
@@ -44,3 +44,10 @@ def test_paths():
             argparse.ArgumentTypeError, match="must be a path, which is not empty and has no zero byte; got"
         ):
             path(text)
+
+
+def test_which_eigenvalues():
+    assert [which(text) for text in ("largest", "0.5", "-1e3")] == ["largest", 0.5, -1000.0]
+    for text in ("LA", "nan", "inf", ""):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"must be one of largest, .*, or a finite number"):
+            which(text)

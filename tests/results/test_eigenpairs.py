@@ -103,7 +103,7 @@ def test_a_vector_of_a_cluster_is_refused_and_its_subspace_given():
 def test_angles_are_unknown_where_the_gap_is_no_longer_than_the_error():
     pairs = dataclasses.replace(pairs_of(1.0, 2.0, 3.0), errors=[1e-3, 1e-3, 0.0], gaps=[1e-3, 1.0, np.inf])
     np.testing.assert_allclose(pairs.angles, [np.pi / 2, 1e-3, 0.0], rtol=1e-6)
-    assert [line.split()[3] for line in str(pairs).splitlines()[2:5]] == ["unknown", "1e-03", "0e+00"]
+    assert [line.split()[3] for line in str(pairs).splitlines()[2:5]] == ["unknown", "1.0e-03", "0.0e+00"]
 
 
 def test_files_keep_the_precision_of_vectors(tmp_path):
