@@ -12,7 +12,7 @@ BLOCK = re.compile(r"```python\n(.*?)```(?:\s*\n```text\n(.*?)```)?", re.DOTALL)
 # Lines that differ between machines: times and versions, and defects, which are rounding, as splits of products are
 # where Lanczos has converged. In text, then in JSON.
 MACHINE = re.compile(
-    r"^  \d+ products, .* s, hessdens .*$"
+    r"^  cost: .* products, .* s \(hessdens .*$"
     r"|^  [\d,]+ deflated dimensions, .*$"
     r"|^  defects: .* \(threshold .*\)$"
     r'|^ *"(?:seconds|versions|hessdens)": .*$',

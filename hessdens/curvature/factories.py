@@ -225,4 +225,6 @@ def fisher_operator(
     """
     with TURN, Undisturbed(model, loss_fn):
         problem = fisher_problem(Problem.of(model, loss_fn, data, **options), kind, num_samples, seed)
-        return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)
+        F = CurvatureOperator(problem, "gauss-newton", plan, memory_limit)
+    F.name = "Fisher matrix"
+    return F

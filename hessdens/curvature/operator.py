@@ -25,6 +25,8 @@ from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import as_number, digest_of, digest_of_all, fingerprint
 from hessdens.linalg.operator import Operator
 
+NAMES: dict[Matrix, str] = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix"}
+
 
 class CurvatureOperator(Operator):
     """Hessian, Gauss-Newton or Fisher matrix of a mean loss; made by `hessian_operator` and its like.
@@ -69,6 +71,7 @@ class CurvatureOperator(Operator):
         self.size = sum(parameter.numel() for parameter in problem.parameters.values())
         self.dtype = torch.promote_types(leader.dtype, torch.float32)
         self.device = leader.device
+        self.name = NAMES[matrix]
         self.parameter_names = tuple(problem.parameters)
         self.product_error: float | None = None
         self.total_weight = float("nan")

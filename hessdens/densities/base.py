@@ -44,6 +44,11 @@ class Density(ABC):
     0.25
     """
 
+    @property
+    def matrix(self) -> str:
+        """What the matrix is called, such as "Hessian"; empty if it has no name."""
+        return ""
+
     @abstractmethod
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order."""

@@ -9,8 +9,13 @@ import numpy as np
 from hessdens._checks import PAPER_WINDOW
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import FRACTIONS, Density, check_density, percent
+from hessdens.densities.spectrum import Spectrum
 from hessdens.results.moments import Moments
 from hessdens.results.saved import Numbers, Saved, rows
+
+ESTIMATE_AND_EXACT = ("estimate", "exact")
+# Columns of a printed comparison are this wide at least.
+COLUMN = 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +34,10 @@ class Comparison(Saved):
         The largest difference between the two cumulative distribution functions, in [0, 1].
     wasserstein
         The area between them (the 1-Wasserstein distance), in units of the eigenvalues.
+    labels
+        What the two columns are called. "exact" in second place: differences are errors.
+    num_eigenvalues
+        N, by which fractions are printed as numbers of eigenvalues; 0 if it is not known.
     """
 
     moments: Annotated[FloatArray, "K number"]
@@ -40,6 +49,8 @@ class Comparison(Saved):
     exact_negative: Annotated[float, "fraction"]
     kolmogorov: Annotated[float, "fraction"]
     wasserstein: Annotated[float, "error"]
+    labels: Annotated[tuple[str, ...], "2 text"] = ESTIMATE_AND_EXACT
+    num_eigenvalues: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,31 +72,53 @@ class Comparison(Saved):
 
     def __str__(self) -> str:
         has_errors = bool(np.isfinite(self.standard_errors).any())
-        lines = ["           estimate       exact    relative error" + ("   standard errors off" if has_errors else "")]
-        rows = zip(self.moments, self.exact_moments, self.relative_errors, self.z_scores, strict=True)
-        lines += [
-            f"m_{k:<4d} {m: 13.4e} {exact: 11.4e} {error: 13.2%}" + (f" {z: 21.1f}" if has_errors else "")
-            for k, (m, exact, error, z) in enumerate(rows, start=1)
-        ]
+        width = max(COLUMN, *(len(label) + 2 for label in self.labels))
+        kind = "error" if self.labels[1] == ESTIMATE_AND_EXACT[1] else "difference"
+        names = [*self.labels, f"relative {kind}", *(["standard errors off"] if has_errors else [])]
+        table = zip(self.moments, self.exact_moments, self.relative_errors, self.z_scores, strict=True)
+        lines = [["", *names]]
+        for k, (first, second, error, z) in enumerate(table, start=1):
+            lines.append(
+                [f"m_{k}", f"{first:.4e}", f"{second:.4e}", _percentage(error), *([f"{z:.1f}"] if has_errors else [])]
+            )
         if not np.isnan(self.degenerate):
-            lines += [
-                f"degenerate {percent(self.degenerate):>12} {percent(self.exact_degenerate):>11}",
-                f"negative   {percent(self.negative):>12} {percent(self.exact_negative):>11}",
-                f"Kolmogorov distance {self.kolmogorov:.4g}, Wasserstein distance {self.wasserstein:.4g}",
-            ]
-        return "\n".join(lines)
+            both = {name: (getattr(self, name), getattr(self, f"exact_{name}")) for name in FRACTIONS}
+            lines += [[name, *map(self._share, fractions)] for name, fractions in both.items()]
+        text = [f"{name:<10}" + "".join(f"{cell:>{max(width, 21)}}" for cell in cells) for name, *cells in lines]
+        if not np.isnan(self.degenerate):
+            text.append(
+                f"Distances: {self.wasserstein:.4g} in units of eigenvalues (Wasserstein), {self.kolmogorov:.4g} of "
+                "their number (Kolmogorov)"
+            )
+        return "\n".join(text)
+
+    def _share(self, fraction: float) -> str:
+        """Return a fraction, and the number of eigenvalues where it is known."""
+        count = f" ({round(fraction * self.num_eigenvalues):,})" if self.num_eigenvalues else ""
+        return f"{percent(fraction)}{count}"
 
     def _numbers(self, window: Window, level: float) -> Numbers:
         columns = {"value": self.moments, "standard_error": self.standard_errors, "exact": self.exact_moments}
         both = {name: {"value": getattr(self, name), "exact": getattr(self, f"exact_{name}")} for name in FRACTIONS}
         table = rows(**columns, relative_error=self.relative_errors, z_score=self.z_scores)
-        return {"moments": table, **both, **self._named("kolmogorov", "wasserstein")}
+        return {"moments": table, **both, **self._named("kolmogorov", "wasserstein", "labels")}
+
+
+def _percentage(error: float) -> str:
+    """Return a relative error, without a sign where it is rounded to zero."""
+    text = f"{error:.2%}"
+    return text.removeprefix("-") if text == "-0.00%" else text
 
 
 def compare(
-    estimate: Moments | Density, exact: Density, *, num_moments: int = 4, window: Window = PAPER_WINDOW
+    estimate: Moments | Density,
+    exact: Density,
+    *,
+    num_moments: int = 4,
+    window: Window = PAPER_WINDOW,
+    labels: tuple[str, str] | None = None,
 ) -> Comparison:
-    """Compare an estimate with exact eigenvalues.
+    """Compare an estimate with exact eigenvalues, or one estimate with another.
 
     Parameters
     ----------
@@ -97,6 +130,9 @@ def compare(
         How many moments are compared; of `Moments`, all.
     window
         Size of the window around 0 that counts as degenerate; "1%" is of the largest absolute exact eigenvalue.
+    labels
+        What the two columns are called. Default: "estimate" and "exact" where ``exact`` is a `Spectrum`, else "first"
+        and "second".
 
     Raises
     ------
@@ -127,7 +163,9 @@ def compare(
         kolmogorov, wasserstein = _distances(estimate, exact)
     exact_moments = exact.moments(len(moments))
     fractions = (degenerate, exact.fraction_degenerate(window), negative, exact.fraction_negative(window))
-    return Comparison(moments, exact_moments, errors, *fractions, kolmogorov, wasserstein)
+    labels = labels or (ESTIMATE_AND_EXACT if isinstance(exact, Spectrum) else ("first", "second"))
+    size = getattr(exact, "size", 0)
+    return Comparison(moments, exact_moments, errors, *fractions, kolmogorov, wasserstein, labels, size)
 
 
 def _distances(first: Density, second: Density) -> tuple[float, float]:

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from hessdens._checks import LEVEL, PAPER_WINDOW, at_least
 from hessdens._types import FloatArray, Window
-from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, percent, values_of
+from hessdens.densities import summary
+from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, values_of
 from hessdens.densities.difference import SUBSPACE, DensityDifference, NumbersOfProbes, difference_of, without_one
 from hessdens.densities.krylov import Krylov
 from hessdens.densities.quadrature import Quadrature
@@ -83,6 +84,11 @@ class LanczosDensity(Density, Saved):
     def eigenvalue_errors(self) -> FloatArray:
         """Bounds of their errors: lengths of their residuals, shape (E,)."""
         return self.quadrature.residuals
+
+    @property
+    def matrix(self) -> str:
+        """What the matrix is called, such as "Hessian"; empty if it has no name."""
+        return self.certificates.matrix
 
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order. Unbiased up to order 2 num_steps - 1, except for the choice of eigenvalues found."""
@@ -240,19 +246,16 @@ class LanczosDensity(Density, Saved):
         return self.certificates.threshold / TOLERANCE * self._largest()
 
     def __str__(self) -> str:
-        numbers = [
-            (self.fraction_degenerate(), *self.degenerate_interval()),
-            (self.fraction_negative(), *self.negative_interval()),
-        ]
-        degenerate, negative = ("{} ({} to {})".format(*map(percent, number)) for number in numbers)
-        of_all = ["{:,.0f} ({:,.0f} to {:,.0f})".format(*(self.size * part for part in number)) for number in numbers]
-        low, high = self.nodes()[[0, -1]]
+        degenerate = (self.fraction_degenerate(), *self.degenerate_interval())
+        negative = (self.fraction_negative(), *self.negative_interval())
         lines = [
-            f"Density of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {degenerate} degenerate, "
-            f"{negative} negative (window {PAPER_WINDOW:g}, {LEVEL:.0%} intervals)",
-            f"  {of_all[0]} degenerate and {of_all[1]} negative of {self.size:,}",
+            summary.title("Density", self.size, self.matrix),
+            summary.fraction("degenerate", self.size, *degenerate),
+            summary.fraction("negative", self.size, *negative),
+            *summary.window(self.nodes()),
             *self.wide_hint(),
-            f"  {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
+            *summary.ends(self.eigenvalues_found, self.eigenvalue_errors, self.nodes()),
+            f"  method: {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
             f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
         ]
         return "\n".join([*lines, str(self.certificates)])
@@ -260,6 +263,9 @@ class LanczosDensity(Density, Saved):
     def _numbers(self, window: Window, level: float) -> Numbers:
         counts = self._named("size", "num_products", "num_steps", "num_probes")
         numbers = {**counts, "eigenvalues_found": len(self.eigenvalues_found), **super()._numbers(window, level)}
+        pairs = zip(self.eigenvalues_found, self.eigenvalue_errors, strict=True)
+        numbers["eigenvalues"] = [{"value": value, "error": error} for value, error in pairs]
+        numbers["matrix"] = self.matrix
         low, high = self.moments_interval(NUM_MOMENTS, level)
         numbers["moments"] = rows(value=self.moments(NUM_MOMENTS), low=low, high=high)
         add_intervals(numbers, self, window, level)

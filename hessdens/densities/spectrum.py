@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from hessdens._checks import PAPER_WINDOW, at_least
 from hessdens._types import FloatArray, Window
+from hessdens.densities import summary
 from hessdens.densities.base import Density, default_bandwidth, in_chunks, values_of
 from hessdens.results.saved import Numbers, Saved
 
@@ -21,6 +22,8 @@ class Spectrum(Density, Saved):
     ----------
     eigenvalues
         Shape (N,), finite; kept in ascending order.
+    matrix
+        What the matrix is called, such as "Hessian"; empty if it has no name.
 
     Examples
     --------
@@ -28,10 +31,14 @@ class Spectrum(Density, Saved):
     >>> spectrum.fraction_degenerate(window=0.2)
     0.5
     >>> print(spectrum)
-    Spectrum of 4 eigenvalues from -0.5 to 3: 50.00% (2) degenerate, 25.00% (1) negative (window 0.2)
+    Spectrum of 4 eigenvalues from -0.5 to 3
+      degenerate: 50.00%, 2 of 4
+      negative: 25.00%, 1 of 4
+      window: |λ| < 0.1, width 0.2, 5.7% of the range of the eigenvalues
     """
 
     eigenvalues: Annotated[FloatArray, "N finite"]
+    matrix: str = ""
 
     def __post_init__(self) -> None:
         eigenvalues = np.sort(np.asarray(self.eigenvalues, dtype=np.float64))
@@ -93,7 +100,13 @@ class Spectrum(Density, Saved):
 
     def __str__(self) -> str:
         low, high = self.eigenvalues[[0, -1]]
-        return f"Spectrum of {self.size:,} eigenvalues from {low:.4g} to {high:.4g}: {self._fractions()}"
+        lines = [
+            f"{summary.title('Spectrum', self.size, self.matrix)} from {low:.4g} to {high:.4g}",
+            summary.fraction("degenerate", self.size, self.fraction_degenerate()),
+            summary.fraction("negative", self.size, self.fraction_negative()),
+            *summary.window(self.eigenvalues, None),
+        ]
+        return "\n".join(lines)
 
     def _numbers(self, window: Window, level: float) -> Numbers:
         return {"size": self.size, **super()._numbers(window, level)}

@@ -101,6 +101,7 @@ class ShardedOperator(Operator):
     def __init__(
         self, loss: LossModule, data: Iterable[Any], weight: Callable[[Any], float], check: bool, allow_equal_data: bool
     ) -> None:
+        self.name = "Hessian"
         self._loss = loss
         self._weight = weight
         _reshard(loss.model)

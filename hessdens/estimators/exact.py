@@ -59,7 +59,7 @@ def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, prog
     matrix = dense_matrix(run)
     if not torch.isfinite(matrix).all():
         raise NonFiniteError("The operator must have finite entries; its matrix holds values that are not.")
-    return Spectrum(torch.linalg.eigvalsh(matrix).cpu().numpy())
+    return Spectrum(torch.linalg.eigvalsh(matrix).cpu().numpy(), operator.name)
 
 
 def dense_matrix(run: Run) -> Tensor:

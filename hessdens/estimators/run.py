@@ -153,5 +153,6 @@ class Run:
             num_products=num_products,
             seconds=time.perf_counter() - self._start,
             versions=versions(torch=torch.__version__),
+            matrix=self.operator.name,
             **defects,
         )

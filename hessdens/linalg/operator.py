@@ -24,6 +24,8 @@ class Operator(ABC):
         Of the vectors that it takes and returns.
     team
         The processes that share its work, and the entries of a vector that each holds. Default: this one holds all.
+    name
+        What the matrix is called in summaries and pictures, such as "Hessian"; empty if it has no name.
 
     Examples
     --------
@@ -38,6 +40,7 @@ class Operator(ABC):
     dtype: torch.dtype
     device: torch.device
     team: Team = ALONE
+    name: str = ""
 
     @abstractmethod
     def _matmat(self, V: Tensor) -> Tensor:
@@ -209,6 +212,7 @@ class Wrapped(Operator):
         self.dtype = operator.dtype
         self.device = operator.device
         self.team = operator.team
+        self.name = operator.name
         self._operator = operator
         self._parts = parts
         self._facts: Mapping[str, str | int | float] = facts
@@ -243,6 +247,7 @@ class Combined(Wrapped):
 
     def __init__(self, product: Callable[[Tensor], Tensor], *parts: Operator, **facts: float) -> None:
         super().__init__(*parts, **facts)
+        self.name = ""  # it is another matrix
         self._product = product
 
     def _matmat(self, V: Tensor) -> Tensor:

@@ -187,7 +187,8 @@ class SpectrumHistory(Saved):
             f"{f', {failed} without a density' if failed else ''}",
             f"  training {training:.3g} s, measuring {measuring:.3g} s"
             f"{f' ({measuring / training:.1%} of it)' if training > 0 else ''}",
-            f"{'step':>10} {'loss':>10} {'degenerate':>11} {'negative':>9} {'smallest':>10} {'largest':>10} "
+            f"  window {PAPER_WINDOW:g}; in brackets the ends of intervals at {LEVEL:.0%}; smallest: at most this",
+            f"{'step':>10} {'loss':>10} {'degenerate':>28} {'negative':>28} {'smallest':>10} {'largest':>10} "
             f"{'m_1':>10} {'m_2':>10}",
         ]
         places = np.unique(np.linspace(0, len(self) - 1, min(PRINTED, len(self))).round().astype(int))
@@ -220,7 +221,12 @@ def _row(record: SpectrumRecord) -> str:
     if record.density is None:
         return f"{record.step:>10,} {record.loss:>10.4g}  {record.failure}"
     numbers = record.numbers()
-    fractions = f"{percent(numbers['degenerate']):>11} {percent(numbers['negative']):>9}"
+    fractions = " ".join(f"{_with_interval(numbers, name):>28}" for name in ("degenerate", "negative"))
     ends = f"{numbers['smallest']:>10.3g} {numbers['largest']:>10.3g}"
     moments = f"{numbers['m_1']:>10.3e} {numbers['m_2']:>10.3e}"
     return f"{record.step:>10,} {record.loss:>10.4g} {fractions} {ends} {moments}"
+
+
+def _with_interval(numbers: Mapping[str, float], name: str) -> str:
+    value, low, high = (numbers[f"{name}{end}"] for end in ("", "_low", "_high"))
+    return f"{percent(value)} ({percent(low)}, {percent(high)})"

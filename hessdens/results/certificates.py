@@ -46,6 +46,8 @@ class Certificates(Saved):
     trace, frobenius
         Difference between quadrature and direct inner products of the first products with the probes, r·Ar and Ar·Ar,
         relative to the largest.
+    matrix
+        What the matrix is called, such as "Hessian"; empty if it has no name.
     """
 
     threshold: Defect
@@ -57,6 +59,7 @@ class Certificates(Saved):
     weights: Defect = math.nan
     trace: Defect = math.nan
     frobenius: Defect = math.nan
+    matrix: str = ""
 
     def warnings(self) -> tuple[str, ...]:
         """Return a line for each defect above the threshold."""
@@ -71,7 +74,7 @@ class Certificates(Saved):
         defects = ", ".join(f"{name} {value:.0e}" for name, value in known.items()) or "none can be told"
         lines = [
             f"  defects: {defects} (threshold {self.threshold:.0e})",
-            f"  {self.num_products:,} products, {self.seconds:.3g} s, {self.versions}",
+            f"  cost: {self.num_products:,} products, {self.seconds:.3g} s ({self.versions})",
         ]
         return "\n".join([*lines, *(f"  WARNING: {warning}." for warning in self.warnings())])
 

@@ -76,6 +76,7 @@ class Moments(ProbeMeans):
     >>> moments = Moments.from_samples([[0.9, 2.1], [1.1, 1.9], [1.0, 2.0]], size=100, num_products=3)
     >>> print(moments)
     Moments of 100 eigenvalues from 3 probes, 3 products
+      trace = 100 ± 6, which is 100 m_1
       m_1 =  1.0000e+00 ± 5.8e-02
       m_2 =  2.0000e+00 ± 5.8e-02
     """
@@ -111,6 +112,16 @@ class Moments(ProbeMeans):
         """
         return skewed_interval(self.values, self.standard_errors, self.samples - self.known, level)
 
+    @property
+    def trace(self) -> float:
+        """The trace of the matrix, N m_1."""
+        return self.size * float(self.values[0])
+
+    @property
+    def trace_error(self) -> float:
+        """The standard error of the trace."""
+        return self.size * float(self.standard_errors[0])
+
     def hankel_eigenvalue(self) -> float:
         """Return the smallest eigenvalue of the scaled Hankel matrix of 1, m_1, m_2, ...
 
@@ -125,7 +136,8 @@ class Moments(ProbeMeans):
         deflated = f" besides {self.num_deflated} deflated dimensions" if self.num_deflated else ""
         source = f"{self.num_probes} probes{deflated}"
         title = f"Moments of {self.size:,} eigenvalues from {source}, {self.num_products} products"
-        return "\n".join([title, *self._lines("m"), *self._certified()])
+        trace = f"  trace = {self.trace:.4g} ± {self.trace_error:.1g}, which is {self.size:,} m_1"
+        return "\n".join([title, trace, *self._lines("m"), *self._certified()])
 
     def _numbers(self, window: Window, level: float) -> Numbers:
         low, high = self.interval(level)

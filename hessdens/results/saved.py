@@ -10,6 +10,7 @@ import numpy as np
 
 from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._types import FloatArray, Window
+from hessdens.results.html import as_html
 from hessdens.results.storage import load_npz, readonly, save_npz, take
 from hessdens.results.support import Interval
 
@@ -17,6 +18,10 @@ Numbers = dict[str, Any]
 Size = Annotated[int, "size"]
 Finite = Annotated[float, "finite"]
 SUPPORT = "2 finite"
+# Fields that files of this format may lack: they then have their default.
+LATER_FIELDS = {"matrix", "labels", "num_eigenvalues"}
+# A short text of a result has arrays of so many numbers.
+SHOWN_NUMBERS = 4
 KINDS_OF_TYPES = {float: "number", int: "count", bool: "flag", str: "text", Interval: SUPPORT}
 
 
@@ -35,6 +40,20 @@ class Saved:
             name: getattr(annotation, "__metadata__", [KINDS_OF_TYPES.get(annotation, annotation)])[0]
             for name, annotation in inspect.get_annotations(cls).items()
         }
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = Saved.__repr__  # type: ignore[method-assign]  # dataclasses would print all arrays
+
+    def __repr__(self) -> str:
+        """Return the first line of what ``print`` shows, or else the fields with arrays by their shapes."""
+        title = "" if type(self).__str__ is object.__str__ else str(self).partition("\n")[0]
+        if title and not title.startswith(" "):
+            return f"<{type(self).__name__}: {title}>"
+        fields = ", ".join(f"{name}={shortly(getattr(self, name))}" for name in self.layout)
+        return f"{type(self).__name__}({fields})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return as_html(str(self))
 
     def __post_init__(self) -> None:
         for name, kind in self.layout.items():
@@ -68,7 +87,8 @@ class Saved:
     def from_arrays(cls, arrays: Mapping[str, Any], path: str | os.PathLike[str], prefix: str = "") -> Self:
         """Return the result that `to_arrays` was asked of; ValueError, naming the file, if arrays are damaged."""
         own = {name: kind for name, kind in cls.layout.items() if isinstance(kind, str)}
-        values = take(arrays, own, path, prefix)
+        known = {k: v for k, v in own.items() if k not in LATER_FIELDS or prefix + k in arrays}
+        values = take(arrays, known, path, prefix)
         for name in [name for name in cls.layout if name not in own]:
             part, *other = get_args(cls.layout[name]) or [cls.layout[name]]  # other: [...], [NoneType] or []
             start = f"{prefix}{name}_"
@@ -107,6 +127,17 @@ class Saved:
     def _numbers(self, window: Window, level: float) -> Numbers:
         """Return what `numbers` adds to the kind, as NumPy has it."""
         raise NotImplementedError(f"{type(self).__name__} is a part of a result.")
+
+
+def shortly(value: Any) -> str:
+    """Return a field in a few characters: of large arrays the shape, of parts the class."""
+    if isinstance(value, np.ndarray) and value.size > SHOWN_NUMBERS:
+        return f"<array of shape {value.shape}>"
+    if isinstance(value, tuple) and value and isinstance(value[0], Saved):
+        return f"<{len(value)} {type(value[0]).__name__}>"
+    if isinstance(value, Saved):
+        return f"<{type(value).__name__}>"
+    return np.array2string(value, precision=4) if isinstance(value, np.ndarray) else repr(value)
 
 
 def rows(**columns: FloatArray) -> list[Numbers]:

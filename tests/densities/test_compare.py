@@ -56,7 +56,18 @@ def test_window_and_summary():
     assert (result.degenerate, result.exact_degenerate, result.negative, result.exact_negative) == (0.5, 0.5, 0.25, 0.0)
     lines = str(result).splitlines()
     assert lines[1].split() == ["m_1", "3.2500e-01", "1.7500e+00", "-81.43%"]
-    assert lines[-1] == "Kolmogorov distance 0.25, Wasserstein distance 1.425"
+    assert lines[-1] == "Distances: 1.425 in units of eigenvalues (Wasserstein), 0.25 of their number (Kolmogorov)"
+    assert lines[-3].split() == ["degenerate", "50.00%", "(2)", "50.00%", "(2)"]
+
+
+def test_columns_are_named_for_what_they_hold():
+    exact, other = Spectrum([-0.3, 2.0]), Normal(0.0)
+    assert str(compare(other, exact)).splitlines()[0].split() == ["estimate", "exact", "relative", "error"]
+    assert str(compare(exact, other)).splitlines()[0].split() == ["first", "second", "relative", "difference"]
+    named = compare(exact, exact, labels=("start", "end"))
+    assert str(named).splitlines()[0].split() == ["start", "end", "relative", "difference"]
+    assert named.numbers()["labels"] == ["start", "end"]
+    assert "-0.00%" not in str(compare(Spectrum([1 - 1e-9]), Spectrum([1.0])))
 
 
 def test_moments_alone_are_compared_in_standard_errors():

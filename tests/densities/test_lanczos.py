@@ -199,21 +199,18 @@ def test_default_bandwidth_is_the_distance_of_points_where_the_mass_is():
     assert by_hand((2.0, 2.0), ((0.5, 0.5),) * 2, ()).bandwidth() == pytest.approx(2e-3)
 
 
-def test_summary_has_ends_fractions_and_counts():
-    lines = str(by_hand()).splitlines()
-    assert lines[0].startswith("Density of 10 eigenvalues from -3 to 5: ")
+def test_summary_has_fractions_with_intervals_and_counts():
     density = by_hand()
-    for value, (low, high) in (
-        (density.fraction_degenerate(), density.degenerate_interval()),
-        (density.fraction_negative(), density.negative_interval()),
+    lines = str(density).splitlines()
+    assert lines[0] == "Density of 10 eigenvalues"
+    for line, value, (low, high) in (
+        (lines[1], density.fraction_degenerate(), density.degenerate_interval()),
+        (lines[2], density.fraction_negative(), density.negative_interval()),
     ):
-        assert f"{percent(value)} ({percent(low)} to {percent(high)})" in lines[0]
-        assert f" {10 * value:.0f} ({10 * low:.0f} to {10 * high:.0f}) " in lines[1]
-    assert lines[1].endswith("negative of 10")
-    assert lines[2].endswith(
-        "WIDE INTERVALS: the window is not resolved; that takes about 10 products (max_products=)."
-    )
-    assert lines[3] == "  2 eigenvalues found, quadrature of 3 probes and 3 steps for the others"
+        assert f": {percent(value)} ({percent(low)} to {percent(high)}), " in line
+        assert line.endswith(f" {10 * value:.0f} ({10 * low:.0f} to {10 * high:.0f}) of 10")
+    assert "  largest: 5 (errors below" in str(density)
+    assert "  smallest: -3 (errors below" in str(density)
 
 
 def test_a_density_needs_two_probes():

@@ -54,7 +54,12 @@ def test_smoothed_density_integrates_to_one_and_peaks_at_the_eigenvalues(monkeyp
 def test_files_and_summary(tmp_path):
     EXAMPLE.save(tmp_path / "s.npz")
     np.testing.assert_array_equal(Spectrum.load(tmp_path / "s.npz").eigenvalues, EXAMPLE.eigenvalues)
-    assert str(EXAMPLE).endswith(" from -0.5 to 3: 37.50% (3) degenerate, 25.00% (2) negative (window 0.2)")
+    assert str(EXAMPLE).splitlines() == [
+        "Spectrum of 8 eigenvalues from -0.5 to 3",
+        "  degenerate: 37.50%, 3 of 8",
+        "  negative: 25.00%, 2 of 8",
+        "  window: |λ| < 0.1, width 0.2, 5.7% of the range of the eigenvalues",
+    ]
 
 
 @pytest.mark.parametrize("bad", [[], [[1.0]], [np.nan, 1.0]])

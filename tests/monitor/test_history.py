@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from histories import HISTORY, IDENTITY, record
 
+from hessdens.densities.base import percent
 from hessdens.monitor import SpectrumHistory
 from hessdens.results.storage import save_npz
 
@@ -83,10 +84,12 @@ def test_printed_history_shows_first_and_last_and_why_one_has_failed():
     lines = str(HISTORY).splitlines()
     assert lines[0] == "History of 60 eigenvalues of Net: 4 records from step 0 to step 40, 1 without a density"
     assert lines[1] == "  training 400 s, measuring 5 s (1.2% of it)"
-    assert [line.split()[0] for line in lines[3:]] == ["0", "10", "20", "40"]
-    assert lines[5].endswith("Products must be finite.")
+    assert [line.split()[0] for line in lines[4:]] == ["0", "10", "20", "40"]
+    low, high = HISTORY.interval("negative")[:, 1]
+    assert f"({percent(low)}, {percent(high)})" in lines[5]
+    assert lines[6].endswith("Products must be finite.")
     long = SpectrumHistory(IDENTITY, tuple(record(step, failure="x") for step in range(100)))
-    shown = [int(line.split()[0]) for line in str(long).splitlines()[3:]]
+    shown = [int(line.split()[0]) for line in str(long).splitlines()[4:]]
     assert len(shown) == 12
     assert (shown[0], shown[-1]) == (0, 99)
 

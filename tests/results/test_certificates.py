@@ -26,7 +26,7 @@ def test_printed():
     lines = str(certificates(symmetry=1e-3, weights=0.0)).splitlines()
     assert lines == [
         "  defects: symmetry 1e-03, weights 0e+00 (threshold 1e-12)",
-        "  1,234 products, 0.5 s, hessdens 0",
+        "  cost: 1,234 products, 0.5 s (hessdens 0)",
         "  WARNING: the operator's products are not symmetric (symmetry 1.0e-03, threshold 1.0e-12).",
     ]
     assert str(certificates()).startswith("  defects: none can be told (threshold 1e-12)\n")

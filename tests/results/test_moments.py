@@ -72,9 +72,14 @@ def test_contradictory_moments_are_seen():
 def test_summary():
     assert str(moments()).splitlines() == [
         "Moments of 10 eigenvalues from 3 probes, 3 products",
+        "  trace = 20 ± 6, which is 10 m_1",
         "  m_1 =  2.0000e+00 ± 5.8e-01",
         "  m_2 =  3.0000e+00 ± 1.5e+00",
     ]
+
+
+def test_trace_is_that_of_the_matrix():
+    assert (moments().trace, moments().trace_error) == (20.0, 10 * moments().standard_errors[0])
 
 
 def test_files(tmp_path):
@@ -88,9 +93,9 @@ def test_files(tmp_path):
 def test_certificates_are_part_of_summary_and_file(tmp_path):
     certificates = Certificates(1e-12, 3, 0.5, "versions", symmetry=1e-3)
     result = replace(moments(), certificates=certificates)
-    assert str(result).splitlines()[3:] == [
+    assert str(result).splitlines()[4:] == [
         "  defects: symmetry 1e-03 (threshold 1e-12)",
-        "  3 products, 0.5 s, versions",
+        "  cost: 3 products, 0.5 s (versions)",
         "  WARNING: the operator's products are not symmetric (symmetry 1.0e-03, threshold 1.0e-12).",
     ]
     result.save(tmp_path / "m.npz")

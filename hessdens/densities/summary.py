@@ -1,0 +1,66 @@
+"""The lines that a printed density has: fractions and counts, the ends of the spectrum, and what its window says."""
+
+import math
+
+from hessdens._checks import LEVEL, PAPER_WINDOW
+from hessdens._types import FloatArray
+from hessdens.densities.base import percent
+
+# A window that is a larger part of the range of the eigenvalues is called wide.
+WIDE_WINDOW = 0.1
+# Eigenvalues that are printed at each end.
+SHOWN_ENDS = 3
+# Printed numbers have four digits: smaller relative errors are not told apart.
+LEAST_ERROR = 1e-5
+
+
+def title(kind: str, size: int, matrix: str) -> str:
+    """Return the first line: what it is of."""
+    return f"{kind} of {size:,} eigenvalues{f' of the {matrix}' if matrix else ''}"
+
+
+def fraction(name: str, size: int, value: float, low: float | None = None, high: float | None = None) -> str:
+    """Return a fraction and its number of eigenvalues, both with the ends of their interval where there is one."""
+    if low is None or high is None:
+        return f"  {name}: {percent(value)}, {round(size * value):,} of {size:,}"
+    shares = f"{percent(value)} ({percent(low)} to {percent(high)})"
+    return f"  {name}: {shares}, {size * value:,.0f} ({size * low:,.0f} to {size * high:,.0f}) of {size:,}"
+
+
+def window(values: FloatArray, level: float | None = LEVEL) -> list[str]:
+    """Return the window beside the range of ascending eigenvalues, and a line if it is wide."""
+    share = PAPER_WINDOW / length if (length := float(values[-1] - values[0])) else math.inf
+    intervals = f"; intervals at {level:.0%}" if level is not None else ""
+    share_of_range = f", {100 * share:.2g}% of the range of the eigenvalues" if math.isfinite(share) else ""
+    lines = [f"  window: |λ| < {PAPER_WINDOW / 2:g}, width {PAPER_WINDOW:g}{share_of_range}{intervals}"]
+    if share > WIDE_WINDOW:
+        lines.append(
+            '  WIDE WINDOW: it holds almost all there is to see; ask for another, such as window="1%" of the largest.'
+        )
+    return lines
+
+
+def ends(found: FloatArray, errors: FloatArray, ritz_values: FloatArray) -> list[str]:
+    """Return the largest and the smallest eigenvalues, or how far Ritz values reach where these have not converged.
+
+    All arrays ascend; ``errors`` are bounds of the errors of the eigenvalues found.
+    """
+    names = ("largest", "smallest")
+    lines = []
+    for name, step, bound in zip(names, (-1, 1), ("at least", "at most"), strict=True):
+        end = ritz_values[::step][0]
+        mine, theirs = found[::step], errors[::step]
+        if len(mine) == 0 or mine[0] != end:
+            lines.append(f"  {name}: {bound} {end:.4g} (a Ritz value, which is a bound)")
+            continue
+        shown = [
+            value
+            for value, next_ritz in zip(mine[:SHOWN_ENDS], ritz_values[::step], strict=False)
+            if value == next_ritz
+        ]
+        error = max(theirs[: len(shown)] / abs(mine[: len(shown)]).max())
+        digits = 10.0 ** math.ceil(math.log10(max(error, LEAST_ERROR)))
+        lines.append(
+            f"  {name}: {', '.join(f'{value:.4g}' for value in shown)} (errors below {digits:.0e} of the first)"
+        )
+    return lines
