@@ -1,6 +1,6 @@
 """The axis of eigenvalues in all pictures: an inverse hyperbolic sine scale, with its bins and ticks."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,11 +10,34 @@ from hessdens.densities.base import Density
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 # The scale is linear up to the window divided by this, well inside the window.
 WINDOW_OVER_LINEAR_WIDTH = 20
+# Size of a new figure, in inches, and its dots per inch.
+SIZE, DPI = (6.0, 4.0), 150
 # Free space at each end of the bins at least, on the scale.
 AXIS_MARGIN = 0.05
+
+
+def new_figure(size: tuple[float, float] = SIZE) -> "Figure":
+    """Return a new figure of pyplot for a page, as `page_class` makes them."""
+    import matplotlib.pyplot as plt  # here, because it takes 0.3 s to import
+
+    return plt.figure(figsize=size, dpi=DPI, layout="constrained", FigureClass=page_class())
+
+
+def page_class() -> "type[Figure]":
+    """Return a class of figures with TrueType fonts in files: journals refuse Type 3, which is matplotlib's default."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    class Page(Figure):
+        def savefig(self, *args: Any, **keywords: Any) -> None:
+            with mpl.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}):
+                super().savefig(*args, **keywords)
+
+    return Page
 
 
 def linear_width_of(window: float) -> float:

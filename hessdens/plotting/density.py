@@ -1,4 +1,4 @@
-"""Log-density plots that show the bulk around 0 and single outliers at once."""
+"""Plots of densities for a page: the bulk around 0 as a curve, single eigenvalues as marks."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +9,19 @@ from hessdens._types import FloatArray
 from hessdens.densities.base import Density, check_density
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.spectrum import Spectrum
-from hessdens.plotting.axes import AXIS_MARGIN, evenly, linear_width_of, mean_density, place_ticks
+from hessdens.plotting.axes import evenly, linear_width_of, new_figure, place_ticks
+from hessdens.plotting.curve import Bins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Where less than this mass is left on a side, a density is not drawn.
 TAIL_MASS = 1e-12
-NUM_BINS = 120
 NUM_POINTS = 2000
-# What a logarithmic axis takes for zero.
-ALMOST_ZERO = 1e-300
+# Marks of single eigenvalues: their height, and how far those of two densities are apart, in heights of the axes.
+MARK, MARK_STEP = 0.045, 0.055
+EXACT = "0.55"
+WINDOW_COLOR = "0.94"
 
 
 def plot_density(
@@ -31,34 +33,42 @@ def plot_density(
     color: Any = None,
     window: float = PAPER_WINDOW,
     level: float | None = LEVEL,
+    bandwidth: float | None = None,
+    zoom: float | None = None,
 ) -> "Axes":
     """Draw a spectral density on a logarithmic scale, over eigenvalues on an inverse hyperbolic sine scale.
 
-    A `LanczosDensity` has a band: the confidence interval of the density in each bin, down to the lower edge of the
-    axes where it may be zero. Its ticks at the bottom are the eigenvalues found one by one.
+    The curve is the bulk. Eigenvalues that are known one by one and stand alone are marks of equal height at the
+    bottom: their density has no height of its own. A `LanczosDensity` has a band, the confidence interval of the bulk.
+    Call it again with the same ``ax`` to draw several densities.
 
     Parameters
     ----------
     estimate
-        A density: a `Spectrum` or `LanczosDensity`, which have single eigenvalues (a histogram), or any other, such as
-        ``fit.mixture`` (a line).
+        A density: a `Spectrum`, a `LanczosDensity`, or any other, such as ``fit.mixture``.
     exact
-        Exact eigenvalues, drawn as a histogram behind the estimate and as a rug below it.
+        Exact eigenvalues, drawn in grey behind the estimate.
     ax
-        Axes to draw on, which are returned. Default: new ones. Nothing is shown or saved; that is the caller's to do.
+        Axes to draw on, which are returned. Default: new ones, of 6 x 4 inches at 150 dpi. Nothing is shown or saved.
     label, color
         Of the estimate.
     window
         Size of the window around 0 that counts as degenerate: shaded. The axis is linear well inside it.
     level
         Confidence level of the band, pointwise; None: no band.
+    bandwidth
+        Standard deviation, in units of the eigenvalues, of a Gaussian that smooths all eigenvalues into one curve, as
+        other libraries do. Default: only the bulk is a curve, smoothed on the axis by a hundredth of its length.
+    zoom
+        Show eigenvalues up to this absolute value only.
 
     Raises
     ------
     TypeError
         If ``estimate`` is no density, or ``exact`` no `Spectrum`.
     ValueError
-        If ``window`` is not positive and finite, or ``level`` not between 0 and 1.
+        If ``window``, ``bandwidth`` or ``zoom`` is not positive and finite, ``level`` not between 0 and 1, or a
+        bandwidth is given for a density that has one of its own.
 
     Examples
     --------
@@ -68,81 +78,145 @@ def plot_density(
     >>> ax.get_xscale(), ax.get_yscale()
     ('asinh', 'log')
     """
-    check_density(estimate, "estimate")
-    if exact is not None and not isinstance(exact, Spectrum):
-        raise TypeError(f"exact must be a Spectrum; got {type(exact).__name__}. Pass Spectrum(eigenvalues).")
-    linear_width = linear_width_of(window)
-    if level is not None:
-        check_level(level)
-    if ax is None:
-        import matplotlib.pyplot as plt  # here, because it takes 0.3 s to import
-
-        _, ax = plt.subplots(layout="constrained")
-    ax.axvspan(-window / 2, window / 2, color="0.93", zorder=0)
+    _check(estimate, exact, level, bandwidth, zoom)
+    linear_width = linear_width_of(window if zoom is None else min(window, zoom))
+    ax = new_figure().subplots() if ax is None else ax
+    first = not ax.lines and not ax.collections
+    if first and (zoom is None or zoom > window / 2):
+        ax.axvspan(-window / 2, window / 2, color=WINDOW_COLOR, zorder=0, label=f"window |λ| < {window / 2:g}")
+    values = np.concatenate([density.nodes() for density in (estimate, exact) if density is not None])
+    if zoom is not None:
+        values = np.array([-zoom, zoom])
+    elif bandwidth is not None:
+        values = np.array([values.min() - 4 * bandwidth, values.max() + 4 * bandwidth])
+    bins = Bins.of(values, linear_width)
+    row = len([line for line in ax.lines if line.get_gid() == "marks"])
     if exact is not None:
-        edges = _bins(exact, linear_width)
-        _draw_histogram(ax, exact, edges, "0.6", label=f"exact ({exact.size:,} eigenvalues)", fill=True)
-        _draw_rug(ax, exact.eigenvalues, 0.02, "0.25")
-    if isinstance(estimate, Spectrum | LanczosDensity):
-        edges = _bins(estimate if exact is None else exact, linear_width)
-        color = _draw_histogram(ax, estimate, edges, color, label=label)
-    else:
-        x = _curve_points(estimate, linear_width)
-        values = estimate.pdf(x)
-        ax.plot(x, np.where(values > 0, values, np.nan), label=label, color=color)
-    ax.set_yscale("log")
-    ax.set_xscale("asinh", linear_width=linear_width)
-    place_ticks(ax.xaxis, linear_width)
-    ax.set_xlabel(f"eigenvalue of the Hessian (shaded: window {window:g})")
-    name = "spectral density"
-    if isinstance(estimate, LanczosDensity):
-        _draw_rug(ax, estimate.eigenvalues_found, 0.05, color)
-        if level is not None:
-            low, high = estimate.mass_interval(edges, level) / np.diff(edges)
-            band = {"color": color, "fill": True, "alpha": 0.2, "zorder": 0.5}
-            ax.stairs(high, edges, baseline=np.maximum(low, ALMOST_ZERO), **band)
-            name = f"spectral density (band: {100 * level:g}%)"
-    if name.startswith(ax.get_ylabel()):  # none yet, or that of a density without a band
-        ax.set_ylabel(name)
-    _limit_y(ax, exact if exact is not None else estimate, linear_width)
-    if exact is not None or label is not None:
-        ax.legend(frameon=False)
+        _draw_exact(ax, exact, bins, bandwidth)
+        row += _draw_marks(ax, exact, bins, EXACT, row, bandwidth)
+    color = _draw_curve(ax, estimate, bins, label=label, color=color, bandwidth=bandwidth)
+    _draw_marks(ax, estimate, bins, color, row, bandwidth)
+    if isinstance(estimate, LanczosDensity) and level is not None and bandwidth is None:
+        _draw_band(ax, estimate, bins, color, level)
+    _finish(ax, estimate, bins, zoom, first=first)
     return ax
 
 
-def _draw_histogram(ax: "Axes", density: Density, edges: FloatArray, color: Any, **style: Any) -> Any:
-    """Draw the mean density in each bin, and return the color."""
-    if color is not None:  # the next one of the axes; None itself is black
-        style["color"] = color
-    return ax.stairs(mean_density(density, edges), edges, baseline=ALMOST_ZERO, **style).get_edgecolor()
+def _check(
+    estimate: Density, exact: Spectrum | None, level: float | None, bandwidth: float | None, zoom: float | None
+) -> None:
+    check_density(estimate, "estimate")
+    if exact is not None and not isinstance(exact, Spectrum):
+        raise TypeError(f"exact must be a Spectrum; got {type(exact).__name__}. Pass Spectrum(eigenvalues).")
+    if level is not None:
+        check_level(level)
+    for name, value in (("bandwidth", bandwidth), ("zoom", zoom)):
+        if value is not None and not 0 < value < np.inf:
+            raise ValueError(f"{name} must be positive and finite; got {value}.")
+    if bandwidth is not None and not isinstance(estimate, Spectrum | LanczosDensity):
+        raise ValueError(f"bandwidth is for a Spectrum or a LanczosDensity; got {type(estimate).__name__}.")
 
 
-def _draw_rug(ax: "Axes", eigenvalues: FloatArray, height: float, color: Any) -> None:
-    """Draw a tick for each eigenvalue, at a share of the height of the axes."""
-    ax.plot(eigenvalues, np.full(len(eigenvalues), height), "|", color=color, ms=7, transform=ax.get_xaxis_transform())
+def _curve(density: Density, bins: Bins, bandwidth: float | None) -> tuple[FloatArray, FloatArray]:
+    """Return points and the density there, NaN where nothing is drawn."""
+    if not isinstance(density, Spectrum | LanczosDensity):
+        x = _curve_points(density, bins)
+        values = density.pdf(x)
+    elif bandwidth is not None:
+        x = evenly(bins.edges, bins.linear_width, NUM_POINTS)
+        values = density.pdf(x, bandwidth=bandwidth)
+        values = np.where(values * density.size * bandwidth > 1e-3, values, 0.0)
+    else:
+        x, values = bins.centres, bins.curve(density, density.size)
+    return x, np.where(values > 0, values, np.nan)
 
 
-def _bins(density: Density, linear_width: float) -> FloatArray:
-    """Return the edges of bins of equal width on the axis."""
-    nodes = density.nodes()
-    length = np.ptp(np.arcsinh(nodes / linear_width))
-    return evenly(nodes, linear_width, NUM_BINS + 1, max(0.02 * length, AXIS_MARGIN))
-
-
-def _curve_points(density: Density, linear_width: float) -> FloatArray:
+def _curve_points(density: Density, bins: Bins) -> FloatArray:
     """Return points that are dense on the axis and near the nodes, as far as there is mass."""
     nodes = density.nodes()
     cdf = density.cdf(nodes)
     inside = nodes[(cdf > TAIL_MASS) & (cdf < 1 - TAIL_MASS)]
-    return np.union1d(evenly(inside if len(inside) else nodes, linear_width, NUM_POINTS), inside)
+    low, high = bins.edges[[0, -1]]
+    even = evenly(inside if len(inside) else nodes, bins.linear_width, NUM_POINTS)
+    points = np.union1d(even, inside)
+    return points[(points >= low) & (points <= high)]
 
 
-def _limit_y(ax: "Axes", reference: Density, linear_width: float) -> None:
-    """Show all that is drawn, from below the density of one eigenvalue, or 15 decades below the peak."""
-    drawn = [np.asarray(line.get_ydata())[1:] for line in ax.lines if line.get_transform() == ax.transData]
-    drawn += [patch.get_data()[0] for patch in ax.patches if hasattr(patch, "get_data")]
-    top = 5 * max(float(np.nanmax(values)) for values in drawn if len(values))
-    bottom = top * 1e-15
-    if isinstance(reference, Spectrum | LanczosDensity):
-        bottom = 0.1 / (reference.size * np.diff(_bins(reference, linear_width)).max())
-    ax.set_ylim(bottom, top)
+def _draw_curve(ax: "Axes", density: Density, bins: Bins, *, bandwidth: float | None, **style: Any) -> Any:
+    """Draw the curve and return its color."""
+    x, values = _curve(density, bins, bandwidth)
+    (line,) = ax.plot(x, values, lw=1.5, solid_capstyle="round", zorder=3, gid="curve", **style)
+    return line.get_color()
+
+
+def _draw_exact(ax: "Axes", exact: Spectrum, bins: Bins, bandwidth: float | None) -> None:
+    x, values = _curve(exact, bins, bandwidth)
+    ax.plot(x, values, lw=4, color="0.75", zorder=2, gid="curve", label=f"exact ({exact.size:,} eigenvalues)")
+
+
+def _draw_marks(ax: "Axes", density: Density, bins: Bins, color: Any, row: int, bandwidth: float | None) -> int:
+    """Draw eigenvalues that stand alone, in a row of their own; return how many rows that took."""
+    alone = bins.alone(density)
+    alone = alone[(alone > bins.edges[0]) & (alone < bins.edges[-1])]
+    if bandwidth is not None or not len(alone):
+        return 0
+    low = 0.012 + row * MARK_STEP
+    x, y = np.repeat(alone, 3), np.tile([low, low + MARK, np.nan], len(alone))
+    ax.plot(x, y, color=color, lw=1.1, transform=ax.get_xaxis_transform(), zorder=4, gid="marks")
+    return 1
+
+
+def _draw_band(ax: "Axes", density: LanczosDensity, bins: Bins, color: Any, level: float) -> None:
+    low, high = bins.band(density, level)
+    centres = bins.centres.reshape(-1, len(bins.centres) // len(low)).mean(axis=1)
+    is_known = high * np.diff(bins.wide_edges) * density.size > 1e-9
+    ax.fill_between(
+        centres, np.maximum(low, 1e-300), high, where=is_known, color=color, alpha=0.13, lw=0, zorder=1, gid="band",
+        label=f"{100 * level:g}% interval",
+    )  # fmt: skip
+
+
+def _finish(ax: "Axes", estimate: Density, bins: Bins, zoom: float | None, *, first: bool) -> None:
+    """Set scales, limits, labels and legend, so that all that was drawn so far is seen."""
+    low, high = bins.edges[[0, -1]]
+    old = ax.get_xlim()
+    ax.set_yscale("log")
+    ax.set_xscale("asinh", linear_width=bins.linear_width)
+    if zoom is not None:
+        ax.set_xlim(-zoom, zoom)
+    else:
+        ax.set_xlim(*((low, high) if first else (min(low, old[0]), max(high, old[1]))))
+    place_ticks(ax.xaxis, bins.linear_width)
+    name = f"eigenvalue of the {estimate.matrix}" if estimate.matrix else "eigenvalue"
+    ax.set_xlabel(name if first or ax.get_xlabel() == name else "eigenvalue")
+    ax.set_ylabel("spectral density")
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines if line.get_gid() == "curve"])
+    values = values[np.isfinite(values)]
+    if len(values):
+        marks = 1 + len([line for line in ax.lines if line.get_gid() == "marks"])
+        top, bottom = 3 * values.max(), max(0.5 * values.min(), 1e-15 * values.max())
+        # Room below the curves for the rows of marks.
+        share = marks * MARK_STEP
+        ax.set_ylim(bottom * (bottom / top) ** (share / (1 - share)), top)
+    _legend(ax)
+
+
+def _legend(ax: "Axes") -> None:
+    """Name what was drawn, the same thing once."""
+    handles, labels = ax.get_legend_handles_labels()
+    lines = [pair for pair in zip(labels, handles, strict=True) if pair[1].get_gid() == "curve"]
+    areas = [pair for pair in zip(labels, handles, strict=True) if pair not in lines]
+    entries: dict[str, Any] = dict(lines)
+    for label, handle in reversed(areas):  # the window, which was drawn first, comes last
+        entries.setdefault(label, handle)
+    marks = [line for line in ax.lines if line.get_gid() == "marks"]
+    if marks:
+        from matplotlib.lines import Line2D
+
+        colors = {line.get_color() for line in marks if line.get_color() != EXACT}
+        color = colors.pop() if len(colors) == 1 else "0.3"
+        mark = Line2D([], [], color=color, marker="|", ls="", ms=8)
+        place = len(lines)
+        entries = dict([*list(entries.items())[:place], ("single eigenvalues", mark), *list(entries.items())[place:]])
+    if entries:
+        ax.legend(entries.values(), entries.keys(), frameon=False, fontsize="small")

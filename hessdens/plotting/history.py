@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hessdens._checks import PAPER_WINDOW
 from hessdens._types import FloatArray
 from hessdens.monitor.history import SpectrumHistory
-from hessdens.plotting.axes import AXIS_MARGIN, evenly, linear_width_of, mean_density, place_ticks
+from hessdens.plotting.axes import AXIS_MARGIN, evenly, linear_width_of, mean_density, new_figure, place_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,18 +23,24 @@ SIZE = (7, 8)  # inches
 
 
 def plot_history(
-    history: SpectrumHistory, *, axes: "Sequence[Axes] | None" = None, window: float = PAPER_WINDOW
+    history: SpectrumHistory | Mapping[str, SpectrumHistory],
+    *,
+    axes: "Sequence[Axes] | None" = None,
+    window: float = PAPER_WINDOW,
 ) -> "tuple[Axes, Axes, Axes]":
     """Draw how a spectrum has changed in training, in three panels over the training step.
 
-    The density, on a logarithmic colour scale over eigenvalues on an inverse hyperbolic sine scale; the fractions of
-    eigenvalues that are not degenerate and that are negative, with 95% intervals; the largest and smallest eigenvalue
-    found. Steps whose products were not finite are left white, and marked by a cross.
+    Of one run: the density, on a logarithmic colour scale over eigenvalues on an inverse hyperbolic sine scale; the
+    fractions of eigenvalues that are not degenerate and that are negative, with 95% intervals; the largest and the
+    smallest Ritz value, which the largest eigenvalue is at least and the smallest at most. Of several runs: the
+    largest, the fraction that is not degenerate, and the fraction that is negative. Steps whose products were not
+    finite are left white, and marked by a cross.
 
     Parameters
     ----------
     history
-        At least one record with a density.
+        A run with at least one record with a density; or several runs by their labels, as in
+        ``{"SGD": first, "SAM": second}``.
     axes
         Three axes to draw on, which are returned. Default: new ones, one below the other. Nothing is shown or saved.
     window
@@ -59,28 +65,55 @@ def plot_history(
     >>> bottom.get_xlabel()
     'training step'
     """
-    if not isinstance(history, SpectrumHistory):
-        raise TypeError(f"history must be a SpectrumHistory; got {type(history).__name__}.")
+    runs = history if isinstance(history, Mapping) else {"": history}
+    for run in runs.values():
+        _check(run)
     linear_width = linear_width_of(window)
-    if not any(record.density is not None for record in history):
-        raise ValueError(f"history must have a record with a density; got {len(history)} records without.")
-    if axes is None:
-        import matplotlib.pyplot as plt  # here, because it takes 0.3 s to import
-
-        axes = history_axes(plt.figure(figsize=SIZE, layout="constrained"))
+    axes = history_axes(new_figure(SIZE)) if axes is None else axes
     if len(axes) != PANELS:
         raise ValueError(f"axes must be three; got {len(axes)}.")
     top, middle, bottom = axes
-    columns = history.columns(window)
-    _draw_density(top, history, window, linear_width)
-    _draw_fractions(middle, history.steps, columns, window / 2)
-    _draw_edges(bottom, history.steps, columns, window / 2)
-    failed = [record.step for record in history if record.density is None]
+    if isinstance(history, Mapping):
+        _draw_runs(axes, history, window)
+    else:
+        columns = history.columns(window)
+        _draw_density(top, history, window, linear_width)
+        _draw_fractions(middle, history.steps, columns, window / 2)
+        _draw_edges(bottom, history.steps, columns, window / 2)
+    failed = [record.step for run in runs.values() for record in run if record.density is None]
     if failed:  # a line without points would reach to the corner of the figure in its layout
         for ax in axes:
             ax.plot(failed, np.zeros(len(failed)), "x", color="C3", clip_on=False, transform=ax.get_xaxis_transform())
     bottom.set_xlabel("training step")
     return top, middle, bottom
+
+
+def _check(history: SpectrumHistory) -> None:
+    if not isinstance(history, SpectrumHistory):
+        raise TypeError(
+            f"history must be a SpectrumHistory, or several by their labels as {{'SGD': first, 'SAM': second}}; got "
+            f"{type(history).__name__}."
+        )
+    if not any(record.density is not None for record in history):
+        raise ValueError(f"history must have a record with a density; got {len(history)} records without.")
+
+
+def _draw_runs(axes: "Sequence[Axes]", runs: Mapping[str, SpectrumHistory], window: float) -> None:
+    """Draw the same three numbers of several runs."""
+    half = window / 2
+    names = ("largest", "degenerate", "negative")
+    titles = ("largest eigenvalue", f"% with |λ| ≥ {half:g}", f"% with λ ≤ −{half:g}")
+    for ax, name, title in zip(axes, names, titles, strict=True):
+        for index, (label, run) in enumerate(runs.items()):
+            columns, color = run.columns(window), f"C{index}"
+            shown = [columns[f"{name}{end}"] for end in ("", "_low", "_high") if f"{name}{end}" in columns]
+            if name != "largest":
+                shown = [100 * (1 - values if name == "degenerate" else values) for values in shown]
+                ax.fill_between(run.steps, shown[1], shown[2], color=color, alpha=0.15, lw=0)
+            ax.plot(run.steps, shown[0], ".-", color=color, label=label)
+        ax.set_ylim(bottom=0)
+        ax.set_ylabel(title)
+    axes[0].legend(frameon=False)
 
 
 def history_axes(figure: "Figure") -> "Sequence[Axes]":
@@ -105,7 +138,8 @@ def _draw_density(ax: "Axes", history: SpectrumHistory, window: float, linear_wi
     ax.set_yscale("asinh", linear_width=linear_width)
     ax.set_ylim(edges[0], edges[-1])
     place_ticks(ax.yaxis, linear_width)
-    ax.set_ylabel("eigenvalue of the Hessian")
+    name = next(record.density.matrix for record in history if record.density is not None)
+    ax.set_ylabel(f"eigenvalue of the {name}" if name else "eigenvalue")
     ax.figure.colorbar(mesh, ax=ax, label="spectral density")
 
 
@@ -130,8 +164,8 @@ def _draw_fractions(ax: "Axes", steps: NDArray[np.int64], columns: Mapping[str, 
 
 
 def _draw_edges(ax: "Axes", steps: NDArray[np.int64], columns: Mapping[str, FloatArray], linear_width: float) -> None:
-    ax.plot(steps, columns["largest"], ".-", color="C3", label="largest eigenvalue found")
-    ax.plot(steps, columns["smallest"], ".-", color="C2", label="smallest")
+    ax.plot(steps, columns["largest"], ".-", color="C3", label="largest Ritz value")
+    ax.plot(steps, columns["smallest"], ".-", color="C2", label="smallest Ritz value")
     ax.set_yscale("asinh", linear_width=linear_width)
     place_ticks(ax.yaxis, linear_width)
     ax.axhline(0, color="0.7", lw=0.8, zorder=0)

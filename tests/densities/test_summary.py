@@ -17,8 +17,8 @@ def test_ends_that_have_converged_have_errors():
 
 def test_ends_that_have_not_converged_are_bounds():
     largest, smallest = summary.ends(np.array([3.0]), np.array([1e-9]), RITZ)
-    assert largest== "  largest: at least 7 (a Ritz value, which is a bound)"
-    assert smallest== "  smallest: at most -2 (a Ritz value, which is a bound)"
+    assert largest == "  largest: at least 7 (a Ritz value, which is a bound)"
+    assert smallest == "  smallest: at most -2 (a Ritz value, which is a bound)"
 
 
 @pytest.mark.parametrize(("top", "is_wide"), [(1.9, True), (2.1, False)])

@@ -3,10 +3,19 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
+import torch
 from naive import Normal
 
-from hessdens import Spectrum, lanczos_density
-from hessdens.plotting.density import plot_density
+from hessdens import (
+    Spectrum,
+    exact_spectrum,
+    fisher_operator,
+    ggn_operator,
+    hessian_operator,
+    lanczos_density,
+    plot_density,
+)
+from hessdens.plotting.curve import Bins
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -20,56 +29,67 @@ def _close_figures():
     plt.close("all")
 
 
-def test_histogram_has_unit_area_and_shows_single_outliers():
+def drawn(ax, what):
+    return [line for line in ax.lines if line.get_gid() == what]
+
+
+def mass_of(line, ax):
+    """Return the area below a curve, whose points are the centres of bins of equal width on the axis."""
+    x, y = line.get_data()
+    width = ax.xaxis.get_transform().linear_width
+    places = np.arcsinh(np.array(x) / width)
+    return np.nansum(y * width * np.cosh(places)) * np.diff(places)[0]
+
+
+def test_curve_and_marks_have_all_mass():
     ax = plot_density(EIGENVALUES, label="spectrum")
-    values, edges, _ = ax.patches[-1].get_data()
-    assert np.sum(values * np.diff(edges)) == pytest.approx(1)
-    assert values[np.searchsorted(edges, 40.0) - 1] > ax.get_ylim()[0] > 0
-    assert values.max() < ax.get_ylim()[1] < 100 * values.max()
-    assert edges[0] < -1
-    assert edges[-1] > 40
+    (curve,), (marks,) = drawn(ax, "curve"), drawn(ax, "marks")
+    assert mass_of(curve, ax) == pytest.approx(500 / 503, rel=2e-3)
+    np.testing.assert_array_equal(np.unique(marks.get_xdata()), [-1.0, 3.0, 40.0])
+    assert ax.get_xlim()[0] < -1
+    assert ax.get_xlim()[1] > 40
+    shown = curve.get_ydata()[np.isfinite(curve.get_ydata())]
+    assert ax.get_ylim()[0] < shown.min()
+    assert shown.max() < ax.get_ylim()[1]
 
 
-def test_line_and_rug_on_given_axes():
-    _, ax = plt.subplots()
-    assert plot_density(Normal(1.0), exact=EIGENVALUES, ax=ax, label="estimate", color="C3") is ax
-    rug, line = ax.lines
-    np.testing.assert_array_equal(rug.get_xdata(), EIGENVALUES.eigenvalues)
-    np.testing.assert_allclose(line.get_ydata(), Normal(1.0).pdf(line.get_xdata()))
-    assert line.get_color() == "C3"
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["exact (503 eigenvalues)", "estimate"]
+def test_marks_are_of_equal_height_in_a_row_for_each_density():
+    density = lanczos_density(np.diag(EIGENVALUES.eigenvalues), max_products=60)
+    ax = plot_density(density, exact=EIGENVALUES, label="estimate")
+    below, above = (line.get_ydata().reshape(-1, 3)[:, :2] for line in drawn(ax, "marks"))
+    for row in (below, above):
+        assert np.ptp(row, axis=0).max() == 0
+    assert below.max() < above.min() < above.max() < 0.2
+
+
+def test_curve_of_an_estimate_is_that_of_the_exact_spectrum():
+    density = lanczos_density(np.diag(EIGENVALUES.eigenvalues), max_products=200)
+    ax = plot_density(density, exact=EIGENVALUES, label="estimate")
+    exact, estimate = drawn(ax, "curve")
+    np.testing.assert_array_equal(exact.get_xdata(), estimate.get_xdata())
+    assert mass_of(estimate, ax) == pytest.approx(mass_of(exact, ax), rel=1e-2)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == [
+        "exact (503 eigenvalues)", "estimate", "single eigenvalues", "95% interval", "window |λ| < 0.1"
+    ]  # fmt: skip
     assert (ax.get_yscale(), ax.get_xscale()) == ("log", "asinh")
     ax.figure.canvas.draw()
 
 
-def test_density_with_eigenvalues_found_is_a_histogram_in_the_bins_of_the_exact_one():
+def test_band_is_the_interval_of_bins_and_holds_the_curve():
     density = lanczos_density(np.diag(EIGENVALUES.eigenvalues), max_products=60)
-    ax = plot_density(density, exact=EIGENVALUES, label="estimate")
-    (exact, edges, _), (values, same, _) = (patch.get_data() for patch in ax.patches[1:3])
-    np.testing.assert_array_equal(same, edges)
-    assert np.sum(values * np.diff(edges)) == pytest.approx(1)
-    outlier = np.searchsorted(edges, 40.0) - 1
-    assert values[outlier] == pytest.approx(exact[outlier])
-    alone = plot_density(density).patches[1].get_data()
-    assert np.sum(alone[0] * np.diff(alone[1])) == pytest.approx(1)
-
-
-def test_band_and_ticks_are_those_of_the_estimate():
-    density = lanczos_density(np.diag(EIGENVALUES.eigenvalues), max_products=60)
-    ax = plot_density(density, label="estimate", level=0.9)
-    values, edges, _ = ax.patches[1].get_data()
-    high, same, low = ax.patches[2].get_data()
-    np.testing.assert_array_equal(same, edges)
-    expected = density.mass_interval(edges, 0.9) / np.diff(edges)
-    np.testing.assert_allclose([low, high], expected, atol=1e-200)
-    assert (low <= values + 1e-12).all()
-    assert (values <= high + 1e-12).all()
-    np.testing.assert_array_equal(ax.lines[0].get_xdata(), density.eigenvalues_found)
-    assert ax.get_ylabel() == "spectral density (band: 90%)"
-    ax.figure.canvas.draw()
-    without = plot_density(density, level=None)
-    assert len(without.patches) == 2
-    assert without.get_ylabel() == "spectral density"
+    bins = Bins.of(density.nodes(), 0.01)
+    low, high = bins.band(density, 0.9)
+    curve = np.nan_to_num(bins.curve(density, density.size)).reshape(len(low), -1)
+    assert (low <= curve.min(axis=1)).all()
+    assert (curve.max(axis=1) <= high).all()
+    of_alone = np.histogram(bins.alone(density), bins.wide_edges)[0] / density.size
+    bounds = density.mass_interval(bins.wide_edges, 0.9) - of_alone
+    assert (low <= np.maximum(bounds[0], 0) / np.diff(bins.wide_edges) + 1e-12).all()
+    ax = plot_density(density, level=0.9)
+    (band,) = (each for each in ax.collections if each.get_gid() == "band")
+    assert band.get_label() == "90% interval"
+    assert len(plot_density(density, level=None).collections) == 0
 
 
 def test_several_on_the_same_axes_have_colors_of_their_own():
@@ -77,10 +97,52 @@ def test_several_on_the_same_axes_have_colors_of_their_own():
     ax = plot_density(density)
     plot_density(density, ax=ax)
     plot_density(EIGENVALUES, ax=ax)
-    outlines = [ax.patches[i].get_edgecolor() for i in (1, 4, 7)]
-    assert outlines == [mpl.colors.to_rgba(name) for name in ("C0", "C1", "C2")]
-    assert [ax.patches[i].get_facecolor()[:3] for i in (2, 5)] == [color[:3] for color in outlines[:2]]
-    assert ax.get_ylabel() == "spectral density (band: 95%)", "the last one has none, but those before do"
+    assert len({line.get_color() for line in drawn(ax, "curve")}) == 3
+    assert len({line.get_ydata()[0] for line in drawn(ax, "marks")}) == 3
+    assert [text.get_text() for text in ax.get_legend().get_texts()].count("95% interval") == 1
+
+
+def test_the_axis_names_the_matrix():
+    torch.manual_seed(0)
+    data = [(torch.randn(8, 3), torch.randint(2, (8,)))]
+    problem = (torch.nn.Linear(3, 2), torch.nn.CrossEntropyLoss(), data)
+    hessian, gauss_newton = hessian_operator(*problem), ggn_operator(*problem)
+    ax = plot_density(lanczos_density(hessian, max_products=8))
+    assert ax.get_xlabel() == "eigenvalue of the Hessian"
+    plot_density(exact_spectrum(gauss_newton), ax=ax)
+    assert ax.get_xlabel() == "eigenvalue"
+    assert plot_density(exact_spectrum(fisher_operator(*problem))).get_xlabel() == "eigenvalue of the Fisher matrix"
+    assert plot_density(EIGENVALUES).get_xlabel() == "eigenvalue"
+
+
+def test_bandwidth_gives_the_smoothed_density():
+    ax = plot_density(EIGENVALUES, bandwidth=0.05)
+    (curve,) = drawn(ax, "curve")
+    x, y = curve.get_data()
+    shown = np.isfinite(y)
+    np.testing.assert_allclose(y[shown], EIGENVALUES.pdf(x[shown], bandwidth=0.05))
+    assert drawn(ax, "marks") == []
+    assert x[shown].min() < -1.1
+    with pytest.raises(ValueError, match=r"bandwidth is for a Spectrum or a LanczosDensity; got Normal\."):
+        plot_density(Normal(0.0), bandwidth=0.1)
+
+
+def test_zoom_shows_what_is_near_zero():
+    ax = plot_density(EIGENVALUES, zoom=0.05)
+    assert ax.get_xlim() == (-0.05, 0.05)
+    assert ax.xaxis.get_transform().linear_width == pytest.approx(0.05 / 20)
+    assert len(ax.patches) == 0  # all of it is within the window
+    (curve,) = drawn(ax, "curve")
+    assert mass_of(curve, ax) == pytest.approx(500 / 503, rel=2e-2)
+
+
+def test_files_have_fonts_that_journals_take(tmp_path):
+    plot_density(EIGENVALUES).figure.savefig(tmp_path / "density.pdf")
+    content = (tmp_path / "density.pdf").read_bytes()
+    assert b"CIDFontType2" in content
+    assert b"/Type3" not in content
+    assert mpl.rcParams["pdf.fonttype"] == 3, "the setting of the user is as it was"
+    assert plot_density(EIGENVALUES).figure.dpi == 150
 
 
 def test_mixture_of_a_fit():
@@ -89,9 +151,11 @@ def test_mixture_of_a_fit():
         TypeError, match=r"estimate must be a density .*; got Fit\. Pass its mixture, as in fit.mixture"
     ):
         plot_density(fit)
-    ax = plot_density(fit.mixture)
-    assert ax.lines[0].get_xdata().max() > 5
-    assert ax.get_legend() is None
+    ax = plot_density(fit.mixture, color="C3")
+    (curve,) = drawn(ax, "curve")
+    np.testing.assert_allclose(curve.get_ydata(), Normal(0.0).pdf(curve.get_xdata()))
+    assert curve.get_color() == "C3"
+    assert curve.get_xdata().max() > 5
 
 
 def test_window_is_shaded():
@@ -114,6 +178,9 @@ def test_bad_input():
         plot_density(density, level=95)
     with pytest.raises(ValueError, match="level must lie between 0 and 1; got 0"):
         plot_density(EIGENVALUES, level=0)
+    for name in ("bandwidth", "zoom"):
+        with pytest.raises(ValueError, match=rf"{name} must be positive and finite; got -1"):
+            plot_density(EIGENVALUES, **{name: -1})
     for window in (0, -1, np.nan):
         with pytest.raises(ValueError, match=r"window must be (positive|finite)"):
             plot_density(EIGENVALUES, window=window)

@@ -83,8 +83,20 @@ def test_nothing_is_shown(monkeypatch):
     plot_history(HISTORY)
 
 
+def test_several_runs_are_lines_with_labels():
+    later = SpectrumHistory(IDENTITY, HISTORY.records[1:])
+    top, middle, bottom = plot_history({"first": HISTORY, "second": later}, window=0.1)
+    assert [text.get_text() for text in top.get_legend().get_texts()] == ["first", "second"]
+    np.testing.assert_allclose(top.lines[0].get_ydata(), HISTORY.values("largest"))
+    np.testing.assert_allclose(top.lines[1].get_xdata(), later.steps)
+    np.testing.assert_allclose(middle.lines[1].get_ydata(), 100 * (1 - later.values("degenerate", window=0.1)))
+    np.testing.assert_allclose(bottom.lines[0].get_ydata(), 100 * HISTORY.values("negative", window=0.1))
+    band = np.concatenate([path.vertices for path in bottom.collections[0].get_paths()])
+    assert band[:, 1].max() == pytest.approx(100 * np.nanmax(HISTORY.interval("negative", window=0.1)))
+
+
 def test_bad_input():
-    with pytest.raises(TypeError, match="history must be a SpectrumHistory; got str"):
+    with pytest.raises(TypeError, match=r"history must be a SpectrumHistory, or several .*; got str\."):
         plot_history("h.npz")
     with pytest.raises(ValueError, match="window must be positive"):
         plot_history(HISTORY, window=0)

@@ -1,0 +1,90 @@
+"""What is drawn of a density: a curve for its bulk, a band around it, and eigenvalues that stand alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessdens._types import FloatArray
+from hessdens.densities.base import Density
+from hessdens.densities.lanczos import LanczosDensity
+from hessdens.densities.spectrum import Spectrum
+from hessdens.plotting.axes import AXIS_MARGIN, evenly
+
+# Bins of the axis, between whose edges masses are taken, and the standard deviation that smooths them, in bins.
+NUM_BINS = 240
+SMOOTHING = 2.5
+# Points further apart than so many bins belong to two clusters. Eigenvalues in small clusters are drawn one by one.
+GAP = 8.0
+FEW = 20
+# Bins of a band are so many times as wide: as wide as what the curve is smoothed over.
+BAND_BINS = 6
+# Less than this part of an eigenvalue in a bin is not drawn.
+LEAST = 0.02
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Edges of bins that are equally wide on the axis, shape (n + 1,)."""
+
+    edges: FloatArray
+    linear_width: float
+
+    @classmethod
+    def of(cls, values: FloatArray, linear_width: float) -> "Bins":
+        """Return bins that hold all values, with a margin."""
+        length = np.ptp(np.arcsinh(values / linear_width))
+        margin = max(0.05 * length, AXIS_MARGIN)
+        return cls(evenly(values, linear_width, NUM_BINS + 1, margin), linear_width)
+
+    @property
+    def centres(self) -> FloatArray:
+        """Centres on the axis, shape (n,)."""
+        places = np.arcsinh(self.edges / self.linear_width)
+        return np.asarray(self.linear_width * np.sinh((places[1:] + places[:-1]) / 2), dtype=np.float64)
+
+    @property
+    def wide_edges(self) -> FloatArray:
+        """Edges of the bins of a band."""
+        return self.edges[::BAND_BINS]
+
+    def alone(self, density: Density) -> FloatArray:
+        """Return the eigenvalues that stand alone: known one by one, and away from the bulk on the axis."""
+        if isinstance(density, Spectrum):
+            known = density.eigenvalues
+        elif isinstance(density, LanczosDensity):
+            known = density.eigenvalues_found
+        else:
+            return np.empty(0)
+        nodes = density.nodes()
+        width = np.diff(np.arcsinh(self.edges[:2] / self.linear_width))[0]
+        clusters = np.split(nodes, 1 + np.flatnonzero(np.diff(np.arcsinh(nodes / self.linear_width)) > GAP * width))
+        ends = np.array([[np.nextafter(cluster[0], -np.inf), cluster[-1]] for cluster in clusters])
+        bulk = np.argmax(density.cdf(ends) @ [-1, 1])
+        apart = [cluster for i, cluster in enumerate(clusters) if i != bulk and len(cluster) <= FEW]
+        return known[np.isin(known, np.concatenate([*apart, np.empty(0)]))]
+
+    def curve(self, density: Density, size: int) -> FloatArray:
+        """Return the density at the centres without eigenvalues that stand alone, NaN where there is none, shape (n,).
+
+        Masses of bins are smoothed by a Gaussian on the axis, so that single points of a quadrature are no steps.
+        """
+        masses = np.maximum(_masses(density, self.edges, self.alone(density), size), 0.0)
+        reach = round(4 * SMOOTHING)
+        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SMOOTHING) ** 2)
+        smooth = np.convolve(masses, kernel / kernel.sum(), mode="same")
+        return np.where(smooth * size > LEAST, smooth / np.diff(self.edges), np.nan)
+
+    def band(self, density: LanczosDensity, level: float) -> FloatArray:
+        """Return confidence intervals of the same in wide bins, shape (2, m); they hold the curve."""
+        edges = self.wide_edges
+        masses = density.mass_interval(edges, level)
+        of_alone = np.histogram(self.alone(density), edges)[0] / density.size
+        low, high = np.maximum(masses - of_alone, 0.0) / np.diff(edges)
+        curve = np.nan_to_num(self.curve(density, density.size)).reshape(len(edges) - 1, BAND_BINS)
+        return np.stack([np.minimum(low, curve.min(axis=1)), np.maximum(high, curve.max(axis=1))])
+
+
+def _masses(density: Density, edges: FloatArray, alone: FloatArray, size: int) -> FloatArray:
+    """Return the mass in each bin, without eigenvalues that stand alone."""
+    of_alone = np.histogram(alone, edges)[0] / size
+    return np.asarray(np.diff(density.cdf(edges)) - of_alone, dtype=np.float64)
