@@ -11,19 +11,30 @@ from tqdm import tqdm
 from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._version import __version__
 from hessdens.cli import self_test
-from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError, tell
+from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError, tell, with_options
 from hessdens.cli.factory import checked_device, operator_from
+from hessdens.cli.report import names_of, page
 from hessdens.densities import Density, Spectrum, compare, kernel_polynomial, maximum_entropy
 from hessdens.densities.base import percent
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.eigenvectors import eigenpairs
-from hessdens.estimators import certified_counts, chebyshev_moments, exact_spectrum, lanczos_density, spectral_moments
+from hessdens.estimators import (
+    certified_counts,
+    chebyshev_moments,
+    exact_spectrum,
+    lanczos_density,
+    layer_moments,
+    spectral_moments,
+)
 from hessdens.linalg import Operator
+from hessdens.linalg.memory import readable_bytes
 from hessdens.loading import Result, load_result
 from hessdens.mixture import FitUncertainty, MixtureFit, fit_uncertainty
 from hessdens.monitor import SpectrumHistory
 from hessdens.plotting import plot_density, plot_history
-from hessdens.plotting.history import SIZE, history_axes
+from hessdens.plotting.axes import SIZE, page_class
+from hessdens.plotting.history import SIZE as HISTORY_SIZE
+from hessdens.plotting.history import history_axes
 from hessdens.results import Moments
 from hessdens.results.files import replaceable, replacing
 
@@ -44,7 +55,11 @@ def density(arguments: argparse.Namespace) -> int:
     """Estimate a density of the operator that a factory makes."""
     _check_out(arguments)
     options = _options(arguments, DENSITIES)
-    return _finish(_density(operator_from(arguments), arguments.method, options), arguments)
+    result = _density(operator_from(arguments), arguments.method, options)
+    status = _finish(result, arguments)
+    if not arguments.json:
+        _print_fractions(result, arguments)
+    return status
 
 
 def _density(operator: Operator, method: str, options: dict[str, Any]) -> Result:
@@ -63,7 +78,48 @@ def moments(arguments: argparse.Namespace) -> int:
     _check_out(arguments)
     names = (*SAMPLING, "num_moments", "rtol")
     options = _options(arguments, dict.fromkeys(("deflated", "skilling"), names))
+    if arguments.layers:
+        return _layers(arguments, options)
     return _finish(spectral_moments(operator_from(arguments), method=arguments.method, **options), arguments)
+
+
+def _layers(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
+    """Estimate moments of each layer, and write a file for each."""
+    foreign = [name for name in ("max_products", "rtol") if name in options]
+    if foreign or arguments.method == "skilling":
+        what = OPTIONS[foreign[0]] if foreign else "--method skilling"
+        raise UsageError(f"--layers takes --probes for each layer, and no {what}.")
+    layers = layer_moments(operator_from(arguments), **options)
+    paths = {name: None if arguments.out is None else _of_layer(arguments.out, name) for name in layers}
+    for name, result in layers.items():
+        if (path := paths[name]) is not None:
+            result.save(path)
+    _print_json(arguments, results=[{"layer": k, "file": paths[k], **m.numbers()} for k, m in layers.items()])
+    if not arguments.json:
+        width = max(len(name) for name in layers)
+        print(f"{'layer':<{width}} {'parameters':>12} {'trace':>12} {'error':>10}")
+        for name, m in layers.items():
+            print(f"{name:<{width}} {m.size:>12,} {m.trace:>12.4g} {m.trace_error:>10.1g}")
+    _tell_of_checkpoint(arguments)
+    return FINE
+
+
+def _of_layer(out: str, layer: str) -> str:
+    path = Path(out)
+    return str(path.with_name(f"{path.stem}.{layer or 'all'}{path.suffix}"))
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write a page about results from files."""
+    _check_out(arguments)
+    results = dict(zip(names_of(arguments.files), map(load_result, arguments.files), strict=True))
+    text = page(results, arguments.window, arguments.level)
+    with replacing(arguments.out) as file:
+        file.write(text.encode())
+    _print_json(arguments, files=arguments.files, out=arguments.out)
+    if not arguments.json:
+        print(arguments.out)
+    return FINE
 
 
 def certify(arguments: argparse.Namespace) -> int:
@@ -95,18 +151,24 @@ def show(arguments: argparse.Namespace) -> int:
             print()
         if len(arguments.files) > 1:
             print(f"{path}:")
-        print(_printable(str(result)))
-        if (arguments.window, arguments.level) != (PAPER_WINDOW, LEVEL) and "fractions" in numbers:
-            hint = result.wide_hint(arguments.window, arguments.level) if isinstance(result, LanczosDensity) else []
-            print(_fractions(numbers["fractions"]), *hint, sep="\n")
+        print(_printable(with_options(str(result))))
+        _print_fractions(result, arguments)
     _print_json(arguments, results=results)
     return FINE
 
 
+def _print_fractions(result: Any, arguments: argparse.Namespace) -> None:
+    """Print fractions in a window, and intervals at a level, that the summary has not."""
+    if (arguments.window, arguments.level) == (PAPER_WINDOW, LEVEL):
+        return
+    numbers = result.numbers(arguments.window, arguments.level)
+    if "fractions" in numbers:
+        hint = result.wide_hint(arguments.window, arguments.level) if isinstance(result, LanczosDensity) else []
+        print(_fractions(numbers["fractions"]), *map(with_options, hint), sep="\n")
+
+
 def plot(arguments: argparse.Namespace) -> int:
     """Draw densities from files on one pair of axes, or the history of a training run."""
-    from matplotlib.figure import Figure  # here, since it takes 0.3 s to import
-
     _check_out(arguments)
     labels = arguments.labels or [Path(path).stem for path in arguments.files]
     if len(labels) != len(arguments.files):
@@ -114,16 +176,17 @@ def plot(arguments: argparse.Namespace) -> int:
     exact = None
     if arguments.exact is not None:
         exact = _loaded(arguments.exact, Spectrum, what="exact eigenvalues, from --method exact")
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = page_class()(figsize=SIZE, layout="constrained")
     kind, kinds = Path(arguments.out).suffix[1:].lower(), sorted(figure.canvas.get_supported_filetypes())
     if kind not in kinds:
         raise UsageError(f"--out must end in one of {', '.join(kinds)}; got {arguments.out!r}.")
     results = [_loaded(path, Density, SpectrumHistory, what="a density or a history") for path in arguments.files]
     if any(isinstance(result, SpectrumHistory) for result in results):
-        if len(results) > 1 or arguments.labels or exact is not None:
-            raise CommandError("A history must be the only file, without --labels and --exact.")
-        figure.set_size_inches(*SIZE)
-        plot_history(results[0], axes=history_axes(figure), window=arguments.window)
+        if exact is not None or not all(isinstance(result, SpectrumHistory) for result in results):
+            raise CommandError("Histories must be drawn apart from densities, without --exact.")
+        figure.set_size_inches(*HISTORY_SIZE)
+        runs = results[0] if len(results) == 1 else dict(zip(labels, results, strict=True))
+        plot_history(runs, axes=history_axes(figure), window=arguments.window)
     else:
         axes, drawing = figure.subplots(), {"window": arguments.window, "level": arguments.level}
         for index, (result, label) in enumerate(zip(results, labels, strict=True)):
@@ -147,7 +210,9 @@ def compare_files(arguments: argparse.Namespace) -> int:
     sizes = [getattr(result, "size", None) for result in (estimate, exact)]
     if None not in sizes and sizes[0] != sizes[1]:
         tell(f"warning: {arguments.estimate} has {sizes[0]:,} eigenvalues, {arguments.reference} {sizes[1]:,}.")
-    comparison = compare(estimate, exact, num_moments=arguments.num_moments, window=arguments.window)
+    names = tuple(Path(path).stem for path in (arguments.estimate, arguments.reference))
+    labels = None if isinstance(exact, Spectrum) else (names[0], names[1])
+    comparison = compare(estimate, exact, num_moments=arguments.num_moments, window=arguments.window, labels=labels)
     _print_json(arguments, estimate=arguments.estimate, exact=arguments.reference, comparison=comparison.numbers())
     if not arguments.json:
         print(comparison)
@@ -167,6 +232,8 @@ def validate(arguments: argparse.Namespace) -> int:
                     bar.write(str(outcome))
     passed = all(outcome.passed for outcome in outcomes)
     _print_json(arguments, device=str(device), passed=passed, checks=[outcome.to_dict() for outcome in outcomes])
+    if passed and not arguments.json:
+        print(f"All {sum(outcome.limit is not None for outcome in outcomes)} checks passed.")
     if not passed:
         tell("a check failed: results on this machine and device are not to be trusted.")
     return FINE if passed else FAILED
@@ -204,10 +271,22 @@ def _check_out(arguments: argparse.Namespace) -> None:
 def _finish(result: Result, arguments: argparse.Namespace) -> int:
     if arguments.out is not None:
         result.save(arguments.out)
-    _print_json(arguments, results=[{"file": arguments.out, **result.numbers()}])
+    settings = (arguments.window, arguments.level) if arguments.command == "density" else ()
+    _print_json(arguments, results=[{"file": arguments.out, **result.numbers(*settings)}])
     if not arguments.json:
-        print(result)
+        print(with_options(str(result)))
+    _tell_of_checkpoint(arguments)
     return FINE
+
+
+def _tell_of_checkpoint(arguments: argparse.Namespace) -> None:
+    """Say how large the folder of finished work is, and what it is still good for."""
+    if arguments.checkpoint is not None:
+        size = sum(file.stat().st_size for file in Path(arguments.checkpoint).rglob("*") if file.is_file())
+        tell(
+            f"{arguments.checkpoint} holds {readable_bytes(size)} of finished work. The same command with more "
+            "products goes on from it; delete the folder if you need no more."
+        )
 
 
 def _print_json(arguments: argparse.Namespace, **content: Any) -> None:

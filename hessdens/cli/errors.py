@@ -74,7 +74,8 @@ def tell(message: str) -> None:
 
 def with_options(message: str) -> str:
     """Return a message of the library with options in place of its arguments."""
-    return re.sub(rf"\b(?:{'|'.join(OPTIONS)})\b", lambda match: OPTIONS[match.group()], message)
+    message = message.replace('window="1%"', "--window 1%")
+    return re.sub(rf"\b({'|'.join(OPTIONS)})\b(?:=(?![\w']))?", lambda match: OPTIONS[match[1]], message)
 
 
 def _is_of_others(path: Path) -> bool:

@@ -28,6 +28,7 @@ CURVATURES: dict[str, Any] = {"hessian": hessian_operator, "ggn": ggn_operator, 
 EXPECTED = (
     "(model, loss_fn, data), (model, loss_fn, data, {keyword arguments of hessian_operator}), or an operator or matrix"
 )
+EXAMPLE = "Write, for example: return model, torch.nn.CrossEntropyLoss(), batches."
 
 
 def operator_from(arguments: argparse.Namespace) -> Operator:
@@ -43,7 +44,9 @@ def operator_from(arguments: argparse.Namespace) -> Operator:
             option = "--curvature" if curvature is not None else "--parameters"
             raise CommandError(f"{option} is for a model; {place} returned {type(made).__name__}. Leave it out.")
         if made is None:
-            raise CommandError(f"{place} must return {EXPECTED}; got None. Does it end with return?")
+            raise CommandError(f"{place} must return {EXPECTED}; got None. {EXAMPLE}")
+        if isinstance(made, nn.Module):
+            raise CommandError(f"{place} must return {EXPECTED}; got the model alone. {EXAMPLE}")
         try:
             return as_operator(made, device=target, dtype=precision)
         except (TypeError, ValueError) as error:
@@ -67,14 +70,17 @@ def find(place: str) -> Any:
         sys.path.insert(0, here)
     module = _from_file(Path(module_name)) if module_name.endswith(".py") else _imported(module_name)
     if not hasattr(module, name):
-        raise CommandError(f"{module_name} must have a function {name!r}; it has none.{_hint(name, dir(module))}")
+        raise UsageError(f"{module_name} must have a function {name!r}; it has none.{_hint(name, dir(module))}")
     function = getattr(module, name)
     if not callable(function):
-        raise CommandError(f"{place} must be a function; got {type(function).__name__}.")
+        raise UsageError(f"{place} must be a function; got {type(function).__name__}.")
     try:
         inspect.signature(function).bind()
     except TypeError as error:
-        raise CommandError(f"{place} must be callable without arguments; it has a {error}.") from error
+        raise UsageError(
+            f"{place} must be callable without arguments; {error}. Give its parameters defaults, or write a function "
+            "that calls it."
+        ) from error
     return function
 
 
@@ -86,7 +92,7 @@ def _imported(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
             raise  # the module is there, and what it imports is not
-        raise CommandError(
+        raise UsageError(
             f"FACTORY must name a module that can be imported; there is no {error.name!r} in {os.getcwd()} or the "
             "installed packages. Change to the folder that has it, or give path/to/file.py:function."
         ) from error
@@ -94,7 +100,7 @@ def _imported(name: str) -> ModuleType:
 
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise CommandError(f"FACTORY must name a file that exists; there is no {path}.")
+        raise UsageError(f"FACTORY must name a file that exists; there is no {path}.")
     folder = str(path.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)  # as Python does for a script
@@ -116,7 +122,7 @@ def _from_file(path: Path) -> ModuleType:
 def _checked(made: tuple[Any, ...], place: str, function: Any) -> tuple[nn.Module, Any, Any, dict[str, Any]]:
     kinds = f"({', '.join(type(part).__name__ for part in made)})"
     if len(made) not in (3, 4) or not isinstance(made[0], nn.Module):
-        raise CommandError(f"{place} must return {EXPECTED}; got {kinds}.")
+        raise CommandError(f"{place} must return {EXPECTED}; got {kinds}. {EXAMPLE}")
     model, loss_fn, data, *rest = made
     keywords = rest[0] if rest else {}
     if not isinstance(keywords, dict):

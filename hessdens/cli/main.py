@@ -20,7 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> with TemporaryDirectory() as folder:
     ...     Spectrum([-1.0, 0.0, 0.0, 3.0]).save(f"{folder}/exact.npz")
     ...     status = main(["show", f"{folder}/exact.npz"])
-    Spectrum of 4 eigenvalues from -1 to 3: ...
+    Spectrum of 4 eigenvalues from -1 to 3
+      degenerate: 50.00%, 2 of 4
+    ...
     >>> status
     0
     """

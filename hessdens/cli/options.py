@@ -47,6 +47,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--steps": {"type": whole(2), "metavar": "S", "help": "Lanczos steps (lanczos), at least 2"},
     "--low-memory": {"action": "store_true", "help": "keep three vectors per probe in place of S (lanczos)"},
     "--moments": {"type": whole(1, MOST_MOMENTS), "metavar": "K", "help": "how many; default 4"},
+    "--layers": {"action": "store_true", "help": "moments of each layer; with --out FILE.npz, in files FILE.LAYER.npz"},
     "--rtol": {"type": LEVELS, "metavar": "X", "help": RTOL},
     "--which": {"type": which, "metavar": "END", "help": WHICH},
     "--block": {"type": whole(1), "metavar": "B", "help": "vectors in a product; default 2"},
@@ -77,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     )
     main.add_argument("--version", action="version", version=f"hessdens {__version__}")
     subparsers = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_density, _moments, _eigenvectors, _certify, _show, _plot, _compare, _validate):
+    for add in (_density, _moments, _eigenvectors, _certify, _show, _plot, _compare, _report, _validate):
         add(subparsers)
     return main
 
@@ -111,6 +112,7 @@ def _density(subparsers: Any) -> None:
     _add(estimate, "--moments", help="Chebyshev moments (kernel-polynomial, ...)")
     _add(estimate, "--rtol", help=f"{RTOL} (mixture)")
     _add(estimate, "--max-size")
+    _add(estimate, "--window", "--level")
     _add_output(command, "density.npz")
 
 
@@ -119,10 +121,11 @@ def _moments(subparsers: Any) -> None:
         estimate moments of the density
         Estimate the first moments of the spectral density of the Hessian that FACTORY makes, with standard errors.
           hessdens moments train:problem --products 50 --out moments.npz
-          hessdens moments train:problem --rtol 0.01 --json"""
+          hessdens moments train:problem --rtol 0.01 --json
+          hessdens moments train:problem --layers --moments 1 --probes 32"""
     methods = "deflated (default): the dominant eigenspace exactly, probes for the rest; skilling: probes alone"
     command = _command(subparsers, "moments", commands.moments, text)
-    _add(_add_estimate(command, ["deflated", "skilling"], methods), "--moments", "--rtol")
+    _add(_add_estimate(command, ["deflated", "skilling"], methods), "--moments", "--rtol", "--layers")
     _add_output(command, "moments.npz")
 
 
@@ -168,16 +171,31 @@ def _plot(subparsers: Any) -> None:
     text = """\
         draw densities, or the history of a training run, from files
         Draw densities from files on one pair of axes, both logarithmic, so that the bulk around 0 and
-        single outliers show. A history, from a SpectrumMonitor, is drawn over the training steps.
+        single outliers show. Histories, from a SpectrumMonitor, are drawn over the training steps.
           hessdens plot density.npz --out density.png
-          hessdens plot history.npz --out history.png
+          hessdens plot sgd.npz sam.npz --labels SGD SAM --out runs.png
           hessdens plot before.npz after.npz --labels before after --exact exact.npz --out both.pdf"""
     command = _command(subparsers, "plot", commands.plot, text)
-    about = "result files with a density, or one history, .npz"
+    about = "result files with densities, or with histories, .npz"
     command.add_argument("files", nargs="+", type=path, metavar="FILE", help=about)
     _add(command, "--exact", "--labels", "--window", "--level", "--dpi")
     _add(command, "--out", required=True, type=path, metavar="PICTURE", help="what to write: .png, .pdf, .svg, ...")
     _add(command, "--force", help="replace PICTURE")
+    _add(command, "--json")
+
+
+def _report(subparsers: Any) -> None:
+    text = """\
+        write a page about result files
+        Write a page of HTML with pictures, fractions, single eigenvalues and traces from result files. It needs
+        no other file and no network.
+          hessdens report density.npz --out page.html
+          hessdens report density.npz exact.npz layers.*.npz --out page.html"""
+    command = _command(subparsers, "report", commands.report, text)
+    command.add_argument("files", nargs="+", type=path, metavar="FILE", help="result files, .npz")
+    _add(command, "--window", "--level")
+    _add(command, "--out", required=True, type=path, metavar="PAGE", help="what to write, for example page.html")
+    _add(command, "--force", help="replace PAGE")
     _add(command, "--json")
 
 

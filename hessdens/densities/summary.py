@@ -35,7 +35,7 @@ def window(values: FloatArray, level: float | None = LEVEL) -> list[str]:
     lines = [f"  window: |λ| < {PAPER_WINDOW / 2:g}, width {PAPER_WINDOW:g}{share_of_range}{intervals}"]
     if share > WIDE_WINDOW:
         lines.append(
-            '  WIDE WINDOW: it holds almost all there is to see; ask for another, such as window="1%" of the largest.'
+            '  WIDE WINDOW: more than a tenth of the range; another may tell more, such as window="1%" of the largest.'
         )
     return lines
 

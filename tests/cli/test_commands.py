@@ -13,7 +13,7 @@ from matplotlib.image import imread
 import hessdens
 from hessdens import Spectrum, compare, eigenpairs, hessian_operator, lanczos_density, load_result, spectral_moments
 from hessdens.densities import Comparison, KernelPolynomialDensity, LanczosDensity, MaximumEntropyDensity
-from hessdens.estimators import certified_counts
+from hessdens.estimators import certified_counts, layer_moments
 from hessdens.mixture.uncertainty import FitUncertainty
 from hessdens.results import CertifiedCounts, Moments
 
@@ -36,8 +36,9 @@ def test_density_by_each_method_is_written_shown_drawn_and_compared(run, method,
     assert (status, err) == (0, "")
     result = load_result("r.npz")
     assert type(result) is kind
-    assert out == f"{result}\n"
-    assert run("show r.npz") == (0, f"{result}\n", "")
+    text = str(result).replace("max_products=", "--products").replace('window="1%"', "--window 1%")
+    assert out == f"{text}\n"
+    assert run("show r.npz") == (0, f"{text}\n", "")
     assert run("plot r.npz --out r.png") == (0, "r.png\n", "")
     status, out, err = run("compare r.npz r.npz --json")
     assert (status, err) == (0, "")
@@ -168,7 +169,7 @@ def test_show_says_where_another_window_has_wide_intervals(run, tmp_path):
     assert np.ptp(density.degenerate_interval(0.05)) > 0.1
     lines = run("show r.npz --window 0.05")[1].splitlines()
     assert lines[-2].endswith("(window 0.05, 95% intervals)")
-    assert lines[-1] == "  WIDE INTERVALS: the window is not resolved; try 32 products (max_products=)."
+    assert lines[-1] == "  WIDE INTERVALS: the window is not resolved; try 32 products (--products)."
     assert run("show r.npz --window 50")[1].splitlines()[-1].endswith("(window 50, 95% intervals)")
 
 
@@ -291,8 +292,18 @@ def test_compare(run, saved):
             "plot density.npz --exact density.npz --out f.png",
             "density.npz must hold exact eigenvalues, from --method exact; it holds LanczosDensity",
         ),
-        (1, "plot history.npz exact.npz --out f.png", "A history must be the only file, without --labels and --exact"),
-        (1, "plot history.npz --labels a --out f.png", "A history must be the only file, without --labels and --exact"),
+        (1, "plot history.npz exact.npz --out f.png", "Histories must be drawn apart from densities, without --exact"),
+        (
+            1,
+            "plot history.npz --exact exact.npz --out f.png",
+            "Histories must be drawn apart from densities, without --exact",
+        ),
+        (2, "moments factories:problem --layers --rtol 0.1", "--layers takes --probes for each layer, and no --rtol"),
+        (
+            2,
+            "moments factories:problem --layers --method skilling",
+            "--layers takes --probes for each layer, and no --method skilling",
+        ),
         (
             1,
             "compare history.npz exact.npz",
@@ -312,3 +323,44 @@ def test_compare(run, saved):
 )
 def test_errors_are_one_line(assert_refused, status, line, message):
     assert_refused(status, line, message)
+
+
+def test_window_of_a_density(run):
+    status, out, _ = run("density factories:problem --products 30 --window 0.5 --level 0.9 --out r.npz")
+    assert status == 0
+    result = load_result("r.npz")
+    assert "(window 0.5, 90% intervals)" in out.splitlines()[-1]
+    assert f"{100 * result.fraction_degenerate(0.5):.1f}" in out.splitlines()[-1]
+    found = json.loads(run("density factories:problem --products 30 --window 0.5 --json")[1])["results"][0]
+    assert found["fractions"]["window"] == 0.5
+    assert [pair["value"] for pair in found["eigenvalues"]] == pytest.approx(result.eigenvalues_found, rel=1e-4)
+    assert {pair["error"] >= 0 for pair in found["eigenvalues"]} == {True}
+
+
+def test_moments_of_layers_are_those_of_the_library_in_a_file_each(run):
+    status, out, err = run("moments factories:problem --layers --moments 1 --probes 8 --out layers.npz")
+    assert (status, err) == (0, "")
+    expected = layer_moments(hessian_operator(*problem()), 1, num_probes=8)
+    assert [line.split()[0] for line in out.splitlines()[1:]] == list(expected)
+    for name, moments in expected.items():
+        np.testing.assert_allclose(load_result(f"layers.{name}.npz").values, moments.values, rtol=1e-4)
+    found = json.loads(run("moments factories:problem --layers --moments 1 --probes 8 --json")[1])["results"]
+    assert [(entry["layer"], entry["size"]) for entry in found] == [(n, m.size) for n, m in expected.items()]
+
+
+def test_a_folder_of_work_says_its_size_and_what_it_is_for(run):
+    status, _, err = run("density factories:problem --products 20 --checkpoint work")
+    assert status == 0
+    assert re.fullmatch(r"hessdens: work holds \d.* of finished work\. The same .*; delete the folder if .*\n", err)
+
+
+def test_histories_are_drawn_together(run, saved):
+    (saved / "other.npz").write_bytes((saved / "history.npz").read_bytes())
+    assert run("plot history.npz other.npz --labels SGD SAM --out runs.png") == (0, "runs.png\n", "")
+    assert imread("runs.png").shape == (1200, 1050, 4)
+
+
+def test_comparison_names_its_files_where_none_is_exact(run, saved):
+    out = run("compare density.npz density.npz")[1]
+    assert out.splitlines()[0].split() == ["density", "density", "relative", "difference"]
+    assert run("compare density.npz exact.npz")[1].splitlines()[0].split() == ["estimate", "exact", "relative", "error"]

@@ -42,26 +42,31 @@ def test_factories_of_other_kinds(run):
         ),
         (2, "density a/b:c", "FACTORY must name a module before the colon, such as package.module; got 'a/b'"),
         (
-            1,
+            2,
             "density nowhere.train:problem",
             "FACTORY must name a module that can be imported; there is no 'nowhere' in .*",
         ),
-        (1, "density no.py:problem", "FACTORY must name a file that exists; there is no no.py"),
+        (2, "density no.py:problem", "FACTORY must name a file that exists; there is no no.py"),
         (
-            1,
+            2,
             "density factories:problen",
             "factories must have a function 'problen'; it has none. Did you mean 'problem'",
         ),
-        (1, "density factories:SETTING", "factories:SETTING must be a function; got int"),
+        (2, "density factories:SETTING", "factories:SETTING must be a function; got int"),
         (
-            1,
+            2,
             "density factories:with_arguments",
-            "factories:with_arguments must be callable without arguments; it has a missing",
+            "factories:with_arguments must be callable without arguments; missing a required argument",
         ),
         (
             1,
             "density factories:nothing",
-            r"factories:nothing must return \(model, loss_fn, data\), .*; got None. Does it end",
+            r"factories:nothing must return \(model, loss_fn, data\), .*; got None. Write, for example: return model",
+        ),
+        (
+            1,
+            "density factories:model_alone",
+            "factories:model_alone must return .*; got the model alone. Write, for ex",
         ),
         (1, "density factories:two", r"factories:two must return .*; got \(Sequential, CrossEntropyLoss\)"),
         (

@@ -36,7 +36,7 @@ PRINTED = """\
 Moments of 1,210 eigenvalues from 6 probes
   m_1 =  1.6355e-02 ± 8.2e-05
   defects: symmetry 4e-15, orthogonality 1e-16 (threshold 2e-13)
-  50 products, 0.499 s, hessdens 0.1.0, torch 2.13.0+cpu
+  cost: 50 products, 0.499 s (hessdens 0.1.0, torch 2.13.0+cpu)
 """
 
 

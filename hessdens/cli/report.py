@@ -1,0 +1,138 @@
+"""One page about result files that stands alone: pictures, numbers, single eigenvalues, traces of layers."""
+
+import base64
+import io
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from hessdens._checks import LEVEL
+from hessdens._types import Window
+from hessdens._version import __version__
+from hessdens.densities import Comparison, Density, Spectrum
+from hessdens.densities.lanczos import LanczosDensity
+from hessdens.loading import Result
+from hessdens.mixture import FitUncertainty, MixtureFit
+from hessdens.monitor import SpectrumHistory
+from hessdens.plotting import plot_density, plot_history
+from hessdens.plotting.axes import DPI, SIZE, page_class
+from hessdens.plotting.history import SIZE as HISTORY_SIZE
+from hessdens.plotting.history import history_axes
+from hessdens.results import Moments
+
+# Single eigenvalues that are listed at each end.
+LISTED = 10
+# More densities than this are not legible on one pair of axes.
+TOGETHER = 4
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th { white-space: nowrap; }
+th, td { text-align: left; padding: 0.15rem 1rem 0.15rem 0; vertical-align: top; overflow-wrap: anywhere; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+pre { white-space: pre-wrap; }
+caption { text-align: left; }
+footer { color: #666; font-size: 0.85em; margin-top: 3rem; }
+"""
+
+
+def page(results: Mapping[str, Result], window: Window, level: float = LEVEL) -> str:
+    """Return a page of HTML about results by their names, which needs no other file and no network."""
+    densities = {name: density for name, result in results.items() if (density := density_of(result)) is not None}
+    parts = ["<h1>Spectra</h1>" if len(results) > 1 else f"<h1>{escape(next(iter(results)))}</h1>"]
+    if densities:
+        parts.append(_picture_of(densities))
+    if len(layers := {n: r for n, r in results.items() if isinstance(r, Moments)}) > 1:
+        parts.append(_traces(layers))
+    for name, result in results.items():
+        parts.append(f"<h2>{escape(name)}</h2>{result._repr_html_()}")
+        if isinstance(result, SpectrumHistory):
+            parts.append(_image(_history(result), f"{name} over the training steps"))
+        if not isinstance(result, Moments | Comparison | SpectrumHistory):
+            parts.append(_fractions(result.numbers(window, level)))
+        if isinstance(result, LanczosDensity):
+            parts.append(_eigenvalues(result))
+    parts.append(f"<footer>Made by <code>hessdens report</code>, hessdens {__version__}.</footer>")
+    head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><style>{STYLE}</style>"
+    return (
+        f"<!doctype html><html lang='en'><head>{head}<title>Spectra</title></head><body>{''.join(parts)}</body></html>"
+    )
+
+
+def density_of(result: Any) -> Density | None:
+    """Return the density that a result is, or that a fit stands for; None if there is none."""
+    density = result.mixture if isinstance(result, MixtureFit | FitUncertainty) else result
+    return density if isinstance(density, Density) else None
+
+
+def _picture_of(densities: Mapping[str, Density]) -> str:
+    """Return all densities on the same axes; exact eigenvalues, where there is one such file, in grey behind."""
+    exact = [name for name, density in densities.items() if isinstance(density, Spectrum)]
+    behind = densities[exact[0]] if len(exact) == 1 and len(densities) > 1 else None
+    shown = [name for name in densities if densities[name] is not behind][:TOGETHER]
+    figure = page_class()(figsize=SIZE, dpi=DPI, layout="constrained")
+    ax = figure.subplots()
+    for index, name in enumerate(shown):
+        first = behind if index == 0 and isinstance(behind, Spectrum) else None
+        plot_density(densities[name], exact=first, ax=ax, label=name, level=LEVEL if len(shown) == 1 else None)
+    return _image(figure, f"densities of {', '.join(shown)}")
+
+
+def _history(history: SpectrumHistory) -> Any:
+    figure = page_class()(figsize=HISTORY_SIZE, dpi=DPI, layout="constrained")
+    plot_history(history, axes=history_axes(figure))
+    return figure
+
+
+def _image(figure: Any, description: str) -> str:
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    data = base64.b64encode(content.getvalue()).decode()
+    return f"<img alt='{escape(description, quote=True)}' src='data:image/png;base64,{data}'>"
+
+
+def _fractions(numbers: Mapping[str, Any]) -> str:
+    """Return fractions in the window that was asked for."""
+    if "fractions" not in numbers:
+        return ""
+    fractions = numbers["fractions"]
+    rows = []
+    for name in ("degenerate", "negative"):
+        part = fractions[name]
+        interval = f"{part['low']:.4%} to {part['high']:.4%}" if "low" in part else ""
+        rows.append([name, f"{part['value']:.4%}", interval])
+    title = f"Fractions in a window of {fractions['window']:g}, intervals at {100 * fractions['level']:.4g}%"
+    return _table(title, ["", "fraction", "interval"], rows)
+
+
+def _eigenvalues(density: LanczosDensity) -> str:
+    """Return the ends of the list of eigenvalues that were found one by one."""
+    pairs = list(zip(density.eigenvalues_found, density.eigenvalue_errors, strict=True))
+    ends = pairs[::-1] if len(pairs) <= 2 * LISTED else [*pairs[: -LISTED - 1 : -1], *pairs[LISTED - 1 :: -1]]
+    title = f"Largest and smallest of {len(pairs)} eigenvalues found one by one"
+    return _table(title, ["eigenvalue", "error below"], [[f"{value:.6g}", f"{error:.1e}"] for value, error in ends])
+
+
+def _traces(layers: Mapping[str, Moments]) -> str:
+    rows = [[name, f"{m.size:,}", f"{m.trace:.4g}", f"{m.trace_error:.1g}"] for name, m in layers.items()]
+    return _table("Traces", ["", "parameters", "trace", "standard error"], rows)
+
+
+def _table(title: str, names: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{' class=number' if i else ''}>{escape(cell)}</td>" for i, cell in enumerate(row))
+        + "</tr>"
+        for row in rows
+    )
+    caption = f"<caption><b>{escape(title)}</b></caption>"
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def names_of(paths: list[str]) -> list[str]:
+    """Return a name for each file: its stem, or its path where two stems are equal."""
+    stems = [Path(path).stem for path in paths]
+    return stems if len(set(stems)) == len(stems) else list(paths)
