@@ -15,7 +15,6 @@ from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError,
 from hessdens.cli.factory import checked_device, operator_from
 from hessdens.cli.report import names_of, page
 from hessdens.densities import Density, Spectrum, compare, kernel_polynomial, maximum_entropy
-from hessdens.densities.base import percent
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.eigenvectors import eigenpairs
 from hessdens.estimators import (
@@ -37,6 +36,7 @@ from hessdens.plotting.history import SIZE as HISTORY_SIZE
 from hessdens.plotting.history import history_axes
 from hessdens.results import Moments
 from hessdens.results.files import replaceable, replacing
+from hessdens.results.summaries.text import percent
 
 # Version of the JSON that commands print. It grows when a key changes its meaning or goes.
 SCHEMA = 1

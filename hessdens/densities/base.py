@@ -1,6 +1,5 @@
 """What every density answers."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
@@ -12,6 +11,7 @@ from hessdens._checks import PAPER_WINDOW, check_interval, half_window
 from hessdens._types import FloatArray, Window
 from hessdens.results.moments import Moments
 from hessdens.results.saved import Numbers, rows
+from hessdens.results.summaries.text import percent
 
 # Moments among the numbers of a density.
 NUM_MOMENTS = 4
@@ -167,10 +167,3 @@ def check_density(density: object, name: str) -> None:
 def default_bandwidth(spread: float, position: float) -> float:
     """Return a hundredth of the spread of eigenvalues; where there is none, a thousandth of where they are."""
     return spread / 100 if spread > 0 else 1e-3 * max(abs(position), 1e-3)
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction as a percentage that shows how far it is from 0% and 100%."""
-    distance = min(fraction, 1 - fraction)
-    digits = 2 if distance <= 1e-14 else max(2, -math.floor(math.log10(distance)))
-    return f"{100 * fraction:.{digits}f}%"

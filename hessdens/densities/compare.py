@@ -8,10 +8,11 @@ import numpy as np
 
 from hessdens._checks import PAPER_WINDOW
 from hessdens._types import FloatArray, Window
-from hessdens.densities.base import FRACTIONS, Density, check_density, percent
+from hessdens.densities.base import FRACTIONS, Density, check_density
 from hessdens.densities.spectrum import Spectrum
 from hessdens.results.moments import Moments
 from hessdens.results.saved import Numbers, Saved, rows
+from hessdens.results.summaries.text import percent
 
 ESTIMATE_AND_EXACT = ("estimate", "exact")
 # Columns of a printed comparison are this wide at least.

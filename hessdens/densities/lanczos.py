@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 
 from hessdens._checks import LEVEL, PAPER_WINDOW, at_least
 from hessdens._types import FloatArray, Window
-from hessdens.densities import summary
 from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, values_of
 from hessdens.densities.difference import SUBSPACE, DensityDifference, NumbersOfProbes, difference_of, without_one
 from hessdens.densities.krylov import Krylov
@@ -18,12 +17,7 @@ from hessdens.results.certificates import TOLERANCE, Certificates
 from hessdens.results.eigenpairs import Eigenpairs
 from hessdens.results.intervals import count_interval, skewed_interval
 from hessdens.results.saved import Numbers, Saved, Size, rows
-
-# A printed density says so if the interval of a fraction is wider than this.
-WIDE = 0.1
-# An interval wider than this does not tell what budget would do. One so many times as large may tell.
-UNRESOLVED = 0.5
-MORE = 4
+from hessdens.results.summaries import text
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,16 +179,7 @@ class LanczosDensity(Density, Saved):
         """Return the line that says so if an interval of a fraction is wide, and what would help, or none."""
         intervals = (self.degenerate_interval(window, level), self.negative_interval(window, level))
         width = max(high - low for low, high in intervals)
-        if width <= WIDE:
-            return []
-        if self.rounding() > self._half(window):
-            moved = f"rounding moves eigenvalues by about {self.rounding():.0e}"
-            return [f"  WIDE INTERVALS: {moved}; take the matrix, or the model, in float64."]
-        # What is left open falls as 1 / steps, and steps grow as the square root of products.
-        factor = (width / WIDE) ** 2 if width < UNRESOLVED else MORE
-        needed = min(float(f"{factor * self.num_products:.2g}"), float(self.size))
-        cure = "that takes about" if width < UNRESOLVED else "try"
-        return [f"  WIDE INTERVALS: the window is not resolved; {cure} {needed:,.0f} products (max_products=)."]
+        return text.wide(width, self._half(window), self.rounding(), self.num_products, self.size)
 
     def expect(self, f: Callable[[FloatArray], ArrayLike]) -> float:
         """Return the mean of f(λ) over the eigenvalues; ``f`` takes an array of them and returns one of its shape."""
@@ -249,12 +234,12 @@ class LanczosDensity(Density, Saved):
         degenerate = (self.fraction_degenerate(), *self.degenerate_interval())
         negative = (self.fraction_negative(), *self.negative_interval())
         lines = [
-            summary.title("Density", self.size, self.matrix),
-            summary.fraction("degenerate", self.size, *degenerate),
-            summary.fraction("negative", self.size, *negative),
-            *summary.window(self.nodes()),
+            text.title("Density", self.size, self.matrix),
+            text.fraction("degenerate", self.size, *degenerate),
+            text.fraction("negative", self.size, *negative),
+            *text.window(self.nodes()),
             *self.wide_hint(),
-            *summary.ends(self.eigenvalues_found, self.eigenvalue_errors, self.nodes()),
+            *text.ends(self.eigenvalues_found, self.eigenvalue_errors, self.nodes()),
             f"  method: {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
             f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
         ]

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from hessdens._checks import PAPER_WINDOW, at_least
 from hessdens._types import FloatArray, Window
-from hessdens.densities import summary
 from hessdens.densities.base import Density, default_bandwidth, in_chunks, values_of
 from hessdens.results.saved import Numbers, Saved
+from hessdens.results.summaries import text
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +101,10 @@ class Spectrum(Density, Saved):
     def __str__(self) -> str:
         low, high = self.eigenvalues[[0, -1]]
         lines = [
-            f"{summary.title('Spectrum', self.size, self.matrix)} from {low:.4g} to {high:.4g}",
-            summary.fraction("degenerate", self.size, self.fraction_degenerate()),
-            summary.fraction("negative", self.size, self.fraction_negative()),
-            *summary.window(self.eigenvalues, None),
+            f"{text.title('Spectrum', self.size, self.matrix)} from {low:.4g} to {high:.4g}",
+            text.fraction("degenerate", self.size, self.fraction_degenerate()),
+            text.fraction("negative", self.size, self.fraction_negative()),
+            *text.window(self.eigenvalues, None),
         ]
         return "\n".join(lines)
 

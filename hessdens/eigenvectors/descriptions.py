@@ -6,8 +6,8 @@ from typing import Annotated
 import numpy as np
 
 from hessdens._types import FloatArray, Window
-from hessdens.densities.base import percent
 from hessdens.results.saved import Numbers, Saved, Size
+from hessdens.results.summaries.text import percent
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,13 +9,14 @@ from scipy.special import ndtr
 
 from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, check_level, half_window
 from hessdens._types import BoolArray, FloatArray, Window
-from hessdens.densities.base import add_intervals, percent
+from hessdens.densities.base import add_intervals
 from hessdens.mixture.fit import AXIS_NAMES, POOR_OBJECTIVE, MixtureFit, fit_mixture, fit_mixtures
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import SkewNormalMixture, mixture_cdf
 from hessdens.results.intervals import skewed_quantiles
 from hessdens.results.moments import Moments, least_hankel_eigenvalue
 from hessdens.results.saved import Finite, Numbers, Saved
+from hessdens.results.summaries.text import percent
 
 # Points of a grid that are kept as near-ties.
 MOST_TIES = 100_000

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._types import FloatArray, Window
-from hessdens.densities.base import NUM_MOMENTS, percent
+from hessdens.densities.base import NUM_MOMENTS
 from hessdens.densities.difference import DensityDifference
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.results.files import json_facts
 from hessdens.results.saved import Saved
 from hessdens.results.storage import pack, take, unpack
+from hessdens.results.summaries.text import percent
 
 # Records that a printed history shows at most, the first and the last among them.
 PRINTED = 12

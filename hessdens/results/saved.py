@@ -10,8 +10,8 @@ import numpy as np
 
 from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._types import FloatArray, Window
-from hessdens.results.html import as_html
 from hessdens.results.storage import load_npz, readonly, save_npz, take
+from hessdens.results.summaries.html import as_html
 from hessdens.results.support import Interval
 
 Numbers = dict[str, Any]

@@ -5,8 +5,9 @@ import pytest
 from naive import Normal
 from scipy import stats
 
-from hessdens.densities.base import add_intervals, check_density, default_bandwidth, in_chunks, percent
+from hessdens.densities.base import add_intervals, check_density, default_bandwidth, in_chunks
 from hessdens.results import Moments
+from hessdens.results.summaries.text import percent
 
 
 def test_mass_and_fractions_come_from_the_cdf():

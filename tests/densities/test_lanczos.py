@@ -11,11 +11,11 @@ from scipy import stats
 
 from hessdens import Spectrum, lanczos_density
 from hessdens.densities import Density, LanczosDensity
-from hessdens.densities.base import percent
 from hessdens.densities.krylov import Krylov
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.certificates import Certificates
 from hessdens.results.intervals import skewed_interval
+from hessdens.results.summaries.text import percent
 from hessdens.testing import symmetric_matrices
 
 

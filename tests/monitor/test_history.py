@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from histories import HISTORY, IDENTITY, record
 
-from hessdens.densities.base import percent
 from hessdens.monitor import SpectrumHistory
 from hessdens.results.storage import save_npz
+from hessdens.results.summaries.text import percent
 
 RNG = np.random.default_rng(0)
 

@@ -4,12 +4,16 @@ import math
 
 from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._types import FloatArray
-from hessdens.densities.base import percent
 
 # A window that is a larger part of the range of the eigenvalues is called wide.
 WIDE_WINDOW = 0.1
 # Eigenvalues that are printed at each end.
 SHOWN_ENDS = 3
+# A printed density says so if the interval of a fraction is wider than this.
+WIDE = 0.1
+# An interval wider than this does not tell what budget would do. One so many times as large may tell.
+UNRESOLVED = 0.5
+MORE = 4
 # Printed numbers have four digits: smaller relative errors are not told apart.
 LEAST_ERROR = 1e-5
 
@@ -40,6 +44,20 @@ def window(values: FloatArray, level: float | None = LEVEL) -> list[str]:
     return lines
 
 
+def wide(width: float, half: float, rounding: float, num_products: int, size: int) -> list[str]:
+    """Return the line that says so if the interval of a fraction is wide, and what would help, or none."""
+    if width <= WIDE:
+        return []
+    if rounding > half:
+        moved = f"rounding moves eigenvalues by about {rounding:.0e}"
+        return [f"  WIDE INTERVALS: {moved}; take the matrix, or the model, in float64."]
+    # What is left open falls as 1 / steps, and steps grow as the square root of products.
+    factor = (width / WIDE) ** 2 if width < UNRESOLVED else MORE
+    needed = min(float(f"{factor * num_products:.2g}"), float(size))
+    cure = "that takes about" if width < UNRESOLVED else "try"
+    return [f"  WIDE INTERVALS: the window is not resolved; {cure} {needed:,.0f} products (max_products=)."]
+
+
 def ends(found: FloatArray, errors: FloatArray, ritz_values: FloatArray) -> list[str]:
     """Return the largest and the smallest eigenvalues, or how far Ritz values reach where these have not converged.
 
@@ -64,3 +82,10 @@ def ends(found: FloatArray, errors: FloatArray, ritz_values: FloatArray) -> list
             f"  {name}: {', '.join(f'{value:.4g}' for value in shown)} (errors below {digits:.0e} of the first)"
         )
     return lines
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction as a percentage that shows how far it is from 0% and 100%."""
+    distance = min(fraction, 1 - fraction)
+    digits = 2 if distance <= 1e-14 else max(2, -math.floor(math.log10(distance)))
+    return f"{100 * fraction:.{digits}f}%"

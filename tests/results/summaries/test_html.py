@@ -2,7 +2,7 @@
 
 from hessdens import Spectrum
 from hessdens.results import Moments
-from hessdens.results.html import as_html
+from hessdens.results.summaries.html import as_html
 
 
 def test_names_and_values_are_rows():
