@@ -1,0 +1,101 @@
+"""What commands read, print and write in the same way."""
+
+import argparse
+import json
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from hessdens._checks import LEVEL, PAPER_WINDOW
+from hessdens._version import __version__
+from hessdens.cli.errors import FINE, CommandError, UsageError, tell, with_options
+from hessdens.densities.lanczos import LanczosDensity
+from hessdens.linalg.memory import readable_bytes
+from hessdens.loading import Result, load_result
+from hessdens.mixture import FitUncertainty, MixtureFit
+from hessdens.results.files import replaceable
+from hessdens.results.summaries.text import percent
+
+# Version of the JSON that commands print. It grows when a key changes its meaning or goes.
+SCHEMA = 1
+
+
+def check_out(arguments: argparse.Namespace) -> None:
+    """Raise UsageError, before the work begins, if its result could not be written."""
+    if arguments.out is None:
+        return
+    try:
+        place = replaceable(arguments.out)
+        with TemporaryFile(dir=place.parent):  # which shows whether the folder can be written to
+            pass
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--out must be a file that can be written. {error}") from error
+    if place.exists() and not arguments.force:
+        raise UsageError(
+            f"--out must be a new file; {arguments.out} exists. Give another name, or --force to replace it."
+        )
+
+
+def finish(result: Result, arguments: argparse.Namespace) -> int:
+    """Write and print the result of an estimate, and return the status."""
+    if arguments.out is not None:
+        result.save(arguments.out)
+    settings = (arguments.window, arguments.level) if arguments.command == "density" else ()
+    print_json(arguments, results=[{"file": arguments.out, **result.numbers(*settings)}])
+    if not arguments.json:
+        print(with_options(str(result)))
+    tell_of_checkpoint(arguments)
+    return FINE
+
+
+def tell_of_checkpoint(arguments: argparse.Namespace) -> None:
+    """Say how large the folder of finished work is, and what it is still good for."""
+    if arguments.checkpoint is not None:
+        size = sum(file.stat().st_size for file in Path(arguments.checkpoint).rglob("*") if file.is_file())
+        tell(
+            f"{arguments.checkpoint} holds {readable_bytes(size)} of finished work. The same command with more "
+            "products goes on from it; delete the folder if you need no more."
+        )
+
+
+def print_json(arguments: argparse.Namespace, **content: Any) -> None:
+    """Print one JSON object, if that is asked for."""
+    if arguments.json:
+        head = {"schema": SCHEMA, "hessdens": __version__, "command": arguments.command}
+        print(json.dumps({**head, **content}, indent=1, allow_nan=False))
+
+
+def loaded(path: str, *kinds: type[Any], what: str) -> Any:
+    """Return the result in a file, and of a fit its mixture; CommandError unless it is of one of the kinds."""
+    result = load_result(path)
+    estimate = result.mixture if isinstance(result, MixtureFit | FitUncertainty) else result
+    if not isinstance(estimate, kinds):
+        raise CommandError(f"{path} must hold {what}; it holds {type(result).__name__}.")
+    return estimate
+
+
+def _fractions(fractions: dict[str, Any]) -> str:
+    """Return the line on fractions and their intervals."""
+    texts = []
+    for name in ("degenerate", "negative"):
+        part = fractions[name]
+        texts.append(f"{percent(part['value'])} {name}")
+        if "low" in part:
+            texts[-1] = f"{percent(part['value'])} ({percent(part['low'])} to {percent(part['high'])}) {name}"
+    settings = f"(window {fractions['window']:g}, {100 * fractions['level']:.4g}% intervals)"
+    return f"  {', '.join(texts)} {settings}"
+
+
+def printable(text: str) -> str:
+    """Return text without what would move a terminal's cursor: it may come from a stranger's file."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+
+
+def print_fractions(result: Any, arguments: argparse.Namespace) -> None:
+    """Print fractions in a window, and intervals at a level, that the summary has not."""
+    if (arguments.window, arguments.level) == (PAPER_WINDOW, LEVEL):
+        return
+    numbers = result.numbers(arguments.window, arguments.level)
+    if "fractions" in numbers:
+        hint = result.wide_hint(arguments.window, arguments.level) if isinstance(result, LanczosDensity) else []
+        print(_fractions(numbers["fractions"]), *map(with_options, hint), sep="\n")
