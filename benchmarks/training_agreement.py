@@ -14,7 +14,7 @@ from dataclasses import replace
 from measuring import origin, parser_of, save
 from skip_paper.data.images import load_images, prepare
 from skip_paper.networks.batched_training import BatchedTraining
-from skip_paper.networks.skip_network import NetworkSpec
+from skip_paper.networks.specification import NetworkSpec
 from skip_paper.networks.stacked import StackedNetworks
 from skip_paper.networks.training import train
 from torch import Tensor

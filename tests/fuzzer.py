@@ -37,8 +37,9 @@ from PIL import Image  # noqa: E402
 from samples import MATRIX, make_results  # noqa: E402
 from skip_paper.data import cifar_files, other_images  # noqa: E402
 from skip_paper.data import images as data  # noqa: E402
-from skip_paper.networks.skip_network import NetworkSpec  # noqa: E402
-from skip_paper.runs.store import RunSpec, RunStore  # noqa: E402
+from skip_paper.networks.specification import NetworkSpec  # noqa: E402
+from skip_paper.runs.specification import RunSpec  # noqa: E402
+from skip_paper.runs.store import RunStore  # noqa: E402
 
 from hessdens import lanczos_density, load_result, spectral_moments  # noqa: E402
 from hessdens.estimators import chebyshev_moments  # noqa: E402

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from skip_paper.data.images import Images, load_images
 from skip_paper.data.other_images import load_substitute
 from skip_paper.figures import (  # fmt: skip
-    conditions,
+    bias_targets,
+    calibration,
     fig1,
     fig2,
     fig3,
@@ -34,21 +36,23 @@ from skip_paper.figures import (  # fmt: skip
     figS6,
     figS7,
 )
+from skip_paper.report.outcome import Outcome
 from skip_paper.report.report import save_outcome, write_report
 from skip_paper.runs.compute import Computer
+from skip_paper.runs.conditions import CONDITIONS
+from skip_paper.runs.designs import Size
 from skip_paper.runs.environment import environment
-from skip_paper.runs.experiment import CONDITIONS, Condition, Outcome, Setting
-from skip_paper.runs.presets import PRESETS, Preset
+from skip_paper.runs.presets import PRESETS
 from skip_paper.runs.projection import project
-from skip_paper.runs.store import RunSpec, RunStore
+from skip_paper.runs.setting import Setting
+from skip_paper.runs.specification import RunSpec
+from skip_paper.runs.store import RunStore
 
-# In order of interest: the report is rewritten after each.
 FIGURES: dict[str, ModuleType] = {
-    "fig3": fig3, "fig1": fig1, "fig2": fig2, "figS4": figS4, "figS5": figS5, "fig5": fig5, "fig6": fig6, "fig4": fig4,
-    "figS1": figS1, "fig7": fig7, "fig8": fig8, "figS2": figS2, "figS3": figS3, "figS6": figS6, "figS7": figS7,
+    "fig1": fig1, "fig2": fig2, "figS4": figS4, "figS5": figS5, "calibration": calibration, "fig3": fig3, "fig4": fig4,
+    "fig5": fig5, "bias_targets": bias_targets, "fig6": fig6, "fig7": fig7, "fig8": fig8, "figS1": figS1,
+    "figS2": figS2, "figS3": figS3, "figS6": figS6, "figS7": figS7,
 }  # fmt: skip
-# Run when asked for.
-STUDIES: dict[str, ModuleType] = {"conditions": conditions}
 # Title and caption of what needs no trained networks.
 THEORY = {
     "fig1": ("Singularities, and how skip connections break them", "A drawing, without data"),
@@ -91,15 +95,16 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "the repository, and the cache; else downloaded; else scikit-learn's digits are used, and every figure says "
         "so. Several processes may share one results folder; torchrun --nproc-per-node N run_all.py starts N of them.",
     )
-    names = [*FIGURES, *STUDIES]
     parser.add_argument("--preset", default="laptop", choices=PRESETS, help="how much is run (default: laptop)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the data sets, unpacked or as .tar.gz")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: CUDA where it is")
-    parser.add_argument("--only", type=_names, default=tuple(FIGURES), metavar="NAME,..", help=f"of {', '.join(names)}")
     parser.add_argument(
-        "--condition", choices=(*CONDITIONS, "both"),
-        help="start of hidden weights: as stated, or smaller (default: both where the preset says so, else literal)",
-    )  # fmt: skip
+        "--only", type=_names, default=tuple(FIGURES), metavar="NAME,..", help=f"of {', '.join(FIGURES)}"
+    )
+    parser.add_argument("--condition", choices=CONDITIONS, help="one of the starts of hidden weights (default: both)")
+    parser.add_argument(
+        "--seed-offset", type=int, default=0, metavar="N", help="other seeds: do verdicts stay? (default: 0)"
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: ./results")
     parser.add_argument("--plot-only", action="store_true", help="draw from finished runs; compute none")
     parser.add_argument("--list", action="store_true", help="say what would run, and how long it takes on this device")
@@ -109,8 +114,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     for name in names:
-        if name not in FIGURES and name not in STUDIES:
-            raise argparse.ArgumentTypeError(f"figures must be of {', '.join([*FIGURES, *STUDIES])}; got {name!r}")
+        if name not in FIGURES:
+            raise argparse.ArgumentTypeError(f"figures must be of {', '.join(FIGURES)}; got {name!r}")
     return names
 
 
@@ -123,34 +128,47 @@ def _run(options: argparse.Namespace) -> None:
     def load(name: str) -> Images:
         return load_substitute(name, options.data) if name in SUBSTITUTED else load_images(name, options.data)
 
-    settings = {
-        name: [Setting(preset.sizes[name], condition, store, load) for condition in _conditions(name, preset, options)]
-        for name in options.only
-        if name not in THEORY
-    }
+    settings = [
+        (design.figure, Setting(_shifted(design.size, options.seed_offset), CONDITIONS[condition], store, load))
+        for design in preset.designs
+        for condition in ([options.condition] if options.condition else design.conditions)
+        if design.figure in options.only and condition in design.conditions
+    ]
     if options.list:
         if RANK == 0:
-            project({n: [(s, _module(n)) for s in group] for n, group in settings.items()}, device)
+            project([(name, setting, FIGURES[name]) for name, setting in settings], device)
         return
-    computer = Computer(store, device, progress=RANK == 0)
     reporter = _Reporter(options.results, preset.name, device)
     for name in options.only:
-        reporter.begin()
         if name in THEORY:
             reporter.theory(name)
-        elif not options.plot_only:
-            for count, setting in enumerate(settings[name], 1):
-                for specs in _module(name).stages(setting):
-                    title = f"{name} {setting.condition.name}"
-                    reporter.computed += computer.compute(specs, _by_fingerprint(specs, name, load), title)
-                # A figure is drawn after each condition: the first is there in half the time.
-                reporter.finish(name, settings[name][:count])
-        elif _complete(_module(name), settings[name]):
-            reporter.finish(name, settings[name])
+    if options.plot_only:
+        _draw_finished(settings, reporter)
+    else:
+        _compute(settings, reporter, Computer(store, device, progress=RANK == 0), load)
+
+
+def _compute(
+    settings: list[tuple[str, Setting]], reporter: "_Reporter", computer: Computer, load: Callable[[str], Images]
+) -> None:
+    """Compute the runs of all settings in their order; after each, draw its figure with what is finished of it."""
+    finished: dict[str, list[Setting]] = {}
+    for name, setting in settings:
+        reporter.begin(name)
+        specs = FIGURES[name].runs(setting)
+        computed = computer.compute(specs, _by_fingerprint(specs, setting, load), f"{name} {setting.name}")
+        finished.setdefault(name, []).append(setting)
+        reporter.finish(name, finished[name], computed)
+
+
+def _draw_finished(settings: list[tuple[str, Setting]], reporter: "_Reporter") -> None:
+    for name in dict.fromkeys(name for name, _ in settings):
+        complete = [setting for of, setting in settings if of == name and _complete(FIGURES[name], setting)]
+        if complete:
+            reporter.begin(name)
+            reporter.finish(name, complete, 0)
         else:
             print(f"{name}: its runs are not all finished, so it is not drawn.")
-            continue
-        reporter.print_verdicts(name)
 
 
 class _Reporter:
@@ -158,38 +176,35 @@ class _Reporter:
 
     def __init__(self, folder: Path, preset: str, device: torch.device) -> None:
         self.folder, self.preset, self.environment = folder, preset, environment(device)
-        self.found = Outcome({}, {}, "")
+        self.seconds: dict[str, float] = {}
 
-    def begin(self) -> None:
-        """Begin to count the time and the runs of an experiment."""
-        self.start, self.computed = time.monotonic(), 0
+    def begin(self, name: str) -> None:
+        """Begin to count the time of a part of an experiment."""
+        self.start = time.monotonic()
 
-    def finish(self, name: str, settings: list[Setting]) -> None:
-        """Draw and report an experiment from its finished runs."""
+    def finish(self, name: str, settings: list[Setting], computed: int) -> None:
+        """Draw and report an experiment from its finished runs, of which so many have been computed just now."""
         if RANK == 0:
-            module = _module(name)
-            self._report(name, module.TITLE, module.finish(settings, self.folder / f"{name}.png"))
+            module = FIGURES[name]
+            found = module.finish(settings, self.folder / f"{name}.png")
+            if computed:
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - self.start
+            self._report(name, module.TITLE, found)
 
     def theory(self, name: str) -> None:
         """Draw and report what needs no trained networks."""
         if RANK == 0:
-            self._report(name, *_theory(name, self.folder / f"{name}.png"))
+            self.begin(name)
+            title, found = _theory(name, self.folder / f"{name}.png")
+            self.seconds[name] = time.monotonic() - self.start
+            self._report(name, title, found)
 
     def _report(self, name: str, title: str, found: Outcome) -> None:
-        self.found = found
-        seconds = time.monotonic() - self.start if self.computed or name in THEORY else None
-        save_outcome(self.folder, name, title, self.preset, found, seconds, self.environment)
-        write_report(self.folder, [*FIGURES, *STUDIES], self.preset)
-
-    def print_verdicts(self, name: str) -> None:
-        """Print the verdicts of the latest report."""
-        for condition, verdicts in self.found.verdicts.items():
+        save_outcome(self.folder, name, title, self.preset, found, self.seconds.get(name), self.environment)
+        write_report(self.folder, list(FIGURES), self.preset)
+        for condition, verdicts in found.verdicts.items():
             for verdict in verdicts:
                 print(f"{name}{' ' + condition if condition else ''}: {verdict.claim}: {verdict.decision}")
-
-
-def _module(name: str) -> ModuleType:
-    return FIGURES.get(name) or STUDIES[name]
 
 
 def choose_device(name: str) -> torch.device:
@@ -200,14 +215,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda", LOCAL_RANK) if use_cuda else torch.device("cpu")
 
 
-def _conditions(name: str, preset: Preset, options: argparse.Namespace) -> list[Condition]:
-    chosen = options.condition or ("both" if name in preset.both else "literal")
-    return list(CONDITIONS.values()) if chosen == "both" else [CONDITIONS[chosen]]
+def _shifted(size: Size, offset: int) -> Size:
+    return replace(size, first_seed=size.first_seed + offset)
 
 
 def _theory(name: str, path: Path) -> tuple[str, Outcome]:
     """Draw what needs no trained networks; return title and outcome."""
-    module = _module(name)
+    module = FIGURES[name]
     title, caption = THEORY[name]
     if name == "fig1":
         module.draw(path)
@@ -217,20 +231,15 @@ def _theory(name: str, path: Path) -> tuple[str, Outcome]:
     return title, Outcome({}, {"": module.verdicts(result)}, caption)
 
 
-def _by_fingerprint(specs: list[RunSpec], name: str, load: Callable[[str], Images]) -> dict[str, Images]:
+def _by_fingerprint(specs: list[RunSpec], setting: Setting, load: Callable[[str], Images]) -> dict[str, Images]:
     """Return the data sets of some runs."""
-    wanted = {spec.data for spec in specs}
-    found = {}
-    for data in ("cifar100", "cifar10", *SUBSTITUTED) if name == "figS7" else ("cifar100", "cifar10"):
-        if wanted - set(found):
-            images = load(data)
-            found[images.fingerprint()] = images
-    return found
+    found = {(images := load(name)).fingerprint: images for name in setting.size.data}
+    return {spec.data: found[spec.data] for spec in specs}
 
 
-def _complete(module: ModuleType, settings: list[Setting]) -> bool:
-    """Return whether all runs of an experiment are finished. A later stage is looked at once the earlier are there."""
-    return all(setting.store.has(spec) for setting in settings for specs in module.stages(setting) for spec in specs)
+def _complete(module: ModuleType, setting: Setting) -> bool:
+    """Return whether all runs of an experiment are finished."""
+    return all(setting.store.has(spec) for spec in module.runs(setting))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 import torch
 from skip_paper.networks import batched_training
 from skip_paper.networks.batched_training import BatchedTraining, RecordedStep
-from skip_paper.networks.skip_network import NetworkSpec
+from skip_paper.networks.specification import NetworkSpec
 from skip_paper.networks.stacked import StackedNetworks
 from skip_paper.networks.training import train
 

@@ -58,6 +58,28 @@ def test_start_is_glorot_normal_scaled_and_from_the_seed_alone():
     assert not network.hidden[1].bias.any()
 
 
+def test_residual_skips_are_one_matrix_or_one_a_layer():
+    shared, apart = (
+        SkipNetwork("residual", 5, 3, num_skip_vectors=8, shared_skips=shared, **SMALL) for shared in (True, False)
+    )
+    assert shared.skip_vectors.shape == (1, 8, 8)
+    assert apart.skip_vectors.shape == (5, 8, 8)
+    inputs = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
+    for network, first in ((shared, [0, 0, 0, 0, 0]), (apart, [0, 1, 2, 3, 4])):
+        x = torch.relu(network.hidden[0](inputs))
+        for l, index in enumerate(first, 1):  # noqa: E741
+            x = torch.relu(network.hidden[l](x)) + x @ network.skip_vectors[index].mT
+        torch.testing.assert_close(network(inputs), network.output(x))
+
+
+def test_truncated_start_has_no_weight_beyond_two_deviations():
+    network = SkipNetwork("plain", 3072, 20, depth=3, width=128, seed=0, hidden_start=0.5, truncated=True)
+    for layer, scale in zip(network.hidden, (np.sqrt(2 / 3200), 0.5 / np.sqrt(128), 0.5 / np.sqrt(128)), strict=True):
+        weights = layer.weight.detach().numpy() / scale
+        assert np.abs(weights).max() <= 2 * (1 + 1e-6)
+        assert weights.std() == pytest.approx(0.8796, rel=0.02)
+
+
 def test_bad_arguments():
     with pytest.raises(ValueError, match=r"architecture must be one of plain, .*; got 'dense'"):
         SkipNetwork("dense", 5, 3, **SMALL)

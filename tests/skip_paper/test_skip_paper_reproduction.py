@@ -24,8 +24,9 @@ from skip_paper.figures.parts.best_and_worst import chosen_seeds
 from skip_paper.measures.fits import fit_fractions, mean_and_error
 from skip_paper.report import report
 from skip_paper.runs import compute
-from skip_paper.runs.experiment import CONDITIONS, Setting
+from skip_paper.runs.conditions import CONDITIONS
 from skip_paper.runs.presets import PRESETS
+from skip_paper.runs.setting import Setting
 from skip_paper.runs.store import RunStore
 
 from hessdens.mixture import SkewNormalMixture

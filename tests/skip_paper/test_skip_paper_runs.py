@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import torch
 from skip_paper.data.images import load_digits, prepare
-from skip_paper.measures.spectra import SpectrumSpec
-from skip_paper.networks.skip_network import NetworkSpec, SkipNetwork
+from skip_paper.measures.spectra import CDF_POINTS, SpectrumSpec, drawn_examples, summarised
+from skip_paper.networks.skip_network import SkipNetwork
+from skip_paper.networks.specification import NetworkSpec
 from skip_paper.networks.training import orders, train
 from skip_paper.runs.compute import Computer, compute_group, num_parameters
-from skip_paper.runs.store import RunSpec, RunStore
+from skip_paper.runs.specification import RunSpec
+from skip_paper.runs.store import RunStore
+
+from hessdens import Spectrum
 
 CPU = torch.device("cpu")
 NETWORK = NetworkSpec("residual", 3, 6)
@@ -57,12 +61,34 @@ def test_stored_moments_agree_with_the_exact_eigenvalues(arrays):
     assert np.all(np.abs(estimate - exact) < 6 * error)
 
 
-def test_density_is_measured_after_the_last_of_its_steps(arrays):
-    assert np.isnan(arrays["degenerate"][0]).all()
-    degenerate = np.mean(np.abs(arrays["eigenvalues"][1]) < 0.1)
-    value, low, high = arrays["degenerate"][1]
-    assert low <= value <= high
-    assert low - 0.02 <= degenerate <= high + 0.02
+@pytest.mark.parametrize("time", [0, 1])
+def test_numbers_of_the_spectrum_are_those_of_its_eigenvalues(arrays, time):
+    values = arrays["eigenvalues"][time].astype(float)
+    found = {name: arrays[f"exact {name}"][time] for name in summarised(Spectrum([0.0, 1.0]))}
+    sizes = np.abs(values)
+    for name, expected in {
+        "degenerate": np.mean(sizes < 0.1),
+        "negative": np.mean(values <= -0.1),
+        "relative": np.mean(sizes < 1e-3 * sizes.max()),
+    }.items():
+        np.testing.assert_allclose(found[name], expected, atol=1.1 / len(values), err_msg=name)
+    assert found["participation"] == pytest.approx(sizes.sum() ** 2 / len(values) / (values**2).sum(), rel=1e-4)
+    np.testing.assert_allclose(found["extremes"], values[[0, -1]], rtol=1e-6)
+    np.testing.assert_allclose(found["cdf"], [np.mean(values <= x) for x in CDF_POINTS], atol=2.1 / len(values))
+
+
+def test_density_holds_the_exact_fractions(arrays):
+    for exact, (value, low, high) in zip(arrays["exact degenerate"][:, 0], arrays["lanczos degenerate"], strict=True):
+        assert low <= value <= high
+        assert low - 0.02 <= exact <= high + 0.02
+
+
+def test_spectra_are_of_examples_that_the_seed_draws():
+    first, again, other = (drawn_examples(1000, 50, seed).tolist() for seed in (0, 0, 1))
+    assert first == again != other
+    assert len(set(first)) == 50
+    assert first == sorted(first)
+    assert first[-1] > 900
 
 
 def test_exact_spectra_do_not_disturb_the_training(examples, arrays, tmp_path):
@@ -177,7 +203,7 @@ def test_unwritable_results(tmp_path):
 def test_results_of_another_version(tmp_path):
     RunStore(tmp_path)
     (tmp_path / "format.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(ValueError, match=r"written by this version \(format 2\); .* has format 99. Take another"):
+    with pytest.raises(ValueError, match=r"written by this version \(format 3\); .* has format 99. Take another"):
         RunStore(tmp_path)
     (tmp_path / "format.json").write_text("{")
     with pytest.raises(ValueError, match="must say which program wrote it, or be another one"):
@@ -243,7 +269,7 @@ def test_kill_between_two_runs_of_a_group(tmp_path, monkeypatch):
     """The second run has no step to go, and is written without training."""
     images = load_digits()
     specs = [
-        replace(SPEC, data=images.fingerprint(), seed=seed, spectrum=replace(SPECTRUM, exact=False)) for seed in (0, 1)
+        replace(SPEC, data=images.fingerprint, seed=seed, spectrum=replace(SPECTRUM, exact=False)) for seed in (0, 1)
     ]
     save = RunStore.save
 
@@ -287,7 +313,7 @@ def test_groups_are_halved_where_memory_does_not_hold_them(tmp_path, monkeypatch
     monkeypatch.setattr("skip_paper.runs.compute.compute_group", tight)
     images = load_digits()
     store = RunStore(tmp_path)
-    specs = [replace(SPEC, data=images.fingerprint(), seed=seed) for seed in range(5)]
+    specs = [replace(SPEC, data=images.fingerprint, seed=seed) for seed in range(5)]
     Computer(store, CPU, progress=False).compute(specs, {specs[0].data: images}, "")
     assert sum(sizes) == 5
     assert "The device does not hold 5 networks at once: 2 from here on" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import hashlib
 import os
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -49,8 +50,9 @@ class Images:
     train: tuple[NDArray[np.uint8], NDArray[np.int64]]
     test: tuple[NDArray[np.uint8], NDArray[np.int64]]
 
+    @cached_property
     def fingerprint(self) -> str:
-        """Return a checksum of all images and labels, in their order."""
+        """A checksum of all images and labels, in their order."""
         digest = hashlib.sha256()
         for part in (*self.train, *self.test):
             digest.update(np.ascontiguousarray(part).tobytes())

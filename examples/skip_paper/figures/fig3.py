@@ -1,6 +1,5 @@
 """Figure 3: training accuracy, degenerate and negative fractions of plain, residual and hyper-residual networks."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,35 +7,40 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from skip_paper.figures.parts import panels
-from skip_paper.networks.skip_network import ARCHITECTURES, NetworkSpec
-from skip_paper.runs.experiment import Outcome, Series, Setting, caption_of, early, outcome
-from skip_paper.runs.store import RunSpec
+from skip_paper.measures.series import Series, early
+from skip_paper.networks.skip_network import ARCHITECTURES
+from skip_paper.report.outcome import Outcome, caption_of, outcome
+from skip_paper.runs.setting import Setting
+from skip_paper.runs.specification import RunSpec
 from skip_paper.verdicts import claims
 from skip_paper.verdicts.claims import Verdict
 
 TITLE = "Model degeneracy increases training difficulty"
 COLOURS = {"plain": panels.BLACK, "residual": panels.BLUE, "hyper-residual": panels.RED}
-QUANTITIES = ("train_accuracy", "test_accuracy", "degenerate", "negative", "lanczos degenerate", "lanczos negative")
+QUANTITIES = (
+    "train_accuracy", "test_accuracy", "mixture degenerate", "mixture negative", "lanczos degenerate",
+    "lanczos negative", "relative", "participation", "overlap", "variance_explained", "zero_rectified",
+    "dead_units", "gradient_norm",
+)  # fmt: skip
 
 
-def stages(setting: Setting) -> Iterator[list[RunSpec]]:
-    """Yield the runs; seeds come first, so that early results have all architectures."""
-    groups = _specs(setting)
-    yield [spec for group in zip(*groups.values(), strict=True) for spec in group]
+def runs(setting: Setting) -> list[RunSpec]:
+    """Return the runs; seeds come first, so that early results have all architectures."""
+    return [spec for group in zip(*_specs(setting).values(), strict=True) for spec in group]
 
 
 def finish(settings: list[Setting], path: Path) -> Outcome:
     """Draw the figure from finished runs, and return what they show."""
-    by_condition = {s.condition.name: _series(s) for s in settings}
+    by_condition = {s.name: _series(s) for s in settings}
     verdicts = {name: judge(group) for name, group in by_condition.items()}
-    caption = caption_of(settings[0]) + "; mixture fitted on the paper's grid"
+    caption = caption_of(settings) + "; mixture fitted on the paper's grid"
     _draw(settings, by_condition, caption, path)
     return outcome(by_condition, verdicts, QUANTITIES, caption)
 
 
 def judge(group: list[Series]) -> list[Verdict]:
     """Return the verdicts on the paper's orderings: means of each run over the epochs after the start."""
-    plain, residual, hyper = group
+    plain, residual, hyper = group[:3]
     verdicts = [
         claims.difference(
             f"Training accuracy: {a.label} above {b.label}",
@@ -45,9 +49,12 @@ def judge(group: list[Series]) -> list[Verdict]:
         for a, b in ((residual, plain), (hyper, residual))
     ]  # fmt: skip
     orders = {"degenerate": ((plain, residual), (residual, hyper)), "negative": ((residual, plain), (hyper, residual))}
-    for kind, source in (("", "mixture fit, mean over spectra"), ("lanczos ", "lanczos_density, last spectrum")):
+    for kind, source in (
+        ("mixture ", "mixture fit, mean over spectra"),
+        ("lanczos ", "lanczos_density, mean over spectra"),
+    ):
         for quantity, pairs in orders.items():
-            if kind and quantity not in plain.runs[0]:
+            if not plain.has(kind + quantity):
                 continue
             verdicts += [
                 claims.difference(
@@ -60,12 +67,14 @@ def judge(group: list[Series]) -> list[Verdict]:
 
 
 def _specs(setting: Setting) -> dict[str, list[RunSpec]]:
-    size, start = setting.size, setting.condition.hidden_start
-    return {a: setting.specs(NetworkSpec(a, size.depth, size.width, hidden_start=start)) for a in ARCHITECTURES}
+    kinds = {architecture: setting.network(architecture) for architecture in ARCHITECTURES}
+    for value in setting.size.values:  # note 2: more distinct vectors of skips
+        kinds[f"hyper-residual, {value:g} vectors"] = setting.network("hyper-residual", num_skip_vectors=int(value))
+    return {label: setting.specs(network) for label, network in kinds.items()}
 
 
 def _series(setting: Setting) -> list[Series]:
-    return [setting.series(label, COLOURS[label], specs) for label, specs in _specs(setting).items()]
+    return [setting.series(label, COLOURS.get(label, panels.YELLOW), specs) for label, specs in _specs(setting).items()]
 
 
 def _draw(settings: list[Setting], groups: dict[str, list[Series]], caption: str, path: Path) -> None:
@@ -75,7 +84,7 @@ def _draw(settings: list[Setting], groups: dict[str, list[Series]], caption: str
         panels.fractions(axes[1], group, "degenerate")
         panels.fractions(axes[2], group, "negative")
         _draw_spectra(axes[3], group)
-        panels.name_row(axes[0], setting.condition.words)
+        panels.name_row(axes[0], setting.words)
     panels.finish(figure, next(iter(groups.values())), caption, path)
 
 

@@ -1,14 +1,15 @@
 """Figure 6: gradient norms by layer in the first epochs, and batch normalisation compared with bias regularisation."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skip_paper.figures.parts import bias_networks, panels
-from skip_paper.runs.experiment import Outcome, Series, Setting, caption_of, outcome
-from skip_paper.runs.store import RunSpec
+from skip_paper.measures.series import Series
+from skip_paper.report.outcome import Outcome, caption_of, outcome
+from skip_paper.runs.setting import Setting
+from skip_paper.runs.specification import RunSpec
 from skip_paper.verdicts import claims
 from skip_paper.verdicts.claims import Verdict
 
@@ -18,25 +19,24 @@ EPOCHS = (0, 1, 2)
 QUANTITIES = ("train_accuracy", "test_accuracy", "gradient_norm")
 
 
-def stages(setting: Setting) -> Iterator[list[RunSpec]]:
-    """Yield the runs."""
-    yield [s for label in LABELS for s in bias_networks.specs(label, setting, "cifar100")]
+def runs(setting: Setting) -> list[RunSpec]:
+    """Return the runs, of which all but those with batch normalisation are those of figure 5."""
+    return [spec for label in LABELS for spec in bias_networks.specs(label, setting, "cifar100")]
 
 
 def finish(settings: list[Setting], path: Path) -> Outcome:
     """Draw the figure from finished runs, and return what they show."""
-    groups = {s.condition.name: [bias_networks.series(label, s, "cifar100") for label in LABELS] for s in settings}
-    caption = caption_of(settings[0]) + "; gradients by responses of a layer, mean over 1,000 training images"
+    groups = {s.name: [bias_networks.series(label, s, "cifar100") for label in LABELS] for s in settings}
+    caption = caption_of(settings) + "; gradients by responses of a layer, mean over 1,000 training images"
     figure, rows = panels.grid(len(settings), len(EPOCHS) + 1)
     for axes, setting in zip(rows, settings, strict=True):
-        group = groups[setting.condition.name]
+        group = groups[setting.name]
         for ax, epoch in zip(axes, EPOCHS, strict=False):
-            panels.gradients(ax, [s for s in group if s.label != "BiasReg+BN"], epoch)
+            panels.gradients(ax, group, epoch)
             ax.set_title(f"epoch {epoch}", fontsize=10)
         panels.curves(axes[-1], group, "train_accuracy")
-        if len(settings) > 1:
-            panels.name_row(axes[0], setting.condition.words)
-    panels.finish(figure, groups[settings[0].condition.name], caption, path, spectra=False)
+        panels.name_row(axes[0], setting.words)
+    panels.finish(figure, groups[settings[0].name], caption, path, spectra=False)
     return outcome(groups, {name: judge(group) for name, group in groups.items()}, QUANTITIES, caption)
 
 
@@ -53,7 +53,7 @@ def judge(group: list[Series]) -> list[Verdict]:
         for a in ("plain", "BiasReg")
         for b in ("residual", "ResMalInit")
     ]  # fmt: skip
-    plain, biased = (by_label[label].values("gradient_norm")[:, 0] for label in ("plain", "BiasReg"))
+    plain, biased = (by_label[label].by_layer("gradient_norm")[:, 0] for label in ("plain", "BiasReg"))
     apart = float(np.nanmax(np.abs(plain - biased) / np.abs(plain)))
     verdicts.append(
         claims.fact(
@@ -71,7 +71,7 @@ def judge(group: list[Series]) -> list[Verdict]:
 
 
 def _decay(series: Series) -> NDArray[np.float64]:
-    norms = series.values("gradient_norm")[:, 0]
+    norms = series.by_layer("gradient_norm")[:, 0]
     with np.errstate(divide="ignore"):
         result: NDArray[np.float64] = np.log10(norms[:, -1] / norms[:, 0])
     return result

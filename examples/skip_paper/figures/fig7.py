@@ -1,44 +1,49 @@
 """Figure 7: skip matrices with fewer and fewer distinct orthonormal columns, and identity skips."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 
 from skip_paper.figures.parts import panels
-from skip_paper.networks.skip_network import NetworkSpec
-from skip_paper.runs.experiment import Outcome, Series, Setting, caption_of, outcome
-from skip_paper.runs.store import RunSpec
+from skip_paper.measures.series import Series
+from skip_paper.report.outcome import Outcome, caption_of, outcome
+from skip_paper.runs.setting import Setting
+from skip_paper.runs.specification import RunSpec
 from skip_paper.verdicts import claims
 from skip_paper.verdicts.claims import Verdict
 
 TITLE = "Random dense orthogonal skips against identity skips"
-QUANTITIES = ("train_accuracy", "test_accuracy", "zero_probability", "zero_rectified")
+QUANTITIES = ("train_accuracy", "test_accuracy", "zero_probability", "zero_rectified", "gradient_norm")
 UNIT = "percentage points, mean over epochs"
 IDENTITY = "identity"
 
 
-def stages(setting: Setting) -> Iterator[list[RunSpec]]:
-    """Yield the runs of all kinds."""
-    yield [spec for kind in _kinds(setting) for spec in setting.specs(_network(setting, kind), spectrum=False)]
+def runs(setting: Setting) -> list[RunSpec]:
+    """Return the runs of all kinds, CIFAR-100 first."""
+    return [
+        spec
+        for data in setting.distinct(setting.size.data)
+        for kind in _kinds(setting)
+        for spec in _specs(setting, kind, data)
+    ]
 
 
 def finish(settings: list[Setting], path: Path) -> Outcome:
     """Draw the figure from finished runs, and return what they show."""
-    groups = {s.condition.name: _series(s) for s in settings}
-    figure, rows = panels.grid(len(settings), 3)
-    for axes, setting in zip(rows, settings, strict=True):
-        group = groups[setting.condition.name]
+    rows_of = [(s, data) for s in settings for data in s.distinct(s.size.data)]
+    groups = {_name(s, data): _series(s, data) for s, data in rows_of}
+    figure, rows = panels.grid(len(rows_of), 3)
+    for axes, (setting, data) in zip(rows, rows_of, strict=True):
+        group = groups[_name(setting, data)]
         panels.curves(axes[0], group, "train_accuracy")
         pair = [s for s in group if s.label in (IDENTITY, _densest(setting))]
         panels.curves(axes[1], pair, "zero_probability")
         panels.curves(axes[2], pair, "zero_rectified")
-        if len(settings) > 1:
-            panels.name_row(axes[0], setting.condition.words)
-    caption = caption_of(settings[0]) + "; numbers in the legend: distinct orthonormal columns"
-    panels.finish(figure, groups[settings[0].condition.name], caption, path, spectra=False)
-    verdicts = {s.condition.name: judge(groups[s.condition.name], _densest(s)) for s in settings}
+        panels.name_row(axes[0], f"{setting.words}\n{setting.load(data).title}")
+    caption = caption_of(settings) + "; numbers in the legend: distinct orthonormal columns, one matrix for all layers"
+    panels.finish(figure, next(iter(groups.values())), caption, path, spectra=False)
+    verdicts = {_name(s, data): judge(groups[_name(s, data)], _densest(s)) for s, data in rows_of}
     return outcome(groups, verdicts, QUANTITIES, caption)
 
 
@@ -69,18 +74,19 @@ def _densest(setting: Setting) -> str:
     return str(int(max(setting.size.values)))
 
 
-def _network(setting: Setting, kind: str) -> NetworkSpec:
-    size = setting.size
+def _name(setting: Setting, data: str) -> str:
+    return f"{setting.name}, {setting.load(data).title}"
+
+
+def _specs(setting: Setting, kind: str, data: str) -> list[RunSpec]:
     vectors = None if kind == IDENTITY else int(kind)
-    start = setting.condition.hidden_start
-    return NetworkSpec("residual", size.depth, size.width, start, num_skip_vectors=vectors)
+    return setting.specs(setting.network("residual", num_skip_vectors=vectors), data=data, spectrum=False)
 
 
-def _series(setting: Setting) -> list[Series]:
+def _series(setting: Setting, data: str) -> list[Series]:
     kinds = _kinds(setting)
     greys = mpl.colormaps["Greys_r"](np.linspace(0, 0.75, max(len(kinds) - 1, 1)))
     colours = [panels.BLUE, *(mpl.colors.to_hex(grey) for grey in greys)]
     return [
-        setting.series(kind, colour, setting.specs(_network(setting, kind), spectrum=False))
-        for kind, colour in zip(kinds, colours, strict=True)
+        setting.series(kind, colour, _specs(setting, kind, data)) for kind, colour in zip(kinds, colours, strict=True)
     ]

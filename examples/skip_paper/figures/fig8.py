@@ -1,54 +1,49 @@
 """Figure 8: skip matrices with the spectrum of an orthogonal matrix and eigenvectors that are less and less so."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from numpy.typing import NDArray
 
 from skip_paper.figures.parts import panels
-from skip_paper.networks.skip_network import NetworkSpec
-from skip_paper.runs.experiment import Outcome, Series, Setting, caption_of, outcome
-from skip_paper.runs.store import RunSpec
+from skip_paper.measures.series import Series
+from skip_paper.report.outcome import Outcome, caption_of, outcome
+from skip_paper.runs.setting import Setting
+from skip_paper.runs.specification import RunSpec
 from skip_paper.verdicts import claims
 from skip_paper.verdicts.claims import Verdict
 
 TITLE = "Orthogonal skips beyond vanishing gradients"
-DATA = ("cifar100", "cifar10")
 QUANTITIES = ("train_accuracy", "test_accuracy", "gradient_norm")
 
 
-def stages(setting: Setting) -> Iterator[list[RunSpec]]:
-    """Yield the runs, CIFAR-100 first."""
-    for data in setting.distinct(DATA):
-        yield [s for tau in setting.size.values for s in _specs(setting, tau, data)]
+def runs(setting: Setting) -> list[RunSpec]:
+    """Return the runs: one matrix for all layers, CIFAR-100 first; then, on CIFAR-100, one a layer."""
+    return [
+        spec for shared, data in _variants(setting) for tau in setting.size.values
+        for spec in _specs(setting, tau, data, shared)
+    ]  # fmt: skip
 
 
 def finish(settings: list[Setting], path: Path) -> Outcome:
     """Draw the figure from finished runs, and return what they show."""
-    groups = {
-        f"{s.condition.name}, {s.load(data).title}": _series(s, data) for s in settings for data in s.distinct(DATA)
-    }
-    figure, rows = panels.grid(len(settings), 4)
-    for axes, setting in zip(rows, settings, strict=True):
-        by_data = {
-            data: groups[f"{setting.condition.name}, {setting.load(data).title}"] for data in setting.distinct(DATA)
-        }
-        index = np.arange(1, setting.size.width + 1)
-        for tau, series in zip(setting.size.values, by_data["cifar100"], strict=True):
-            axes[0].plot(index, np.exp(-tau * (index - 1)), color=series.colour)
+    rows_of = [(s, shared, data) for s in settings for shared, data in _variants(s)]
+    groups = {_name(*row): _series(*row) for row in rows_of}
+    figure, rows = panels.grid(len(rows_of), 3)
+    for axes, row in zip(rows, rows_of, strict=True):
+        setting, shared, data = row
+        for tau, series in zip(setting.size.values, groups[_name(*row)], strict=True):
+            axes[0].plot(np.arange(1, setting.size.width + 1), _covariance(setting, tau), color=series.colour)
         axes[0].set_xlabel("eigenvalue index")
         axes[0].set_ylabel("eigenvalue of the covariance\nof skip vectors")
-        panels.gradients(axes[1], by_data["cifar100"], 0)
-        axes[1].set_title(f"{setting.load('cifar100').title}, epoch 0", fontsize=9)
-        for ax, data in zip(axes[2:], by_data, strict=False):
-            panels.curves(ax, by_data[data], "train_accuracy")
-            ax.set_title(setting.load(data).title, fontsize=9)
-        axes[3].set_visible(len(by_data) > 1)
-        if len(settings) > 1:
-            panels.name_row(axes[0], setting.condition.words)
-    caption = caption_of(settings[0], DATA)
-    panels.finish(figure, _series(settings[0], "cifar100"), caption, path, spectra=False)
+        panels.gradients(axes[1], groups[_name(*row)], 0)
+        axes[1].set_title("epoch 0", fontsize=9)
+        panels.curves(axes[2], groups[_name(*row)], "train_accuracy")
+        words = "one matrix" if shared else "a matrix a layer"
+        panels.name_row(axes[0], f"{setting.words}\n{setting.load(data).title}, {words}")
+    caption = caption_of(settings)
+    panels.finish(figure, next(iter(groups.values())), caption, path, spectra=False)
     verdicts = {name: judge(group) for name, group in groups.items()}
     return outcome(groups, verdicts, QUANTITIES, caption)
 
@@ -57,7 +52,7 @@ def judge(group: list[Series]) -> list[Verdict]:
     """Return the verdicts of one data set."""
     taus = np.array([float(series.label.removeprefix("τ = ")) for series in group])
     accuracy = [100 * series.of_runs("train_accuracy") for series in group]
-    bottom = [np.log10(series.values("gradient_norm")[:, 0, 0]) for series in group]
+    bottom = [np.log10(series.by_layer("gradient_norm")[:, 0, 0]) for series in group]
     x = np.concatenate([np.full(len(a), tau) for tau, a in zip(taus, accuracy, strict=True)])
     return [
         claims.slope(
@@ -71,15 +66,32 @@ def judge(group: list[Series]) -> list[Verdict]:
     ]  # fmt: skip
 
 
-def _specs(setting: Setting, tau: float, data: str) -> list[RunSpec]:
-    size, start = setting.size, setting.condition.hidden_start
-    network = NetworkSpec("residual", size.depth, size.width, start, skip_correlation=tau)
+def _variants(setting: Setting) -> list[tuple[bool, str]]:
+    """Return whether skips are shared, and the data set, of each row."""
+    data_sets = setting.distinct(setting.size.data)
+    return [(True, data) for data in data_sets] + [(False, data_sets[0])]
+
+
+def _name(setting: Setting, shared: bool, data: str) -> str:
+    words = "" if shared else ", a matrix a layer"
+    return f"{setting.name}, {setting.load(data).title}{words}"
+
+
+def _specs(setting: Setting, tau: float, data: str, shared: bool) -> list[RunSpec]:
+    network = setting.network("residual", skip_correlation=tau, shared_skips=shared)
     return setting.specs(network, data=data, spectrum=False)
 
 
-def _series(setting: Setting, data: str) -> list[Series]:
+def _series(setting: Setting, shared: bool, data: str) -> list[Series]:
     shades = mpl.colormaps["Greys_r"](np.linspace(0, 0.7, len(setting.size.values)))
     return [
-        setting.series(f"τ = {tau:g}", mpl.colors.to_hex(shade), _specs(setting, tau, data))
+        setting.series(f"τ = {tau:g}", mpl.colors.to_hex(shade), _specs(setting, tau, data, shared))
         for tau, shade in zip(setting.size.values, shades, strict=True)
     ]
+
+
+def _covariance(setting: Setting, tau: float) -> NDArray[np.float64]:
+    """Return eigenvalues of the Gram matrix of a skip matrix's columns, the first seed's, descending."""
+    network = setting.network("residual", skip_correlation=tau).build(1, 1, setting.size.first_seed)
+    matrix = network.skip_vectors[0].double().numpy()
+    return np.linalg.eigvalsh(matrix.T @ matrix)[::-1]

@@ -1,7 +1,6 @@
 """Figure S3: fractions from the mixture against those from exact eigenvalues, plain networks."""
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,27 +9,26 @@ from hessdens import Spectrum
 from skip_paper.figures.parts import figS3_plot
 from skip_paper.figures.parts.figS3_points import LEAST_DEGENERATE, Points
 from skip_paper.measures.fits import describe_fits, fit_fractions
-from skip_paper.networks.skip_network import NetworkSpec
-from skip_paper.runs.experiment import Outcome, Setting, caption_of
-from skip_paper.runs.store import RunSpec
+from skip_paper.report.outcome import Outcome, caption_of
+from skip_paper.runs.setting import Setting
+from skip_paper.runs.specification import RunSpec
 from skip_paper.verdicts import claims
 from skip_paper.verdicts.claims import Verdict
 
 TITLE = "The mixture against exact spectra"
-NUM_COMPONENTS = 128
 
 
-def stages(setting: Setting) -> Iterator[list[RunSpec]]:
-    """Yield the runs."""
-    yield _specs(setting)
+def runs(setting: Setting) -> list[RunSpec]:
+    """Return the runs."""
+    return setting.specs(setting.network("plain"))
 
 
 def finish(settings: list[Setting], path: Path) -> Outcome:
     """Draw the figure from finished runs, and return what they show."""
-    points = {s.condition.name: collect(s) for s in settings}
+    points = {s.name: collect(s) for s in settings}
     epochs = ", ".join(f"{epoch:g}" for epoch in settings[0].size.spectrum_epochs)
-    caption = f"{caption_of(settings[0])}; after {epochs} epochs; inputs: {NUM_COMPONENTS} principal components"
-    figS3_plot.draw({s.condition.words: points[s.condition.name] for s in settings}, caption, path)
+    caption = f"{caption_of(settings)}; after {epochs} epochs"
+    figS3_plot.draw({s.words: points[s.name] for s in settings}, caption, path)
     numbers = {name: found.summary() for name, found in points.items()}
     return Outcome(numbers, {name: judge(found) for name, found in points.items()}, caption)
 
@@ -53,9 +51,9 @@ def judge(points: Points) -> list[Verdict]:
 
 def collect(setting: Setting) -> Points:
     """Return the points of the finished runs."""
-    runs = [arrays for arrays in map(setting.store.find, _specs(setting)) if arrays is not None]
-    samples = np.concatenate([run["samples"] for run in runs])
-    spectra = list(itertools.chain.from_iterable(run["eigenvalues"] for run in runs))
+    found = [arrays for arrays in map(setting.store.find, runs(setting)) if arrays is not None]
+    samples = np.concatenate([run["samples"] for run in found])
+    spectra = list(itertools.chain.from_iterable(run["eigenvalues"] for run in found))
     fractions = fit_fractions(samples)
     usable = np.array([bool(np.isfinite(e).all()) for e in spectra]) & np.isfinite(fractions.degenerate)
     exact = [Spectrum(e) for e, use in zip(spectra, usable, strict=True) if use]
@@ -67,9 +65,3 @@ def collect(setting: Setting) -> Points:
         degenerate >= LEAST_DEGENERATE,
         describe_fits(fractions.fits),
     )
-
-
-def _specs(setting: Setting) -> list[RunSpec]:
-    size = setting.size
-    network = NetworkSpec("plain", size.depth, size.width, setting.condition.hidden_start)
-    return setting.specs(network, exact=True, num_components=NUM_COMPONENTS)

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from skip_paper.networks.stacked import StackedNetworks
+from skip_paper.networks.training import BATCH_SIZE
 
 ACCURACY_EXAMPLES = 10_000
 ACTIVITY_EXAMPLES = 1_000
@@ -22,32 +23,43 @@ def measure(networks: StackedNetworks, train: tuple[Tensor, Tensor], test: tuple
     Returns
     -------
     dict
-        ``train_accuracy`` (first 10,000 training examples), ``test_accuracy``; ``gradient_norm``, shape (R, layers):
-        mean over examples of the norm of the gradient of the loss by the responses of a layer; ``weight_norm``: mean
-        norm of the incoming weights of hidden units; ``overlap``: mean correlation of the incoming weights of two units
-        of a layer; ``variance_explained``: by the top three eigenmodes of the units' covariance, mean over layers;
-        ``zero_probability``: of responses, and ``zero_rectified``: of the outputs of their ReLU.
-        Activities are those of the first 1,000 training examples.
+        ``train_accuracy``, ``train_loss`` (first 10,000 training examples) and ``test_accuracy``, shape (R,).
+
+        By hidden layer, shape (R, layers): ``gradient_norm``, mean over examples of the norm of the gradient of the
+        loss by the responses of a layer, where the loss is the mean over a batch of 500, as in the paper;
+        ``weight_norm``, mean norm of the incoming weights of units; ``overlap``, mean correlation of the incoming
+        weights of two units; ``bias``, their mean; ``variance_explained`` by the top three eigenmodes of the units'
+        covariance; ``zero_probability`` of responses, and ``zero_rectified`` of the outputs of their ReLU;
+        ``dead_units``, the fraction of units whose ReLU gives 0 for every example. Activities are those of the first
+        1,000 training examples.
     """
-    weights = [networks.parameters[f"hidden.{l}.weight"].detach() for l in range(networks.depth)]  # noqa: E741
+    layers = range(networks.depth)
+    weights = [networks.parameters[f"hidden.{l}.weight"].detach() for l in layers]  # noqa: E741
+    biases = [networks.parameters[f"hidden.{l}.bias"].detach() for l in layers]  # noqa: E741
+    accuracy, loss = accuracy_and_loss(networks, *train)
     arrays: dict[str, Tensor] = {
-        "train_accuracy": accuracy(networks, *train),
-        "test_accuracy": accuracy(networks, *test),
-        "weight_norm": torch.stack([w.norm(dim=2).mean(dim=1) for w in weights]).mean(dim=0),
-        "overlap": torch.stack([overlaps(w) for w in weights]).mean(dim=0),
+        "train_accuracy": accuracy,
+        "train_loss": loss,
+        "test_accuracy": accuracy_and_loss(networks, *test)[0],
+        "weight_norm": torch.stack([w.norm(dim=2).mean(dim=1) for w in weights], dim=1),
+        "overlap": torch.stack([overlaps(w) for w in weights], dim=1),
+        "bias": torch.stack([b.mean(dim=1) for b in biases], dim=1),
         **_activities(networks, *(part[:ACTIVITY_EXAMPLES] for part in train)),
     }
     return {name: tensor.double().cpu().numpy() for name, tensor in arrays.items()}
 
 
 @torch.no_grad()
-def accuracy(networks: StackedNetworks, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the fraction of correct predictions on the first 10,000 examples, shape (R,)."""
+def accuracy_and_loss(networks: StackedNetworks, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the fraction of correct predictions on the first 10,000 examples and their mean loss, shape (R,)."""
     inputs, targets = inputs[:ACCURACY_EXAMPLES], targets[:ACCURACY_EXAMPLES]
-    correct = torch.zeros(len(networks), device=inputs.device)
+    correct, loss = torch.zeros(2, len(networks), device=inputs.device)
     for x, y in zip(inputs.split(CHUNK), targets.split(CHUNK), strict=True):
-        correct += (networks(x).argmax(dim=2) == y).sum(dim=1)
-    return correct / len(inputs)
+        logits = networks(x)
+        correct += (logits.argmax(dim=2) == y).sum(dim=1)
+        losses = F.cross_entropy(logits.flatten(0, 1), y.repeat(len(networks)), reduction="none")
+        loss += losses.view(len(networks), -1).sum(dim=1)
+    return correct / len(inputs), loss / len(inputs)
 
 
 def overlaps(weights: Tensor) -> Tensor:
@@ -71,25 +83,28 @@ def variance_explained(responses: Tensor) -> Tensor:
 
 def _activities(networks: StackedNetworks, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
     responses: list[Tensor] = []
-    explained, zeros, rectified_zeros = [], [], []
+    found: dict[str, list[Tensor]] = {
+        name: [] for name in ("variance_explained", "zero_probability", "zero_rectified", "dead_units")
+    }
 
     def look(response: Tensor, rectified: Tensor) -> None:
         response.retain_grad()
         responses.append(response)
         with torch.no_grad():
-            explained.append(variance_explained(response.nan_to_num()))
-            zeros.append((response == 0).double().mean(dim=(1, 2)))
-            rectified_zeros.append((rectified == 0).double().mean(dim=(1, 2)))
+            zero = rectified == 0
+            found["variance_explained"].append(variance_explained(response.nan_to_num()))
+            found["zero_probability"].append((response == 0).double().mean(dim=(1, 2)))
+            found["zero_rectified"].append(zero.double().mean(dim=(1, 2)))
+            found["dead_units"].append(zero.all(dim=1).double().mean(dim=1))
 
-    logits = networks(inputs, activities=look)
-    loss = F.cross_entropy(logits.flatten(0, 1), targets.repeat(len(networks)), reduction="sum")
+    # Gradients are those of training: a normalised layer has the statistics of these examples.
+    logits = networks(inputs, statistics="batch", activities=look)
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.repeat(len(networks)), reduction="sum") / BATCH_SIZE
     loss.backward()
     gradients = [response.grad for response in responses]
     for parameter in networks.parameters.values():
         parameter.grad = None
     return {
         "gradient_norm": torch.stack([g.norm(dim=2).mean(dim=1) for g in gradients if g is not None], dim=1),
-        "variance_explained": torch.stack(explained).nanmean(dim=0),
-        "zero_probability": torch.stack(zeros).mean(dim=0),
-        "zero_rectified": torch.stack(rectified_zeros).mean(dim=0),
+        **{name: torch.stack(values, dim=1) for name, values in found.items()},
     }

@@ -84,7 +84,7 @@ class BatchedTraining:
 
     def _step(self, examples: Tensor) -> None:
         x = self.inputs.index_select(0, examples.reshape(-1)).unflatten(0, examples.shape)
-        logits = self.networks(x, training=True)
+        logits = self.networks(x, statistics="updated")
         count, size, classes = logits.shape
         targets = self.targets[examples].reshape(-1)
         losses = F.cross_entropy(logits.reshape(-1, classes), targets, reduction="none").view(count, size).mean(dim=1)

@@ -1,11 +1,14 @@
 """R networks of one specification as one program: every parameter has a first axis of length R."""
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from skip_paper.networks.skip_network import SkipNetwork
+
+Statistics = Literal["running", "batch", "updated"]
 
 
 class StackedNetworks:
@@ -45,17 +48,22 @@ class StackedNetworks:
         return len(self.parameters["output.bias"])
 
     def __call__(
-        self, inputs: Tensor, *, training: bool = False, activities: Callable[[Tensor, Tensor], None] | None = None
+        self,
+        inputs: Tensor,
+        *,
+        statistics: Statistics = "running",
+        activities: Callable[[Tensor, Tensor], None] | None = None,
     ) -> Tensor:
         """Return logits, shape (R, examples, classes), of inputs of shape (R, examples, features) or without R.
 
         ``activities`` is called with the responses x_l and the outputs of the ReLU of each hidden layer, both of shape
-        (R, examples, width). ``training`` takes batch statistics where a layer is normalised, and updates the others.
+        (R, examples, width). ``statistics`` are those that a layer is normalised with: the running ones, those of this
+        batch, or those of the batch with an update of the running ones, as in training.
         """
         x = inputs if inputs.dim() == 3 else inputs.expand(len(self), *inputs.shape)
         previous, running_sum = x, torch.zeros((), device=x.device, dtype=x.dtype)
         for l in range(self.depth):  # noqa: E741 (the paper's letter)
-            rectified = self._layer(l, x, training)
+            rectified = self._layer(l, x, statistics)
             after = rectified
             if l and self.architecture != "plain":
                 after = rectified + self._adjacent(l, x)
@@ -73,10 +81,10 @@ class StackedNetworks:
             return x
         return self._skip(l, x)
 
-    def _layer(self, l: int, x: Tensor, training: bool) -> Tensor:  # noqa: E741
+    def _layer(self, l: int, x: Tensor, statistics: Statistics) -> Tensor:  # noqa: E741
         inputs = self._affine(f"hidden.{l}", x)
         if l + 1 == self.template.batch_norm_layer:
-            inputs = self._normalised(inputs, training)
+            inputs = self._normalised(inputs, statistics)
         return torch.relu(inputs)
 
     def _affine(self, name: str, x: Tensor) -> Tensor:
@@ -85,23 +93,25 @@ class StackedNetworks:
 
     def _skip(self, k: int, x: Tensor) -> Tensor:
         """Return Q_k x."""
-        vectors = self.buffers["skip_vectors"][:, k - 1]
+        matrices = self.buffers["skip_vectors"]
+        vectors = matrices[:, (k - 1) % matrices.shape[1]]
         parts = x.unflatten(-1, (-1, vectors.shape[-1]))
         return (parts.sum(dim=-2) if parts.shape[-2] > 1 else parts.squeeze(-2)) @ vectors.mT
 
-    def _normalised(self, inputs: Tensor, training: bool) -> Tensor:
+    def _normalised(self, inputs: Tensor, statistics: Statistics) -> Tensor:
         """Return batch-normalised inputs, as `torch.nn.BatchNorm1d` does."""
         layer = self.template.batch_norm
         means, variances = self.buffers["batch_norm.running_mean"], self.buffers["batch_norm.running_var"]
-        if training:
+        if statistics == "running":
+            mean, variance = means, variances
+        else:
             mean, variance = inputs.mean(dim=1), inputs.var(dim=1, unbiased=False)
+        if statistics == "updated":
             count, momentum = inputs.shape[1], layer.momentum or 0.0
             with torch.no_grad():
                 means.lerp_(mean, momentum)
                 variances.lerp_(variance * (count / max(count - 1, 1)), momentum)
                 self.buffers["batch_norm.num_batches_tracked"] += 1
-        else:
-            mean, variance = means, variances
         scale = self.parameters["batch_norm.weight"] * torch.rsqrt(variance + layer.eps)
         return (inputs - mean.unsqueeze(1)) * scale.unsqueeze(1) + self.parameters["batch_norm.bias"].unsqueeze(1)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hessdens.results.files import read_json
-from skip_paper.runs.experiment import Outcome, as_dicts
+from skip_paper.report.outcome import Outcome, as_dicts
 from skip_paper.runs.store import write_whole
 
 HEADINGS = ("claim", "effect", "95% interval", "unit", "test", "verdict")

@@ -15,9 +15,10 @@ from skip_paper.data.images import Examples, Images, prepare
 from skip_paper.measures.during_training import measure
 from skip_paper.measures.spectra import empty_spectrum, measure_spectrum
 from skip_paper.networks.batched_training import BatchedTraining
-from skip_paper.networks.skip_network import NetworkSpec
+from skip_paper.networks.specification import NetworkSpec
 from skip_paper.networks.stacked import StackedNetworks
-from skip_paper.runs.store import Arrays, RunSpec, RunStore
+from skip_paper.runs.specification import RunSpec
+from skip_paper.runs.store import Arrays, RunStore
 
 SECONDS_BETWEEN_STATES = 60.0
 # An exact spectrum of N parameters in units of a gradient of an example and parameter, over N cubed.
@@ -167,8 +168,7 @@ def _record(
         arrays[name][index] = value
     if spec.spectrum is not None and spec.measure_at[index] in spec.spectrum.at:
         position = spec.spectrum.at.index(spec.measure_at[index])
-        last = position + 1 == len(spec.spectrum.at)
-        found = measure_spectrum(network.eval(), *examples.train, spec.spectrum, seed=spec.seed, last=last)
+        found = measure_spectrum(network.eval(), *examples.train, spec.spectrum, seed=spec.seed)
         for name, value in found.items():
             arrays[name][position] = value
 
@@ -205,7 +205,7 @@ def _kind(spec: RunSpec) -> RunSpec:
     """Return what runs of one group share: all but seed and targets of biases."""
     plain: NetworkSpec = replace(
         spec.network, bias_mean=0.0, bias_scale=0.0, bias_strength=0.0, malicious=False, hidden_start=1.0,
-        skip_correlation=None if spec.network.skip_correlation is None else 0.0,
+        truncated=False, skip_correlation=None if spec.network.skip_correlation is None else 0.0,
     )  # fmt: skip
     return replace(spec, network=plain, seed=0)
 
@@ -226,7 +226,7 @@ def step_work(spec: RunSpec) -> float:
 def spectrum_work(spec: RunSpec, size: int) -> float:
     """Return the cost of one measurement of a spectrum; a product costs about a gradient."""
     assert spec.spectrum is not None
-    products = 2 * spec.spectrum.probes + spec.spectrum.products / len(spec.spectrum.at)
+    products = 2 * spec.spectrum.probes + spec.spectrum.products
     exact = EXACT_WORK * size**3 if spec.spectrum.exact else 0.0
     return spec.spectrum.examples * products * (size + 1_500.0 * spec.network.depth) + exact
 

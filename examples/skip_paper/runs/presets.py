@@ -1,123 +1,147 @@
-"""How much of each experiment is run. Presets differ in numbers only."""
+"""How much of each experiment is run, by name. Presets differ in numbers only."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
+from skip_paper.runs.designs import Design, Preset, Size
 
-@dataclass(frozen=True)
-class Size:
-    """How much of one experiment is run.
-
-    Parameters
-    ----------
-    runs
-        Runs of each kind.
-    epochs
-        Of training.
-    num_train
-        Images before mirroring; None: all.
-    depth, width
-        Of the networks.
-    spectrum_epochs
-        Epochs after which spectra are measured; parts of an epoch too.
-    spectrum_examples, probes, products
-        For a spectrum: examples of the loss, probes for the moments, products for `lanczos_density`.
-    chosen
-        Best and worst runs that are compared, in figures 4, S2 and S7.
-    values
-        Of what a figure varies: distinct skip vectors (7), tau (8).
-    """
-
-    runs: int
-    epochs: int
-    num_train: int | None = None
-    depth: int = 30
-    width: int = 128
-    spectrum_epochs: tuple[float, ...] = ()
-    spectrum_examples: int = 2_000
-    probes: int = 8
-    products: int = 0
-    chosen: int = 0
-    values: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Preset:
-    """One named size of the whole reproduction, and which experiments run under both conditions."""
-
-    name: str
-    sizes: dict[str, Size]
-    both: frozenset[str]
-
-
+COMPONENTS = 128
 VECTORS = (128, 64, 32, 16, 8, 4, 2, 1)
 TAUS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025)
-SOME, FEW = 15_000, 5_000
+BOTH = ("cifar100", "cifar10")
+OTHERS = ("svhn", "stl10", "cifar10")
+# Of long runs: every epoch while much changes, then fewer.
+TIMES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 125, 150, 200, 250, 300)
+# Spectra of figure S1, over the epochs of the paper.
+LATE = (1, 5, 20, 100, 300)
+LITERAL = ("literal",)
+# Networks small enough for many runs, and the paper's.
+TINY = Size(12, 30, depth=10, width=16, num_components=COMPONENTS, spectrum_examples=1_000, products=60)
+SMALL = Size(12, 3, depth=20, width=32, num_components=COMPONENTS, spectrum_examples=1_000, products=60)
+PAIR = Size(
+    16, 50, depth=2, width=16, num_components=COMPONENTS, first_seed=200, spectrum_examples=1_000, probes=16,
+    products=100,
+)  # fmt: skip
+LARGE = Size(3, 3, products=60)
+# Without a step: what the start alone decides.
+START = Size(1, 0, spectrum_epochs=(0,), spectrum_examples=500, products=60)
+# Plain networks at the start and after 2, 5 and 10 steps, where about 99.8% of eigenvalues are degenerate.
+YOUNG = Size(
+    16, 0, depth=10, width=16, num_components=COMPONENTS, first_seed=400, spectrum_epochs=(0, 0.01, 0.025, 0.05),
+    spectrum_examples=500, probes=64, exact_runs=16,
+)  # fmt: skip
 
 
 def _smoke() -> Preset:
     base = Size(3, 2, 500, depth=6, width=16, spectrum_epochs=(1, 2), spectrum_examples=100, probes=4, products=20)
-    tiny = replace(base, width=4, products=0)
-    pair = replace(base, runs=6, chosen=2, products=0)
-    sizes = {
-        "fig3": base,
-        "fig5": replace(base, products=0),
-        "fig4": pair,
-        "fig6": replace(base, spectrum_epochs=()),
-        "figS1": tiny,
-        "fig7": replace(base, runs=2, spectrum_epochs=(), values=(16, 4, 1)),
-        "fig8": replace(base, runs=2, spectrum_epochs=(), values=(0.0, 0.1)),
-        "figS2": replace(tiny, runs=6, chosen=2),
-        "figS3": replace(tiny, spectrum_epochs=(0, 1), probes=16),
-        "figS6": replace(base, depth=2, products=0),
-        "figS7": pair,
-        "conditions": replace(base, runs=2, products=0),
-    }
-    return Preset("smoke", sizes, frozenset({"fig3", "fig5"}))
+    tiny = replace(base, width=4, num_components=COMPONENTS, exact_runs=3)
+    pair = replace(base, runs=6, chosen=2)
+    no_spectra = replace(base, runs=2, spectrum_epochs=())
+    designs = (
+        Design("calibration", replace(base, runs=1), LITERAL),
+        Design("fig3", base),
+        Design("fig7", replace(no_spectra, values=(16, 4, 1), data=BOTH)),
+        Design("fig8", replace(no_spectra, values=(0.0, 0.1), data=BOTH)),
+        Design("figS6", replace(tiny, depth=2)),
+        Design("figS1", tiny, LITERAL),
+        Design("figS3", replace(tiny, spectrum_epochs=(0, 1), probes=16), LITERAL),
+        Design("fig5", replace(base, data=BOTH)),
+        Design("fig6", replace(base, data=BOTH)),
+        Design("bias_targets", replace(no_spectra, epochs=1), LITERAL),
+        Design("figS2", replace(tiny, runs=6, chosen=2), LITERAL),
+        Design("fig4", pair, LITERAL),
+        Design("figS7", replace(pair, data=OTHERS), LITERAL),
+    )
+    return Preset("smoke", designs, "a test of the program: its runs are no evidence")
 
 
 def _laptop() -> Preset:
-    deep = Size(3, 3, SOME, spectrum_epochs=(1, 2, 3), spectrum_examples=1_000, probes=4)
-    small = Size(4, 10, None, depth=10, width=16, spectrum_epochs=(1, 10), spectrum_examples=1_000, probes=0)
-    sizes = {
-        "fig3": replace(deep, num_train=None, depth=20, probes=8, products=60),
-        "fig5": deep,
-        "fig4": replace(deep, runs=12, chosen=3),
-        "fig6": replace(deep, spectrum_epochs=()),
-        "figS1": replace(small, runs=3, spectrum_examples=500),
-        "fig7": replace(deep, spectrum_epochs=(), values=(128, 16, 4, 1)),
-        "fig8": replace(deep, spectrum_epochs=(), values=(0.0, 0.01, 0.025)),
-        "figS2": replace(small, runs=12, epochs=5, spectrum_epochs=(1, 5), spectrum_examples=500, chosen=3),
-        "figS3": replace(
-            small, runs=4, epochs=0, width=20, spectrum_epochs=(0, 0.025), spectrum_examples=500, probes=32
-        ),
-        "figS6": replace(small, epochs=5, depth=2, spectrum_epochs=(1, 3, 5), probes=16),
-        "figS7": replace(deep, runs=6, chosen=2),
-        "conditions": replace(deep, runs=2, num_train=FEW, epochs=3, spectrum_epochs=(3,)),
-    }
-    return Preset("laptop", sizes, frozenset({"fig3", "fig5"}))
+    few = replace(SMALL, runs=6)
+    bias = _long(SMALL, 15, (1, 15), runs=4)
+    dozens = _long(SMALL, 4, (1, 4), runs=48, chosen=6)
+    designs = (
+        Design("calibration", START, LITERAL),
+        Design("fig3", _long(TINY, 10, (1, 10), runs=8)),
+        Design("fig7", replace(few, values=(32, 8, 4, 1))),
+        Design("fig8", replace(few, values=_of_figure_8(32)[::2])),
+        Design("figS6", _long(PAIR, 10, (1, 10), runs=12, exact_runs=4)),
+        Design("figS1", _long(TINY, 20, LATE[:3], runs=4, first_seed=100)),
+        Design("fig5", bias),
+        Design("fig6", bias),
+        Design("bias_targets", _long(SMALL, 12, (), runs=2, first_seed=500), LITERAL),
+        Design("figS2", _long(TINY, 5, (1, 5), runs=100, first_seed=1000, chosen=10), LITERAL),
+        Design("figS3", replace(YOUNG, runs=8), LITERAL),
+        Design("fig4", replace(dozens, first_seed=2000), LITERAL),
+        Design("figS7", replace(dozens, first_seed=3000, data=("cifar10",)), LITERAL),
+    )
+    return Preset("laptop", designs, "small networks and few epochs: the main ordering of each figure")
+
+
+def _study() -> Preset:
+    skips = replace(SMALL, data=BOTH)
+    bias = _long(SMALL, 20, (1, 5, 20), data=BOTH)
+    dozens = _long(SMALL, 10, (1, 10), runs=120, chosen=12)
+    hundreds = _long(TINY, 20, (1, 20), runs=400, first_seed=1000, exact_runs=10, chosen=40)
+    designs = (
+        Design("calibration", START, LITERAL),
+        Design("fig3", _long(TINY, 30, (1, 3, 10, 30), values=(16,))),
+        Design("fig7", replace(skips, values=(32, 16, 8, 4, 2, 1)), ("calibrated", "literal")),
+        Design("fig8", replace(skips, values=_of_figure_8(32)), ("calibrated", "literal")),
+        Design("figS6", _long(PAIR, 50, (1, 5, 10, 20, 50), exact_runs=4)),
+        Design("figS3", YOUNG, LITERAL),
+        Design("figS2", hundreds, LITERAL),
+        Design("fig5", bias),
+        Design("fig6", bias),
+        Design("figS1", _long(TINY, 300, LATE, runs=4, first_seed=100, exact_runs=4)),
+        Design("fig4", replace(dozens, first_seed=2000)),
+        Design("figS7", replace(dozens, first_seed=3000, data=("cifar10",))),
+        Design("bias_targets", _long(SMALL, 12, (), runs=3, first_seed=500), LITERAL),
+        Design("figS3", YOUNG, ("calibrated",)),
+        Design("figS2", hundreds, ("calibrated",)),
+        # The paper's size: that signs agree.
+        Design("fig7", replace(LARGE, runs=2, values=VECTORS)),
+        Design("fig8", replace(LARGE, runs=2, values=TAUS)),
+        Design("fig5", _long(LARGE, 20, (1, 20))),
+        Design("fig6", _long(LARGE, 20, (1, 20))),
+        Design("fig3", _long(LARGE, 100, (1, 3, 10, 30, 100), runs=4, depth=20)),
+    )
+    return Preset("study", designs, "the committed results")
 
 
 def _paper() -> Preset:
-    early_and_late = (1, 2, 3, 5, 10, 20, 40, 70, 100)
-    deep = Size(50, 100, spectrum_epochs=early_and_late, spectrum_examples=10_000, probes=16)
-    small = Size(
-        4, 300, depth=10, width=16, spectrum_epochs=(1, 5, 20, 50, 150, 300), spectrum_examples=10_000, probes=0
+    times = (1, 2, 3, 5, 10, 20, 40, 70, 100)
+    deep = Size(50, 100, spectrum_epochs=times, spectrum_examples=10_000, probes=16, products=100)
+    no_spectra = replace(deep, runs=10, spectrum_epochs=())
+    many = replace(deep, runs=100, chosen=10)
+    small = replace(TINY, spectrum_examples=10_000)
+    hundreds = replace(small, epochs=150, runs=400, first_seed=1000, spectrum_epochs=(1, 20, 150), chosen=40)
+    designs = (
+        Design("calibration", replace(START, runs=4), LITERAL),
+        Design("figS1", replace(small, runs=4, epochs=300, spectrum_epochs=LATE, first_seed=100, exact_runs=4)),
+        Design("figS6", replace(PAIR, spectrum_epochs=(1, 5, 10, 20, 50), exact_runs=16)),
+        Design("figS3", replace(YOUNG, runs=50, width=32, spectrum_epochs=(0, 0.025, 0.1, 0.3, 1, 3), exact_runs=50)),
+        Design("figS2", replace(hundreds, exact_runs=400)),
+        Design("fig3", replace(deep, depth=20, values=(128,))),
+        Design("fig7", replace(no_spectra, values=VECTORS, data=BOTH)),
+        Design("fig8", replace(no_spectra, values=TAUS, data=BOTH)),
+        Design("fig5", replace(deep, data=BOTH)),
+        Design("fig6", replace(deep, data=BOTH)),
+        Design("bias_targets", no_spectra),
+        Design("fig4", replace(many, first_seed=2000)),
+        Design("figS7", replace(many, epochs=50, first_seed=3000, spectrum_epochs=times[:6], data=OTHERS)),
     )
-    sizes = {
-        "fig3": replace(deep, depth=20, products=100),
-        "fig5": deep,
-        "fig4": replace(deep, runs=100, chosen=10),
-        "fig6": replace(deep, spectrum_epochs=()),
-        "figS1": small,
-        "fig7": replace(deep, runs=10, spectrum_epochs=(), values=VECTORS),
-        "fig8": replace(deep, runs=10, spectrum_epochs=(), values=TAUS),
-        "figS2": replace(small, runs=400, epochs=150, spectrum_epochs=(1, 20, 150), chosen=40),
-        "figS3": replace(small, runs=50, epochs=3, width=32, spectrum_epochs=(0, 0.025, 0.1, 0.3, 1, 3), probes=64),
-        "figS6": replace(small, runs=16, epochs=50, depth=2, spectrum_epochs=(1, 5, 10, 20, 50), probes=64),
-        "figS7": replace(deep, runs=100, epochs=50, spectrum_epochs=(1, 2, 3, 5, 10, 20, 50), chosen=10),
-        "conditions": replace(deep, runs=10, epochs=20, spectrum_epochs=(1, 2, 3, 5, 10, 20)),
-    }
-    return Preset("paper", sizes, frozenset(sizes) - {"conditions"})
+    return Preset("paper", designs, "the paper's size, for a GPU")
 
 
-PRESETS = {preset.name: preset for preset in (_smoke(), _laptop(), _paper())}
+def _long(base: Size, epochs: int, spectrum_epochs: tuple[float, ...], **changes: Any) -> Size:
+    """Return a size that is measured at `TIMES`."""
+    measured = tuple(time for time in TIMES if time <= epochs)
+    return replace(base, epochs=epochs, measured=measured, spectrum_epochs=spectrum_epochs, **changes)
+
+
+def _of_figure_8(width: int) -> tuple[float, ...]:
+    """Return the values of tau that give matrices of this width the range of covariance eigenvalues of the paper's."""
+    return tuple(round(tau * 128 / width, 6) for tau in TAUS)
+
+
+PRESETS = {preset.name: preset for preset in (_smoke(), _laptop(), _study(), _paper())}

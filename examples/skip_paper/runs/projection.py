@@ -12,8 +12,8 @@ from skip_paper.measures.during_training import measure
 from skip_paper.networks.batched_training import EAGER_STEPS, BatchedTraining
 from skip_paper.networks.stacked import StackedNetworks
 from skip_paper.runs.compute import UNITS, num_parameters, spectrum_work, step_work
-from skip_paper.runs.experiment import Setting
-from skip_paper.runs.store import RunSpec
+from skip_paper.runs.setting import Setting
+from skip_paper.runs.specification import RunSpec
 
 STEPS = 3
 EIGENVALUES = 1_000
@@ -21,39 +21,21 @@ EIGENVALUES = 1_000
 EXAMPLES = 20_000
 
 
-def project(experiments: dict[str, list[tuple[Setting, ModuleType]]], device: torch.device) -> None:
+def project(experiments: list[tuple[str, Setting, ModuleType]], device: torch.device) -> None:
     """Print the runs of each experiment, those that are missing, and the time for these."""
     clock = _Clock(device)
     total = 0.0
     counted: set[str] = set()
-    print(f"{'experiment':<12}{'condition':<12}{'runs':>6}{'missing':>9}{'minutes':>9}")
-    for name, group in experiments.items():
-        for setting, module in group:
-            specs = list(dict.fromkeys(spec for stage in _stages(module, setting) for spec in stage))
-            missing = [s for s in specs if not setting.store.has(s) and s.key() not in counted]
-            counted |= {s.key() for s in missing}
-            seconds = sum(clock.seconds(spec) for spec in missing)
-            total += seconds
-            condition = "all" if name == "conditions" else setting.condition.name
-            print(f"{name:<12}{condition:<12}{len(specs):>6}{len(missing):>9}{seconds / 60:>9.1f}", flush=True)
+    print(f"{'experiment':<13}{'networks':<10}{'condition':<12}{'runs':>6}{'missing':>9}{'minutes':>9}")
+    for name, setting, module in experiments:
+        specs = list(dict.fromkeys(module.runs(setting)))
+        missing = [s for s in specs if not setting.store.has(s) and s.key() not in counted]
+        counted |= {s.key() for s in missing}
+        seconds = sum(clock.seconds(spec) for spec in missing)
+        total += seconds
+        row = f"{name:<13}{setting.size.name:<10}{setting.condition.name:<12}{len(specs):>6}{len(missing):>9}"
+        print(f"{row}{seconds / 60:>9.1f}", flush=True)
     print(f"In all {total / 60:.1f} minutes on {clock.device}, and some for reading data and for drawing.")
-
-
-def _stages(module: ModuleType, setting: Setting) -> list[list[RunSpec]]:
-    """Return the stages that are known: a stage that depends on missing results counts as the last ``chosen`` runs."""
-    stages = []
-    for specs in module.stages(setting):
-        stages.append(specs)
-        if setting.size.chosen and not all(setting.store.has(spec) for spec in specs):
-            seeds = list(range(2 * setting.size.chosen))
-            stages.append([s for s in _with_spectra(setting, specs[0]) if s.seed in seeds])
-            break
-    return stages
-
-
-def _with_spectra(setting: Setting, spec: RunSpec) -> list[RunSpec]:
-    exact = spec.num_components is not None
-    return setting.specs(spec.network, exact=exact, num_components=spec.num_components)
 
 
 class _Clock:

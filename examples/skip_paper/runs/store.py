@@ -1,12 +1,10 @@
-"""Runs of networks: specified completely, stored under the hash of their specification, shared by processes."""
+"""A folder of runs, each under the hash of its specification, shared by processes."""
 
-import hashlib
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +13,11 @@ import numpy as np
 
 from hessdens.results.files import read_json, replacing
 from hessdens.results.storage import NewerFormatError, load_npz, save_npz, take
-from skip_paper.data.images import Scaling
-from skip_paper.measures.spectra import SpectrumSpec
-from skip_paper.networks.skip_network import NetworkSpec
+from skip_paper.runs.specification import FORMAT, RunSpec
 
-FORMAT = 2
 KIND = "skip_paper run"
 PARTIAL_KIND = "skip_paper unfinished run"
 Arrays = dict[str, np.ndarray[Any, Any]]
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """Everything that decides the numbers of one run.
-
-    Parameters
-    ----------
-    data, num_train, num_components, scaling
-        Fingerprint of the images, how many are used before mirroring (None: all), principal components (None: the
-        pixels themselves), and scaling of pixels.
-    network, seed
-        The network, and what its start, skips, bias targets and order of examples are drawn from.
-    measure_at
-        Training steps after which all but the spectrum is measured; the last is where training ends.
-    spectrum
-        How and when the spectrum is measured, at some of ``measure_at``.
-    """
-
-    data: str
-    num_train: int | None
-    num_components: int | None
-    scaling: Scaling
-    network: NetworkSpec
-    seed: int
-    measure_at: tuple[int, ...]
-    spectrum: SpectrumSpec | None = None
-
-    def key(self) -> str:
-        """Return the name of the run's file: a hash of the specification and of this program's format."""
-        text = json.dumps({**asdict(self), "format": FORMAT}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 class RunStore:

@@ -1,9 +1,10 @@
 """The networks of figures 5 and 6: plain, residual, and what else removes singularities or should not help."""
 
 from skip_paper.figures.parts import panels
-from skip_paper.networks.skip_network import NetworkSpec
-from skip_paper.runs.experiment import Series, Setting
-from skip_paper.runs.store import RunSpec
+from skip_paper.measures.series import Series
+from skip_paper.networks.specification import NetworkSpec
+from skip_paper.runs.setting import Setting
+from skip_paper.runs.specification import RunSpec
 
 # Mean and scale of the target biases, from the paper's random search.
 BIAS_TARGETS = {"cifar100": (0.91, 0.03), "cifar10": (0.51, 0.96)}
@@ -19,26 +20,30 @@ COLOURS = {
 }
 
 
+# Networks whose spectra are measured, on CIFAR-100.
+WITH_SPECTRA = ("residual", "BiasReg", "plain")
+
+
 def network(label: str, setting: Setting, data: str) -> NetworkSpec:
     """Return one of the networks for a data set."""
-    size, start = setting.size, setting.condition.hidden_start
     mean, scale = BIAS_TARGETS[data]
     reg = {"bias_strength": BIAS_STRENGTH, "bias_mean": mean, "bias_scale": scale}
     return {
-        "residual": NetworkSpec("residual", size.depth, size.width, start),
-        "ResMalInit": NetworkSpec("residual", size.depth, size.width, start, malicious=True),
-        "BiasReg": NetworkSpec("plain", size.depth, size.width, start, **reg),
-        "BiasL2Reg": NetworkSpec("plain", size.depth, size.width, start, bias_strength=BIAS_STRENGTH),
-        "plain": NetworkSpec("plain", size.depth, size.width, start),
-        "BiasReg+BN": NetworkSpec("plain", size.depth, size.width, start, batch_norm_layer=size.depth // 2, **reg),
+        "residual": setting.network("residual"),
+        "ResMalInit": setting.network("residual", malicious=True),
+        "BiasReg": setting.network("plain", **reg),
+        "BiasL2Reg": setting.network("plain", bias_strength=BIAS_STRENGTH),
+        "plain": setting.network("plain"),
+        "BiasReg+BN": setting.network("plain", batch_norm_layer=setting.size.depth // 2, **reg),
     }[label]
 
 
-def specs(label: str, setting: Setting, data: str, *, spectrum: bool = False) -> list[RunSpec]:
+def specs(label: str, setting: Setting, data: str) -> list[RunSpec]:
     """Return the runs of one of the networks."""
+    spectrum = data == "cifar100" and label in WITH_SPECTRA
     return setting.specs(network(label, setting, data), data=data, spectrum=spectrum)
 
 
-def series(label: str, setting: Setting, data: str, *, spectrum: bool = False) -> Series:
+def series(label: str, setting: Setting, data: str) -> Series:
     """Return the finished runs of one of the networks."""
-    return setting.series(label, COLOURS[label], specs(label, setting, data, spectrum=spectrum))
+    return setting.series(label, COLOURS[label], specs(label, setting, data))

@@ -1,6 +1,6 @@
 """Panels that several figures share: curves over epochs with standard errors, and fractions on logarithmic axes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from skip_paper.measures.fits import mean_and_error
-from skip_paper.runs.experiment import Series
+from skip_paper.measures.series import Series
 
 BLACK, BLUE, RED, CYAN, MAGENTA, GREEN, YELLOW = "0.1", "#1f5fd0", "#d02020", "#00a5b5", "#c030c0", "#2a9d2a", "#d8a000"
 LABELS = {
@@ -27,6 +27,7 @@ LABELS = {
     "variance_explained": "variance explained\nby top 3 modes (%)",
     "zero_probability": "probability of zero responses",
     "zero_rectified": "probability of zero ReLU outputs",
+    "gradient_norm": "mean gradient norm",
 }
 # Far below one eigenvalue of these networks: what a fit says there is a tail of a normal density.
 LEAST_PERCENT = 1e-9
@@ -66,25 +67,22 @@ def curves(ax: Axes, group: Sequence[Series], name: str, *, errors: bool = True)
 def fractions(ax: Axes, group: Sequence[Series], name: str) -> None:
     """Draw a fraction on a logarithmic axis; the degenerate one as its complement, downwards: up is more degenerate.
 
-    Fractions below 1e-9 percent are left out. Open markers: a fit lies on an edge of the paper's grid. Crosses:
-    `lanczos_density`, where it was measured.
+    Lines: exact eigenvalues, else `lanczos_density`. Circles: the paper's fit; open ones where a fit lies on an edge of
+    the paper's grid. Fractions below 1e-9 percent are left out.
     """
     for series in group:
-        if not series.runs:
+        if not series.has(name):
             continue
-        epochs, values = series.epochs(name), 100 * series.values(name)
-        mean, error = mean_and_error(100 - values if name == "degenerate" else values)
-        mean = np.where(mean > 0, mean, np.nan)
-        fitted = "eigenvalues" not in series.runs[0]
-        edge = series.fits.on_edge.any(axis=0) if fitted else np.zeros(len(epochs), dtype=bool)
-        ax.errorbar(epochs, mean, np.minimum(np.nan_to_num(error), 0.9 * mean), color=series.colour, capsize=2, lw=1.4)
-        ax.plot(epochs[~edge], mean[~edge], "o", ms=4.5, color=series.colour)
-        ax.plot(epochs[edge], mean[edge], "o", ms=4.5, color=series.colour, mfc="white")
-        if name in series.runs[0]:
-            better, better_error = mean_and_error(100 * series.values(f"lanczos {name}"))
-            shown = 100 - better if name == "degenerate" else better
-            shown = np.where(shown > 0, shown, np.nan)
-            ax.errorbar(epochs, shown, np.nan_to_num(better_error), color=series.colour, marker="x", ms=6, ls="")
+        source = series.source(name)
+        if source != "mixture":
+            epochs, mean, error = _shown(series, f"{source} {name}")
+            ax.errorbar(epochs, mean, error, color=series.colour, capsize=2, lw=1.4, marker="x", ms=5)
+        if series.has("samples"):
+            epochs, mean, error = _shown(series, f"mixture {name}")
+            edge = series.fits.on_edge.any(axis=0)
+            ax.errorbar(epochs, mean, error, color=series.colour, capsize=2, lw=0.8, ls=":")
+            ax.plot(epochs[~edge], mean[~edge], "o", ms=4.5, color=series.colour)
+            ax.plot(epochs[edge], mean[edge], "o", ms=4.5, color=series.colour, mfc="white")
     ax.set_yscale("log")
     if ax.get_ylim()[0] < LEAST_PERCENT:
         ax.set_ylim(bottom=LEAST_PERCENT)
@@ -93,32 +91,50 @@ def fractions(ax: Axes, group: Sequence[Series], name: str) -> None:
     _label(ax, name)
 
 
+def _shown(series: Series, name: str) -> tuple[Any, Any, Any]:
+    """Return epochs, mean in percent (of the degenerate the complement) and standard error, for a logarithmic axis."""
+    values = 100 * series.values(name)
+    mean, error = mean_and_error(100 - values if name.endswith("degenerate") else values)
+    mean = np.where(mean > 0, mean, np.nan)
+    return series.epochs(name), mean, np.minimum(np.nan_to_num(error), 0.9 * mean)
+
+
 def gradients(ax: Axes, group: Sequence[Series], epoch: int) -> None:
     """Draw the mean norm of gradients by layer at the start of an epoch."""
     for series in group:
-        if not series.runs or series.values("gradient_norm").shape[1] <= epoch:
+        at = np.flatnonzero(series.measured_epochs == epoch)
+        if not series.runs or not len(at):
             continue
-        mean, error = mean_and_error(series.values("gradient_norm")[:, epoch])
+        mean, error = mean_and_error(series.by_layer("gradient_norm")[:, at[0]])
         layers = np.arange(1, len(mean) + 1)
         ax.plot(layers, mean, color=series.colour, lw=1.5)
         low = np.maximum(mean - error, 0.1 * mean)
         ax.fill_between(layers, low, mean + error, color=series.colour, alpha=0.2, lw=0)
     ax.set_yscale("log")
     ax.set_xlabel("layer")
-    ax.set_ylabel("mean gradient norm")
+    ax.set_ylabel(LABELS["gradient_norm"])
 
 
-def finish(figure: Figure, group: Sequence[Series], caption: str, path: Path, *, spectra: bool = True) -> None:
-    """Add legend and caption, write the file, and close the figure."""
-    handles = [Line2D([], [], color=series.colour, label=series.label) for series in group]
-    if spectra and any("samples" in series.runs[0] for series in group if series.runs):
+def finish(
+    figure: Figure,
+    group: Sequence[Series],
+    caption: str,
+    path: Path,
+    *,
+    spectra: bool = True,
+    styles: Mapping[str, str] = {},
+) -> None:
+    """Add legend and caption, write the file, and close the figure. ``styles`` are lines of labels; else whole ones."""
+    handles = [Line2D([], [], color=s.colour, label=s.label, ls=styles.get(s.label, "-")) for s in group]
+    if spectra and any(series.has("samples") for series in group):
         grey = {"color": "0.4", "ls": ""}
         handles += [
-            Line2D([], [], marker="o", label="fit inside the grid", **grey),
-            Line2D([], [], marker="o", mfc="white", label="a fit on an edge of the grid", **grey),
+            Line2D([], [], marker="o", label="the paper's fit, inside its grid", **grey),
+            Line2D([], [], marker="o", mfc="white", label="the paper's fit, a run on an edge of its grid", **grey),
         ]
-        if any("degenerate" in series.runs[0] for series in group if series.runs):
-            handles.append(Line2D([], [], marker="x", label="lanczos_density (0 is not drawn)", **grey))
+        found = next(series for series in group if series.has("samples"))
+        if found.source("degenerate") != "mixture":
+            handles.append(Line2D([], [], marker="x", label=f"{found.source('degenerate')} (0 is not drawn)", **grey))
     columns = max(1, int(figure.get_figwidth() / 2.1))
     figure.legend(
         handles=handles, loc="outside upper center", ncols=min(columns, len(handles)), frameon=False, fontsize=9

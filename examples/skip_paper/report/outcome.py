@@ -1,0 +1,57 @@
+"""What an experiment has shown, for its JSON file and the report."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from skip_paper.measures.series import Series, listed
+from skip_paper.runs.setting import Setting
+from skip_paper.verdicts.claims import Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment has shown: numbers for its JSON file, verdicts of each condition ("" without), a caption."""
+
+    numbers: dict[str, Any]
+    verdicts: dict[str, list[Verdict]]
+    caption: str
+    diverged: int = 0
+
+
+def outcome(all_series: dict[str, list[Series]], verdicts: dict[str, list[Verdict]], names: Sequence[str],
+            caption: str) -> Outcome:  # fmt: skip
+    """Return the outcome of an experiment from its series in each setting."""
+    numbers = {setting: {s.label: s.summary(names) for s in group} for setting, group in all_series.items()}
+    return Outcome(numbers, verdicts, caption, sum(s.diverged for group in all_series.values() for s in group))
+
+
+def caption_of(settings: Sequence[Setting]) -> str:
+    """Return data, runs and sizes in words, of each design."""
+    return "; ".join(dict.fromkeys(map(_design, settings))) + "; bars: standard errors over runs"
+
+
+def _design(setting: Setting) -> str:
+    size = setting.size
+    titles = " and ".join(dict.fromkeys(setting.load(name).title for name in size.data))
+    count = 2 * min(size.num_train or 10**9, len(setting.load(size.data[0]).train[0]))
+    inputs = "pixels" if size.num_components is None else f"{size.num_components} principal components"
+    words = f"{size.name} networks on {titles} ({inputs}), {count:,} images with mirrors, {size.runs} runs each"
+    if size.chosen:
+        words = words.replace("runs each", f"runs, best and worst {size.chosen}")
+    if size.spectrum_epochs:
+        words += f", spectra of {min(size.spectrum_examples, count):,} examples"
+        words += f", {size.probes} probes" if size.probes else ""
+        words += f", {size.products} Lanczos products" if size.products else ""
+        words += f", {size.exact_runs} runs of a kind exact" if size.exact_runs else ""
+    return words
+
+
+def as_dicts(verdicts: dict[str, list[Verdict]]) -> dict[str, Any]:
+    """Return verdicts for JSON."""
+    return {
+        condition: [
+            {k: listed(v) if isinstance(v, float) else v for k, v in asdict(verdict).items()} for verdict in group
+        ]
+        for condition, group in verdicts.items()
+    }
