@@ -19,12 +19,13 @@ from PIL import Image
 from scipy import stats
 from skip_paper import run_all
 from skip_paper.data.images import REPOSITORY, load_digits
-from skip_paper.figures.parts import figS3_points
-from skip_paper.figures.parts.best_and_worst import chosen_seeds
+from skip_paper.figures.parts import best_and_worst, figS3_points
 from skip_paper.measures.fits import fit_fractions, mean_and_error
+from skip_paper.measures.series import Series
 from skip_paper.report import report
 from skip_paper.runs import compute
 from skip_paper.runs.conditions import CONDITIONS
+from skip_paper.runs.designs import Size
 from skip_paper.runs.presets import PRESETS
 from skip_paper.runs.setting import Setting
 from skip_paper.runs.store import RunStore
@@ -48,19 +49,18 @@ def smoke(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("skip_paper.data.images.usual_places", list)
         patch.setenv("HESSDENS_OFFLINE", "1")
-        names = ",".join([*run_all.FIGURES, "conditions"])
-        assert run_all.main(["--preset", "smoke", "--results", str(folder), "--only", names]) == 0
+        assert run_all.main(["--preset", "smoke", "--results", str(folder)]) == 0
     return folder
 
 
-@pytest.mark.parametrize("name", [*run_all.FIGURES, "conditions"])
+@pytest.mark.parametrize("name", run_all.FIGURES)
 def test_every_figure_says_what_it_shows(smoke, name):
     assert (smoke / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
     content = json.loads((smoke / f"{name}.json").read_text())
     assert content["preset"] == "smoke"
     if name not in run_all.THEORY:
         assert "digits (scikit-learn)" in content["caption"]
-        assert content["verdicts"]
+        assert content["verdicts"] or name == "calibration"
         for verdicts in content["verdicts"].values():
             assert {v["decision"] for v in verdicts} <= {"reproduced", "not reproduced", "not decided"}
 
@@ -83,14 +83,14 @@ class Reader(HTMLParser):
 def test_report_holds_all_figures_and_claims(smoke):
     reader = Reader()
     reader.feed((smoke / "report.html").read_text())
-    contents = [json.loads((smoke / f"{name}.json").read_text()) for name in [*run_all.FIGURES, "conditions"]]
+    contents = [json.loads((smoke / f"{name}.json").read_text()) for name in run_all.FIGURES]
     verdicts = [v for content in contents for group in content["verdicts"].values() for v in group]
     assert reader.tags["img"] == len(contents)
     assert reader.tags["tr"] == len(verdicts) + sum(len(content["verdicts"]) for content in contents)
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in reader.sources)
     text = "".join(reader.text)
     assert "Not CIFAR: these results do not reproduce the paper" in text
-    main = [v["decision"] for c in contents[:-1] for group in c["verdicts"].values() for v in group]
+    main = [v["decision"] for c in contents for group in c["verdicts"].values() for v in group]
     assert f"{main.count('reproduced')} reproduced, {main.count('not reproduced')} not reproduced" in text
     plain = (smoke / "report.md").read_text()
     assert plain.count("![fig") == len(run_all.FIGURES)
@@ -112,30 +112,39 @@ def test_finished_runs_are_not_repeated(smoke, monkeypatch, capsys):
     assert run_all.main([*arguments, "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines[1:5]] == [
-        ["fig3", "literal"], ["fig3", "balanced"], ["fig4", "literal"], ["figS2", "literal"],
+        ["fig3", "6x16"], ["fig3", "6x16"], ["figS2", "6x4"], ["fig4", "6x16"],
     ]  # fmt: skip
-    assert all(line.split()[3] == "0" for line in lines[1:5])
+    assert all(line.split()[4] == "0" for line in lines[1:5])
 
 
 @pytest.mark.usefixtures("no_data")
-def test_both_conditions_are_drawn_and_judged(smoke, tmp_path):
+def test_one_condition_is_drawn_and_judged(smoke, tmp_path):
     shutil.copytree(smoke / "runs", tmp_path / "runs")
-    names = ["fig6", "figS1", "figS3", "figS6"]
-    arguments = ["--preset", "smoke", "--results", str(tmp_path), "--condition", "both", "--only", ",".join(names)]
-    assert run_all.main(arguments) == 0
-    for name in names:
-        content = json.loads((tmp_path / f"{name}.json").read_text())
-        assert list(content["verdicts"]) == list(content["numbers"]) == ["literal", "balanced"]
-        assert all(content["verdicts"].values())
-        with Image.open(smoke / f"{name}.png") as one, Image.open(tmp_path / f"{name}.png") as both:
-            assert both.height > 1.5 * one.height
+    arguments = ["--preset", "smoke", "--results", str(tmp_path), "--only", "fig6,figS6", "--plot-only"]
+    assert run_all.main([*arguments, "--condition", "calibrated"]) == 0
+    for name in ("fig6", "figS6"):
+        both, one = (json.loads((folder / f"{name}.json").read_text()) for folder in (smoke, tmp_path))
+        calibrated = [key for key in both["verdicts"] if "calibrated" in key]
+        assert list(one["verdicts"]) == list(one["numbers"]) == calibrated != list(both["verdicts"])
+        assert all(one["verdicts"].values())
+        with Image.open(tmp_path / f"{name}.png") as half, Image.open(smoke / f"{name}.png") as whole:
+            assert whole.height > 1.5 * half.height
+
+
+@pytest.mark.usefixtures("no_data")
+def test_other_seeds_are_other_runs(tmp_path, capsys):
+    folder = ["--results", str(tmp_path), "--only", "figS1", "--condition", "literal"]
+    assert run_all.main(["--preset", "smoke", *folder]) == 0
+    assert run_all.main(["--preset", "smoke", *folder, "--seed-offset", "50", "--list"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("figS1 ") and "6x4" in line)
+    assert line.split()[3:5] == ["6", "6"]
 
 
 @pytest.mark.usefixtures("no_data")
 def test_list_projects_what_is_missing(tmp_path, capsys):
     assert run_all.main(["--preset", "smoke", "--results", str(tmp_path), "--only", "fig3,figS1", "--list"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert [line[2:4] for line in lines[1:4]] == [["9", "9"], ["9", "9"], ["6", "6"]]
+    assert [line[3:5] for line in lines[1:4]] == [["9", "9"], ["9", "9"], ["6", "6"]]
     assert not list((tmp_path / "runs").glob("*.npz"))
 
 
@@ -148,12 +157,10 @@ def test_plots_of_missing_runs_are_left_out(tmp_path, capsys):
 
 @pytest.mark.usefixtures("no_data")
 def test_best_and_worst_are_by_mean_accuracy(smoke):
-    size = PRESETS["smoke"].sizes["fig4"]
+    size = next(design.size for design in PRESETS["smoke"].designs if design.figure == "fig4")
     setting = Setting(size, CONDITIONS["literal"], RunStore(smoke / "runs"), lambda name: load_digits())
-    best, worst = chosen_seeds(setting, "cifar100", None)
-    from skip_paper.figures.parts.best_and_worst import _specs
-
-    means = [setting.store.find(s)["train_accuracy"][1:].mean() for s in _specs(setting, "cifar100", None, None)]
+    best, worst = best_and_worst.chosen_seeds(setting, "cifar100")
+    means = [setting.store.find(s)["train_accuracy"][1:].mean() for s in best_and_worst.runs(setting, "cifar100")]
     assert min(means[seed] for seed in best) >= max(means[seed] for seed in worst)
     assert len(best) == len(worst) == size.chosen
 
@@ -167,7 +174,7 @@ def _results(folder):
 
 
 def test_killed_command_ends_with_the_same_results(tmp_path):
-    """SIGKILL at random moments of a run with two stages; `benchmarks/killed_runs.py` does so for the whole preset."""
+    """SIGKILL at random moments of a run; `benchmarks/killed_runs.py` does so for the whole preset."""
     environment = {**os.environ, "HESSDENS_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     places = {"HESSDENS_DATA": ""}
     code = (
@@ -241,7 +248,7 @@ def test_interruption(tmp_path, monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["--preset", "huge"], "invalid choice: 'huge' .choose from"),
-        (["--only", "fig9"], "figures must be of fig3, fig1, .*conditions; got 'fig9'"),
+        (["--only", "fig9"], "figures must be of fig1, fig2, .*figS7; got 'fig9'"),
         (["--device", "tpu"], "invalid choice: 'tpu'"),
         (["--condition", "wild"], "invalid choice: 'wild' .choose from"),
     ],
@@ -265,17 +272,43 @@ def test_help_runs_from_any_folder(tmp_path):
     result = subprocess.run(
         [sys.executable, SCRIPT, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert "--preset {smoke,laptop,paper}" in result.stdout
+    assert "--preset {smoke,laptop,study,paper}" in result.stdout
 
 
-def test_presets_differ_in_numbers_only():
-    assert {frozenset(preset.sizes) for preset in PRESETS.values()} == {frozenset(PRESETS["paper"].sizes)}
-    paper = PRESETS["paper"].sizes
+def test_presets_have_all_experiments():
+    trained = set(run_all.FIGURES) - set(run_all.THEORY)
+    assert all({design.figure for design in preset.designs} == trained for preset in PRESETS.values())
+    paper = {design.figure: design.size for design in PRESETS["paper"].designs}
     assert (paper["fig3"].runs, paper["fig3"].epochs, paper["fig3"].depth, paper["fig3"].width) == (50, 100, 20, 128)
     assert (paper["fig4"].runs, paper["fig4"].chosen, paper["fig4"].depth) == (100, 10, 30)
     assert (paper["figS2"].runs, paper["figS2"].chosen, paper["figS2"].epochs) == (400, 40, 150)
     assert (paper["fig7"].runs, paper["figS1"].runs, paper["figS6"].runs) == (10, 4, 16)
     assert paper["figS3"].width == 32
+
+
+def test_experiments_have_seeds_of_their_own():
+    """Except figures 5 and 6, which show the same networks, and the skips of figures 3, 7 and 8."""
+    sizes = {design.figure: design.size for design in PRESETS["study"].designs}
+    alone = ("fig4", "figS1", "figS2", "figS3", "figS6", "figS7", "bias_targets")
+    seeds = [set(range(sizes[f].first_seed, sizes[f].first_seed + sizes[f].runs)) for f in ("fig3", *alone)]
+    assert len(set().union(*seeds)) == sum(map(len, seeds))
+
+
+def test_measurements_stand_for_the_time_before_them():
+    run = {"train_accuracy": np.array([9.0, 1.0, 2.0, 4.0]), "lanczos degenerate": np.array([[1.0] * 3, [3.0] * 3])}
+    series = Series("", "", [run], np.array([0.0, 1.0, 2.0, 6.0]), np.array([1.0, 6.0]))
+    assert series.of_runs("train_accuracy") == pytest.approx((1 + 2 + 4 * 4) / 6)
+    assert series.of_runs("degenerate") == pytest.approx(2)
+    assert series.source("degenerate") == "lanczos"
+
+
+def test_fractional_epochs_stay_where_they_are(tmp_path):
+    size = Size(1, 2, 500, depth=2, width=4, spectrum_epochs=(0.5, 2), spectrum_examples=50)
+    setting = Setting(size, CONDITIONS["literal"], RunStore(tmp_path), lambda name: load_digits())
+    series = setting.series("", "", setting.specs(setting.network("plain")))
+    np.testing.assert_allclose(series.measured_epochs, [0, 0.5, 1, 2])
+    np.testing.assert_allclose(series.epochs("mixture degenerate"), [0.5, 2])
+    assert setting.specs(setting.network("plain"))[0].measure_at == (0, 1, 2, 4)
 
 
 def test_fractions_of_moments_without_a_fit():

@@ -72,16 +72,39 @@ def _plain(setting: Setting, shared: bool) -> list[NetworkSpec]:
     return [setting.network("plain")]
 
 
+def _largest_gradient(series: Series) -> float:
+    return float(series.by_layer("gradient_norm")[:, 0].mean(axis=0).max())
+
+
+def _gradient(series: Series) -> float:
+    return _at_start(series, "gradient_norm")
+
+
+def _zeros(series: Series) -> float:
+    return _at_start(series, "zero_probability")
+
+
+def _not_degenerate(series: Series) -> float:
+    return 100 * (1 - _at_start(series, "mixture degenerate"))
+
+
+def _negative(series: Series) -> float:
+    return 100 * _at_start(series, "mixture negative")
+
+
+def _at_start(series: Series, name: str) -> float:
+    return float(np.nanmean(series.values(name)[:, 0]))
+
+
+# Fractions are those of the paper's fit, as its axes are.
 AXES = (
-    Axis("8b", "largest gradient norm of a layer", 0.05, 2, _matrices,
-         lambda s: float(s.by_layer("gradient_norm")[:, 0].mean(axis=0).max()), needs_matrices=True),
-    Axis("S6e", "mean gradient norm", 0.0015, 2, _pair, lambda s: _at_start(s, "gradient_norm"), shallow=True),
-    Axis("7b", "probability of zero responses", 0.05, 2, _identity, lambda s: _at_start(s, "zero_probability")),
-    Axis("3b", "not degenerate (%)", 0.1, 5, _three, lambda s: 100 * (1 - _at_start(s, "degenerate")), depth=2 / 3,
-         spectrum=True),
-    Axis("3c", "negative (%)", 2.5e-3, 5, _three, lambda s: 100 * _at_start(s, "negative"), depth=2 / 3, spectrum=True),
-    Axis("S7", "not degenerate (%)", 1e-3, 5, _plain, lambda s: 100 * (1 - _at_start(s, "degenerate")), spectrum=True),
-)  # fmt: skip
+    Axis("8b", "largest gradient norm of a layer", 0.05, 2, _matrices, _largest_gradient, needs_matrices=True),
+    Axis("S6e", "mean gradient norm", 0.0015, 2, _pair, _gradient, shallow=True),
+    Axis("7b", "probability of zero responses", 0.05, 2, _identity, _zeros),
+    Axis("3b", "not degenerate (%)", 0.1, 5, _three, _not_degenerate, depth=2 / 3, spectrum=True),
+    Axis("3c", "negative (%)", 2.5e-3, 5, _three, _negative, depth=2 / 3, spectrum=True),
+    Axis("S7", "not degenerate (%)", 1e-3, 5, _plain, _not_degenerate, spectrum=True),
+)
 
 
 def runs(setting: Setting) -> list[RunSpec]:
@@ -162,10 +185,6 @@ def _varied(setting: Setting, axis: Axis, start: float, truncated: bool) -> Sett
     else:
         size = replace(size, depth=round(axis.depth * size.depth))
     return replace(setting, size=size, condition=Condition("", setting.condition.scaling, start, truncated))
-
-
-def _at_start(series: Series, name: str) -> float:
-    return float(np.nanmean(series.values(name)[:, 0]))
 
 
 def _draw(ax: Axes, axis: Axis, table: dict[str, dict[str, Any]]) -> None:
