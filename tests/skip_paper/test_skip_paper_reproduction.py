@@ -93,7 +93,7 @@ def test_report_holds_all_figures_and_claims(smoke):
     main = [v["decision"] for c in contents for group in c["verdicts"].values() for v in group]
     assert f"{main.count('reproduced')} reproduced, {main.count('not reproduced')} not reproduced" in text
     plain = (smoke / "report.md").read_text()
-    assert plain.count("![fig") == len(run_all.FIGURES)
+    assert plain.count("![") == len(run_all.FIGURES)
     for verdict in verdicts:
         assert report.markdown_table([verdict])[-1] in plain
 
@@ -135,9 +135,9 @@ def test_one_condition_is_drawn_and_judged(smoke, tmp_path):
 def test_other_seeds_are_other_runs(tmp_path, capsys):
     folder = ["--results", str(tmp_path), "--only", "figS1", "--condition", "literal"]
     assert run_all.main(["--preset", "smoke", *folder]) == 0
+    capsys.readouterr()
     assert run_all.main(["--preset", "smoke", *folder, "--seed-offset", "50", "--list"]) == 0
-    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("figS1 ") and "6x4" in line)
-    assert line.split()[3:5] == ["6", "6"]
+    assert capsys.readouterr().out.splitlines()[1].split()[3:5] == ["6", "6"]
 
 
 @pytest.mark.usefixtures("no_data")
