@@ -3,7 +3,6 @@
 import json
 import statistics
 import sys
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,10 +59,6 @@ def write_tables() -> None:
     )
     figures = [DOCS / "figures" / f"{name}.json" for name in ORDER]
     (OUT / "reproduction.md").write_text(_reproduction([_read(path) for path in figures if path.exists()]))
-    study = DOCS / "figures" / "conditions.json"
-    (OUT / "conditions.md").write_text(
-        _if_measured(study, _conditions, "examples/skip_paper/run_all.py --only conditions")
-    )
 
 
 def _if_measured(path: Path, table: Callable[[dict], str], command: str) -> str:
@@ -376,21 +371,3 @@ def _reproduction(found: list[dict]) -> str:
     text = markdown(found, found[0]["preset"], images="figures/")
     # The page has a title of its own; figures are sections of it.
     return text.split("\n", 2)[2].replace("\n## ", "\n### ")
-
-
-def _conditions(content: dict) -> str:
-    """Return how many claims hold in each condition, and which hold in all or in none."""
-    rows, claims = [], {}
-    for condition, verdicts in content["verdicts"].items():
-        counts = Counter(v["decision"] for v in verdicts)
-        rows.append([condition, *(str(counts[d]) for d in ("reproduced", "not decided", "not reproduced"))])
-        for verdict in verdicts:
-            claims.setdefault(verdict["claim"], Counter())[verdict["decision"]] += 1
-    claim_rows = [[c, *(str(n[d]) for d in ("reproduced", "not decided", "not reproduced"))] for c, n in claims.items()]
-    header = ["reproduced", "not decided", "not reproduced"]
-    return (
-        f"{content['date']}, preset {content['preset']}. {content['caption']}\n\n![conditions](figures/conditions.png)\n\n"
-        + _table(["condition", *header], rows)
-        + "\n"
-        + _table(["claim, counted over conditions", *header], claim_rows)
-    )
