@@ -8,7 +8,8 @@ DOCS = Path(__file__).resolve().parent
 EXAMPLES = DOCS.parent / "examples"
 # In the order of the page.
 NAMES = (
-    "resnet_cifar", "gpt2", "pinn", "transformer_layers", "learning_rates", "property_tests/test_matrix_free",
+    "resnet_cifar", "gpt2", "pinn", "transformer_layers", "learning_rates", "directions",
+    "property_tests/test_matrix_free",
 )  # fmt: skip
 
 

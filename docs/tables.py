@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agreement_tables import agreement, agreement_by_case
+from eigenpairs_tables import eigenpairs
 from example_sections import sections
 from suite_tables import write as write_suite
 from what_works_tables import what_works
@@ -29,6 +30,9 @@ def write_tables() -> None:
     OUT.mkdir(exist_ok=True)
     (OUT / "grid_search.md").write_text(_grid_search(_read(RESULTS / "grid_search.json")))
     (OUT / "hvp.md").write_text(_hvp(_read(RESULTS / "hvp.json")))
+    (OUT / "eigenpairs.md").write_text(
+        _if_measured(RESULTS / "eigenpairs.json", eigenpairs, "benchmarks/eigenpairs.py")
+    )
     (OUT / "plans.md").write_text(_plans(_read(RESULTS / "plans.json")))
     (OUT / "exact.md").write_text(_exact(_read(RESULTS / "exact.json")))
     (OUT / "construction.md").write_text(

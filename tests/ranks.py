@@ -25,7 +25,16 @@ from torch.distributed.fsdp import fully_shard
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hessdens import Plan, as_operator, distributed, exact_spectrum, hessian_operator, lanczos_density, spectral_moments
+from hessdens import (
+    Plan,
+    as_operator,
+    distributed,
+    eigenpairs,
+    exact_spectrum,
+    hessian_operator,
+    lanczos_density,
+    spectral_moments,
+)
 from hessdens.distributed.traffic import examples_traffic, probes_traffic, sharded_traffic
 from hessdens.estimators import certified_counts, chebyshev_moments, data_noise, layer_moments
 from hessdens.results.counts import SIDES
@@ -88,7 +97,9 @@ def answers(operator):
     short = lanczos_density(operator, num_probes=2, num_steps=3, low_memory=True)
     moments = spectral_moments(operator, max_products=14)
     plain = {"method": "skilling", "num_probes": 3, "block_size": 2}
+    pairs = eigenpairs(operator, 3, which="magnitude", rtol=1e-4, num_vectors=9)  # with restarts
     found = {
+        "eigenpairs": pairs.values,
         "deflated": moments.values,
         "errors": moments.standard_errors,
         "rademacher": spectral_moments(operator, 2, distribution="rademacher", **plain).samples,
@@ -98,6 +109,7 @@ def answers(operator):
     }
     if not operator.team.is_sharded:
         found["counts"] = counts(operator)
+        found["eigenvectors"] = pairs.vectors**2
         found["gaussian"] = spectral_moments(operator, 2, **plain).samples
         found["support"] = list(chebyshev_moments(operator, 2, num_probes=2).support)
         found["exact"] = exact_spectrum(operator, block_size=33).eigenvalues

@@ -173,3 +173,72 @@ def test_asymmetry_is_the_norm_of_the_antisymmetric_part():
     while not space.is_invariant:
         space.step()
     assert space.asymmetry() == pytest.approx(0.5e-3, rel=1e-6)
+
+
+@settings(deadline=None)
+@given(symmetric_matrices(), st.integers(1, 3), st.integers(2, 6), st.integers(0, 100))
+def test_a_compressed_space_goes_on_as_a_part_of_the_whole(case, width, steps, seed):
+    """Kept are Ritz vectors, whatever they are; the next block is the last one."""
+    matrix, size = case[0], len(case[0])
+    space = BlockLanczos(as_operator(matrix), start_rows(width, size, seed=seed), steps)
+    while space.has_room and not space.is_invariant:
+        space.step()
+    before, known, rows = space.basis(space.num_steps + 1).clone(), space.num_products, len(space.matrix())
+    values, vectors = np.linalg.eigh(space.matrix()[:known, :known])
+    count = max(1, known // 2)
+    kept = np.concatenate([vectors[:, -count:], np.zeros((rows - known, count))])
+    space.compress(kept, np.eye(rows)[:, known:])
+    scale = max(1e-300, float(np.abs(matrix).max()) * size)
+    torch.testing.assert_close(space.basis(1), torch.from_numpy(kept.T) @ before, rtol=0, atol=1e-12)
+    torch.testing.assert_close(space.basis(2)[count:], before[known:], rtol=0, atol=0)
+    np.testing.assert_allclose(space.matrix()[:count, :count], np.diag(values[-count:]), atol=1e-12 * scale)
+    assert space.num_products == count
+    if not space.is_invariant and space.has_room:
+        space.step()
+        basis, known = space.basis(space.num_steps + 1).numpy(), space.num_products
+        np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-11)
+        inside = basis[:known] @ matrix @ basis[:known].T
+        np.testing.assert_allclose(space.matrix()[:known, :known], inside, atol=1e-11 * scale)
+
+
+def test_combinations_of_many_columns_are_those_of_all(monkeypatch):
+    """Vectors are combined some entries at a time; sums are in float64."""
+    _, _, space = grown(np.diag(np.linspace(1.0, 2.0, 70)), 3, 4, torch.float32)
+    coordinates = np.random.default_rng(0).standard_normal((15, 4))
+    expected = torch.from_numpy(coordinates.T) @ space.basis(5).double()
+    monkeypatch.setattr("hessdens.linalg.block_lanczos.COLUMNS_PER_CHUNK", 16)
+    found = space.combinations(coordinates)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_room_ends_where_a_whole_block_would_not_fit():
+    operator = as_operator(torch.diag(torch.arange(40.0, dtype=torch.float64)))
+    space = BlockLanczos(operator, start_rows(3, 40), 2)
+    states = []
+    for _ in range(2):
+        space.step()
+        states.append(space.has_room)
+    assert states == [True, False]
+    whole = BlockLanczos(operator, start_rows(3, 40), 20)
+    while not whole.is_invariant:
+        assert whole.has_room
+        whole.step()
+
+
+def test_steps_are_counted_through_a_restart():
+    calls = []
+
+    def product(V):
+        calls.append(1)
+        return torch.arange(40.0, dtype=torch.float64)[:, None] * V * (torch.nan if len(calls) == 6 else 1.0)
+
+    operator = as_operator(product, size=40, dtype=torch.float64, check_symmetric=False)
+    del calls[:]
+    space = BlockLanczos(operator, start_rows(1, 40), 4)
+    for _ in range(4):
+        space.step()
+    space.compress(np.eye(5)[:, :2], np.eye(5)[:, 4:])
+    space.step()
+    with pytest.raises(NonFiniteError, match="vector 0 in Lanczos step 6 is not"):
+        space.step()

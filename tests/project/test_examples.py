@@ -37,6 +37,17 @@ def test_resnet(tmp_path, monkeypatch):
     assert numbers["smallest"] < numbers["largest"][0]
 
 
+def test_directions(tmp_path):
+    records = run("directions", tmp_path)["records"]
+    assert [row["step"] for row in records] == [0, 5, 10]
+    for row in records:
+        for share, low, high in row["shares"].values():
+            assert 0 <= low <= share <= high <= 1
+    assert "update" not in records[0]["shares"]
+    assert records[1]["shares"]["class means"][0] > 0.1, "ten eigenvectors of 460 hold much of ten means"
+    assert 0 < records[2]["shared"] <= 1
+
+
 def test_gpt2(tmp_path):
     pytest.importorskip("transformers")
     differences = run("gpt2", tmp_path)["differences"]
