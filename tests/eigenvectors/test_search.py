@@ -187,6 +187,24 @@ def test_a_checkpoint_goes_on_and_extends(tmp_path):
         eigenpairs(operator, 5, checkpoint=tmp_path / "work")
 
 
+def test_an_interrupted_search_loses_no_product(tmp_path):
+    plain, passes, left = diagonal(SPECTRA["semicircle"]), [], [40]
+
+    def function(V):
+        passes.append(1)
+        if len(passes) == left[0]:
+            raise KeyboardInterrupt
+        return plain.matmat(V)
+
+    operator = FunctionOperator(function, size=plain.size, dtype=plain.dtype, device=plain.device, origin=dict)
+    with pytest.raises(KeyboardInterrupt):
+        eigenpairs(operator, 4, rtol=1e-4, max_products=2000, checkpoint=tmp_path)
+    made, left[0] = len(passes) - 1, 0
+    pairs = eigenpairs(operator, 4, rtol=1e-4, max_products=2000, checkpoint=tmp_path)
+    assert len(passes) - made == 1 + pairs.num_passes - (made - 1) + 1, "each run makes one to recognise the operator"
+    np.testing.assert_array_equal(pairs.vectors, eigenpairs(plain, 4, rtol=1e-4, max_products=2000).vectors)
+
+
 def test_products_that_are_not_symmetric_show_in_errors_and_in_a_warning():
     matrix = np.diag(np.arange(30.0)) + 1e-3 * np.triu(np.random.default_rng(0).standard_normal((30, 30)))
     operator = as_operator(lambda V: torch.from_numpy(matrix) @ V, size=30, dtype=torch.float64, check_symmetric=False)
