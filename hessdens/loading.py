@@ -23,6 +23,7 @@ from hessdens.results import (
     Moments,
 )
 from hessdens.results.storage import read_npz
+from hessdens.structure.gauss_newton.low_rank import LowRankSpectrum
 
 Result = (
     BlockNorms
@@ -39,6 +40,7 @@ Result = (
     | LanczosDensity
     | LayerTraces
     | LossSlice
+    | LowRankSpectrum
     | MaximumEntropyDensity
     | MixtureFit
     | Moments

@@ -129,6 +129,7 @@ IMPOSSIBLE = [
     ("BlockNorms", {"cosines": only(1)}),
     ("Diagonal", {"sizes": first(7)}),
     ("LayerTraces", {"samples": only(1)}),
+    ("LowRankSpectrum", {"size": first(2)}),
     ("DataNoise", {"data_errors": first(np.nan)}),
     ("DataNoise", {"num_probes": first(0)}),
     ("Comparison", {"degenerate": first(22.0)}),

@@ -33,6 +33,8 @@ class CurvatureOperator(Operator):
 
     Attributes
     ----------
+    problem, matrix
+        What it is made from, and whether as "hessian" or "gauss-newton".
     parameter_names
         The selected parameters, in the order of their entries in a vector.
     confirmation
@@ -59,8 +61,8 @@ class CurvatureOperator(Operator):
         self, problem: Problem, matrix: Matrix, plan: Plan | None = None, memory_limit: int | None = None
     ) -> None:
         leader = next(iter(problem.parameters.values()))
-        self._problem = problem
-        self._matrix = matrix
+        self.problem = problem
+        self.matrix = matrix
         if not isinstance(plan, Plan | None):
             raise TypeError(f"plan must be a Plan; got {type(plan).__name__}.")
         self._plan = plan or Plan()
@@ -134,12 +136,12 @@ class CurvatureOperator(Operator):
         with TURN, self._undisturbed():
             self._look_at_the_model()
             digests = [
-                digest_of(fingerprint((batch, float(self._problem.weight(batch))))) for batch in self._problem.passes
+                digest_of(fingerprint((batch, float(self.problem.weight(batch))))) for batch in self.problem.passes
             ]
             return {
-                "matrix": self._matrix,
-                "weight decay": self._problem.weight_decay,
-                **self._problem.loss.facts(self.parameter_names),
+                "matrix": self.matrix,
+                "weight decay": self.problem.weight_decay,
+                **self.problem.loss.facts(self.parameter_names),
                 "parameters": digest_of(fingerprint(self._state())),
                 "buffers": digest_of(fingerprint(dict(self._loss.model.named_buffers()))),
                 "batches": len(digests),
@@ -156,9 +158,9 @@ class CurvatureOperator(Operator):
 
         Cost: one forward pass over the data.
         """
-        mean = self._mean(lambda block: evaluated(self._problem.loss, block).double())
+        mean = self._mean(lambda block: evaluated(self.problem.loss, block).double())
         squares = sum(float(p.detach().square().sum()) for p in self._parameters.values())
-        return float(mean) + self._problem.weight_decay / 2 * squares
+        return float(mean) + self.problem.weight_decay / 2 * squares
 
     def gradient(self, examples: Callable[[Any], Tensor] | None = None) -> Tensor:
         """Return the gradient of `loss` at the present parameters, shape (N,). Cost: one gradient over the data.
@@ -168,29 +170,29 @@ class CurvatureOperator(Operator):
         """
 
         def of_block(block: Any) -> Tensor:
-            _, parts = self._problem.loss.gradient(block, self._maker.parameters)
+            _, parts = self.problem.loss.gradient(block, self._maker.parameters)
             return torch.cat([part.reshape(-1).to(self.dtype) for part in parts])
 
         with product_settings(tf32=self._plan.tf32):
             mean = self._mean(of_block, examples)
         values = torch.cat([p.detach().reshape(-1).to(self.dtype) for p in self._parameters.values()])
-        gradient = mean.add_(values, alpha=self._problem.weight_decay)
+        gradient = mean.add_(values, alpha=self.problem.weight_decay)
         if not torch.isfinite(gradient).all():
             raise NonFiniteError("The gradient must be finite; it is not, as after a divergence of training.")
         return gradient
 
     def _mean(self, function: Callable[[Any], Tensor], examples: Callable[[Any], Tensor] | None = None) -> Tensor:
         """Return the mean over all examples, or over chosen ones, of a function of a block of them."""
-        if examples is not None and not self._problem.splits:
+        if examples is not None and not self.problem.splits:
             raise ValueError("Chosen examples must be told apart; batches are not to be cut (split_batches=False).")
         with TURN, self._undisturbed():
             self._look_at_the_model()
             decided = self._schedule or self._plan
             total, total_weight = torch.zeros((), device=self.device), 0.0
-            for batch in self._problem.passes:
+            for batch in self.problem.passes:
                 chosen = batch if examples is None else chosen_examples(batch, examples(batch))
-                for block in self._problem.blocks(chosen, decided.examples_per_block):
-                    weight = self._problem.weight(block)
+                for block in self.problem.blocks(chosen, decided.examples_per_block):
+                    weight = self.problem.weight(block)
                     if weight > 0:  # a loss of nothing is not finite
                         total = total + weight * function(block)
                         total_weight += weight
@@ -238,10 +240,10 @@ class CurvatureOperator(Operator):
             self._look_at_the_model()
             self._schedule = self._schedules.choose(probes)
             while True:
-                smaller = self._schedule.halved(splits=self._problem.splits)
+                smaller = self._schedule.halved(splits=self.problem.splits)
                 try:
                     products = self._products_of_all(probes, self._schedule)
-                    return products.add_(probes, alpha=self._problem.weight_decay).T
+                    return products.add_(probes, alpha=self.problem.weight_decay).T
                 except UnsuitableError:
                     self._leave(self._schedule.mode)
                     self._schedule = self._schedules.choose(probes)
@@ -279,7 +281,7 @@ class CurvatureOperator(Operator):
             torch.cuda.empty_cache()
 
     def _undisturbed(self) -> Undisturbed:
-        return Undisturbed(self._loss.model, self._problem.loss.loss_fn)
+        return Undisturbed(self._loss.model, self.problem.loss.loss_fn)
 
     def _look_at_the_model(self) -> None:
         """Take the model as it is now; raise if it is no longer one that the operator can serve."""
@@ -300,10 +302,10 @@ class CurvatureOperator(Operator):
         """Return the products with each row, in one pass over the data."""
         engine = self._maker.engine(schedule.mode, probes, schedule.probes_per_block, cuda_graph=schedule.cuda_graph)
         total_weight, checks = 0.0, FiniteChecks()
-        for index, batch in enumerate(self._problem.passes):
+        for index, batch in enumerate(self.problem.passes):
             check_batch(batch, self._loss, self.device, name=f"batch {index}")
-            for block in self._problem.blocks(batch, schedule.examples_per_block):
-                weight = self._problem.weight(block)
+            for block in self.problem.blocks(batch, schedule.examples_per_block):
+                weight = self.problem.weight(block)
                 if weight > 0:  # the loss of nothing is not finite
                     total_weight += weight
                     if self._looks:

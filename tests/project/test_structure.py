@@ -33,6 +33,7 @@ MAY_IMPORT = {
         "eigenvectors.descriptions",
         "eigenvectors.slices",
         "monitor.history",
+        "structure.gauss_newton.low_rank",
     },
     "reference": set(),
     "testing": {"results", "densities", "reference"},

@@ -49,7 +49,7 @@ def reverse_over_reverse(loss: LossModule, batch: Any, values: Values) -> Produc
 
     def product(tangents: Values) -> Result:
         pairs = _with_graph(gradient, tangents.values())
-        back = partial(_backward_each, pairs, list(leaves.values()), _count(tangents))
+        back = partial(backward_each, pairs, list(leaves.values()), _count(tangents))
         products = loss.with_values(leaves, back)
         return dict(zip(leaves, products, strict=True)), detached, value.detach()
 
@@ -61,7 +61,7 @@ def _with_graph(gradients: Sequence[Tensor], vectors: Iterable[Tensor]) -> list[
     return [(g, vector) for g, vector in zip(gradients, vectors, strict=False) if g.requires_grad]
 
 
-def _backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num_probes: int) -> list[Tensor]:
+def backward_each(pairs: list[tuple[Tensor, Tensor]], leaves: list[Tensor], num_probes: int) -> list[Tensor]:
     """Return the derivative of each gradient·tangents in ``pairs`` with respect to ``leaves``, for every probe."""
     if not pairs:
         return [leaf.new_zeros(num_probes, *leaf.shape) for leaf in leaves]
@@ -117,9 +117,9 @@ def _gauss_newton_reverse(loss: LossModule, batch: Any, leaves: Values) -> Produ
 
     def product(tangents: Values) -> Result:
         count = _count(tangents)
-        pushed = _backward_each(_with_graph(pulled, tangents.values()), u, count)
-        bent = _backward_each(_with_graph([gradient[i] for i in places], pushed), [points[i] for i in places], count)
-        products = _backward_each(_with_graph(moving, bent), inputs, count)
+        pushed = backward_each(_with_graph(pulled, tangents.values()), u, count)
+        bent = backward_each(_with_graph([gradient[i] for i in places], pushed), [points[i] for i in places], count)
+        products = backward_each(_with_graph(moving, bent), inputs, count)
         return dict(zip(leaves, products, strict=True)), checked, value.detach()
 
     return product

@@ -1,0 +1,1 @@
+"""The Gauss-Newton matrix from its Gram matrix of output gradients: exact, for any number of parameters."""
