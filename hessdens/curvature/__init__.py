@@ -1,8 +1,13 @@
 """From a model, a loss and data to an operator."""
 
 from hessdens.curvature.factories import fisher_operator, ggn_operator, hessian_operator
+from hessdens.curvature.frameworks.lightning import from_lightning
+from hessdens.curvature.frameworks.transformers import from_transformers
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.problem import Problem
 
-__all__ = ["CurvatureOperator", "Plan", "Problem", "Schedule", "fisher_operator", "ggn_operator", "hessian_operator"]
+__all__ = [
+    "CurvatureOperator", "Plan", "Problem", "Schedule", "fisher_operator", "from_lightning", "from_transformers",
+    "ggn_operator", "hessian_operator",
+]  # fmt: skip

@@ -1,7 +1,7 @@
 """What a model, its loss and its data must satisfy before the first product, each with a message of its own."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -17,13 +17,14 @@ from hessdens.linalg.fingerprint import fingerprint, is_same
 
 # How far parameters are moved for checks of the loss, in units of their root mean square.
 MOVED_BY = 0.01
-OF_A_SUM = " The matrix of a sum is that of the mean times the number of examples."
+OF_A_SUM = " Write nn.CrossEntropyLoss() or the like; the matrix of a sum is num_examples * H."
 
 
 def check_modules(model: nn.Module) -> None:
     """Raise if a module would make the loss random or dependent on the other examples of a batch."""
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}.")
+        hint = " Pass the model itself, not its outputs." if isinstance(model, Tensor) else ""
+        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}.{hint}")
     for name, module in model.named_modules():
         place = called(name, module)
         if module.training and _is_random(module):
@@ -80,6 +81,11 @@ def check_parameters(model: nn.Module) -> torch.device:
 def check_batch(batch: Any, loss: LossModule, device: torch.device, *, name: str = "the first batch") -> None:
     """Raise if a batch is empty, is no pair (unless ``forward=`` is given), or has another device or dtype."""
     if loss.takes_pairs and not (isinstance(batch, tuple | list) and len(batch) == 2):
+        if isinstance(batch, Mapping) and "labels" in batch:
+            raise TypeError(
+                f"A batch must be a pair (inputs, targets); got a mapping with 'labels' as {name}. For models of "
+                "transformers write hessdens.curvature.from_transformers(model, batches), for others pass forward=."
+            )
         raise TypeError(
             f"A batch must be a pair (inputs, targets); got {type(batch).__name__} as {name}. "
             "Pass [(inputs, targets)] for a single batch, or for other batches forward=, a function of model and batch "
@@ -90,7 +96,7 @@ def check_batch(batch: Any, loss: LossModule, device: torch.device, *, name: str
         if tensor.device != device:
             raise ValueError(
                 f"The data must be on the model's device, {device}; {name} has a tensor on {tensor.device}. "
-                "Move the data or the model."
+                "Write model.to(device) and batch.to(device), or one of them."
             )
     if tensors and tensors[0].ndim > 0 and tensors[0].size(0) == 0:
         raise ValueError(f"A batch must have at least one example; {name} has none. Leave it out.")

@@ -98,7 +98,8 @@ class RepeatedPasses:
 def _difference(index: int) -> str:
     return (
         f"data must give the same batches in every pass; batch {index} differs from the first pass. "
-        "Switch off shuffling and random augmentation, or pass list(data). check_deterministic=False skips this check."
+        "Switch off shuffling and random augmentation, as in DataLoader(dataset, batch_size=500, shuffle=False), or "
+        "pass list(data)."
     )
 
 
@@ -107,7 +108,7 @@ def _check_iterable(data: Any) -> None:
         raise TypeError(_used_up(type(data).__name__))
     if not isinstance(data, Iterable) or isinstance(data, Tensor | Mapping):
         raise TypeError(
-            f"data must be an iterable of batches; got {type(data).__name__}. Pass [batch] for a single batch, or a "
+            f"data must be an iterable of batches; got {type(data).__name__}. Pass [(inputs, targets)], or a "
             "DataLoader of a data set."
         )
 

@@ -86,9 +86,7 @@ class Problem:
         if isinstance(model, nn.parallel.DistributedDataParallel):
             model = model.module  # its hooks average gradients of a backward pass, which products do not make
         check_modules(model)
-        for name, function in (("loss_fn", loss_fn), ("forward", forward), ("num_examples", num_examples)):
-            if not callable(function) and (name == "loss_fn" or function is not None):
-                raise TypeError(f"{name} must be callable; got {type(function).__name__}.")
+        _check_functions(loss_fn=loss_fn, forward=forward, num_examples=num_examples)
         if not 0 <= weight_decay < math.inf:
             raise ValueError(f"weight_decay must be finite and at least 0; got {weight_decay}.")
         device = check_parameters(model)
@@ -147,3 +145,13 @@ class Problem:
         count = -(-length // examples_per_block)
         edges = [length * i // count for i in range(count + 1)]
         return [slice_batch(batch, start, stop) for start, stop in itertools.pairwise(edges)]
+
+
+def _check_functions(**functions: Any) -> None:
+    """Raise TypeError, naming the argument, unless all are functions; those except the loss may be None."""
+    for name, function in functions.items():
+        if not callable(function) and (name == "loss_fn" or function is not None):
+            raise TypeError(f"{name} must be callable; got {type(function).__name__}.")
+        if isinstance(function, type) and issubclass(function, nn.Module):
+            kind = function.__name__
+            raise TypeError(f"{name} must be a function or an instance; got the class {kind}. Write {kind}().")

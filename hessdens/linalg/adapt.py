@@ -127,7 +127,8 @@ def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.
         return FunctionOperator(A, size=size, dtype=dtype or torch.float64, device=device or CPU)
     raise TypeError(
         "A must be an operator, a torch, NumPy or SciPy-sparse matrix, a SciPy LinearOperator, an object with shape, "
-        f"torch dtype, device and @, or a callable with size=; got {type(A).__name__}."
+        f"torch dtype, device and @, or a callable with size=; got {type(A).__name__}. Of a "
+        "model, pass hessian_operator(model, loss_fn, data)."
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any, Unpack
 
 from torch import Tensor, nn
 
+from hessdens.curvature.frameworks.transformers import model_loss, own_loss
 from hessdens.monitor.callback import MonitorCallback, MonitorOptions
 
 try:
@@ -12,16 +13,6 @@ try:
 except ImportError as error:
     message = "hessdens.monitor.hugging_face needs transformers: pip install transformers accelerate."
     raise ImportError(message) from error
-
-
-def model_loss(model: nn.Module, batch: Any) -> tuple[Any, None]:
-    """Return the loss that the model computes from a batch with labels, and no targets: a ``forward=``."""
-    return model(**batch).loss, None
-
-
-def own_loss(loss: Tensor, targets: None) -> Tensor:
-    """Return the output of the model, which is the loss already: the ``loss_fn`` that goes with `model_loss`."""
-    return loss
 
 
 class SpectrumCallback(MonitorCallback, TrainerCallback):  # type: ignore[misc]

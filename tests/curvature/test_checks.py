@@ -63,7 +63,14 @@ def test_batches_after_the_first():
 
 def test_kinds():
     refuse("model must be a torch.nn.Module; got function", model=lambda x: x, error=TypeError)
+    refuse("got Tensor. Pass the model itself, not its outputs", model=torch.ones(1), error=TypeError)
     refuse("loss_fn must be callable; got NoneType", loss_fn=None, error=TypeError)
+    refuse(r"got the class MSELoss. Write MSELoss\(\)", loss_fn=nn.MSELoss, error=TypeError)
+    refuse(
+        r"got a mapping with 'labels' as the first batch\. For models of transformers write .*from_transformers\(model",
+        data=[{"input_ids": torch.ones(2), "labels": torch.ones(2)}],
+        error=TypeError,
+    )
     refuse(r"must return \(outputs, targets\); got Tensor", forward=lambda m, b: m(b[0]), error=TypeError)
     refuse("Targets must have the model's dtype, torch.float32; got torch.float64", loss_fn=nn.MSELoss(),
            data=[(INPUTS, INPUTS[:, :2].double())])  # fmt: skip

@@ -1,0 +1,190 @@
+"""Operators of models of Hugging Face transformers, whose batches hold labels and whose loss the model computes."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, NamedTuple, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from hessdens.curvature.checks import check_modules
+from hessdens.curvature.containers import on_device_of
+from hessdens.curvature.factories import fisher_operator, ggn_operator, hessian_operator
+from hessdens.curvature.operator import CurvatureOperator
+from hessdens.curvature.problem import ProblemOptions
+from hessdens.curvature.settings import TURN, Undisturbed
+
+FACTORIES: Mapping[str, Any] = {"hessian": hessian_operator, "ggn": ggn_operator, "fisher": fisher_operator}
+# Of labels that do not count, in all of transformers.
+IGNORED = -100
+# Two ways to compute one loss agree to this part of it, in half precision too.
+AGREEMENT = 1e-2
+EXACT_AGREEMENT = 1e-4
+
+
+class Reading(NamedTuple):
+    """One way in which a loss may come from logits and labels."""
+
+    loss_fn: nn.Module
+    pair: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    weight: Callable[[Tensor], float]
+
+
+def _next_tokens(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    return logits[:, :-1].flatten(0, -2), labels[:, 1:].flatten()
+
+
+def _classes(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    return logits.flatten(0, -2), labels.flatten()
+
+
+def _values(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    return logits.reshape(labels.shape), labels
+
+
+def _counted(labels: Tensor) -> float:
+    return float((labels != IGNORED).sum())
+
+
+# In the order in which they are tried.
+READINGS = (
+    Reading(nn.CrossEntropyLoss(ignore_index=IGNORED), _next_tokens, lambda labels: _counted(labels[:, 1:])),
+    Reading(nn.CrossEntropyLoss(ignore_index=IGNORED), _classes, _counted),
+    Reading(nn.MSELoss(), _values, lambda labels: float(labels.shape[0])),
+    Reading(nn.BCEWithLogitsLoss(), _values, lambda labels: float(labels.shape[0])),
+)
+
+
+def from_transformers(
+    model: nn.Module,
+    batches: Iterable[Mapping[str, Any]],
+    *,
+    curvature: Literal["hessian", "ggn", "fisher"] = "hessian",
+    **options: Unpack[ProblemOptions],
+) -> CurvatureOperator:
+    """Return an operator of a Hugging Face model: the loss is its own, and labels, masks and padding count as there.
+
+    Batches are what a tokenizer and a data collator make: mappings with ``input_ids`` and the like, and ``labels``.
+    For a causal language model without labels, they are the tokens that the attention mask shows. The mean is over
+    all labels that are not -100, whatever batch they are in. Batches are read once and moved to the device of the
+    model, so a ``DataLoader`` may shuffle.
+
+    Parameters
+    ----------
+    model
+        A model with a head, such as ``AutoModelForCausalLM``; adapters of PEFT too. Call ``model.eval()`` first.
+    batches
+        A list of batches, or a ``DataLoader``.
+    curvature
+        "hessian", "ggn" (Gauss-Newton) or "fisher".
+    options
+        Other arguments of `hessian_operator`, such as ``parameters=`` and ``weight_decay=``.
+
+    Raises
+    ------
+    ValueError
+        If there is no batch, it has no labels, or for "ggn" and "fisher" the model's loss is not one of these: cross
+        entropy of the next token, of each token or of each example, squared error, binary cross entropy.
+
+    Notes
+    -----
+    The loss of the first batch is computed in each of these ways, and compared with the one that the model returns. So
+    the class of the model need not be known. Where none agrees, the model's own loss is used, and examples count alike
+    unless ``num_examples=`` is given.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from types import SimpleNamespace
+    >>> from hessdens.curvature import from_transformers
+    >>> class Tiny(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.layers = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.Linear(3, 5))
+    ...     def forward(self, input_ids, labels=None):
+    ...         logits = self.layers(input_ids)
+    ...         loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+    ...         return SimpleNamespace(loss=loss, logits=logits)
+    >>> tokens = torch.tensor([[0, 1, 2, 3], [4, 3, 2, 1]])
+    >>> labels = torch.tensor([[0, 1, 2, 3], [4, 3, -100, -100]])
+    >>> H = from_transformers(Tiny().eval(), [{"input_ids": tokens, "labels": labels}])
+    >>> (H @ torch.ones(H.size)).shape, H.total_weight
+    (torch.Size([35]), 4.0)
+    """
+    if curvature not in FACTORIES:
+        raise ValueError(f"curvature must be one of {', '.join(FACTORIES)}; got {curvature!r}.")
+    check_modules(model)
+    data = [_with_labels(batch) for batch in on_device_of(model, [_mapping(batch) for batch in batches])]
+    if not data:
+        raise ValueError("batches must be at least one; got none. Pass a list of batches, or a DataLoader.")
+    with TURN, Undisturbed(model), torch.no_grad():
+        reading = reading_of(model, data[0])
+    if reading is None:
+        if curvature != "hessian":
+            raise ValueError(
+                f"curvature={curvature!r} needs logits and labels whose loss is known; the model returns another loss. "
+                'Use curvature="hessian", or ggn_operator with forward= and loss_fn=.'
+            )
+        options.setdefault("forward", model_loss)
+        return hessian_operator(model, own_loss, data, **options)
+    known = reading
+    options.setdefault("forward", lambda network, batch: known.pair(logits_of(network, batch), batch["labels"]))
+    options.setdefault("num_examples", lambda batch: known.weight(batch["labels"]))
+    operator: CurvatureOperator = FACTORIES[curvature](model, known.loss_fn, data, **options)
+    return operator
+
+
+def model_loss(model: nn.Module, batch: Any) -> tuple[Any, None]:
+    """Return the loss that the model computes from a batch with labels, and no targets: a ``forward=``."""
+    return model(**batch).loss, None
+
+
+def own_loss(loss: Tensor, targets: None) -> Tensor:
+    """Return the output of the model, which is the loss already: the ``loss_fn`` that goes with `model_loss`."""
+    return loss
+
+
+def logits_of(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+    """Return the logits of a batch."""
+    logits: Tensor = model(**batch).logits
+    return logits
+
+
+def reading_of(model: nn.Module, batch: Mapping[str, Any]) -> Reading | None:
+    """Return the way in which the model's loss comes from logits and labels, None if it is none of the known."""
+    outputs, labels = model(**batch), batch["labels"]
+    loss, logits = getattr(outputs, "loss", None), getattr(outputs, "logits", None)
+    if loss is None:
+        raise ValueError(
+            "model must return a loss where a batch has labels; it returned none. Use a model with a head."
+        )
+    if not isinstance(logits, Tensor):
+        return None
+    is_half = logits.dtype in (torch.float16, torch.bfloat16)
+    for reading in READINGS:
+        try:
+            other = reading.loss_fn(*reading.pair(logits.float() if is_half else logits, labels))
+        except (RuntimeError, ValueError, IndexError, TypeError):  # of shapes or kinds that do not fit
+            continue
+        if torch.isclose(other.double(), loss.double(), rtol=AGREEMENT if is_half else EXACT_AGREEMENT, atol=0):
+            return reading
+    return None
+
+
+def _mapping(batch: Any) -> dict[str, Any]:
+    if not isinstance(batch, Mapping):
+        raise TypeError(
+            f"A batch must be a mapping with 'labels', as a tokenizer and a collator make it; got "
+            f"{type(batch).__name__}. For other batches use hessian_operator with forward=."
+        )
+    return dict(batch)
+
+
+def _with_labels(batch: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch with labels: where it has none, those of a causal language model."""
+    if batch.get("labels") is not None:
+        return batch
+    if "input_ids" not in batch:
+        raise ValueError(f"A batch must have 'labels'; got {', '.join(map(repr, batch))}.")
+    mask = batch.get("attention_mask")
+    tokens = batch["input_ids"]
+    return {**batch, "labels": tokens if mask is None else tokens.masked_fill(mask == 0, IGNORED)}
