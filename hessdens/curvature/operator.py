@@ -29,12 +29,10 @@ NAMES: dict[Matrix, str] = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton 
 
 
 class CurvatureOperator(Operator):
-    """Hessian, Gauss-Newton or Fisher matrix of a mean loss; made by `hessian_operator` and its like.
+    """The ``matrix`` of a mean loss, a ``problem``: "hessian" or "gauss-newton"; made by `hessian_operator` and its like.
 
     Attributes
     ----------
-    problem, matrix
-        What it is made from, and whether as "hessian" or "gauss-newton".
     parameter_names
         The selected parameters, in the order of their entries in a vector.
     confirmation
