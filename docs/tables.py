@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agreement_tables import agreement, agreement_by_case
 from eigenpairs_tables import eigenpairs
-from example_sections import sections
+from example_sections import cards, write_gallery
 from suite_tables import write as write_suite
 from what_works_tables import what_works
 
@@ -44,7 +44,8 @@ def write_tables() -> None:
     (OUT / "peers_agreement.md").write_text(agreement())
     (OUT / "curvlinops_cases.md").write_text(agreement_by_case())
     (OUT / "what_works.md").write_text(what_works())
-    (OUT / "examples.md").write_text(sections())
+    (OUT / "examples.md").write_text(cards())
+    write_gallery()
     (OUT / "overhead.md").write_text(_overhead(_read(RESULTS / "overhead.json")))
     (OUT / "moments.md").write_text(_moments(_read(RESULTS / "moments.json")))
     (OUT / "training.md").write_text(_if_measured(RESULTS / "training.json", _training, "benchmarks/training.py"))

@@ -5,9 +5,10 @@
 
 takes some minutes. A small GPT-2 (two layers, one token per byte) with random weights is trained briefly on the
 documentation that comes with Python. Paragraphs differ in length, so they are padded, and the mean loss over a batch
-is a mean over tokens, not over paragraphs. ``forward=`` says how the model is called, and ``num_examples=`` how much
-a batch weighs. With these weights, products do not depend on how paragraphs are divided into batches. Weights by
-paragraphs give another matrix. The figure shows how training changes the density.
+is a mean over tokens, not over paragraphs. ``from_transformers`` finds that out. By hand, ``forward=`` says how the
+model is called, and ``num_examples=`` how much a batch weighs. With these weights, products do not depend on how
+paragraphs are divided into batches. Weights by paragraphs give another matrix. The figure shows how training changes
+the density.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from hessdens import hessian_operator, lanczos_density, plot_density
+from hessdens.curvature import from_transformers
 
 Batch = dict[str, Tensor]
 IGNORED = -100
@@ -115,10 +117,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     texts = paragraphs(8 * count, length)
     held = texts[::8]
     batches = make_batches(held, 16)
-    H = hessian_operator(model, mean_over_tokens, batches, forward=forward, num_examples=num_tokens)
+    # [decisive lines]
+    H = from_transformers(model, batches)  # the loss is the model's own: a mean over tokens
     before = lanczos_density(H, max_products=products, progress=True)
     train(model, make_batches(texts, 32), steps)
     after = lanczos_density(H, max_products=products, progress=True)  # the operator sees the model as it is now
+    # [end]
     differences = weightings(model, held)
     print(f"\nat the start: {before}\n\nafter {steps} steps: {after}\n")
     for name, difference in differences.items():
@@ -126,9 +130,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
     figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
     plot_density(before, ax=ax, label="random weights", color="0.5")
-    bottom, top = ax.get_ylim()
     plot_density(after, ax=ax, label=f"after {steps} steps", color="C0")
-    ax.set_ylim(min(bottom, ax.get_ylim()[0]), max(top, ax.get_ylim()[1]))
     ax.set_title(f"GPT-2 of {H.size:,} parameters, {sum(map(num_tokens, batches)):,} tokens", fontsize=10)
     return save(figure, options, {
         "parameters": H.size, "tokens": sum(map(num_tokens, batches)), "steps": steps, "products": products,

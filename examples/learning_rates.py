@@ -46,6 +46,7 @@ def descend(learning_rate: float, data: tuple[Tensor, Tensor], width: int, steps
     torch.manual_seed(0)
     layers = [nn.Linear(data[0].shape[1], width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, 10)]
     model = nn.Sequential(*layers)
+    # [decisive lines]
     H = hessian_operator(model, mean_squared_error, [data])
     vector = np.random.default_rng(0).standard_normal(H.size).astype(np.float32)
     optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
@@ -55,6 +56,7 @@ def descend(learning_rate: float, data: tuple[Tensor, Tensor], width: int, steps
         loss = mean_squared_error(model(data[0]), data[1])
         if step % every == 0:
             value, vector = sharpness(H, vector)
+            # [end]
             for name, entry in zip(found, (step, loss.item(), value), strict=True):
                 found[name].append(entry)
         loss.backward()

@@ -74,9 +74,11 @@ def spectra(model: nn.Module, points: Points) -> dict[str, Spectrum]:
     """Return the exact eigenvalues of both matrices."""
     # The loss is a sum of two means over different numbers of points: a batch must not be cut, and its weight in the
     # mean over batches must be given.
+    # [decisive lines]
     arguments: Any = {"forward": forward, "num_examples": lambda batch: 1.0, "split_batches": False}
     makers = {"Hessian": hessian_operator, "Gauss-Newton": ggn_operator}
     return {name: exact_spectrum(make(model, loss, [points], **arguments)) for name, make in makers.items()}
+    # [end]
 
 
 def draw(found: dict[str, dict[str, Spectrum]], titles: list[str]) -> Any:

@@ -117,8 +117,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     accuracy = (model(inputs).argmax(dim=1) == targets).float().mean().item()
 
     data = [(inputs[:num_curvature], targets[:num_curvature])]
+    # [decisive lines]
     H = hessian_operator(model, nn.CrossEntropyLoss(), data)
     density = lanczos_density(H, max_products=products, progress=True)
+    # [end]
     print(f"\n{images.title}, training accuracy {accuracy:.1%}\n{density}")
     print("largest eigenvalues:", np.array2string(density.nodes()[-12:][::-1], precision=3))
     figure = draw(density, f"{images.title}: {H.size:,} eigenvalues")

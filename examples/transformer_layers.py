@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     pieces = windows(count, length + 1)
     data = [(pieces[:, :-1], pieces[:, 1:])]
     loss_fn = nn.CrossEntropyLoss()
+    # [decisive lines]
     H = hessian_operator(model, loss_fn, data)
     weights = [name for name in H.parameter_names if "norm" not in name and not name.endswith("bias")]
     layers = {name.removesuffix(".weight"): name for name in weights}
@@ -124,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     for layer, name in layers.items():
         block = hessian_operator(model, loss_fn, data, parameters=name)
         largest[layer] = float(lanczos_density(block, max_products=products).nodes()[-1])
+    # [end]
     print(f"\n{'block':18s} {'size':>7s} {'largest':>10s} {'root mean square':>17s} {'mean ± standard error':>24s}")
     for layer, found in moments.items():
         (mean, square), (error, _) = found.values, found.standard_errors

@@ -20,7 +20,7 @@ SUBSPACE = 1.25
 
 @dataclass(frozen=True)
 class NumbersOfProbes:
-    """The moments and fractions of a density that `DensityDifference` compares, and how sure they are."""
+    """The moments and fractions of a density that `DensityDifference` compares, and how certain they are."""
 
     values: FloatArray  # (6,)
     left_out: FloatArray  # (P, 6): the same without one probe each
@@ -110,10 +110,10 @@ class DensityDifference(Saved):
         return {**self._named("num_probes", "title"), "level": level, "changes": changes}
 
     def __str__(self) -> str:
-        rows = zip(NAMES, self.values, self.standard_errors, self.unpaired_errors, self.gain, strict=True)
+        rows = zip(NAMES, self.values, self.standard_errors, self.unpaired_errors, strict=True)
         lines = [
-            f"  {name:<10} {value:+.3e} ± {error:.1e}  (unpaired ± {unpaired:.1e}, {gain:.3g} times as much)"
-            for name, value, error, unpaired, gain in rows
+            f"  {name:<10} {value:+.3e} ± {error:.1e}  (independent probes: ± {unpaired:.1e})"
+            for name, value, error, unpaired in rows
         ]
         return "\n".join([f"Change {self.title} (the same {self.num_probes} probes)", *lines])
 

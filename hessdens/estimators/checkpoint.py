@@ -74,7 +74,7 @@ class Checkpoint:
             raise ValueError(f"{error} Delete that file to compute the block again.") from error
 
     def save(self, key: str, arrays: Mapping[str, Any]) -> None:
-        """Keep a finished block: whole or not at all."""
+        """Keep a finished block, atomically."""
         self._team.shared(lambda: save_npz(self._folder / f"{key}.npz", f"checkpoint {key}", arrays))
 
 

@@ -164,7 +164,7 @@ class FitUncertainty(Saved):
 def fit_uncertainty(
     moments: Moments, *, grid: Grid | None = None, num_draws: int = 1000, seed: int = 0, near: float = 0.01
 ) -> FitUncertainty:
-    """Fit the mixture, and say how sure its parameters and fractions are.
+    """Fit the mixture, and say how certain its parameters and fractions are.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Files that a stranger may have made: opened and read within limits, and replaced whole or not at all.
+"""Files that a stranger may have made: opened and read within limits, and replaced atomically.
 
 The reader's rule: what reads a file returns what was saved, or raises ValueError or OSError that names the file.
 """
@@ -98,7 +98,7 @@ def replaceable(path: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], *, text: bool = False) -> Iterator[IO[Any]]:
-    """Give a file to write to, which takes the place of ``path`` when the block ends: whole or not at all.
+    """Give a file to write to, which takes the place of ``path`` when the block ends, atomically.
 
     It is written in the same folder and renamed, so that a killed process leaves either the old file or the new. Only
     what is `replaceable` is replaced, and the new file has the permissions of the old.

@@ -35,7 +35,7 @@ class NewerFormatError(ValueError):
 
 
 def save_npz(path: str | os.PathLike[str], kind: str, arrays: Mapping[str, Any]) -> None:
-    """Write ``arrays`` to ``path`` as one ``.npz`` file, whole or not at all."""
+    """Write ``arrays`` to ``path`` as one ``.npz`` file, atomically."""
     names = np.array(sorted(arrays), dtype=np.str_)
     tags: dict[str, Any] = {"hessdens_kind": kind, "hessdens_format": FORMAT, "hessdens_names": names}
     content: dict[str, Any] = {name: np.asarray(array) for name, array in {**arrays, **tags}.items()}

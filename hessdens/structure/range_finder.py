@@ -21,8 +21,8 @@ class RangeFinder:
 
     Notes
     -----
-    Without a probe w the span is that of Q but for one direction, u = Q s. With the projection on it, Q_i Q_i^T, what
-    is left of A is (1 - Q_i Q_i^T) A (1 - Q_i Q_i^T). The sample of w is the diagonal of all else, which A Q gives
+    Without a probe w the span is that of Q except for one direction, u = Q s. With the projection on it, Q_i Q_i^T,
+    what is left of A is (1 - Q_i Q_i^T) A (1 - Q_i Q_i^T). The sample of w is the diagonal of all else, which A Q gives
     exactly, and w * (what is left times w). Source: E. Epperly, J. Tropp & R. Webber, XTrace: making the most of every
     sample in stochastic trace estimation (2024), section 4, where A is not symmetric and what is left is (1 - Q_i
     Q_i^T) A; that varies more.

@@ -126,7 +126,7 @@ def test_printed():
     assert lines[0] == "Change from step 0 to step 10 (the same 4 probes)"
     assert [line.split()[0] for line in lines[1:]] == list(found.names)
     assert f"{found.values[0]:+.3e} ± {found.standard_errors[0]:.1e}" in lines[1]
-    assert f"{found.gain[0]:.3g} times as much" in lines[1]
+    assert f"(independent probes: ± {found.unpaired_errors[0]:.1e})" in lines[1]
 
 
 def test_bad_input():

@@ -11,7 +11,7 @@ mpl.use("Agg")
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 # Pages whose blocks need more than a namespace have tests of their own.
 ELSEWHERE = {"guide/command_line.md": "test_command_line_docs.py", "guide/training_runs.md": "test_monitor_page.py"}
-MADE = {"_build", "_generated"}
+MADE = {"_build", "_generated", "examples"}
 PAGES = sorted(
     name
     for page in DOCS.rglob("*.md")
