@@ -28,6 +28,7 @@ from hessdens.results import Eigenpairs
 
 NUM_PAIRS = 10
 BATCH = 50
+RTOL = 1e-3
 DIRECTIONS = ("mini-batch gradient", "update", "class means")
 
 
@@ -57,7 +58,7 @@ def train(data: tuple[Tensor, Tensor], width: int, records: Sequence[int]) -> tu
     for step in range(max(records) + 1):
         chosen = torch.randperm(len(inputs))[:BATCH]
         if step in records:
-            pairs = eigenpairs(H, NUM_PAIRS, rtol=1e-2)
+            pairs = eigenpairs(H, NUM_PAIRS, rtol=RTOL)
             now = H.flatten(dict(model.named_parameters()))
             mask = torch.zeros(len(inputs), dtype=torch.bool).index_fill(0, chosen, True)
             row = {"step": step, "loss": H.loss(), "values": pairs.values.tolist(), "products": pairs.num_products}

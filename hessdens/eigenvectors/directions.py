@@ -48,8 +48,10 @@ def overlap(pairs: Eigenpairs, direction: Any) -> Overlap:
     groups = [list(members) for members in pairs.subspaces]
     parts = np.array([np.linalg.norm(lengths[group]) for group in groups])
     sines = np.array([np.sin(pairs.angles[group[0]]) for group in groups])
-    whole, sine = float(np.linalg.norm(lengths)), float(np.linalg.norm(sines))
+    whole, sine = float(np.linalg.norm(lengths)), float(np.sin(pairs.total_angle))
     low, high = _squares_within(np.append(parts, whole), np.append(sines, sine))
+    total = min(whole**2, 1.0)
+    least, most = max(low[-1], low[:-1].sum()), min(high[-1], high[:-1].sum())  # clusters are orthogonal
     return Overlap(
         pairs.size,
         np.array([pairs.values[group].mean() for group in groups]),
@@ -57,7 +59,7 @@ def overlap(pairs: Eigenpairs, direction: Any) -> Overlap:
         np.clip(parts**2, 0.0, 1.0),
         low[:-1],
         high[:-1],
-        np.array([min(whole**2, 1.0), low[-1], high[-1]]),
+        np.array([total, min(least, total), max(most, total)]),
     )
 
 
@@ -83,8 +85,7 @@ def subspace_angles(first: Any, second: Any) -> SubspaceAngles:
     Notes
     -----
     Limits: sines and cosines change by at most the sine of the angle between a subspace and the exact one (A. Knyazev &
-    M. Argentati 2002), for both subspaces. That of all eigenvectors together is as far as the root of the sum of
-    squares over its clusters.
+    M. Argentati 2002), for both subspaces: ``total_angle`` of `Eigenpairs`.
 
     Examples
     --------
@@ -185,8 +186,7 @@ def _subspace(value: Any, name: str) -> tuple[FloatArray, float]:
     """Return orthonormal rows, and the sine of the largest angle to what they stand for."""
     if isinstance(value, Eigenpairs):
         _check_whole(value)
-        sines = [np.sin(value.angles[members[0]]) for members in value.subspaces]
-        return value.vectors.astype(np.float64), float(np.linalg.norm(sines))
+        return value.vectors.astype(np.float64), float(np.sin(value.total_angle))
     rows = _array(value)
     if rows.ndim == 1:
         return _unit(rows, len(rows), name)[None], 0.0

@@ -81,11 +81,21 @@ class RestartedLanczos:
         inside = np.abs(self._pairs.coordinates[: len(self._outside)])
         return self._outside @ inside + self.floor
 
+    def has_found(self, rtol: float) -> bool:
+        """Return whether each pair that is wanted is known to ``rtol`` or to rounding, and none is left out."""
+        lengths, allowed = self._lengths(), self._allowed(rtol)
+        return bool(np.all(lengths[: self._num_wanted] <= allowed)) and self.has_seen_all
+
+    def _lengths(self) -> FloatArray:
+        return np.linalg.norm(self._pairs.residuals, axis=0) + self.slack()
+
+    def _allowed(self, rtol: float) -> FloatArray:
+        return np.maximum(rtol * np.abs(self._pairs.values[: self._num_wanted]), 2 * self.floor)
+
     def separation(self, rtol: float) -> tuple[Separation, BoolArray]:
         """Return how well the pairs that are wanted are known, and whether each is to ``rtol`` or to rounding."""
         pairs, count, slack = self._pairs, self._num_wanted, self.slack()
-        lengths = np.linalg.norm(pairs.residuals, axis=0) + slack
-        allowed = np.maximum(rtol * np.abs(pairs.values), 2 * self.floor)[:count]
+        lengths, allowed = self._lengths(), self._allowed(rtol)
         others = pairs.values[count:], lengths[count:]
         separation = Separation.of(
             pairs.values[:count], pairs.residuals[:, :count], slack[:count], lengths[:count] <= allowed, others

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from hessdens._checks import at_least
-from hessdens._types import BoolArray
 from hessdens.eigenvectors.restarts import RestartedLanczos
 from hessdens.eigenvectors.selection import End, checked_which, named
 from hessdens.estimators.run import Run, called_alike, check_memory
 from hessdens.linalg.operator import Operator
-from hessdens.results.eigenpairs import Eigenpairs, Separation
+from hessdens.results.eigenpairs import Eigenpairs
 
 # Vectors in memory, at least, and for each pair: half of them survive a restart.
 FEWEST_VECTORS = 40
@@ -105,7 +104,10 @@ def eigenpairs(
         k + (num_vectors - k) // 2,
     )
     with run.bar(max_products) as bar:
-        separation, is_converged = _searched(walk, rtol, max_products, bar)
+        while not (walk.has_found(rtol) or walk.is_whole or walk.num_products + walk.width > max_products):
+            walk.step()
+            bar.update(walk.num_products - bar.n)
+    separation, is_converged = walk.separation(rtol)
     if not is_converged.all() and not walk.is_whole:
         warnings.warn(
             f"rtol={rtol:g} was not reached by {k - is_converged.sum()} of {k} eigenvalues after {walk.num_products:,} "
@@ -121,6 +123,7 @@ def eigenpairs(
         values[order],
         separation.errors[order],
         separation.gaps[order],
+        separation.outer_gaps[order],
         tuple(separation.clusters[index] for index in order),
         walk.space.combinations(walk.pairs.coordinates[:, order]).cpu().numpy(),
         is_converged[order],
@@ -128,17 +131,6 @@ def eigenpairs(
         walk.num_passes,
         run.certificates(walk.num_products, symmetry=walk.symmetry_defect, orthogonality=orthogonality),
     )
-
-
-def _searched(walk: RestartedLanczos, rtol: float, max_products: int, bar: Any) -> tuple[Separation, BoolArray]:
-    """Step until all wanted pairs are known, or the products are spent; return how well each is known."""
-    while True:
-        separation, is_converged = walk.separation(rtol)
-        is_done = bool(is_converged.all()) and walk.has_seen_all
-        if is_done or walk.is_whole or walk.num_products + walk.width > max_products:
-            return separation, is_converged
-        walk.step()
-        bar.update(walk.num_products - bar.n)
 
 
 def _checked(

@@ -160,6 +160,7 @@ def _found(space: BlockLanczos, quadrature: Quadrature, certificates: Certificat
         ritz[is_found],
         separation.errors,
         separation.gaps,
+        separation.outer_gaps,
         separation.clusters,
         space.combinations(vectors[:, is_found]).cpu().numpy(),
         converged,

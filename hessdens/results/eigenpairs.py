@@ -34,6 +34,8 @@ class Eigenpairs(Saved):
     gaps
         Distance from each cluster to the next value that showed, less that one's error, shape (K,): 0 where a cluster
         goes on beyond the values here, infinite where there is no other.
+    outer_gaps
+        Distance from each value to the next one that showed besides these, less that one's error, shape (K,).
     clusters
         Values with equal numbers are not told apart, shape (K,): their vectors span a subspace, and none of them is
         an eigenvector of its own.
@@ -55,6 +57,7 @@ class Eigenpairs(Saved):
     values: Annotated[FloatArray, "K finite"]
     errors: Annotated[FloatArray, "K amount"]
     gaps: Annotated[FloatArray, "K error"]
+    outer_gaps: Annotated[FloatArray, "K error"]
     clusters: Annotated[tuple[int, ...], "K count"]
     vectors: Annotated[NDArray[Any], "K R vector"]
     is_converged: Annotated[BoolArray, "K flag"]
@@ -81,9 +84,15 @@ class Eigenpairs(Saved):
         The space that a cluster spans is as near as this to that of all eigenvectors with eigenvalues within its gap:
         its own, unless others there have not shown. π/2 says nothing.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sines = np.where(self.gaps > self.errors, self.errors / self.gaps, 1.0)
-        return np.arcsin(sines)
+        return np.arcsin(_sines(self.errors, self.gaps))
+
+    @property
+    def total_angle(self) -> float:
+        """A bound of the angle between the space of all vectors here and the invariant one, in radians.
+
+        Gaps between the values here do not matter for it.
+        """
+        return float(np.arcsin(min(float(np.linalg.norm(_sines(self.errors, self.outer_gaps))), 1.0)))
 
     @property
     def subspaces(self) -> tuple[tuple[int, ...], ...]:
@@ -140,11 +149,12 @@ class Eigenpairs(Saved):
 
 @dataclass(frozen=True)
 class Separation:
-    """Which values are told apart: numbers of clusters, bounds of errors, and gaps to all other values, shape (K,)."""
+    """Which values are told apart: numbers of clusters, bounds of errors, and both kinds of gaps, shape (K,)."""
 
     clusters: tuple[int, ...]
     errors: FloatArray
     gaps: FloatArray
+    outer_gaps: FloatArray
 
     @classmethod
     def of(
@@ -172,7 +182,14 @@ class Separation:
             group = groups[which]
             clusters[group], errors[group] = number, radii[which]
             gaps[group] = max(min(distances, default=np.inf), 0.0)
-        return cls(tuple(clusters.tolist()), errors, gaps)
+        outer = np.abs(values[:, None] - others[0]) - others[1]
+        return cls(tuple(clusters.tolist()), errors, gaps, np.maximum(outer.min(axis=1, initial=np.inf), 0.0))
+
+
+def _sines(errors: FloatArray, gaps: FloatArray) -> FloatArray:
+    """Return errors over gaps, 1 where the gap is no longer."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(gaps > errors, errors / gaps, 1.0)
 
 
 def _groups(values: FloatArray, residuals: FloatArray, slack: FloatArray, chosen: BoolArray) -> list[NDArray[np.int64]]:

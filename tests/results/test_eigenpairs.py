@@ -45,7 +45,9 @@ def test_gaps_end_at_what_else_has_shown():
     np.testing.assert_allclose(told.gaps, [0.99, 0.5])
     cut = separation([5.0, 4.0], [0.01, 0.01], others=(np.array([3.9, 0.0]), np.array([0.5, 2.0])))
     assert cut.gaps[1] == 0, "it goes on beyond the values that were asked for"
-    assert separation([5.0], [0.01]).gaps[0] == np.inf
+    assert separation([5.0], [0.01]).gaps[0] == separation([5.0], [0.01]).outer_gaps[0] == np.inf
+    np.testing.assert_allclose(told.outer_gaps, [1.5, 0.5])
+    np.testing.assert_allclose(cut.outer_gaps, [0.6, 0.0], atol=1e-12)
 
 
 def test_what_has_converged_is_not_spoilt_by_what_has_not():
@@ -135,3 +137,27 @@ def test_impossible_content_is_refused():
     with pytest.raises(ValueError, match="at most 3 entries; got 4"):
         dataclasses.replace(pairs, vectors=np.ones((3, 4)))
     assert isinstance(pairs, Eigenpairs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(symmetric_matrices(), st.integers(0, 100))
+def test_the_space_of_all_vectors_is_within_the_total_angle(case, seed):
+    """Even where no vector of it is told apart, or others lie between their eigenvalues."""
+    matrix, eigenvalues = case
+    size = len(matrix)
+    rng = np.random.default_rng(seed)
+    exact = eigh(matrix)[1]
+    chosen = np.flatnonzero(rng.random(size) < 0.4)
+    if not 0 < len(chosen) < size:
+        return
+    noise = 10.0 ** rng.uniform(-8, -1)
+    basis = np.linalg.qr(exact[:, chosen] + noise * rng.standard_normal((size, len(chosen))) / size**0.5)[0]
+    values, rotation = np.linalg.eigh(basis.T @ matrix @ basis)
+    vectors = basis @ rotation
+    slack = np.full(len(chosen), 1e-14 * np.abs(eigenvalues).max())
+    others = np.delete(eigenvalues, chosen), np.zeros(size - len(chosen))
+    told = Separation.of(values, matrix @ vectors - vectors * values, slack, np.ones(len(chosen), dtype=bool), others)
+    known = (told.errors, told.gaps, told.outer_gaps, told.clusters, vectors.T, np.ones(len(chosen), dtype=bool))
+    pairs = Eigenpairs(size, "found", values, *known, np.inf, 1, pairs_of(1.0, 2.0, 3.0).certificates)
+    outside = np.delete(exact, chosen, axis=1)
+    assert np.linalg.norm(outside.T @ vectors, 2) <= np.sin(pairs.total_angle) + 1e-9
