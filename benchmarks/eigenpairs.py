@@ -27,7 +27,7 @@ from hessdens import as_operator, eigenpairs, exact_spectrum, hessian_operator
 ACCURACIES = (1e-2, 1e-6)
 TOLERANCES = [m * 10.0**-e for e in range(1, 13) for m in (3, 1)]
 # Products of one method, beyond which it counts as not having reached an accuracy.
-MOST = 20_000
+MOST = 5_000
 
 
 @dataclass(frozen=True)
