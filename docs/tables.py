@@ -2,27 +2,19 @@
 
 import json
 import statistics
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from agreement_tables import agreement, agreement_by_case
 from eigenpairs_tables import eigenpairs
 from example_sections import cards, write_gallery
+from reproduction_tables import write as write_reproduction
 from suite_tables import write as write_suite
 from what_works_tables import what_works
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
-
-from skip_paper.report.report import markdown
 
 DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
 OUT = DOCS / "_generated"
-ORDER = [
-    "fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "figS1", "figS2", "figS3", "figS4", "figS5", "figS6",
-    "figS7",
-]  # fmt: skip
 
 
 def write_tables() -> None:
@@ -62,8 +54,7 @@ def write_tables() -> None:
     (OUT / "distributed.md").write_text(
         _if_measured(RESULTS / "distributed.json", _distributed, "benchmarks/distributed.py")
     )
-    figures = [DOCS / "figures" / f"{name}.json" for name in ORDER]
-    (OUT / "reproduction.md").write_text(_reproduction([_read(path) for path in figures if path.exists()]))
+    write_reproduction(OUT, _read(RESULTS / "verdict_rules.json"))
 
 
 def _if_measured(path: Path, table: Callable[[dict], str], command: str) -> str:
@@ -370,9 +361,3 @@ def _distributed(content: dict) -> str:
             )
         parts.append(f"### {name.capitalize()}\n\n{origin}\n\n{text}")
     return "\n".join(parts)
-
-
-def _reproduction(found: list[dict]) -> str:
-    text = markdown(found, found[0]["preset"], images="figures/")
-    # The page has a title of its own; figures are sections of it.
-    return text.split("\n", 2)[2].replace("\n## ", "\n### ")

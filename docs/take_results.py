@@ -1,9 +1,10 @@
 """Takes a results folder of the reproduction into the docs: python docs/take_results.py results.
 
-Copies each experiment's numbers, and its figure at a size for a page.
+Copies each experiment's numbers, its figure at a width for a page, in all its colours, and its vector file.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,12 +18,18 @@ def main() -> None:
     """Copy what the folder of the first argument holds."""
     folder = Path(sys.argv[1])
     for path in sorted(folder.glob("*.json")):
-        content = json.loads(path.read_text())
-        picture = Image.open(folder / f"{path.stem}.png").convert("RGB")
-        size = (WIDTH, round(picture.height * WIDTH / picture.width)) if picture.width > WIDTH else picture.size
-        # A palette is enough for lines and text, and a third of the bytes.
-        picture.resize(size, Image.Resampling.LANCZOS).quantize(64).save(FIGURES / f"{path.stem}.png", optimize=True)
-        (FIGURES / path.name).write_text(json.dumps(_rounded(content), indent=1) + "\n")
+        (FIGURES / path.name).write_text(json.dumps(_rounded(json.loads(path.read_text())), indent=1) + "\n")
+        picture = folder / f"{path.stem}.png"
+        if picture.exists():
+            _copy(picture)
+
+
+def _copy(path: Path) -> None:
+    picture = Image.open(path).convert("RGB")
+    size = (WIDTH, round(picture.height * WIDTH / picture.width)) if picture.width > WIDTH else picture.size
+    picture.resize(size, Image.Resampling.LANCZOS).save(FIGURES / path.name, optimize=True)
+    if path.with_suffix(".pdf").exists():
+        shutil.copyfile(path.with_suffix(".pdf"), FIGURES / f"{path.stem}.pdf")
 
 
 def _rounded(content: object) -> object:

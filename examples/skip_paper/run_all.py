@@ -1,6 +1,7 @@
 """Reproduces Orhan & Pitkow (2018): ``python examples/skip_paper/run_all.py --help``."""
 
 import argparse
+import datetime
 import errno
 import os
 import sys
@@ -10,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -37,11 +39,14 @@ from skip_paper.figures import (  # fmt: skip
     figS7,
 )
 from skip_paper.report.outcome import Outcome
-from skip_paper.report.report import save_outcome, write_report
+from skip_paper.report.report import save_outcome, save_statements, write_report
+from skip_paper.report.summary import ORDER
+from skip_paper.runs.checking import check
 from skip_paper.runs.compute import Computer
 from skip_paper.runs.conditions import CONDITIONS
 from skip_paper.runs.designs import Size
 from skip_paper.runs.environment import environment
+from skip_paper.runs.finished import COMMITTED, FinishedRuns, collected, facts_of
 from skip_paper.runs.presets import PRESETS
 from skip_paper.runs.projection import project
 from skip_paper.runs.setting import Setting
@@ -53,12 +58,12 @@ FIGURES: dict[str, ModuleType] = {
     "fig5": fig5, "bias_targets": bias_targets, "fig6": fig6, "fig7": fig7, "fig8": fig8, "figS1": figS1,
     "figS2": figS2, "figS3": figS3, "figS6": figS6, "figS7": figS7,
 }  # fmt: skip
-# Title and caption of what needs no trained networks.
+# Titles of what needs no trained networks.
 THEORY = {
-    "fig1": ("Singularities, and how skip connections break them", "A drawing, without data"),
-    "fig2": ("Why singularities are harmful", "Toy models and simulated teacher-student networks; no images"),
-    "figS4": ("Linear three-layer networks", "Equations 12-19, by gradient descent; no images"),
-    "figS5": ("Mode strengths of linear networks", "Equations 29-31, gradient flow; no images"),
+    "fig1": "Singularities, and how skip connections break them",
+    "fig2": "Why singularities are harmful",
+    "figS4": "Linear three-layer networks",
+    "figS5": "Mode strengths of linear networks",
 }
 SUBSTITUTED = ("svhn", "stl10")
 # As torchrun says: every process computes runs that no other has begun, and the first draws once all are there.
@@ -95,7 +100,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "the repository, and the cache; else downloaded; else scikit-learn's digits are used, and every figure says "
         "so. Several processes may share one results folder; torchrun --nproc-per-node N run_all.py starts N of them.",
     )
-    parser.add_argument("--preset", default="laptop", choices=PRESETS, help="how much is run (default: laptop)")
+    parser.add_argument("--preset", choices=PRESETS, help="how much is run (default: laptop; of finished runs, study)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder with the data sets, unpacked or as .tar.gz")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="default: CUDA where it is")
     parser.add_argument(
@@ -106,9 +111,19 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--seed-offset", type=int, default=0, metavar="N", help="other seeds: do verdicts stay? (default: 0)"
     )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: ./results")
+    parser.add_argument(
+        "--from-finished", nargs="?", type=Path, const=COMMITTED, metavar="FILE",
+        help="draw all from a file of finished runs; train none (default: the committed file)",
+    )  # fmt: skip
+    parser.add_argument("--check", type=int, metavar="N", help="train finished run N again, and compare")
+    parser.add_argument(
+        "--collect", type=Path, metavar="FILE", help="add what is finished of the preset to a file of finished runs"
+    )
     parser.add_argument("--plot-only", action="store_true", help="draw from finished runs; compute none")
     parser.add_argument("--list", action="store_true", help="say what would run, and how long it takes on this device")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.preset = options.preset or ("study" if options.from_finished else "laptop")
+    return options
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -121,39 +136,100 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _run(options: argparse.Namespace) -> None:
     device = choose_device(options.device)
-    preset = PRESETS[options.preset]
-    store = RunStore(options.results / "runs")
 
     @cache
     def load(name: str) -> Images:
         return load_substitute(name, options.data) if name in SUBSTITUTED else load_images(name, options.data)
 
-    settings = [
-        (design.figure, Setting(_shifted(design.size, options.seed_offset), CONDITIONS[condition], store, load))
-        for design in preset.designs
-        for condition in ([options.condition] if options.condition else design.conditions)
-        if design.figure in options.only and condition in design.conditions
-    ]
+    if options.check is not None:
+        _check(options, device, load)
+        return
+    if options.from_finished:
+        _draw_committed(options.from_finished, options.results, options.preset, options)
+        return
+    settings = _settings(options, options.preset, RunStore(options.results / "runs"), load)
+    if options.collect:
+        _collect(options.collect, settings, load, environment(device))
+        return
     if options.list:
         if RANK == 0:
             project([(name, setting, FIGURES[name]) for name, setting in settings], device)
         return
-    reporter = _Reporter(options.results, preset.name, device)
+    committed = None
+    if is_first_view(options):
+        committed = options.results / "committed"
+        _draw_committed(COMMITTED, committed, "study", options)
+    reporter = _Reporter(options.results, options.preset, environment(device), committed)
     for name in options.only:
         if name in THEORY:
             reporter.theory(name)
     if options.plot_only:
         _draw_finished(settings, reporter)
     else:
-        _compute(settings, reporter, Computer(store, device, progress=RANK == 0), load)
+        _compute(
+            settings, reporter, Computer(settings[0][1].store, device, progress=RANK == 0) if settings else None, load
+        )
+
+
+def is_first_view(options: argparse.Namespace) -> bool:
+    """Return whether the report is made from committed runs first: for a reader, who asks for nothing special."""
+    plain = options.preset == "laptop" and not options.plot_only and options.seed_offset == 0
+    return plain and options.only == tuple(FIGURES) and COMMITTED.exists() and RANK == 0
+
+
+def _settings(
+    options: argparse.Namespace, preset: str, store: RunStore, load: Callable[[str], Images]
+) -> list[tuple[str, Setting]]:
+    return [
+        (design.figure, Setting(_shifted(design.size, options.seed_offset), CONDITIONS[condition], store, load))
+        for design in PRESETS[preset].designs
+        for condition in ([options.condition] if options.condition else design.conditions)
+        if design.figure in options.only and condition in design.conditions
+    ]
+
+
+def _draw_committed(path: Path, folder: Path, preset: str, options: argparse.Namespace) -> None:
+    """Draw all figures whose runs are in a file of finished ones, and the report."""
+    finished = FinishedRuns.load(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    reporter = _Reporter(folder, preset, dict(finished.origin), None)
+    for name in options.only:
+        if name in THEORY:
+            reporter.theory(name)
+    _draw_finished(_settings(options, preset, finished, finished.images_of), reporter)
+
+
+def _collect(
+    path: Path, settings: list[tuple[str, Setting]], load: Callable[[str], Images], origin: dict[str, Any]
+) -> None:
+    """Add the finished runs of all settings to a file."""
+    specs = dict.fromkeys(spec for name, setting in settings for spec in FIGURES[name].runs(setting))
+    store = settings[0][1].store
+    found = [(spec, arrays) for spec in specs if store.has(spec) and (arrays := store.find(spec)) is not None]
+    names = {name for _, setting in settings for name in setting.size.data}
+    runs = collected(found, {name: facts_of(load(name)) for name in sorted(names)}, {**origin, "date": _today()})
+    if path.exists():
+        runs = FinishedRuns.load(path).merged(runs)
+    runs.save(path)
+    print(f"{path} has {len(runs.runs)} runs, {len(found)} of them from here: {path.stat().st_size / 1e6:.1f} MB.")
+
+
+def _check(options: argparse.Namespace, device: torch.device, load: Callable[[str], Images]) -> None:
+    """Train one of the finished runs again, and say what differs."""
+    print(check(FinishedRuns.load(options.from_finished or COMMITTED), options.check, load, device))
+
+
+def _today() -> str:
+    return datetime.date.today().isoformat()
 
 
 def _compute(
-    settings: list[tuple[str, Setting]], reporter: "_Reporter", computer: Computer, load: Callable[[str], Images]
+    settings: list[tuple[str, Setting]], reporter: "_Reporter", computer: Computer | None, load: Callable[[str], Images]
 ) -> None:
     """Compute the runs of all settings in their order; after each, draw its figure with what is finished of it."""
     finished: dict[str, list[Setting]] = {}
     for name, setting in settings:
+        assert computer is not None
         reporter.begin(name)
         specs = FIGURES[name].runs(setting)
         computed = computer.compute(specs, _by_fingerprint(specs, setting, load), f"{name} {setting.name}")
@@ -174,9 +250,11 @@ def _draw_finished(settings: list[tuple[str, Setting]], reporter: "_Reporter") -
 class _Reporter:
     """Draws figures, and writes what they show and the report: in the first process only."""
 
-    def __init__(self, folder: Path, preset: str, device: torch.device) -> None:
-        self.folder, self.preset, self.environment = folder, preset, environment(device)
+    def __init__(self, folder: Path, preset: str, origin: dict[str, Any], committed: Path | None) -> None:
+        self.folder, self.preset, self.environment, self.committed = folder, preset, origin, committed
         self.seconds: dict[str, float] = {}
+        if RANK == 0:
+            save_statements(folder)
 
     def begin(self, name: str) -> None:
         """Begin to count the time of a part of an experiment."""
@@ -201,7 +279,7 @@ class _Reporter:
 
     def _report(self, name: str, title: str, found: Outcome) -> None:
         save_outcome(self.folder, name, title, self.preset, found, self.seconds.get(name), self.environment)
-        write_report(self.folder, list(FIGURES), self.preset)
+        write_report(self.folder, ORDER, self.preset, committed=self.committed)
         for condition, verdicts in found.verdicts.items():
             for verdict in verdicts:
                 print(f"{name}{' ' + condition if condition else ''}: {verdict.claim}: {verdict.decision}")
@@ -222,13 +300,10 @@ def _shifted(size: Size, offset: int) -> Size:
 def _theory(name: str, path: Path) -> tuple[str, Outcome]:
     """Draw what needs no trained networks; return title and outcome."""
     module = FIGURES[name]
-    title, caption = THEORY[name]
     if name == "fig1":
-        module.draw(path)
-        return title, Outcome({}, {}, caption)
+        return THEORY[name], Outcome({}, {}, module.draw(path))
     result = module.compute()
-    module.draw(result, path, caption)
-    return title, Outcome({}, {"": module.verdicts(result)}, caption)
+    return THEORY[name], Outcome({}, {"": module.verdicts(result)}, module.draw(result, path))
 
 
 def _by_fingerprint(specs: list[RunSpec], setting: Setting, load: Callable[[str], Images]) -> dict[str, Images]:

@@ -10,7 +10,7 @@ import pytest
 from skip_paper.verdicts.evidence import Evidence, computation
 from skip_paper.verdicts.judge import judge, parameters
 from skip_paper.verdicts.quantities import Quantity, Scene
-from skip_paper.verdicts.rules import Computed, Intermediate, Larger, Level, Related, Rising, Slightly, Track, Varies
+from skip_paper.verdicts.rules import Computed, Larger, Level, Peak, Related, Rising, Slightly, Track, Varies
 from skip_paper.verdicts.table import CLAIMS, LISTS, PLANS, of_figure
 
 SCENE = Scene("here", 20, 4852)
@@ -81,7 +81,7 @@ def test_each_claim_stands_once_and_says_what_it_tests():
 
 def test_every_figure_has_claims():
     figures = {claim.figure for claim in CLAIMS.values()}
-    assert figures == {f"fig{n}" for n in (*"2345678", "S1", "S2", "S3", "S4", "S5", "S6", "S7")}
+    assert figures == {"bias_targets", *(f"fig{n}" for n in (*"2345678", "S1", "S2", "S3", "S4", "S5", "S6", "S7"))}
     assert set(PLANS) <= figures
 
 
@@ -216,14 +216,14 @@ def test_levels_and_tracks():
     )
 
 
-def test_the_middle_is_chosen_on_other_seeds():
-    kinds = [
-        made(label, mean, runs=16) for label, mean in (("x 0", 0.3), ("xx 1", 0.4), ("xxx 2", 0.38), ("xxxx 4", 0.2))
-    ]
-    found = evidence(Intermediate(tuple(s.label for s in kinds), ACCURACY), *kinds)
-    assert found.runs == 8
-    assert found.effect == pytest.approx(10, abs=2)
-    assert "xx 1 against the better end" in found.test
+def test_a_peak_is_above_both_ends():
+    means = {"x 0": 0.3, "xx 1": 0.4, "xxx 2": 0.36, "xxxx 4": 0.2}
+    kinds = [made(label, mean) for label, mean in means.items()]
+    low, one, two, high = means
+    assert evidence(Peak((low,), (one, two), (high,), ACCURACY), *kinds).effect == pytest.approx(8, abs=1)
+    assert evidence(Peak((low, high), (two,), (one,), ACCURACY), *kinds).effect == pytest.approx(-4, abs=1)
+    assert "against the better end" in evidence(Peak((low,), (one,), (high,), ACCURACY), *kinds).test
+    assert evidence(Peak((low,), (one,), ("y",), ACCURACY), *kinds).gate == "not measured: train accuracy of y"
 
 
 # A figure

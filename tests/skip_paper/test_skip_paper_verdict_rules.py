@@ -179,7 +179,11 @@ def test_spread():
 
 def test_few_equal_and_infinite_runs():
     a = np.array([1.0, 2.0, 3.0])
-    assert difference(a, a + 100).gate == "3 runs, and the first look is at 4"
+    few = difference(a, a + 100)
+    assert (few.gate, few.effect) == ("3 runs, and the first look is at 4", -100)
+    verdict = decide({"a": few}, claim())[0]
+    assert (verdict.decision, verdict.reason) == ("undecided", f"{few.gate}; the sign is not as the paper says")
+    assert trend([a, a + 1, a + 2]).effect == 1
     assert rank_correlation(a, a).gate == "3 runs, and the first look is at 8"
     assert "same number" in difference(np.full(4, 9.0), np.full(4, 1.0)).gate
     with pytest.raises(ValueError, match=r"must have a finite value; 1 of 4 have none\. Use with_diverged"):

@@ -24,6 +24,11 @@ from skip_paper.runs.setting import Setting
 from skip_paper.runs.specification import RunSpec
 
 TITLE = "The start of the weights at which the paper's axes are met"
+WORDS = (
+    "Before any training step: what the paper's axes show, against the start of the hidden weights. Line: the "
+    "paper's tick; grey: the range that counts as met. The start that meets most of the axes is the condition "
+    "“calibrated”."
+)
 STARTS = (0.1, 0.25, 0.35, 0.5, 0.7, 1.0)
 # Whether weights are drawn from a truncated normal distribution, as by Keras of 2017, and whether layers share skips.
 VARIANTS = {"normal": (False, True), "truncated normal": (True, True), "normal, a matrix a layer": (False, False)}
@@ -128,7 +133,7 @@ def finish(settings: list[Setting], path: Path) -> Outcome:
         }
         for variant in VARIANTS
     }
-    caption = f"{caption_of(settings[:1])}; no training step; grey: the paper's tick, and the range that counts as met"
+    caption = caption_of(settings[:1], WORDS)
     figure, rows = panels.grid(2, 3)
     for ax, axis in zip(rows.flat, AXES, strict=True):
         _draw(ax, axis, table[axis.name])

@@ -7,16 +7,21 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from skip_paper.figures.parts import panels
+from skip_paper.figures.parts.judging import scene_of, verdicts_of
 from skip_paper.measures.series import Series, early
 from skip_paper.networks.skip_network import ARCHITECTURES
 from skip_paper.report.outcome import Outcome, caption_of, outcome
 from skip_paper.runs.setting import Setting
 from skip_paper.runs.specification import RunSpec
-from skip_paper.verdicts import claims
-from skip_paper.verdicts.claims import Verdict
+from skip_paper.verdicts.decisions import Verdict
 
 TITLE = "Model degeneracy increases training difficulty"
 COLOURS = {"plain": panels.BLACK, "residual": panels.BLUE, "hyper-residual": panels.RED}
+WORDS = (
+    "(a) Training accuracy. (b) Degenerate eigenvalues, |λ| < 0.1, and (c) negative ones. (d) Spectra fitted by "
+    "the paper's mixture. The paper: hyper-residual networks train fastest and are the least degenerate, plain "
+    "ones the slowest and the most; the reverse for negative eigenvalues; differences are largest early."
+)
 QUANTITIES = (
     "train_accuracy", "test_accuracy", "mixture degenerate", "mixture negative", "lanczos degenerate",
     "lanczos negative", "relative", "participation", "overlap", "variance_explained", "zero_rectified",
@@ -32,38 +37,16 @@ def runs(setting: Setting) -> list[RunSpec]:
 def finish(settings: list[Setting], path: Path) -> Outcome:
     """Draw the figure from finished runs, and return what they show."""
     by_condition = {s.name: _series(s) for s in settings}
-    verdicts = {name: judge(group) for name, group in by_condition.items()}
-    caption = caption_of(settings) + "; mixture fitted on the paper's grid"
+    verdicts = {s.name: _judge(s, by_condition[s.name]) for s in settings}
+    caption = caption_of(settings, WORDS)
     _draw(settings, by_condition, caption, path)
     return outcome(by_condition, verdicts, QUANTITIES, caption)
 
 
-def judge(group: list[Series]) -> list[Verdict]:
-    """Return the verdicts on the paper's orderings: means of each run over the epochs after the start."""
-    plain, residual, hyper = group[:3]
-    verdicts = [
-        claims.difference(
-            f"Training accuracy: {a.label} above {b.label}",
-            *(100 * s.of_runs("train_accuracy") for s in (a, b)), "percentage points, mean over epochs",
-        )
-        for a, b in ((residual, plain), (hyper, residual))
-    ]  # fmt: skip
-    orders = {"degenerate": ((plain, residual), (residual, hyper)), "negative": ((residual, plain), (hyper, residual))}
-    for kind, source in (
-        ("mixture ", "mixture fit, mean over spectra"),
-        ("lanczos ", "lanczos_density, mean over spectra"),
-    ):
-        for quantity, pairs in orders.items():
-            if not plain.has(kind + quantity):
-                continue
-            verdicts += [
-                claims.difference(
-                    f"Fraction of {quantity} eigenvalues: {a.label} above {b.label}",
-                    *(100 * s.of_runs(kind + quantity) for s in (a, b)), f"percentage points, {source}",
-                )
-                for a, b in pairs
-            ]  # fmt: skip
-    return verdicts
+def _judge(setting: Setting, group: list[Series]) -> list[Verdict]:
+    orthogonal = f"hyper-residual, {setting.size.width} vectors"
+    also = {label: s for s in group for label in ("hyper-residual, orthogonal",) if s.label == orthogonal}
+    return verdicts_of("fig3", group, scene_of(setting), also=also)
 
 
 def _specs(setting: Setting) -> dict[str, list[RunSpec]]:
@@ -81,11 +64,14 @@ def _draw(settings: list[Setting], groups: dict[str, list[Series]], caption: str
     figure, rows = panels.grid(len(settings), 4)
     for axes, setting, group in zip(rows, settings, groups.values(), strict=True):
         panels.curves(axes[0], group, "train_accuracy")
-        panels.fractions(axes[1], group, "degenerate")
-        panels.fractions(axes[2], group, "negative")
+        count = scene_of(setting).parameters
+        panels.fractions(axes[1], group, "degenerate", count)
+        panels.paper_tick(axes[1], 99.9, degenerate=True)
+        panels.fractions(axes[2], group, "negative", count)
+        panels.paper_tick(axes[2], 2.5e-3)
         _draw_spectra(axes[3], group)
         panels.name_row(axes[0], setting.words)
-    panels.finish(figure, next(iter(groups.values())), caption, path)
+    panels.finish(figure, next(iter(groups.values())), caption, path, ticks=True)
 
 
 def _draw_spectra(ax: Axes, group: list[Series]) -> None:

@@ -6,16 +6,21 @@ import matplotlib as mpl
 import numpy as np
 
 from skip_paper.figures.parts import panels
+from skip_paper.figures.parts.judging import scene_of, verdicts_of
 from skip_paper.measures.series import Series
 from skip_paper.report.outcome import Outcome, caption_of, outcome
 from skip_paper.runs.setting import Setting
 from skip_paper.runs.specification import RunSpec
-from skip_paper.verdicts import claims
-from skip_paper.verdicts.claims import Verdict
+from skip_paper.verdicts.decisions import Verdict
 
 TITLE = "Random dense orthogonal skips against identity skips"
+WORDS = (
+    "(a) Training accuracy with identity skips (blue) and with random dense skips of so many distinct orthonormal "
+    "columns (greys; one matrix for all layers). (b) Probability of zero responses and (c) of zero ReLU outputs. "
+    "The paper: dense orthogonal skips are slightly better than the identity, fewer distinct columns are worse, "
+    "and responses are less often zero with dense skips."
+)
 QUANTITIES = ("train_accuracy", "test_accuracy", "zero_probability", "zero_rectified", "gradient_norm")
-UNIT = "percentage points, mean over epochs"
 IDENTITY = "identity"
 
 
@@ -39,31 +44,19 @@ def finish(settings: list[Setting], path: Path) -> Outcome:
         panels.curves(axes[0], group, "train_accuracy")
         pair = [s for s in group if s.label in (IDENTITY, _densest(setting))]
         panels.curves(axes[1], pair, "zero_probability")
+        for tick in (0.03, 0.07):
+            panels.paper_tick(axes[1], tick)
         panels.curves(axes[2], pair, "zero_rectified")
         panels.name_row(axes[0], f"{setting.words}\n{setting.load(data).title}")
-    caption = caption_of(settings) + "; numbers in the legend: distinct orthonormal columns, one matrix for all layers"
-    panels.finish(figure, next(iter(groups.values())), caption, path, spectra=False)
-    verdicts = {_name(s, data): judge(groups[_name(s, data)], _densest(s)) for s, data in rows_of}
+    caption = caption_of(settings, WORDS)
+    panels.finish(figure, next(iter(groups.values())), caption, path, spectra=False, ticks=True)
+    verdicts = {_name(s, data): _judge(s, data, groups[_name(s, data)]) for s, data in rows_of}
     return outcome(groups, verdicts, QUANTITIES, caption)
 
 
-def judge(group: list[Series], densest: str) -> list[Verdict]:
-    """Return the verdicts: means of each run over the epochs after the start."""
-    by_label = {series.label: series for series in group}
-    accuracy = {label: 100 * series.of_runs("train_accuracy") for label, series in by_label.items()}
-    x = np.concatenate([np.full(len(a), np.log2(int(k))) for k, a in accuracy.items() if k != IDENTITY])
-    y = np.concatenate([a for k, a in accuracy.items() if k != IDENTITY])
-    zeros = {label: by_label[label].of_runs("zero_probability") for label in (IDENTITY, densest)}
-    return [
-        claims.difference(
-            "Training accuracy: dense orthogonal skips above identity", accuracy[densest], accuracy[IDENTITY], UNIT
-        ),
-        claims.slope("Training accuracy rises with the number of distinct skip vectors", x, y, f"{UNIT}, a doubling"),
-        claims.difference(
-            "Probability of zero responses: lower with dense orthogonal skips than with identity",
-            zeros[IDENTITY], zeros[densest], "probability, mean over epochs",
-        ),
-    ]  # fmt: skip
+def _judge(setting: Setting, data: str, group: list[Series]) -> list[Verdict]:
+    dense = next(s for s in group if s.label == _densest(setting))
+    return verdicts_of("fig7", group, scene_of(setting, data, _name(setting, data)), also={"dense": dense})
 
 
 def _kinds(setting: Setting) -> list[str]:

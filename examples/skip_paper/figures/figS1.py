@@ -3,11 +3,16 @@
 from pathlib import Path
 
 from skip_paper.figures.parts import panels, small_pairs
+from skip_paper.figures.parts.judging import scene_of, verdicts_of
 from skip_paper.report.outcome import Outcome, caption_of, outcome
 from skip_paper.runs.setting import Setting
 from skip_paper.runs.specification import RunSpec
 
 TITLE = "Plain and residual networks, exact spectra"
+WORDS = (
+    "(a, b) Accuracy of small plain and residual networks, (c) negative and (d) degenerate eigenvalues. The "
+    "paper: residual networks have better accuracy, are less degenerate, and have more negative eigenvalues."
+)
 QUANTITIES = ("train_accuracy", "test_accuracy", "negative", "degenerate")
 
 
@@ -22,10 +27,12 @@ def finish(settings: list[Setting], path: Path) -> Outcome:
     figure, rows = panels.grid(len(settings), 4)
     for axes, setting in zip(rows, settings, strict=True):
         for ax, name in zip(axes, QUANTITIES, strict=True):
-            draw = panels.curves if name.endswith("accuracy") else panels.fractions
-            draw(ax, groups[setting.name], name)
+            if name.endswith("accuracy"):
+                panels.curves(ax, groups[setting.name], name)
+            else:
+                panels.fractions(ax, groups[setting.name], name, scene_of(setting).parameters)
         panels.name_row(axes[0], setting.words)
-    caption = caption_of(settings)
+    caption = caption_of(settings, WORDS)
     panels.finish(figure, groups[settings[0].name], caption, path)
-    verdicts = {name: small_pairs.judge(group) for name, group in groups.items()}
+    verdicts = {s.name: verdicts_of("figS1", groups[s.name], scene_of(s)) for s in settings}
     return outcome(groups, verdicts, (*QUANTITIES, "relative", "participation"), caption)

@@ -8,6 +8,12 @@ from skip_paper.runs.setting import Setting
 from skip_paper.runs.specification import RunSpec
 
 TITLE = "Best against worst of many small networks"
+WORDS = (
+    "The best and the worst of many small plain networks by mean training accuracy. (a, b) Accuracy, (c) negative "
+    "and (d) degenerate eigenvalues, (e) norm and (f) overlap of incoming weights. The paper: the best are less "
+    "degenerate, with more negative eigenvalues, less overlap and, at first, larger norms. Verdicts are rank "
+    "correlations over all runs."
+)
 PANELS = ("train_accuracy", "test_accuracy", "negative", "degenerate", "weight_norm", "overlap")
 
 
@@ -19,7 +25,7 @@ def runs(setting: Setting) -> list[RunSpec]:
 def finish(settings: list[Setting], path: Path) -> Outcome:
     """Draw the figure from finished runs, and return what they show."""
     groups = {s.name: best_and_worst.series(s, "cifar100") for s in settings}
-    caption = caption_of(settings)
-    best_and_worst.draw({s.words: groups[s.name] for s in settings}, caption, path, PANELS)
-    verdicts = {name: best_and_worst.judge(group, figure="S2") for name, group in groups.items()}
+    caption = caption_of(settings, WORDS)
+    best_and_worst.draw({s.words: (s, "cifar100") for s in settings}, caption, path, PANELS)
+    verdicts = {s.name: best_and_worst.judge("figS2", s, "cifar100", s.name) for s in settings}
     return outcome(groups, verdicts, best_and_worst.QUANTITIES, caption)

@@ -5,15 +5,20 @@ from pathlib import Path
 from matplotlib.axes import Axes
 
 from skip_paper.figures.parts import panels, small_pairs
+from skip_paper.figures.parts.judging import scene_of, verdicts_of
 from skip_paper.measures.fits import mean_and_error
 from skip_paper.measures.series import Series
 from skip_paper.report.outcome import Outcome, caption_of, outcome
 from skip_paper.runs.setting import Setting
 from skip_paper.runs.specification import RunSpec
-from skip_paper.verdicts import claims
-from skip_paper.verdicts.claims import Verdict
 
 TITLE = "Shallow networks"
+WORDS = (
+    "Two hidden layers. (a, b) Accuracy, (c) negative and (d) degenerate eigenvalues, (e) gradient "
+    "norm in the paper's unit, (f) overlap in the second layer. The paper: residual networks are slightly better, "
+    "less degenerate, with more negative eigenvalues, larger gradients and less overlap; gradients do not vanish "
+    "in either."
+)
 QUANTITIES = ("train_accuracy", "test_accuracy", "negative", "degenerate", "gradient_norm", "overlap")
 LAYER = 2  # the paper's overlap is that of the second hidden layer
 
@@ -32,25 +37,17 @@ def finish(settings: list[Setting], path: Path) -> Outcome:
         for ax, name in zip(axes, QUANTITIES, strict=True):
             if name == "overlap":
                 _draw_overlap(ax, group)
+            elif name in ("degenerate", "negative"):
+                panels.fractions(ax, group, name, scene_of(setting).parameters)
             else:
-                (panels.fractions if name in ("degenerate", "negative") else panels.curves)(ax, group, name)
+                panels.curves(ax, group, name)
+            if name == "gradient_norm":
+                panels.paper_tick(ax, 0.0015)
         panels.name_row(axes[0], setting.words)
-    caption = caption_of(settings)
-    panels.finish(figure, groups[settings[0].name], caption, path)
-    return outcome(groups, {name: judge(group) for name, group in groups.items()}, QUANTITIES, caption)
-
-
-def judge(group: list[Series]) -> list[Verdict]:
-    """Return the verdicts: means of each run over the epochs after the start."""
-    plain, residual = group
-    verdicts = small_pairs.judge(group, (("gradient_norm", True, "norm"),))
-    overlaps = [s.by_layer("overlap")[:, s.epochs("overlap") >= 1, LAYER - 1].mean(axis=1) for s in (plain, residual)]
-    verdicts.append(
-        claims.difference(
-            "Residual network: less overlap in the second layer", *overlaps, "correlation, mean over epochs"
-        )
-    )
-    return verdicts
+    caption = caption_of(settings, WORDS)
+    panels.finish(figure, groups[settings[0].name], caption, path, ticks=True)
+    verdicts = {s.name: verdicts_of("figS6", groups[s.name], scene_of(s)) for s in settings}
+    return outcome(groups, verdicts, QUANTITIES, caption)
 
 
 def _draw_overlap(ax: Axes, group: list[Series]) -> None:

@@ -1,13 +1,13 @@
 """The paper's estimate of degenerate and negative fractions from stored moment samples."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens.mixture import MixtureFit, fit_mixtures
+from hessdens.mixture import Grid, MixtureFit, fit_mixtures
 
 Array = NDArray[np.float64]
 
@@ -22,15 +22,19 @@ class Fractions:
     fits: NDArray[Any]
 
 
-def fit_fractions(samples: Array) -> Fractions:
-    """Fit the mixture on the paper's grid to the mean over probes of ``samples``, shape (..., P, 4)."""
+def fit_fractions(samples: Array, narrow_scale: float | None = None) -> Fractions:
+    """Fit the mixture on the paper's grid to the mean over probes of ``samples``, shape (..., P, 4).
+
+    ``narrow_scale``: the deviation of the narrow component, if not the paper's.
+    """
+    grid = Grid.paper() if narrow_scale is None else replace(Grid.paper(), narrow_scale=narrow_scale)
     values = samples.mean(axis=-2)
     shape = values.shape[:-1]
     flat = values.reshape(-1, 4)
     usable = np.isfinite(flat).all(axis=1) & (flat != 0).all(axis=1)
     fits: list[MixtureFit | None] = [None] * len(flat)
     if usable.any():
-        for position, fit in zip(np.flatnonzero(usable), fit_mixtures(flat[usable]), strict=True):
+        for position, fit in zip(np.flatnonzero(usable), fit_mixtures(flat[usable], grid=grid), strict=True):
             fits[position] = fit
     objects = np.empty(len(flat), dtype=object)
     objects[:] = fits

@@ -1,12 +1,12 @@
 """What an experiment has shown, for its JSON file and the report."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from skip_paper.measures.series import Series, listed
+from skip_paper.measures.series import Series
 from skip_paper.runs.setting import Setting
-from skip_paper.verdicts.claims import Verdict
+from skip_paper.verdicts.decisions import Verdict
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,11 @@ def outcome(all_series: dict[str, list[Series]], verdicts: dict[str, list[Verdic
     return Outcome(numbers, verdicts, caption, sum(s.diverged for group in all_series.values() for s in group))
 
 
-def caption_of(settings: Sequence[Setting]) -> str:
-    """Return data, runs and sizes in words, of each design."""
-    return "; ".join(dict.fromkeys(map(_design, settings))) + "; bars: standard errors over runs"
+def caption_of(settings: Sequence[Setting], words: str) -> str:
+    """Return what panels show and what the paper found (``words``), conditions, data, runs and sizes."""
+    conditions = ", ".join(dict.fromkeys(setting.condition.words for setting in settings))
+    designs = "; ".join(dict.fromkeys(map(_design, settings)))
+    return f"{words} Conditions: {conditions}. {designs}. Bars: standard errors."
 
 
 def _design(setting: Setting) -> str:
@@ -49,9 +51,4 @@ def _design(setting: Setting) -> str:
 
 def as_dicts(verdicts: dict[str, list[Verdict]]) -> dict[str, Any]:
     """Return verdicts for JSON."""
-    return {
-        condition: [
-            {k: listed(v) if isinstance(v, float) else v for k, v in asdict(verdict).items()} for verdict in group
-        ]
-        for condition, group in verdicts.items()
-    }
+    return {condition: [verdict.as_dict() for verdict in group] for condition, group in verdicts.items()}

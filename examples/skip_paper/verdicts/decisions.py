@@ -13,7 +13,7 @@ m - Z others, with 0.05 a (m - Z) / m at most. The sum is 0.05. Where no claim h
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from skip_paper.verdicts.evidence import ERROR, Evidence
 from skip_paper.verdicts.rules import Computed, Rule
@@ -62,6 +62,9 @@ class Claim:
     kind: Kind = "larger"
     rule: Rule = field(default=Computed("a test of the rules"), repr=False)
 
+    def __str__(self) -> str:
+        return self.words
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -89,12 +92,35 @@ class Verdict:
     def reason(self) -> str:
         """Why there is no decision, or what stands behind it, in words."""
         if self.evidence.gate:
-            return self.evidence.gate
+            return self.evidence.gate + self._sign()
         if self.decision == "undecided":
             return "the interval allows more than one answer"
         if self.decision == "absent" or self.claim.kind != "larger":
             return f"margin {self.evidence.margin:.3g}"
         return "small: within the margin" if self.evidence.p_absent <= ERROR else ""
+
+    def _sign(self) -> str:
+        """Return what few runs show: the sign, which decides nothing."""
+        found = self.evidence
+        if self.claim.kind != "larger" or not math.isinf(found.high) or not math.isfinite(found.effect):
+            return ""
+        whose = "the paper says" if self.claim.whose == "paper" else "expected"
+        return f"; the sign is {'' if found.effect > 0 else 'not '}as {whose}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, None where a number is not finite."""
+        claim, found = self.claim, self.evidence
+        numbers = {
+            "effect": found.effect, "low": found.low, "high": found.high, "inner_low": found.inner[0],
+            "inner_high": found.inner[1], "margin": found.margin, "p_sign": found.p_sign, "p_absent": found.p_absent,
+            "adjusted": self.adjusted,
+        }  # fmt: skip
+        return {
+            "key": claim.key, "whose": claim.whose, "sentence": claim.sentence, "section": claim.section,
+            "figure": claim.figure, "claim": claim.words, "unit": claim.unit, "kind": claim.kind,
+            "condition": self.condition, "runs": found.runs, "test": found.test, "decision": self.decision,
+            "reason": self.reason, **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
+        }  # fmt: skip
 
 
 def decide(evidence: Mapping[str, Evidence], claims: Mapping[str, Claim], condition: str = "") -> list[Verdict]:

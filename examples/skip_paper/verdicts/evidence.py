@@ -87,6 +87,21 @@ def spread(values: ArrayLike, least: float) -> Evidence:
     )  # fmt: skip
 
 
+def proportion(count: int, total: int, least: float) -> Evidence:
+    """Return the evidence that a share of independent cases is above ``least``: the exact binomial interval."""
+    found = stats.binomtest(count, total, least)
+
+    def ends(level: float) -> tuple[float, float]:
+        interval = found.proportion_ci(level)
+        return float(interval.low) - least, float(interval.high) - least
+
+    low, high = ends(LEVEL)
+    words = f"binomial, {count} of {total}"
+    return Evidence(
+        count / total - least, low, high, ends(1 - 2 * ERROR), math.nan, float(found.pvalue), 1.0, 1.0, total, words
+    )
+
+
 def computation(holds: bool, effect: float, test: str) -> Evidence:
     """Return the evidence of a computation without chance, which could have come out otherwise."""
     return Evidence(
@@ -169,9 +184,11 @@ def _empty(effect: float, margin: float, runs: int, gate: str) -> Evidence:
     return Evidence(effect, -math.inf, math.inf, (-math.inf, math.inf), margin, 1.0, 1.0, 1.0, runs, "", gate)
 
 
-def too_few(runs: int, plan: Plan, margin: float, *, least: int | None = None) -> Evidence:
-    """Return the evidence of fewer runs than the first look needs."""
-    return _empty(math.nan, margin, runs, f"{runs} runs, and the first look is at {least or plan.counts[0]}")
+def too_few(
+    runs: int, plan: Plan, margin: float, *, least: int | None = None, effect: float = math.nan
+) -> Evidence:  # fmt: skip
+    """Return the evidence of fewer runs than the first look needs: its sign may be seen, and decides nothing."""
+    return _empty(effect, margin, runs, f"{runs} runs, and the first look is at {least or plan.counts[0]}")
 
 
 def all_the_same(runs: int, margin: float, effect: float = math.nan) -> Evidence:

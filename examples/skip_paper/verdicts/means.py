@@ -39,7 +39,7 @@ def difference(
     runs = min(len(first), len(second))
     look = plan.look(runs)
     if look is None:
-        return too_few(runs, plan, margin)
+        return too_few(runs, plan, margin, effect=float(first.mean() - second.mean()) if runs else math.nan)
     runs = plan.counts[look]
     first, second = first[:runs], second[:runs]
     if paired:

@@ -43,11 +43,13 @@ def trend(ordered: Sequence[ArrayLike], *, margin: float = math.nan, plan: Plan 
     values = [values_of(x) for x in ordered]
     runs = min(map(len, values))
     look = plan.look(runs)
-    if look is None:
-        return too_few(runs, plan, margin)
-    runs, kinds = plan.counts[look], len(values)
-    table = np.array([x[:runs] for x in values]).T
+    kinds = len(values)
     place = np.arange(kinds) - (kinds - 1) / 2
+    if look is None:
+        table = np.array([x[:runs] for x in values]).T
+        return too_few(runs, plan, margin, effect=float((table @ place / (place @ place)).mean()) if runs else math.nan)
+    runs = plan.counts[look]
+    table = np.array([x[:runs] for x in values]).T
     rises = table @ place / (place @ place)
     found = of_t(float(rises.mean()), float(rises.var(ddof=1)) / runs, runs - 1.0, margin, plan, look, "")
     if found.gate:

@@ -214,30 +214,29 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Intermediate:
-    """A quantity is largest at a middle one of ordered kinds: the middle is above both ends.
+class Peak:
+    """A quantity is largest in the middle of ordered kinds: above both ends, each a mean over several kinds.
 
-    ``labels`` in their order. The middle one is that with the largest mean in the first half of the seeds, and is
-    judged on the second half, so that it is not chosen by what judges it.
+    Both must hold, so the end with the weaker evidence counts.
     """
 
-    labels: tuple[str, ...]
+    low: tuple[str, ...]
+    middle: tuple[str, ...]
+    high: tuple[str, ...]
     quantity: Quantity
 
     def evidence(self, group: Group, scene: Scene, margin: float, plan: Plan = SEQUENTIAL) -> Evidence:
         """Return what the runs of a figure say."""
-        if why := missing(self.quantity, self.labels, group):
-            return stopped(why, margin)
-        values = {label: complete(self.quantity, group[label], scene)[0] for label in self.labels}
-        half = min(map(len, values.values())) // 2
-        middle = max(self.labels[1:-1], key=lambda label: float(values[label][:half].mean()) if half else 0.0)
-        ends = [
-            difference(values[middle][half:], values[end][half:], margin=margin, paired=True, plan=plan)
-            for end in (self.labels[0], self.labels[-1])
-        ]
-        # Both must hold, so the weaker one is the evidence.
-        weaker = min(ends, key=lambda found: found.low)
-        return replace(weaker, test=f"{weaker.test}, {middle} against the better end, chosen on other seeds")
+        parts = []
+        for labels in (self.low, self.middle, self.high):
+            if why := missing(self.quantity, labels, group):
+                return stopped(why, margin)
+            parts.append(np.mean([complete(self.quantity, group[label], scene)[0] for label in labels], axis=0))
+        low, middle, high = parts
+        ends = [difference(middle, end, margin=margin, paired=True, plan=plan) for end in (low, high)]
+        best = {label: _best(group[label], "train_accuracy") for label in self.middle}
+        weaker = min(ends, key=lambda found: found.low).gated(gates.chance(best, scene.classes))
+        return replace(weaker, test=f"{weaker.test} against the better end")
 
 
 @dataclass(frozen=True)

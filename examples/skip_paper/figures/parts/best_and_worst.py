@@ -1,16 +1,17 @@
 """Best against worst runs of one network: figures 4, S2 and S7. Runs are chosen by mean training accuracy."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from skip_paper.figures.parts import panels
+from skip_paper.figures.parts.judging import scene_of, verdicts_of
 from skip_paper.measures.series import Series
 from skip_paper.runs.setting import Setting
 from skip_paper.runs.specification import RunSpec
-from skip_paper.verdicts import claims
-from skip_paper.verdicts.claims import Verdict
+from skip_paper.verdicts.decisions import Verdict
 
 QUANTITIES = (
     "train_accuracy", "test_accuracy", "degenerate", "negative", "relative", "weight_norm", "overlap",
@@ -44,33 +45,29 @@ def chosen_seeds(setting: Setting, data: str) -> tuple[list[int], list[int]]:
     return order[: setting.size.chosen], order[-setting.size.chosen :]
 
 
-def judge(group: list[Series], *, figure: str = "") -> list[Verdict]:
-    """Return the verdicts on what the worst runs differ in."""
-    best, worst = group
-    rules = {
-        "degenerate": (worst, best, 100, "more degenerate", "percentage points"),
-        "weight_norm": (best, worst, 1, "smaller norms of incoming weights", "norm"),
-        "overlap": (worst, best, 1, "larger overlap", "correlation"),
-        "variance_explained": (worst, best, 100, "more variance in the top three modes", "percentage points"),
-    }
-    if figure == "S2":
-        rules.pop("variance_explained")
-        rules["negative"] = (best, worst, 100, "fewer negative eigenvalues", "percentage points")
-    return [
-        claims.difference(
-            f"Worst networks: {words}", *(factor * s.of_runs(quantity) for s in (a, b)), f"{unit}, mean over epochs"
-        )
-        for quantity, (a, b, factor, words, unit) in rules.items()
-    ]
+def judge(figure: str, setting: Setting, data: str, condition: str) -> list[Verdict]:
+    """Return the verdicts on what predicts accuracy, over all runs."""
+    every = setting.series("all", panels.BLACK, runs(setting, data))
+    return verdicts_of(figure, [every], scene_of(setting, data, condition))
 
 
-def draw(rows: dict[str, list[Series]], caption: str, path: Path, names: tuple[str, ...] = PANELS) -> None:
-    """Draw the panels of each data set or condition, three in a row."""
+def draw(
+    rows: Mapping[str, tuple[Setting, str]], caption: str, path: Path, names: tuple[str, ...] = PANELS, *,
+    tick: float | None = None,
+) -> None:  # fmt: skip
+    """Draw the panels of each setting and data set, three in a row; ``tick``: the paper's of degenerate ones."""
     figure, all_axes = panels.grid(len(rows) * math.ceil(len(names) / COLUMNS), COLUMNS)
-    for axes, (title, group) in zip(all_axes.reshape(len(rows), -1), rows.items(), strict=True):
+    group: list[Series] = []
+    for axes, (title, (setting, data)) in zip(all_axes.reshape(len(rows), -1), rows.items(), strict=True):
+        group = series(setting, data)
         for ax, name in zip(axes, names, strict=False):
-            (panels.fractions if name in ("degenerate", "negative") else panels.curves)(ax, group, name)
+            if name in ("degenerate", "negative"):
+                panels.fractions(ax, group, name, scene_of(setting, data).parameters)
+                if name == "degenerate" and tick is not None:
+                    panels.paper_tick(ax, tick, degenerate=True)
+            else:
+                panels.curves(ax, group, name)
         for ax in axes[len(names) :]:
             ax.remove()
         panels.name_row(axes[0], title)
-    panels.finish(figure, next(iter(rows.values())), caption, path)
+    panels.finish(figure, group, caption, path, ticks=tick is not None)

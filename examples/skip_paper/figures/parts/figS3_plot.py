@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
 from skip_paper.figures.parts import panels
 from skip_paper.figures.parts.figS3_points import LEAST_DEGENERATE, Points, Regression
+from skip_paper.figures.parts.look import plt, save
 
 NUM_BINS = 6
 
@@ -28,9 +28,7 @@ def draw(rows: dict[str, Points], caption: str, path: Path) -> None:
         ax.set_title(letter, loc="left", fontweight="bold")
     handles, labels = all_axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=5, fontsize=8, frameon=False)
-    figure.supxlabel("\n".join(panels.wrapped(caption, 150)), fontsize=8)
-    figure.savefig(path, dpi=160)
-    plt.close(figure)
+    save(figure, path, caption)
 
 
 def _draw_panel(ax: Axes, points: Points, quantity: str) -> None:

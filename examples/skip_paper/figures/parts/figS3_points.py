@@ -1,6 +1,6 @@
 """Points of figure S3: fractions from the mixture against exact ones, and regressions through them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,18 @@ class Regression:
 
 @dataclass(frozen=True)
 class Points:
-    """One point a network and time: exact and estimated fractions, which count, and what the fits are like."""
+    """One point a network and time: exact and estimated fractions, which count, and what the fits are like.
+
+    ``network``: of which network a point is; ``other_scales``: degenerate fractions with other narrow components.
+    """
 
     actual: dict[str, Array]
     estimated: dict[str, Array]
     on_edge: NDArray[np.bool_]
     selected: NDArray[np.bool_]
     fits: dict[str, Any] | None = None
+    network: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, dtype=np.intp), repr=False)
+    other_scales: tuple[Array, ...] = field(default=(), repr=False)
 
     def regression(self, quantity: str) -> Regression | None:
         """Return the regression over the selected points; None for fewer than three or a single actual value."""

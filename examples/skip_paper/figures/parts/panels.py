@@ -6,21 +6,24 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from skip_paper.figures.parts.look import BLACK, BLUE, CYAN, GREEN, MAGENTA, RED, YELLOW, plt, save
 from skip_paper.measures.fits import mean_and_error
 from skip_paper.measures.series import Series
 
-BLACK, BLUE, RED, CYAN, MAGENTA, GREEN, YELLOW = "0.1", "#1f5fd0", "#d02020", "#00a5b5", "#c030c0", "#2a9d2a", "#d8a000"
+__all__ = (
+    "BLACK", "BLUE", "CYAN", "GREEN", "MAGENTA", "RED", "YELLOW", "curves", "finish", "fractions", "gradients", "grid",
+    "name_row", "paper_tick",
+)  # fmt: skip
+PAPER = "#8c5a2b"  # ticks of the paper's axes
 LABELS = {
     "train_accuracy": "training accuracy (%)",
     "test_accuracy": "test accuracy (%)",
-    "degenerate": "1 − degenerate fraction (%)",
+    "degenerate": "degenerate eigenvalues (%)",
     "negative": "negative eigenvalues (%)",
     "weight_norm": "mean norm of incoming weights",
     "overlap": "mean overlap",
@@ -29,8 +32,6 @@ LABELS = {
     "zero_rectified": "probability of zero ReLU outputs",
     "gradient_norm": "mean gradient norm",
 }
-# Far below one eigenvalue of these networks: what a fit says there is a tail of a normal density.
-LEAST_PERCENT = 1e-9
 PERCENT = ("train_accuracy", "test_accuracy", "degenerate", "negative", "variance_explained")
 
 
@@ -64,38 +65,50 @@ def curves(ax: Axes, group: Sequence[Series], name: str, *, errors: bool = True)
     _label(ax, name)
 
 
-def fractions(ax: Axes, group: Sequence[Series], name: str) -> None:
-    """Draw a fraction on a logarithmic axis; the degenerate one as its complement, downwards: up is more degenerate.
+def fractions(ax: Axes, group: Sequence[Series], name: str, parameters: int) -> None:
+    """Draw a fraction on a logarithmic axis; the degenerate one by its distance from 100%: up is more degenerate.
 
-    Lines: exact eigenvalues, else `lanczos_density`. Circles: the paper's fit; open ones where a fit lies on an edge of
-    the paper's grid. Fractions below 1e-9 percent are left out.
+    Lines: exact eigenvalues, else `lanczos_density`. Circles: the paper's fit; open where a fit lies on an edge of its
+    grid, faint where most do not have their moments. Dotted: one of the eigenvalues, as many as ``parameters``; what
+    lies below a tenth of it is left out.
     """
+    one = 100 / parameters
     for series in group:
         if not series.has(name):
             continue
         source = series.source(name)
         if source != "mixture":
-            epochs, mean, error = _shown(series, f"{source} {name}")
+            epochs, mean, error = _shown(series, f"{source} {name}", one)
             ax.errorbar(epochs, mean, error, color=series.colour, capsize=2, lw=1.4, marker="x", ms=5)
         if series.has("samples"):
-            epochs, mean, error = _shown(series, f"mixture {name}")
+            epochs, mean, error = _shown(series, f"mixture {name}", one)
             edge = series.fits.on_edge.any(axis=0)
-            ax.errorbar(epochs, mean, error, color=series.colour, capsize=2, lw=0.8, ls=":")
-            ax.plot(epochs[~edge], mean[~edge], "o", ms=4.5, color=series.colour)
-            ax.plot(epochs[edge], mean[edge], "o", ms=4.5, color=series.colour, mfc="white")
+            poor = (
+                np.array([[fit is None or fit.is_poor for fit in row] for row in series.fits.fits]).mean(axis=0) > 0.5
+            )
+            ax.errorbar(epochs, mean, error, color=series.colour, capsize=2, lw=0.8, ls=":", alpha=0.5)
+            for x, y, is_edge, is_poor in zip(epochs, mean, edge, poor, strict=True):
+                look = {"mfc": "white"} if is_edge else {}
+                ax.plot(x, y, "o", ms=4.5, color=series.colour, alpha=0.3 if is_poor else 1.0, **look)
     ax.set_yscale("log")
-    if ax.get_ylim()[0] < LEAST_PERCENT:
-        ax.set_ylim(bottom=LEAST_PERCENT)
+    ax.axhline(one, color="0.5", lw=1, ls=(0, (1, 2)), zorder=0)
     if name == "degenerate":
         ax.invert_yaxis()
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 - y:.10g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
     _label(ax, name)
 
 
-def _shown(series: Series, name: str) -> tuple[Any, Any, Any]:
+def paper_tick(ax: Axes, value: float, *, degenerate: bool = False) -> None:
+    """Draw a tick of the paper's own axis, which its text layer keeps."""
+    ax.axhline(100 - value if degenerate else value, color=PAPER, lw=1, ls="-.", zorder=0)
+
+
+def _shown(series: Series, name: str, one: float) -> tuple[Any, Any, Any]:
     """Return epochs, mean in percent (of the degenerate the complement) and standard error, for a logarithmic axis."""
     values = 100 * series.values(name)
     mean, error = mean_and_error(100 - values if name.endswith("degenerate") else values)
-    mean = np.where(mean > 0, mean, np.nan)
+    mean = np.where(mean > one / 10, mean, np.nan)
     return series.epochs(name), mean, np.minimum(np.nan_to_num(error), 0.9 * mean)
 
 
@@ -122,39 +135,47 @@ def finish(
     path: Path,
     *,
     spectra: bool = True,
-    styles: Mapping[str, str] = {},
+    ticks: bool = False,
+    styles: Mapping[str, str] | None = None,
 ) -> None:
-    """Add legend and caption, write the file, and close the figure. ``styles`` are lines of labels; else whole ones."""
+    """Add legend and caption, write the files, and close the figure.
+
+    ``ticks``: whether ticks of the paper are drawn. ``styles`` are lines of labels; else whole ones.
+    """
+    styles = styles or {}
     handles = [Line2D([], [], color=s.colour, label=s.label, ls=styles.get(s.label, "-")) for s in group]
-    if spectra and any(series.has("samples") for series in group):
-        grey = {"color": "0.4", "ls": ""}
-        handles += [
-            Line2D([], [], marker="o", label="the paper's fit, inside its grid", **grey),
-            Line2D([], [], marker="o", mfc="white", label="the paper's fit, a run on an edge of its grid", **grey),
-        ]
-        found = next(series for series in group if series.has("samples"))
-        if found.source("degenerate") != "mixture":
-            handles.append(Line2D([], [], marker="x", label=f"{found.source('degenerate')} (0 is not drawn)", **grey))
+    if spectra and any(series.has("degenerate") for series in group):
+        handles += _of_spectra(group)
+    if ticks:
+        handles.append(Line2D([], [], color=PAPER, ls="-.", lw=1, label="a tick of the paper's axis"))
     columns = max(1, int(figure.get_figwidth() / 2.1))
     figure.legend(
         handles=handles, loc="outside upper center", ncols=min(columns, len(handles)), frameon=False, fontsize=9
     )
-    figure.supxlabel("\n".join(wrapped(caption, int(figure.get_figwidth() * 15))), fontsize=8)
-    figure.savefig(path, dpi=160)
-    plt.close(figure)
+    save(figure, path, caption)
 
 
-def wrapped(text: str, width: int) -> list[str]:
-    """Return a caption in lines."""
-    import textwrap
-
-    return textwrap.wrap(text, width)
+def _of_spectra(group: Sequence[Series]) -> list[Line2D]:
+    grey = {"color": "0.4", "ls": ""}
+    handles = [Line2D([], [], color="0.5", ls=(0, (1, 2)), lw=1, label="one eigenvalue")]
+    sources = {series.source("degenerate") for series in group if series.has("degenerate")} - {"mixture"}
+    if sources:
+        handles.append(Line2D([], [], marker="x", label=" and ".join(sorted(sources)), **grey))
+    if any(series.has("samples") for series in group):
+        for label, look in (
+            ("the paper's fit", {}),
+            ("on an edge of its grid", {"mfc": "white"}),
+            ("poor", {"alpha": 0.3}),
+        ):
+            handles.append(Line2D([], [], marker="o", label=label, **grey, **look))
+    return handles
 
 
 def name_row(ax: Axes, text: str) -> None:
     """Write what a row of panels shows, left of its first panel."""
+    lines = text.replace(" (", "\n(")
     ax.annotate(
-        text, (-0.36, 0.5), xycoords="axes fraction", rotation=90, ha="center", va="center", fontsize=10
+        lines, (-0.4, 0.5), xycoords="axes fraction", rotation=90, ha="center", va="center", fontsize=8.5
     )  # fmt: skip
 
 
