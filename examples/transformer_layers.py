@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from hessdens import hessian_operator, lanczos_density
-from hessdens.estimators import layer_moments
 from hessdens.results import Moments
+from hessdens.structure import layer_moments
 
 
 class Layer(nn.Module):

@@ -24,6 +24,7 @@ from hessdens.results import (
 )
 from hessdens.results.storage import read_npz
 from hessdens.structure.gauss_newton.low_rank import LowRankSpectrum
+from hessdens.structure.halves import CurvatureHalves
 
 Result = (
     BlockNorms
@@ -31,6 +32,7 @@ Result = (
     | CertifiedCounts
     | ChebyshevMoments
     | Comparison
+    | CurvatureHalves
     | DataNoise
     | DensityDifference
     | Diagonal

@@ -42,7 +42,7 @@ from hessdens.densities import (
     maximum_entropy,
     negative_bounds,
 )
-from hessdens.estimators import chebyshev_moments, data_noise, layer_moments
+from hessdens.estimators import chebyshev_moments, data_noise
 from hessdens.linalg import Operator
 from hessdens.mixture import Grid, fit_uncertainty
 from hessdens.monitor import SpectrumHistory, csv_logger
@@ -50,6 +50,7 @@ from hessdens.plotting import plot_history
 from hessdens.results import ChebyshevMoments
 from hessdens.results.chebyshev import chebyshev_from_power
 from hessdens.results.support import Interval
+from hessdens.structure import layer_moments
 
 # Of results, fields that differ from run to run; and the same in text.
 VARYING = {"seconds", "versions"}

@@ -36,8 +36,9 @@ from hessdens import (
     spectral_moments,
 )
 from hessdens.distributed.traffic import examples_traffic, probes_traffic, sharded_traffic
-from hessdens.estimators import certified_counts, chebyshev_moments, data_noise, layer_moments
+from hessdens.estimators import certified_counts, chebyshev_moments, data_noise
 from hessdens.results.counts import SIDES
+from hessdens.structure import layer_moments
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
@@ -113,7 +114,7 @@ def answers(operator):
         found["gaussian"] = spectral_moments(operator, 2, **plain).samples
         found["support"] = list(chebyshev_moments(operator, 2, num_probes=2).support)
         found["exact"] = exact_spectrum(operator, block_size=33).eigenvalues
-        found["layers"] = [m.values for m in layer_moments(operator, num_probes=2, block_size=6).values()]
+        found["layers"] = [m.values for m in layer_moments(operator, num_probes=4, block_size=6).values()]
     return {name: np.asarray(value).tolist() for name, value in found.items()}
 
 

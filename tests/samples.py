@@ -10,7 +10,7 @@ from hessdens.mixture import Grid, fit_uncertainty
 from hessdens.monitor import SpectrumHistory
 from hessdens.monitor.history import SpectrumRecord
 from hessdens.results import Moments
-from hessdens.structure import LowRankSpectrum, block_norms, diagonal, layer_traces
+from hessdens.structure import LowRankSpectrum, block_norms, curvature_halves, diagonal, layer_traces
 
 MATRIX = np.diag(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 40), [3.0, 2.0, -1.0]]))
 HALVES = {"first": slice(0, 20), "second": slice(20, 43)}
@@ -50,6 +50,7 @@ def make_results():
         LossSlice([-1.0, 0.0, 2.0], [[2.5], [1.0], [5.0]], 1.0, [0.5], [[2.0]], [1.0], 1e-6),
         density.difference(lanczos_density(2 * MATRIX, max_products=30)),
         diagonal(MATRIX, max_products=8),
+        curvature_halves(MATRIX, np.abs(MATRIX), max_products=30),
         LowRankSpectrum([3.0, 2.0, -1.0], 43, 0.01),
         layer_traces(MATRIX, HALVES, max_products=8),
         block_norms(MATRIX, HALVES, num_probes=2),

@@ -18,7 +18,6 @@ from hessdens.estimators import (
     chebyshev_moments,
     exact_spectrum,
     lanczos_density,
-    layer_moments,
     spectral_moments,
 )
 from hessdens.linalg import Operator
@@ -31,6 +30,15 @@ from hessdens.plotting.history import SIZE as HISTORY_SIZE
 from hessdens.plotting.history import history_axes
 from hessdens.results import Moments
 from hessdens.results.files import replacing
+from hessdens.structure import (
+    attention_parts,
+    block_norms,
+    curvature_halves,
+    diagonal,
+    layer_moments,
+    layer_traces,
+    output_gram,
+)
 
 # Options that reach each method's estimator, by the name of the argument.
 SAMPLING = ("seed", "distribution", "checkpoint", "num_probes", "max_products")
@@ -40,6 +48,22 @@ DENSITIES = {
     "maximum-entropy": (*SAMPLING, "num_moments"),
     "mixture": (*SAMPLING, "rtol"),
     "exact": ("max_size",),
+}
+# Options of the command for structure, and those that each question takes.
+STRUCTURE_OPTIONS = {
+    "max_products": "--products",
+    "num_probes": "--probes",
+    "seed": "--seed",
+    "checkpoint": "--checkpoint",
+    "heads": "--heads",
+    "max_rows": "--max-rows",
+}
+STRUCTURES = {
+    "traces": ("max_products", "seed", "checkpoint", "heads"),
+    "diagonal": ("max_products", "seed", "checkpoint"),
+    "blocks": ("num_probes", "seed", "checkpoint", "heads"),
+    "halves": ("max_products", "seed"),
+    "gauss-newton": ("max_rows",),
 }
 
 
@@ -77,11 +101,9 @@ def moments(arguments: argparse.Namespace) -> int:
 
 def _layers(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
     """Estimate moments of each layer, and write a file for each."""
-    foreign = [name for name in ("max_products", "rtol") if name in options]
-    if foreign or arguments.method == "skilling":
-        what = OPTIONS[foreign[0]] if foreign else "--method skilling"
-        raise UsageError(f"--layers takes --probes for each layer, and no {what}.")
-    layers = layer_moments(operator_from(arguments), **options)
+    if "checkpoint" in options:
+        raise UsageError("--layers keeps no finished work; leave --checkpoint out.")
+    layers = layer_moments(operator_from(arguments), method=arguments.method, **options)
     paths = {name: None if arguments.out is None else _of_layer(arguments.out, name) for name in layers}
     for name, result in layers.items():
         if (path := paths[name]) is not None:
@@ -120,6 +142,38 @@ def certify(arguments: argparse.Namespace) -> int:
     values = {name: getattr(arguments, name) for name in ("window", "level", "max_products", "seed", "checkpoint")}
     options: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
     return finish(certified_counts(operator_from(arguments), **options, progress=arguments.progress), arguments)
+
+
+def structure(arguments: argparse.Namespace) -> int:
+    """Say where in the matrix of a factory its size lies."""
+    check_out(arguments)
+    takes = STRUCTURES[arguments.what]
+    given = {name: getattr(arguments, name) for name in STRUCTURE_OPTIONS}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    foreign = [name for name in options if name not in takes]
+    if foreign:
+        takers = [what for what, names in STRUCTURES.items() if foreign[0] in names]
+        option = STRUCTURE_OPTIONS[foreign[0]]
+        raise UsageError(f"{option} is for --what {' or '.join(takers)}; got --what {arguments.what}.")
+    if arguments.what == "gauss-newton" and arguments.curvature is None:
+        arguments.curvature = "ggn"
+    operator, heads = operator_from(arguments), options.pop("heads", None)
+    if heads is not None:
+        options["layers" if arguments.what == "traces" else "parts"] = attention_parts(operator, heads)
+    return finish(_structure(operator, arguments.what, {**options, "progress": arguments.progress}), arguments)
+
+
+def _structure(operator: Operator, what: str, options: dict[str, Any]) -> Result:
+    if what == "gauss-newton":
+        return output_gram(operator, **options).spectrum()
+    functions: dict[str, Any] = {
+        "traces": layer_traces,
+        "diagonal": diagonal,
+        "blocks": block_norms,
+        "halves": curvature_halves,
+    }
+    result: Result = functions[what](operator, **options)
+    return result
 
 
 def eigenvectors(arguments: argparse.Namespace) -> int:

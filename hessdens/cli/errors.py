@@ -19,6 +19,7 @@ OPTIONS = {
     "block_size": "--block",
     "low_memory": "--low-memory",
     "max_products": "--products",
+    "max_rows": "--max-rows",
     "max_size": "--max-size",
     "num_moments": "--moments",
     "num_probes": "--probes",

@@ -52,6 +52,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--which": {"type": which, "metavar": "END", "help": WHICH},
     "--block": {"type": whole(1), "metavar": "B", "help": "vectors in a product; default 2"},
     "--vectors": {"type": whole(3), "metavar": "M", "help": "vectors in memory; default 40, or 3 K if more"},
+    "--heads": {
+        "type": whole(1),
+        "metavar": "N",
+        "help": "parts are attention heads, N in each layer (traces, blocks)",
+    },
+    "--max-rows": {"type": whole(1), "metavar": "N", "help": "largest Gram matrix, 10,000 rows (gauss-newton)"},
     "--max-size": {"type": whole(1), "metavar": "N", "help": "largest matrix accepted, 20,000 (exact)"},
     "--exact": {"type": path, "metavar": "FILE", "help": "a file with exact eigenvalues, drawn behind"},
     "--labels": {"nargs": "+", "metavar": "TEXT", "help": "one per file; default: the files' names"},
@@ -78,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     )
     main.add_argument("--version", action="version", version=f"hessdens {__version__}")
     subparsers = main.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_density, _moments, _eigenvectors, _certify, _show, _plot, _compare, _report, _validate):
+    for add in (_density, _moments, _eigenvectors, _structure, _certify, _show, _plot, _compare, _report, _validate):
         add(subparsers)
     return main
 
@@ -140,6 +146,24 @@ def _eigenvectors(subparsers: Any) -> None:
     pairs.add_argument("-k", type=whole(1), metavar="K", help="how many; default 10")
     _add(pairs, "--which", "--rtol", "--products", "--block", "--vectors", "--seed", "--checkpoint")
     _add_output(command, "pairs.npz")
+
+
+def _structure(subparsers: Any) -> None:
+    text = """\
+        say which layers, blocks and halves carry the curvature
+        Print the traces of all layers of the Hessian that FACTORY makes, or what else --what asks for, with errors.
+          hessdens structure train:problem --products 64
+          hessdens structure train:problem --what blocks --probes 8 --out blocks.npz
+          hessdens structure train:problem --what blocks --heads 12"""
+    what = (
+        "traces (default): of each layer, from the same products; diagonal: of each parameter; blocks: norms of all "
+        "blocks, and what lies outside of the diagonal ones; halves: H = G + R; gauss-newton: all eigenvalues of G"
+    )
+    command = _command(subparsers, "structure", commands.structure, text)
+    estimate = _add_problem(command).add_argument_group("estimate")
+    _add(estimate, "--what", choices=list(commands.STRUCTURES), default="traces", help=what)
+    _add(estimate, "--products", "--probes", "--seed", "--checkpoint", "--heads", "--max-rows")
+    _add_output(command, "blocks.npz")
 
 
 def _certify(subparsers: Any) -> None:
@@ -230,7 +254,7 @@ def _command(subparsers: Any, name: str, run: Any, text: str) -> Any:
     title, *lines = textwrap.dedent(text).splitlines()
     description = " ".join(line for line in lines if not line.startswith(" "))
     examples = "\n".join(line for line in lines if line.startswith(" "))
-    factory = f"{FACTORY}\n\n" if name in ("density", "moments", "eigenvectors", "certify") else ""
+    factory = f"{FACTORY}\n\n" if name in ("density", "moments", "eigenvectors", "structure", "certify") else ""
     epilog = f"{factory}Examples:\n{examples}\n\n{STATUS}"
     command = subparsers.add_parser(name, help=title, description=textwrap.fill(description, width=100), epilog=epilog)
     command.set_defaults(run=run, quiet=False, checkpoint=None)

@@ -29,7 +29,7 @@ NAMES: dict[Matrix, str] = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton 
 
 
 class CurvatureOperator(Operator):
-    """The ``matrix`` of a mean loss, a ``problem``: "hessian" or "gauss-newton"; made by `hessian_operator` and its like.
+    """The ``matrix`` ("hessian" or "gauss-newton") of a ``problem``, a mean loss; `hessian_operator` makes one.
 
     Attributes
     ----------

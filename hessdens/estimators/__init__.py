@@ -5,7 +5,6 @@ from hessdens.estimators.counts import certified_counts
 from hessdens.estimators.data_noise import data_noise
 from hessdens.estimators.exact import exact_spectrum
 from hessdens.estimators.lanczos import lanczos_density
-from hessdens.estimators.layers import layer_moments
 from hessdens.estimators.moments import spectral_moments
 
 __all__ = [
@@ -14,6 +13,5 @@ __all__ = [
     "data_noise",
     "exact_spectrum",
     "lanczos_density",
-    "layer_moments",
     "spectral_moments",
 ]

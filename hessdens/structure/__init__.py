@@ -6,14 +6,21 @@ from hessdens.structure.diagonal import diagonal
 from hessdens.structure.gauss_newton.gram import OutputGram
 from hessdens.structure.gauss_newton.low_rank import LowRankSpectrum
 from hessdens.structure.gauss_newton.spectra import output_gram
+from hessdens.structure.halves import CurvatureHalves
+from hessdens.structure.layers import block_densities, layer_moments
+from hessdens.structure.splitting import curvature_halves
 from hessdens.structure.traces import layer_traces
 
 __all__ = [
+    "CurvatureHalves",
     "LowRankSpectrum",
     "OutputGram",
     "attention_parts",
+    "block_densities",
     "block_norms",
+    "curvature_halves",
     "diagonal",
+    "layer_moments",
     "layer_traces",
     "output_gram",
 ]

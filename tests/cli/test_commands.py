@@ -11,11 +11,31 @@ from factories import matrix, problem
 from matplotlib.image import imread
 
 import hessdens
-from hessdens import Spectrum, compare, eigenpairs, hessian_operator, lanczos_density, load_result, spectral_moments
+from hessdens import (
+    Spectrum,
+    compare,
+    eigenpairs,
+    ggn_operator,
+    hessian_operator,
+    lanczos_density,
+    load_result,
+    spectral_moments,
+)
+from hessdens.cli.errors import with_options
 from hessdens.densities import Comparison, KernelPolynomialDensity, LanczosDensity, MaximumEntropyDensity
-from hessdens.estimators import certified_counts, layer_moments
+from hessdens.estimators import certified_counts
 from hessdens.mixture.uncertainty import FitUncertainty
-from hessdens.results import CertifiedCounts, Moments
+from hessdens.results import BlockNorms, CertifiedCounts, Diagonal, LayerTraces, Moments
+from hessdens.structure import (
+    CurvatureHalves,
+    LowRankSpectrum,
+    block_norms,
+    curvature_halves,
+    diagonal,
+    layer_moments,
+    layer_traces,
+    output_gram,
+)
 
 EXACT = Spectrum(np.diagonal(matrix()))
 
@@ -298,12 +318,30 @@ def test_compare(run, saved):
             "plot history.npz --exact exact.npz --out f.png",
             "Histories must be drawn apart from densities, without --exact",
         ),
-        (2, "moments factories:problem --layers --rtol 0.1", "--layers takes --probes for each layer, and no --rtol"),
         (
             2,
-            "moments factories:problem --layers --method skilling",
-            "--layers takes --probes for each layer, and no --method skilling",
+            "moments factories:problem --layers --checkpoint w",
+            "--layers keeps no finished work; leave --checkpoint out",
         ),
+        (2, "structure factories:problem --probes 4", "--probes is for --what blocks; got --what traces"),
+        (
+            2,
+            "structure factories:problem --what halves --heads 2",
+            "--heads is for --what traces or blocks; got --what ha",
+        ),
+        (
+            2,
+            "structure factories:problem --what gauss-newton --seed 1",
+            "--seed is for --what traces or diagonal or bl",
+        ),
+        (1, "structure factories:problem --heads 2", "attention_parts needs parameters with the names of GPT-2"),
+        (
+            1,
+            "structure factories:problem --what gauss-newton --max-rows 3",
+            "may have --max-rows=3 rows at most; these",
+        ),
+        (1, "structure factories:matrix", "parts=None needs an operator that knows its parameters"),
+        (1, "structure factories:matrix --what gauss-newton", "--curvature is for a model; factories:matrix returned"),
         (
             1,
             "compare history.npz exact.npz",
@@ -364,3 +402,32 @@ def test_comparison_names_its_files_where_none_is_exact(run, saved):
     out = run("compare density.npz density.npz")[1]
     assert out.splitlines()[0].split() == ["density", "density", "relative", "difference"]
     assert run("compare density.npz exact.npz")[1].splitlines()[0].split() == ["estimate", "exact", "relative", "error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "expected"),
+    [
+        ("--products 20", LayerTraces, lambda H, G: layer_traces(H, max_products=20)),
+        ("--what diagonal --products 12 --seed 3", Diagonal, lambda H, G: diagonal(H, max_products=12, seed=3)),
+        ("--what blocks --probes 3", BlockNorms, lambda H, G: block_norms(H, num_probes=3)),
+        ("--what halves --products 40", CurvatureHalves, lambda H, G: curvature_halves(H, G, max_products=40)),
+        ("--what gauss-newton", LowRankSpectrum, lambda H, G: output_gram(G).spectrum()),
+    ],
+)
+def test_structure_is_that_of_the_library(run, options, kind, expected):
+    status, out, err = run(f"structure factories:problem {options} --out s.npz")
+    assert (status, err) == (0, "")
+    result, numbers = load_result("s.npz"), expected(hessian_operator(*problem()), ggn_operator(*problem())).numbers()
+    assert type(result) is kind
+    assert out == f"{with_options(str(result))}\n"
+    for name in ("layers", "trace", "squared_norms", "moments"):
+        if name in numbers:
+            np.testing.assert_allclose(_flat(result.numbers()[name]), _flat(numbers[name]), rtol=1e-3, atol=1e-5)
+    assert json.loads(run(f"structure factories:problem {options} --json")[1])["results"][0]["kind"] == kind.__name__
+
+
+def _flat(value):
+    """Return all numbers in lists and dictionaries."""
+    if isinstance(value, dict | list):
+        return [number for part in (value.values() if isinstance(value, dict) else value) for number in _flat(part)]
+    return [value] if isinstance(value, int | float) else []

@@ -34,6 +34,7 @@ MAY_IMPORT = {
         "eigenvectors.slices",
         "monitor.history",
         "structure.gauss_newton.low_rank",
+        "structure.halves",
     },
     "reference": set(),
     "testing": {"results", "densities", "reference"},

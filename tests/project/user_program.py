@@ -35,7 +35,7 @@ def moments(H: hessdens.linalg.Operator) -> NDArray[np.float64]:
     found: hessdens.results.Moments = hessdens.spectral_moments(H, 4, method="skilling", rtol=0.1)
     layers: dict[str, hessdens.results.Moments] = {}
     if isinstance(H, hessdens.curvature.CurvatureOperator):
-        layers = hessdens.estimators.layer_moments(H)
+        layers = hessdens.structure.layer_moments(H)
     fit: hessdens.mixture.MixtureFit = hessdens.fit_mixture(found, grid=hessdens.mixture.Grid.paper())
     fits: tuple[hessdens.mixture.MixtureFit, ...] = hessdens.mixture.fit_mixtures([found, found])
     uncertain: hessdens.mixture.FitUncertainty = hessdens.mixture.fit_uncertainty(found)

@@ -32,7 +32,7 @@ class LinearTape(TorchFunctionMode):
     """
 
     def __init__(self, leaves: Values, factored: Collection[str], wanted: Collection[str]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.uses: list[Use] = []
         self._names: Mapping[int, str] = {id(leaf): name for name, leaf in leaves.items() if name in factored}
         self._wanted = frozenset(wanted)
@@ -45,8 +45,9 @@ class LinearTape(TorchFunctionMode):
 
     def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:  # noqa: A002
         names = [self._names.get(id(part)) for part in (weight, bias)]
-        constants = [part if name is None else part.detach() for part, name in zip((weight, bias), names, strict=True)]
-        result = torch.nn.functional.linear(input, *constants)
+        W = weight if names[0] is None else weight.detach()
+        b = bias if bias is None or names[1] is None else bias.detach()
+        result = torch.nn.functional.linear(input, W, b)
         own = [name if name in self._wanted else None for name in names]
         if own == [None, None]:
             return result

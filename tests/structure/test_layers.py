@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from hessdens import as_operator, exact_spectrum, ggn_operator, hessian_operator, spectral_moments
-from hessdens.estimators import layer_moments
+from hessdens.structure import block_densities, layer_moments
 from hessdens.testing import assert_moments_agree
 
 INPUTS = torch.randn(30, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -22,7 +22,8 @@ def network():
 @pytest.mark.parametrize("make", [hessian_operator, ggn_operator])
 def test_every_module_against_the_exact_eigenvalues_of_its_block(make):
     model = network()
-    found = layer_moments(make(model, F.cross_entropy, DATA), 5, num_probes=400, block_size=100)
+    skilling = {"method": "skilling", "num_probes": 400, "block_size": 100}
+    found = layer_moments(make(model, F.cross_entropy, DATA), 5, **skilling)
     assert list(found) == ["0", "2", "4"]
     assert {(moments.num_probes, moments.num_products) for moments in found.values()} == {(400, 1200)}
     for name, moments in found.items():
@@ -35,8 +36,8 @@ def test_every_module_against_the_exact_eigenvalues_of_its_block(make):
 def test_chosen_layers_and_any_block_size(block_size):
     operator = hessian_operator(network(), F.cross_entropy, DATA)
     layers = {"ends": ["0.*", "4.bias"], "all": None, "biases": lambda name, size: name.endswith("bias")}
-    found = layer_moments(operator, 3, layers=layers, num_probes=4, seed=5, block_size=block_size)
-    reference = layer_moments(operator, 3, layers=layers, num_probes=4, seed=5)
+    found = layer_moments(operator, 3, layers=layers, method="skilling", num_probes=4, seed=5, block_size=block_size)
+    reference = layer_moments(operator, 3, layers=layers, method="skilling", num_probes=4, seed=5)
     whole = spectral_moments(operator, 3, method="skilling", num_probes=4, seed=5)
     for name in layers:
         torch.testing.assert_close(
@@ -55,23 +56,53 @@ def test_bad_input():
     with pytest.raises(ValueError, match="block_size must be at least 1; got 0"):
         layer_moments(operator, block_size=0)
     with pytest.raises(ValueError, match="num_probes must be at least 2"):
-        layer_moments(operator, num_probes=1)
+        layer_moments(operator, method="skilling", num_probes=1)
     with pytest.raises(ValueError, match=r"'0.wieght' matches none. Near: .'0.weight'"):
         layer_moments(operator, layers={"first": "0.wieght"})
-    with pytest.raises(ValueError, match=r"layers\['none'\] must name parameters of the operator"):
+    with pytest.raises(ValueError, match=r"parts\['none'\] must name parameters of the operator"):
         layer_moments(operator, layers={"none": lambda name, size: False})
-    with pytest.raises(ValueError, match="at least one layer; got none"):
+    with pytest.raises(ValueError, match="at least one part; got none"):
         layer_moments(operator, layers={})
 
 
 def test_shifted_operators_keep_their_layers():
     operator = hessian_operator(network(), F.cross_entropy, DATA)
-    shifted = layer_moments(operator + 0.5 * operator.identity(), 1, num_probes=8, distribution="rademacher")
-    for name, moments in layer_moments(operator, 1, num_probes=8, distribution="rademacher").items():
+    shifted = layer_moments(
+        operator + 0.5 * operator.identity(), 1, method="skilling", num_probes=8, distribution="rademacher"
+    )
+    for name, moments in layer_moments(operator, 1, method="skilling", num_probes=8, distribution="rademacher").items():
         np.testing.assert_allclose(shifted[name].values, moments.values + 0.5, rtol=1e-12)
 
 
 def test_progress_counts_vectors(capsys):
     operator = hessian_operator(network(), F.cross_entropy, DATA)
-    layer_moments(operator, 2, num_probes=4, block_size=5, progress=True)
+    layer_moments(operator, 2, method="skilling", num_probes=4, block_size=5, progress=True)
     assert "12/12" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("make", [hessian_operator, ggn_operator])
+def test_deflated_moments_of_every_module(make):
+    model = network()
+    found = layer_moments(make(model, F.cross_entropy, DATA), 3, max_products=24)
+    plain = layer_moments(make(model, F.cross_entropy, DATA), 3, method="skilling", max_products=24)
+    for name, moments in found.items():
+        exact = exact_spectrum(make(model, F.cross_entropy, DATA, parameters=f"{name}.*"))
+        assert_moments_agree(moments, exact)
+        assert moments.num_products <= 24
+    assert sum(m.standard_errors[1] for m in found.values()) < 0.5 * sum(m.standard_errors[1] for m in plain.values())
+
+
+def test_rtol_is_met_by_each_layer():
+    found = layer_moments(hessian_operator(network(), F.cross_entropy, DATA), 2, rtol=0.05)
+    for moments in found.values():
+        assert moments.standard_errors[1] < 0.075 * moments.values[1]
+
+
+def test_densities_of_blocks():
+    model = network()
+    H = hessian_operator(model, F.cross_entropy, DATA)
+    found = block_densities(H, {"ends": ["0.*", "4.*"], "rows": {"2.weight": slice(0, 3)}}, num_steps=20, num_probes=3)
+    ends = exact_spectrum(hessian_operator(model, F.cross_entropy, DATA, parameters=["0.*", "4.*"]))
+    np.testing.assert_allclose(found["ends"].eigenvalues_found[-3:], ends.eigenvalues[-3:], rtol=1e-6)
+    dense = (H @ torch.eye(H.size, dtype=torch.float64)).numpy()[30:48, 30:48]
+    np.testing.assert_allclose(found["rows"].moments(1), np.trace(dense) / 18, rtol=1e-6)
