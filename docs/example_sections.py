@@ -11,7 +11,8 @@ EXAMPLES = DOCS.parent / "examples"
 PAGES = DOCS / "gallery" / "examples"
 # In the order of the gallery.
 NAMES = (
-    "resnet_cifar", "gpt2", "pinn", "transformer_layers", "learning_rates", "property_tests/test_matrix_free",
+    "resnet_cifar", "gpt2", "pinn", "transformer_layers", "learning_rates", "directions",
+    "property_tests/test_matrix_free",
 )  # fmt: skip
 DECISIVE = re.compile(r"^ *# \[decisive lines\]\n(.*?)^ *# \[end\]\n", re.DOTALL | re.MULTILINE)
 
@@ -27,7 +28,7 @@ def cards() -> str:
     """Return the thumbnails of all examples, each a link to its page."""
     parts = [_card(name) for name in NAMES]
     contents = "\n".join(f"examples/{stem(name)}" for name in NAMES)
-    grid = "::::{grid} 1 2 2 3\n:gutter: 2\n\n" + "\n".join(parts) + "::::\n"
+    grid = "::::{grid} 1 2 2 2\n:gutter: 2\n\n" + "\n".join(parts) + "::::\n"
     return f"{grid}\n```{{toctree}}\n:hidden:\n\n{contents}\n```\n"
 
 
@@ -40,7 +41,8 @@ def page(name: str) -> str:
     """Return the page of an example: what it is for, its picture, its decisive lines, its run time."""
     source, (title, command, text) = _source(name), _parts(name)
     link = f"[`examples/{name}.py`](https://github.com/hessdens/hessdens/blob/main/examples/{name}.py)"
-    parts = [f"# {title.rstrip('.')}"]
+    head, _, about = title.rstrip(".").partition(": ")
+    parts = [f"# {head}", *([f"{about[0].upper()}{about[1:]}."] if about else [])]
     figure = _figure(name)
     if figure is not None:
         parts.append(f"![{title}](../../figures/{figure.name})")

@@ -23,7 +23,16 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the links."""
     app.add_role(ROLE, lambda role, raw, text, *rest: ([nodes.literal(text, text)], []))
     app.add_transform(Links)
+    app.connect("autodoc-process-docstring", _escape_bars)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _escape_bars(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
+    """Escape bars outside of code: in docstrings they are absolute values, never substitutions."""
+    for index, line in enumerate(lines):
+        parts = line.split("`")  # every second part is code
+        if not line.lstrip().startswith((">>>", "...")):
+            lines[index] = "`".join(p.replace("|", r"\|") if i % 2 == 0 else p for i, p in enumerate(parts))
 
 
 def public_names() -> dict[str, str]:
