@@ -111,9 +111,10 @@ def _layers(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
     print_json(arguments, results=[{"layer": k, "file": paths[k], **m.numbers()} for k, m in layers.items()])
     if not arguments.json:
         width = max(len(name) for name in layers)
-        print(f"{'layer':<{width}} {'parameters':>12} {'trace':>12} {'error':>10}")
+        print(f"{'layer':<{width}} {'parameters':>12} {'trace':>12}   95% interval")
         for name, m in layers.items():
-            print(f"{name:<{width}} {m.size:>12,} {m.trace:>12.4g} {m.trace_error:>10.1g}")
+            low, high = m.size * m.interval()[:, 0]
+            print(f"{name:<{width}} {m.size:>12,} {m.trace:>12.4g}   {low:.4g} to {high:.4g}")
     tell_of_checkpoint(arguments)
     return FINE
 
