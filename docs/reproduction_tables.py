@@ -19,8 +19,7 @@ def write(out: Path, rules: dict[str, Any]) -> None:
     found = [json.loads(path.read_text()) for name in ORDER if (path := FIGURES / f"{name}.json").exists()]
     statements = json.loads((FIGURES / "statements.json").read_text())["statements"]
     text = "\n".join(first_page(summaries(found), statements))
-    # The page has a title of its own; these are sections of it.
-    (out / "reproduction_answer.md").write_text(text.replace("## ", "### ") + "\n")
+    (out / "reproduction_answer.md").write_text(text + "\n")
     lines = [line for content in found for line in figure(content, images="figures/")]
     (out / "reproduction.md").write_text("\n".join([*lines, *_missing(found)]) + "\n")
     (out / "statements.md").write_text("\n".join(statements_table(statements)) + "\n")

@@ -1,7 +1,6 @@
 """Reproduces Orhan & Pitkow (2018): ``python examples/skip_paper/run_all.py --help``."""
 
 import argparse
-import datetime
 import errno
 import os
 import sys
@@ -46,7 +45,7 @@ from skip_paper.runs.compute import Computer
 from skip_paper.runs.conditions import CONDITIONS
 from skip_paper.runs.designs import Size
 from skip_paper.runs.environment import environment
-from skip_paper.runs.finished import COMMITTED, FinishedRuns, collected, facts_of
+from skip_paper.runs.finished import COMMITTED, FinishedRuns, collect
 from skip_paper.runs.presets import PRESETS
 from skip_paper.runs.projection import project
 from skip_paper.runs.setting import Setting
@@ -87,7 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, MemoryError) as error:
         print(f"run_all.py: {error}", file=sys.stderr)
         return 1
-    if not options.list and RANK == 0:
+    if not options.list and not options.collect and options.check is None and RANK == 0:
         minutes = (time.monotonic() - start) / 60
         print(f"Done in {minutes:.1f} minutes; figures and report.html are in {options.results}.")
     return 0
@@ -149,7 +148,7 @@ def _run(options: argparse.Namespace) -> None:
         return
     settings = _settings(options, options.preset, RunStore(options.results / "runs"), load)
     if options.collect:
-        _collect(options.collect, settings, load, environment(device))
+        _collect(options.collect, settings, load, device)
         return
     if options.list:
         if RANK == 0:
@@ -200,27 +199,18 @@ def _draw_committed(path: Path, folder: Path, preset: str, options: argparse.Nam
 
 
 def _collect(
-    path: Path, settings: list[tuple[str, Setting]], load: Callable[[str], Images], origin: dict[str, Any]
+    path: Path, settings: list[tuple[str, Setting]], load: Callable[[str], Images], device: torch.device
 ) -> None:
     """Add the finished runs of all settings to a file."""
     specs = dict.fromkeys(spec for name, setting in settings for spec in FIGURES[name].runs(setting))
-    store = settings[0][1].store
-    found = [(spec, arrays) for spec in specs if store.has(spec) and (arrays := store.find(spec)) is not None]
-    names = {name for _, setting in settings for name in setting.size.data}
-    runs = collected(found, {name: facts_of(load(name)) for name in sorted(names)}, {**origin, "date": _today()})
-    if path.exists():
-        runs = FinishedRuns.load(path).merged(runs)
-    runs.save(path)
-    print(f"{path} has {len(runs.runs)} runs, {len(found)} of them from here: {path.stat().st_size / 1e6:.1f} MB.")
+    images = {name: load(name) for _, setting in settings for name in setting.size.data}
+    runs = collect(path, specs, settings[0][1].store.find, images, environment(device))
+    print(f"{path} has {len(runs.runs)} runs, {path.stat().st_size / 1e6:.1f} MB.")
 
 
 def _check(options: argparse.Namespace, device: torch.device, load: Callable[[str], Images]) -> None:
     """Train one of the finished runs again, and say what differs."""
     print(check(FinishedRuns.load(options.from_finished or COMMITTED), options.check, load, device))
-
-
-def _today() -> str:
-    return datetime.date.today().isoformat()
 
 
 def _compute(
@@ -239,7 +229,8 @@ def _compute(
 
 def _draw_finished(settings: list[tuple[str, Setting]], reporter: "_Reporter") -> None:
     for name in dict.fromkeys(name for name, _ in settings):
-        complete = [setting for of, setting in settings if of == name and _complete(FIGURES[name], setting)]
+        parts = [_finished_part(FIGURES[name], setting) for of, setting in settings if of == name]
+        complete = [part for part in parts if part is not None]
         if complete:
             reporter.begin(name)
             reporter.finish(name, complete, 0)
@@ -310,6 +301,17 @@ def _by_fingerprint(specs: list[RunSpec], setting: Setting, load: Callable[[str]
     """Return the data sets of some runs."""
     found = {(images := load(name)).fingerprint: images for name in setting.size.data}
     return {spec.data: found[spec.data] for spec in specs}
+
+
+def _finished_part(module: ModuleType, setting: Setting) -> Setting | None:
+    """Return what is finished of a setting: all of it, else some of its data sets, else without its variants."""
+    size = setting.size
+    for values in (size.values, ()) if module is fig3 else (size.values,):
+        for data in (size.data, *((name,) for name in size.data)):
+            part = replace(setting, size=replace(size, data=data, values=values))
+            if _complete(module, part):
+                return part
+    return None
 
 
 def _complete(module: ModuleType, setting: Setting) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 from skip_paper import run_all
 from skip_paper.runs import finished
 from skip_paper.runs.checking import specification_of
+from skip_paper.runs.conditions import CONDITIONS
+from skip_paper.runs.designs import Size
 from skip_paper.runs.finished import FinishedRuns, ImageFacts, collected, compact, differences
+from skip_paper.runs.setting import Setting
 from skip_paper.verdicts.table import CLAIMS
 
 FACTS = ImageFacts("CIFAR-10", (3, 32, 32), 10, 50_000, 10_000, "0123456789abcdef")
@@ -211,3 +215,19 @@ def test_a_reader_sees_committed_runs_first(monkeypatch, trained):
         assert not run_all.is_first_view(run_all._parse(arguments))
     monkeypatch.setattr(run_all, "COMMITTED", trained / "absent.npz")
     assert not run_all.is_first_view(options)
+
+
+def test_of_a_setting_what_is_finished_is_drawn():
+    """Figure 7 with one data set of two; figure 3 without the variant of its skips."""
+    facts = {name: replace(FACTS, fingerprint=name) for name in ("cifar10", "cifar100")}
+    images = FinishedRuns({}, {}, facts, {}).images_of
+    size = Size(2, 1, depth=2, width=4, values=(4, 2, 1), data=("cifar10", "cifar100"))
+
+    def part(figure, has):
+        store = SimpleNamespace(has=has)
+        return run_all._finished_part(run_all.FIGURES[figure], Setting(size, CONDITIONS["literal"], store, images))
+
+    assert part("fig7", lambda spec: True).size == size
+    assert part("fig7", lambda spec: spec.data == "cifar100").size == replace(size, data=("cifar100",))
+    assert part("fig7", lambda spec: spec.seed == 0) is None
+    assert part("fig3", lambda spec: spec.network.num_skip_vectors is None).size == replace(size, values=())

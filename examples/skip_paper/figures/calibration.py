@@ -133,7 +133,7 @@ def finish(settings: list[Setting], path: Path) -> Outcome:
         }
         for variant in VARIANTS
     }
-    caption = caption_of(settings[:1], WORDS)
+    caption = caption_of(settings[:1], WORDS, varied=True)
     figure, rows = panels.grid(2, 3)
     for ax, axis in zip(rows.flat, AXES, strict=True):
         _draw(ax, axis, table[axis.name])

@@ -78,6 +78,8 @@ def _draw_spectra(ax: Axes, group: list[Series]) -> None:
     """Draw the fitted mixture of the first run of each architecture."""
     epoch: Any = None
     for series in group:
+        if not series.has("samples"):
+            continue
         index = early(series)
         epoch, fit = series.spectrum_epochs[index], series.fits.fits[0, index]
         if fit is None:

@@ -26,11 +26,15 @@ def outcome(all_series: dict[str, list[Series]], verdicts: dict[str, list[Verdic
     return Outcome(numbers, verdicts, caption, sum(s.diverged for group in all_series.values() for s in group))
 
 
-def caption_of(settings: Sequence[Setting], words: str) -> str:
-    """Return what panels show and what the paper found (``words``), conditions, data, runs and sizes."""
+def caption_of(settings: Sequence[Setting], words: str, *, varied: bool = False) -> str:
+    """Return what panels show and what the paper found (``words``), conditions, data, runs and sizes.
+
+    ``varied``: conditions are what the figure varies, and are not named.
+    """
     conditions = ", ".join(dict.fromkeys(setting.condition.words for setting in settings))
+    named = "" if varied else f"Conditions: {conditions}. "
     designs = "; ".join(dict.fromkeys(map(_design, settings)))
-    return f"{words} Conditions: {conditions}. {designs}. Bars: standard errors."
+    return f"{words} {named}{designs}. Bars: standard errors."
 
 
 def _design(setting: Setting) -> str:

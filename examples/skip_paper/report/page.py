@@ -234,8 +234,8 @@ def _warnings(content: Content) -> Iterator[str]:
 
 
 def costs(result: Result) -> str:
-    """Return when a figure was made, how long it took, and how many runs diverged."""
-    text = f"{result['date']}, {result['seconds'] / 60:.1f} minutes."
+    """Return when a figure was made, and how many runs diverged."""
+    text = f"{result['date']}."
     if result["diverged_runs"]:
         text += f" {result['diverged_runs']} runs diverged; they count as the worst."
     return text

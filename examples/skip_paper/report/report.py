@@ -89,7 +89,6 @@ def _about(results: Sequence[dict[str, Any]]) -> str:
     diverged = sum(r["diverged_runs"] for r in results)
     text = f"Preset {trained[0]['preset']}, {trained[-1]['date']}. {machine.get('device', 'a machine')}"
     if "threads" in machine:
-        text += f", {machine['threads']} threads; Python {machine['python']}, torch {machine['torch']}, "
+        text += f", threads: {machine['threads']}; Python {machine['python']}, torch {machine['torch']}, "
         text += f"hessdens {machine['hessdens']}"
-    minutes = sum(r["seconds"] for r in results) / 60
-    return f"{text}; {minutes:.0f} minutes. Runs that diverged: {diverged}; they count as the worst."
+    return f"{text}. Runs that diverged: {diverged}; they count as the worst."

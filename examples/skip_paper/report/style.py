@@ -31,6 +31,6 @@ nav a { margin-right: .9rem; white-space: nowrap; } dt { margin-top: .8rem; } q 
   table.verdicts { min-width: 0; } table.verdicts, .verdicts tbody, .verdicts tr, .verdicts td { display: block; }
   .verdicts tr:first-child { display: none; } table.verdicts td:first-child { width: auto; }
   .verdicts tr { border-bottom: 2px solid #ccc; padding: .5rem 0; } .verdicts td { border: 0; padding: .1rem 0; }
-  .marks svg { width: 88px; }
+  .marks svg { width: 60px; } .marks td:first-child { width: 62%; } .marks td:last-child { width: 4.5rem; }
 }
 """

@@ -5,9 +5,10 @@ measured by layer is rounded to a relative error of 6e-5; moments, from which mi
 eigenvalues are left out: what claims are about was taken from them when they were computed.
 """
 
+import datetime
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -160,6 +161,24 @@ def collected(
         runs[spec.key()] = compact(arrays)
         specifications[spec.key()] = json.loads(json.dumps(asdict(spec)))  # type: ignore[call-overload]
     return FinishedRuns(runs, specifications, images, origin)
+
+
+def collect(
+    path: Path, specs: Iterable[Specified], find: Callable[[Any], Arrays | None], images: Mapping[str, Images],
+    origin: Mapping[str, Any],
+) -> FinishedRuns:  # fmt: skip
+    """Add those of some runs that are finished to a file, and return what it then has.
+
+    ``find`` gives the arrays of a run, or None. A file that cannot be read raises ValueError and stays.
+    """
+    before = FinishedRuns.load(path) if path.exists() else None
+    found = [(spec, arrays) for spec in specs if (arrays := find(spec)) is not None]
+    facts = {name: facts_of(data) for name, data in sorted(images.items())}
+    runs = collected(found, facts, {**origin, "date": datetime.date.today().isoformat()})
+    if before is not None:
+        runs = before.merged(runs)
+    runs.save(path)
+    return runs
 
 
 def compact(arrays: Arrays) -> Arrays:
