@@ -146,7 +146,9 @@ def _run(options: argparse.Namespace) -> None:
     if options.from_finished:
         _draw_committed(options.from_finished, options.results, options.preset, options)
         return
-    settings = _settings(options, options.preset, RunStore(options.results / "runs"), load)
+    # Runs of the study that are committed are not trained again.
+    committed_runs = FinishedRuns.load(COMMITTED) if options.preset == "study" and COMMITTED.exists() else None
+    settings = _settings(options, options.preset, RunStore(options.results / "runs", committed_runs), load)
     if options.collect:
         _collect(options.collect, settings, load, device)
         return

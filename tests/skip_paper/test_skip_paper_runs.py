@@ -13,6 +13,7 @@ from skip_paper.networks.skip_network import SkipNetwork
 from skip_paper.networks.specification import NetworkSpec
 from skip_paper.networks.training import orders, train
 from skip_paper.runs.compute import Computer, compute_group, num_parameters
+from skip_paper.runs.finished import collected
 from skip_paper.runs.specification import RunSpec
 from skip_paper.runs.store import RunStore
 
@@ -232,6 +233,27 @@ def test_a_run_that_another_process_computes_is_left_to_it(tmp_path):
     store.save(SPEC, FINISHED)
     with store.claimed([SPEC]) as mine:
         assert mine == []
+
+
+def test_runs_that_are_committed_are_not_repeated(tmp_path, monkeypatch):
+    other = replace(SPEC, seed=1)
+    committed = collected([(SPEC, FINISHED)], {}, {})
+    store = RunStore(tmp_path, committed)
+    assert [store.has(spec) for spec in (SPEC, other)] == [True, False]
+    assert store.find(SPEC)["value"] == 1
+    assert store.find(other) is None
+    computed = []
+
+    def compute(specs, *_):
+        computed.extend(specs)
+        for spec in specs:
+            store.save(spec, {**FINISHED, "value": np.array(2.0)})
+
+    monkeypatch.setattr("skip_paper.runs.compute.compute_group", compute)
+    assert Computer(store, CPU, progress=False).compute([SPEC, other], {SPEC.data: load_digits()}, "") == 1
+    assert computed == [other]
+    store.save(SPEC, {**FINISHED, "value": np.array(3.0)})
+    assert store.find(SPEC)["value"] == 3, "a run of this machine is whole"
 
 
 class Killed(BaseException):

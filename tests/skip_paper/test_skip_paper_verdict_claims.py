@@ -27,6 +27,7 @@ class Made:
     sources: dict = field(default_factory=dict)
     times: tuple = (0.0, 1.0, 2.0, 3.0)
     fits: object = None
+    width: float = 0.0
 
     def has(self, name):
         return name in self.arrays
@@ -40,6 +41,9 @@ class Made:
     def values(self, name):
         array = self.arrays[name]
         return array if array.ndim == 2 else array.mean(axis=2)
+
+    def ends(self, name):
+        return self.values(name)[:, :, None] + self.width * np.array([-0.5, 0.5])
 
     def by_layer(self, name):
         return self.arrays[name]
@@ -161,6 +165,19 @@ def test_fractions_pass_their_gates():
     assert evidence(rule, *exact).gate == "", "poor mixtures do not matter where Lanczos or exact spectra decide"
     near = made("many", 0.9, name="degenerate", spread=1e-6), made("a", 0.9001, name="degenerate", spread=1e-6)
     assert evidence(rule, *near).gate.startswith("fewer than one eigenvalue: 0.4")
+
+
+def test_what_no_number_of_runs_resolves_is_not_judged():
+    """Intervals of 4 points each do not separate kinds 3 points apart; those of 2 do."""
+    rule = Larger("more", "a", Quantity("degenerate", scale=100))
+    for width, gate in ((0.02, ""), (0.04, "not resolved by lanczos_density: more 8")):
+        kinds = [made(k, m, name="degenerate", spread=1e-3, width=width) for k, m in (("more", 0.83), ("a", 0.8))]
+        assert evidence(rule, *kinds).gate.startswith(gate)
+        assert bool(evidence(rule, *kinds).gate) == bool(gate)
+        assert not evidence(rule, *(Made(k.label, k.arrays, {"degenerate": "exact"}, width=9.0) for k in kinds)).gate
+    falling = Quantity("degenerate", "fall", scale=100)
+    series = Made("a", {"degenerate": np.tile([0.9, 0.9, 0.8, 0.7], (3, 1))}, width=0.1)
+    np.testing.assert_allclose(falling.ends(series), [10, 30])
 
 
 def test_slightly_is_the_second_half():

@@ -10,7 +10,7 @@ from skip_paper.runs.setting import Setting
 from skip_paper.runs.specification import RunSpec
 
 TITLE = "Singularity elimination through bias regularisation improves training"
-LABELS = ("residual", "ResMalInit", "BiasReg", "BiasL2Reg", "plain")
+LABELS = ("residual", "ResMalInit", "BiasReg", "BiasReg, λ/10", "BiasL2Reg", "plain")
 WORDS = (
     "(a, b) Training accuracy. (c) Degenerate eigenvalues, |λ| < 0.1, on CIFAR-100. The paper: residual is best "
     "and plain worst, BiasReg is clearly above plain, BiasL2Reg is not, and ResMalInit is only slightly below "

@@ -66,6 +66,15 @@ class Series:
             return found
         return found[:, :, 0] if name.startswith(SOURCES) else found.mean(axis=2)
 
+    def ends(self, name: str) -> Array:
+        """Return the ends of the intervals of a fraction, shape (runs, times, 2): those of `lanczos_density`.
+
+        They hold what its steps leave open, which does not average out over runs. Of other sources: the value itself.
+        """
+        if self.source(name) != "lanczos":
+            return np.repeat(self.values(name)[:, :, None], 2, axis=2)
+        return np.array([run[f"lanczos {name}"][:, 1:] for run in self.runs], dtype=np.float64)
+
     def by_layer(self, name: str) -> Array:
         """Return a quantity of layers, shape (runs, times, layers)."""
         return np.array([run[name] for run in self.runs], dtype=np.float64)

@@ -58,7 +58,7 @@ def _smoke() -> Preset:
 
 def _laptop() -> Preset:
     few = replace(SMALL, runs=6)
-    bias = _long(SMALL, 15, (1, 15), runs=4)
+    bias = _long(SMALL, 12, (1, 12), runs=4, products=200)
     dozens = _long(SMALL, 4, (1, 4), runs=48, chosen=6, products=60)
     designs = (
         Design("calibration", START, LITERAL),
@@ -69,9 +69,9 @@ def _laptop() -> Preset:
         Design("figS1", _long(TINY, 20, LATE[:3], runs=4, first_seed=100)),
         Design("fig5", bias),
         Design("fig6", bias),
-        Design("bias_targets", _long(SMALL, 12, (), runs=2, first_seed=500), LITERAL),
+        Design("bias_targets", _long(SMALL, 6, (), runs=3, first_seed=500), LITERAL),
         Design("figS2", _long(TINY, 5, (1, 5), runs=100, first_seed=1000, chosen=10, products=60), LITERAL),
-        Design("figS3", replace(YOUNG, runs=8), LITERAL),
+        Design("figS3", replace(YOUNG, runs=8, spectrum_epochs=(0, 0.05)), LITERAL),
         Design("fig4", replace(dozens, first_seed=2000), LITERAL),
         Design("figS7", replace(dozens, first_seed=3000, data=("cifar10",)), LITERAL),
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from hessdens.results.files import read_json, replacing
 from hessdens.results.storage import NewerFormatError, load_npz, save_npz, take
+from skip_paper.runs.finished import FinishedRuns
 from skip_paper.runs.specification import FORMAT, RunSpec
 
 KIND = "skip_paper run"
@@ -25,10 +26,12 @@ class RunStore:
 
     Several processes or machines may share the folder: each run is computed by the one that holds its lock, which the
     system frees when a process dies.
+
+    ``committed``: runs that are finished elsewhere, and not repeated here.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, committed: FinishedRuns | None = None) -> None:
+        self.folder, self.committed = folder, committed
         try:
             (folder / "locks").mkdir(parents=True, exist_ok=True)
             probe = folder / f".writable-{os.getpid()}"
@@ -54,14 +57,15 @@ class RunStore:
 
     def has(self, spec: RunSpec) -> bool:
         """Return whether a run is finished."""
-        return self._path(spec).exists()
+        return self._path(spec).exists() or (self.committed is not None and self.committed.has(spec))
 
     def find(self, spec: RunSpec) -> Arrays | None:
         """Return the arrays of a finished run, or None. A damaged file is removed, with a notice.
 
         ValueError for a file of a newer version, which stays.
         """
-        return self._load(self._path(spec), KIND, {"diverged": f"{len(spec.measure_at)} flag"})
+        found = self._load(self._path(spec), KIND, {"diverged": f"{len(spec.measure_at)} flag"})
+        return self.committed.find(spec) if found is None and self.committed is not None else found
 
     def save(self, spec: RunSpec, arrays: Arrays) -> None:
         """Write the arrays of a finished run."""

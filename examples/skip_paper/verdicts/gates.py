@@ -50,6 +50,19 @@ def bounded(evidence: Evidence, larger: Bound, smaller: Bound) -> Evidence:
     return replace(evidence, sides=sides)
 
 
+def unresolved(ends: dict[str, ArrayLike]) -> str:
+    """Return why an order of fractions may be an effect of resolution: intervals of two kinds of networks overlap.
+
+    ``ends``: per kind, between what the mean over runs lies. What the steps of `lanczos_density` leave open is alike in
+    all runs of a kind, so that no number of runs averages it out.
+    """
+    (first, (low, high)), (second, (other_low, other_high)) = ((k, np.asarray(v)) for k, v in ends.items())
+    if low > other_high or other_low > high:
+        return ""
+    words = f"{first} {low:.3g} to {high:.3g}, {second} {other_low:.3g} to {other_high:.3g}"
+    return f"not resolved by lanczos_density: {words}"
+
+
 def one_eigenvalue(evidence: Evidence, parameters: int, unit: float = 100.0) -> Evidence:
     """Return the evidence without an order of fractions that differ by less than one eigenvalue of the matrix.
 

@@ -34,6 +34,9 @@ class Measured(Protocol):
     def values(self, name: str) -> Array:
         """Return a quantity, shape (runs, times), the mean over layers."""
 
+    def ends(self, name: str) -> Array:
+        """Return the ends of the intervals of a fraction, shape (runs, times, 2)."""
+
     def by_layer(self, name: str) -> Array:
         """Return a quantity of layers, shape (runs, times, layers)."""
 
@@ -92,6 +95,14 @@ class Quantity:
                 values = np.log10(values)
         used = values[:, self._times(series)]
         result: Array = self.scale * (used[:, 0] - used[:, -1] if self.when == "fall" else used.mean(axis=1))
+        return result
+
+    def ends(self, series: Measured) -> Array:
+        """Return between what its mean over runs lies, by the intervals of a fraction: shape (2,)."""
+        low, high = np.moveaxis(series.ends(self.name)[:, self._times(series)], 2, 0)
+        if self.when == "fall":
+            low, high = low[:, :1] - high[:, -1:], high[:, :1] - low[:, -1:]
+        result: Array = self.scale * np.array([np.nanmean(low), np.nanmean(high)])
         return result
 
     def _of_layer(self, values: Array) -> Array:

@@ -264,6 +264,8 @@ def _with_gates(found: Evidence, quantity: Quantity, labels: tuple[str, ...], gr
     if "mixture" in sources and quantity.name == "degenerate":
         found = gates.bounded(found, _bound(group[labels[0]]), _bound(group[labels[1]]))
     found = replace(found, test=f"{found.test}, {' and '.join(sorted(sources))}")
+    if "lanczos" in sources:
+        found = found.gated(gates.unresolved({label: quantity.ends(group[label]) for label in labels}))
     return gates.one_eigenvalue(found, scene.parameters, quantity.scale)
 
 
