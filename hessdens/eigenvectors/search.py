@@ -52,7 +52,8 @@ def eigenpairs(
         The limit. Where it ends the search, a warning says so, and the errors are as large as they are.
     block_size
         Vectors in a product, b. Fewer passes over the data with more, and more products. Copies of a multiple
-        eigenvalue are found up to b; more of them where rounding or the end of the space shows them.
+        eigenvalue are found up to b; more of them where rounding or the end of the space shows them. With 1, one of two
+        close eigenvalues is missed more often, as by other Lanczos methods.
     num_vectors
         Vectors in memory, at least k + 2 b. Default: 40, or 3 k if that is more. More of them save products.
     seed, checkpoint, progress
