@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image
 from scipy import stats
 from skip_paper import run_all
 from skip_paper.data.images import REPOSITORY, load_digits
+from skip_paper.figures import figS3
 from skip_paper.figures.parts import best_and_worst, figS3_points
 from skip_paper.measures.fits import fit_fractions, mean_and_error
 from skip_paper.measures.series import Series
@@ -319,6 +321,41 @@ def test_fractions_of_moments_without_a_fit():
     assert fractions.degenerate[0] == pytest.approx(mixture.fraction_degenerate(), abs=2e-5)
     assert np.isnan(fractions.degenerate[1:]).all()
     assert fractions.fits[1] is None
+
+
+def test_a_wider_grid_can_say_what_the_papers_cannot():
+    mixture = SkewNormalMixture(4e-3, 1.0, 10.0, 0.0)
+    samples = np.tile(mixture.moments(4), (1, 3, 1))
+    true = mixture.fraction_degenerate()
+    assert true < 0.9965
+    assert fit_fractions(samples).degenerate[0] > 0.999, "the edge of the paper's grid"
+    assert fit_fractions(samples, largest_weight=1e-2).degenerate[0] == pytest.approx(true, abs=6e-4)
+    narrow = fit_fractions(samples, narrow_scale=1e-2)
+    assert narrow.fits[0].mixture.narrow_scale == 1e-2
+
+
+def test_figure_s3_counts_each_network_once():
+    """Twelve networks at two times: estimates are 0.02 points too low, and too high on the wider grid."""
+    rng = np.random.default_rng(0)
+    network = np.repeat(np.arange(12), 2)
+    actual = 0.9991 + 1e-4 * np.repeat(rng.uniform(-1, 1, 12), 2)
+    noise = 1e-5 * rng.normal(0, 1, 24)
+    estimated = actual - 2e-4 + noise
+    everything = np.ones(24, dtype=bool)
+    points = figS3_points.Points(
+        {"degenerate": actual, "negative": 1 - actual}, {"degenerate": estimated, "negative": 1 - estimated},
+        ~everything, everything, None, network, (estimated + 1e-6 * noise, estimated), actual + 2e-4 + noise,
+    )  # fmt: skip
+    found = figS3.evidence(points)
+    assert {evidence.runs for evidence in found.values()} == {12}
+    assert found["S3-degenerate"].effect == pytest.approx(0.02, abs=0.002)
+    assert found["S3-degenerate"].p_sign < 1e-6
+    assert found["S3-negative"].effect == pytest.approx(0.02, abs=0.002)
+    assert found["S3-wider"].effect == pytest.approx(-0.02, abs=0.002)
+    assert found["S3-line-degenerate"].effect > 0.9
+    assert found["S3-narrow"].p_absent < 1e-6
+    few = replace(points, selected=network < 7)
+    assert figS3.evidence(few) == {}
 
 
 def test_mean_and_standard_error_skip_missing_runs():

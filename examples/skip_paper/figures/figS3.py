@@ -28,6 +28,7 @@ WORDS = (
 # Of the narrow component, instead of the paper's 0.001.
 OTHER_SCALES = (1e-4, 1e-2)
 FEWEST = 8  # networks
+WIDER = 1e-2  # the largest weight of a grid that can say 99% degenerate
 Array = NDArray[np.float64]
 
 
@@ -63,6 +64,7 @@ def evidence(points: Points) -> dict[str, Evidence]:
     actual, estimated = points.actual, points.estimated
     found = {
         "S3-degenerate": compare("S3-degenerate", actual["degenerate"], estimated["degenerate"]),
+        "S3-wider": compare("S3-wider", actual["degenerate"], points.on_wider_grid),
         "S3-negative": compare("S3-negative", estimated["negative"], actual["negative"]),
     }
     for quantity in actual:
@@ -79,7 +81,9 @@ def collect(setting: Setting) -> Points:
     """Return the points of the finished runs."""
     series = setting.series("plain", "0.5", runs(setting))
     samples = np.array([run["samples"] for run in series.runs])
-    fractions, *others = (fit_fractions(samples, scale) for scale in (None, *OTHER_SCALES))
+    fractions = fit_fractions(samples)
+    others = [fit_fractions(samples, narrow_scale=scale) for scale in OTHER_SCALES]
+    wider = fit_fractions(samples, largest_weight=WIDER)
     exact = {quantity: series.values(f"exact {quantity}") for quantity in ("degenerate", "negative")}
     usable = np.isfinite(exact["degenerate"]) & np.isfinite(fractions.degenerate)
     network = np.broadcast_to(np.arange(len(samples))[:, None], usable.shape)
@@ -91,4 +95,5 @@ def collect(setting: Setting) -> Points:
         describe_fits(fractions.fits),
         network[usable],
         tuple(other.degenerate[usable] for other in others),
+        wider.degenerate[usable],
     )

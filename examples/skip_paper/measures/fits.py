@@ -22,12 +22,19 @@ class Fractions:
     fits: NDArray[Any]
 
 
-def fit_fractions(samples: Array, narrow_scale: float | None = None) -> Fractions:
+def fit_fractions(
+    samples: Array, *, narrow_scale: float | None = None, largest_weight: float | None = None
+) -> Fractions:  # fmt: skip
     """Fit the mixture on the paper's grid to the mean over probes of ``samples``, shape (..., P, 4).
 
-    ``narrow_scale``: the deviation of the narrow component, if not the paper's.
+    ``narrow_scale``: the deviation of the narrow component, if not the paper's. ``largest_weight``: where the weights
+    of the grid end, if not at the paper's 0.001.
     """
-    grid = Grid.paper() if narrow_scale is None else replace(Grid.paper(), narrow_scale=narrow_scale)
+    grid = Grid.paper()
+    if narrow_scale is not None:
+        grid = replace(grid, narrow_scale=narrow_scale)
+    if largest_weight is not None:
+        grid = replace(grid, weights=np.geomspace(grid.weights[0], largest_weight, len(grid.weights)))
     values = samples.mean(axis=-2)
     shape = values.shape[:-1]
     flat = values.reshape(-1, 4)

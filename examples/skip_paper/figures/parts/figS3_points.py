@@ -36,7 +36,8 @@ class Regression:
 class Points:
     """One point a network and time: exact and estimated fractions, which count, and what the fits are like.
 
-    ``network``: of which network a point is; ``other_scales``: degenerate fractions with other narrow components.
+    ``network``: of which network a point is; ``other_scales``: degenerate fractions with other narrow components;
+    ``on_wider_grid``: those of fits whose weight may be larger.
     """
 
     actual: dict[str, Array]
@@ -46,6 +47,7 @@ class Points:
     fits: dict[str, Any] | None = None
     network: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, dtype=np.intp), repr=False)
     other_scales: tuple[Array, ...] = field(default=(), repr=False)
+    on_wider_grid: Array = field(default_factory=lambda: np.zeros(0), repr=False)
 
     def regression(self, quantity: str) -> Regression | None:
         """Return the regression over the selected points; None for fewer than three or a single actual value."""
