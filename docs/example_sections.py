@@ -11,7 +11,7 @@ EXAMPLES = DOCS.parent / "examples"
 PAGES = DOCS / "gallery" / "examples"
 # In the order of the gallery.
 NAMES = (
-    "resnet_cifar", "gpt2", "pinn", "transformer_layers", "learning_rates", "directions",
+    "resnet_cifar", "gpt2", "pinn", "transformer_layers", "block_structure", "learning_rates", "directions",
     "property_tests/test_matrix_free",
 )  # fmt: skip
 DECISIVE = re.compile(r"^ *# \[decisive lines\]\n(.*?)^ *# \[end\]\n", re.DOTALL | re.MULTILINE)

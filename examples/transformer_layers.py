@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     H = hessian_operator(model, loss_fn, data)
     weights = [name for name in H.parameter_names if "norm" not in name and not name.endswith("bias")]
     layers = {name.removesuffix(".weight"): name for name in weights}
-    moments = layer_moments(H, 2, layers=layers, num_probes=probes, progress=True)
+    moments = layer_moments(H, 2, layers=layers, method="skilling", num_probes=probes, progress=True)
     largest = {}
     for layer, name in layers.items():
         block = hessian_operator(model, loss_fn, data, parameters=name)

@@ -27,7 +27,8 @@ VECTORS_PER_PRODUCT = 2.5
 MOST_LEFT_OUT = 24
 # Fewer probes do not show how their samples depend on one another.
 FEWEST_MIXED = 4
-# The power of the scale of sums that entries have.
+# How far from their spread to its bound errors are, on a logarithmic scale: of sums over parts, and of entries.
+SHARE_OF_SUMS = 0.6
 SHARE_OF_ENTRIES = 1 / 3
 # Standard errors are not lowered, and not raised further than this, by what rounding may have made of it.
 LARGEST_SCALE = 3.0
@@ -58,8 +59,9 @@ class DiagonalSamples:
 
         A sample consists of terms in which m probes interact, with variances w_m, say. The spread of samples shows the
         sum of w_m / P, and that of estimates without one probe each (the jackknife) that of m² w_m / P. The variance of
-        the mean is that of m w_m / P at most, which is at most the geometric mean of both (Cauchy and Schwarz). Source:
-        B. Efron & C. Stein, The jackknife estimate of variance (1981).
+        the mean is that of m w_m / P at most, which is at most the geometric mean of both (Cauchy and Schwarz). Between
+        the spread and this bound, ``SHARE_OF_SUMS`` of the way is within a tenth or so for the matrices of
+        ``benchmarks/structure.py``. Source: B. Efron & C. Stein, The jackknife estimate of variance (1981).
         """
         sampler = self.sampler
         samples: FloatArray = parts.sums_by_rows(
@@ -69,15 +71,15 @@ class DiagonalSamples:
             return samples
         grams, means = part_grams(parts, sampler.vectors()), samples.mean(axis=0)
         jackknife = self._jackknife(lambda i: sampler.sums(grams, i).mean(axis=0))
-        scales = _scale(jackknife, sampler.sums(grams).std(axis=0, ddof=1))
+        scales = _scale(jackknife, sampler.sums(grams).std(axis=0, ddof=1)) ** SHARE_OF_SUMS
         result: FloatArray = means + scales * (samples - means)
         return result
 
     def entry_scale(self) -> float:
         """Return by how much the errors of entries are above what their spread says, in the mean of some rows.
 
-        That of sums (`sums`) is a bound. Entries depend less on one another: a third of it, as a power, is within a
-        tenth for the matrices of ``benchmarks/structure.py``.
+        Entries depend less on one another than sums do (`sums`), and are as near to their spread as
+        ``SHARE_OF_ENTRIES`` says.
         """
         if not self._is_mixed:
             return 1.0

@@ -48,6 +48,15 @@ def test_directions(tmp_path):
     assert 0 < records[2]["shared"] <= 1
 
 
+def test_block_structure(tmp_path):
+    pytest.importorskip("transformers")
+    numbers = run("block_structure", tmp_path)
+    for name in ("GPT-2 shape", "residual network"):
+        for share, (low, high) in zip(numbers[name]["share_outside"], numbers[name]["interval"], strict=True):
+            assert 0 <= low <= share <= high <= 1
+        assert len(numbers[name]["verdict"]) == 2
+
+
 def test_gpt2(tmp_path):
     pytest.importorskip("transformers")
     differences = run("gpt2", tmp_path)["differences"]
