@@ -12,7 +12,7 @@ from hessdens.cli.factory import checked_device, operator_from
 from hessdens.cli.output import check_out, finish, loaded, print_fractions, print_json, printable, tell_of_checkpoint
 from hessdens.cli.report import names_of, page
 from hessdens.densities import Density, Spectrum, compare, kernel_polynomial, maximum_entropy
-from hessdens.eigenvectors import eigenpairs
+from hessdens.eigenvectors import LossSlice, eigenpairs
 from hessdens.estimators import (
     certified_counts,
     chebyshev_moments,
@@ -24,7 +24,7 @@ from hessdens.linalg import Operator
 from hessdens.loading import Result, load_result
 from hessdens.mixture import fit_uncertainty
 from hessdens.monitor import SpectrumHistory
-from hessdens.plotting import plot_density, plot_history
+from hessdens.plotting import plot_density, plot_history, plot_slice
 from hessdens.plotting.axes import SIZE, page_class
 from hessdens.plotting.history import SIZE as HISTORY_SIZE
 from hessdens.plotting.history import history_axes
@@ -217,8 +217,15 @@ def plot(arguments: argparse.Namespace) -> int:
     kind, kinds = Path(arguments.out).suffix[1:].lower(), sorted(figure.canvas.get_supported_filetypes())
     if kind not in kinds:
         raise UsageError(f"--out must end in one of {', '.join(kinds)}; got {arguments.out!r}.")
-    results = [loaded(path, Density, SpectrumHistory, what="a density or a history") for path in arguments.files]
-    if any(isinstance(result, SpectrumHistory) for result in results):
+    what = "a density, a history or losses along directions"
+    results = [loaded(path, Density, SpectrumHistory, LossSlice, what=what) for path in arguments.files]
+    if any(isinstance(result, LossSlice) for result in results):
+        if exact is not None or (len(results) > 1 and not all(_is_line(result) for result in results)):
+            raise CommandError("Losses must be drawn apart from densities, without --exact, and a map of them alone.")
+        axes = figure.subplots()
+        for result, label in zip(results, labels, strict=True):
+            plot_slice(result, ax=axes, label=label)
+    elif any(isinstance(result, SpectrumHistory) for result in results):
         if exact is not None or not all(isinstance(result, SpectrumHistory) for result in results):
             raise CommandError("Histories must be drawn apart from densities, without --exact.")
         figure.set_size_inches(*HISTORY_SIZE)
@@ -238,6 +245,10 @@ def plot(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         print(arguments.out)
     return FINE
+
+
+def _is_line(result: Any) -> bool:
+    return isinstance(result, LossSlice) and result.num_directions == 1
 
 
 def compare_files(arguments: argparse.Namespace) -> int:

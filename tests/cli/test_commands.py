@@ -23,6 +23,7 @@ from hessdens import (
 )
 from hessdens.cli.errors import with_options
 from hessdens.densities import Comparison, KernelPolynomialDensity, LanczosDensity, MaximumEntropyDensity
+from hessdens.eigenvectors import LossSlice
 from hessdens.estimators import certified_counts
 from hessdens.mixture.uncertainty import FitUncertainty
 from hessdens.results import BlockNorms, CertifiedCounts, Diagonal, LayerTraces, Moments
@@ -299,7 +300,7 @@ def test_compare(run, saved):
         (
             1,
             "plot moments.npz --out f.png",
-            "moments.npz must hold a density or a history; it holds Moments",
+            "moments.npz must hold a density, a history or losses along directions; it holds Moments",
         ),
         (2, "plot density.npz --level 95 --out f.png", "--level must be a number between 0 and 1; got '95'"),
         (
@@ -431,3 +432,16 @@ def _flat(value):
     if isinstance(value, dict | list):
         return [number for part in (value.values() if isinstance(value, dict) else value) for number in _flat(part)]
     return [value] if isinstance(value, int | float) else []
+
+
+def test_losses_along_directions_are_drawn(run, saved):
+    LossSlice([-1, 0, 1], [[2.0], [1.0], [2.0]], 1.0, [0.0], [[2.0]], [1.0], 0.0).save(saved / "line.npz")
+    LossSlice([-1, 1], np.array([[2.0, 1.0], [1.0, 3.0]]), 1.0, [0, 0], np.eye(2), [1, 1], 0.0).save(saved / "map.npz")
+    assert run("plot line.npz line.npz --labels one two --out lines.png") == (0, "lines.png\n", "")
+    assert run("plot map.npz --out map.png") == (0, "map.png\n", "")
+    for command in ("line.npz map.npz", "map.npz map.npz", "line.npz density.npz", "line.npz --exact exact.npz"):
+        status, _, err = run(f"plot {command} --out bad.png")
+        assert (status, err) == (
+            1,
+            "hessdens: Losses must be drawn apart from densities, without --exact, and a map of them alone.\n",
+        )
