@@ -160,9 +160,11 @@ def _run(options: argparse.Namespace) -> None:
     if is_first_view(options):
         committed = options.results / "committed"
         _draw_committed(COMMITTED, committed, "study", options)
+        write_report(options.results, ORDER, options.preset, committed=committed)
+        print(f"The report of committed runs is in {options.results}; this machine's numbers follow.")
     reporter = _Reporter(options.results, options.preset, environment(device), committed)
     for name in options.only:
-        if name in THEORY:
+        if name in THEORY and committed is None:
             reporter.theory(name)
     if options.plot_only:
         _draw_finished(settings, reporter)

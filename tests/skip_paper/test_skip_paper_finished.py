@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skip_paper import run_all
-from skip_paper.runs import finished
+from skip_paper.runs import compute, finished
 from skip_paper.runs.checking import specification_of
 from skip_paper.runs.conditions import CONDITIONS
-from skip_paper.runs.designs import Size
+from skip_paper.runs.designs import Preset, Size
 from skip_paper.runs.finished import FinishedRuns, ImageFacts, collected, compact, differences
+from skip_paper.runs.presets import PRESETS
 from skip_paper.runs.setting import Setting
-from skip_paper.verdicts.table import CLAIMS
+from skip_paper.verdicts.table import CLAIMS, of_figure
 
 FACTS = ImageFacts("CIFAR-10", (3, 32, 32), 10, 50_000, 10_000, "0123456789abcdef")
 
@@ -215,6 +216,31 @@ def test_a_reader_sees_committed_runs_first(monkeypatch, trained):
         assert not run_all.is_first_view(run_all._parse(arguments))
     monkeypatch.setattr(run_all, "COMMITTED", trained / "absent.npz")
     assert not run_all.is_first_view(options)
+
+
+@pytest.mark.usefixtures("no_data")
+def test_a_machines_own_numbers_stand_next_to_committed_ones(trained, tmp_path, monkeypatch):
+    design = next(d for d in PRESETS["smoke"].designs if d.figure == "fig7")
+    study = replace(design, conditions=("literal",))
+    own = replace(study, size=replace(design.size, first_seed=70))
+    presets = {"study": Preset("study", (study,)), "laptop": Preset("laptop", (own,))}
+    monkeypatch.setattr(run_all, "COMMITTED", trained / "runs.npz")
+    monkeypatch.setattr(run_all, "FIGURES", {"fig7": run_all.FIGURES["fig7"]})
+    monkeypatch.setattr(run_all, "PRESETS", presets)
+    drawn = []
+    compute_group = compute.compute_group
+    page = tmp_path / "report.html"
+    monkeypatch.setattr(compute, "compute_group", lambda *a: drawn.append(page.exists()) or compute_group(*a))
+    assert run_all.main(["--results", str(tmp_path)]) == 0
+    assert drawn
+    assert all(drawn), "the report of committed runs is there before any training"
+    first, second = (json.loads((folder / "fig7.json").read_text()) for folder in (tmp_path / "committed", tmp_path))
+    assert (first["preset"], second["preset"]) == ("study", "laptop")
+    text = (tmp_path / "report.html").read_text()
+    assert "On this machine" in text
+    count = len(of_figure("fig7"))
+    assert f"{count} claims judged so far; of 0 that are decided here and there, 0 agree." in text
+    assert text.count("<img") == 1, "the committed figure"
 
 
 def test_of_a_setting_what_is_finished_is_drawn():
