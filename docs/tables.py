@@ -8,6 +8,7 @@ from pathlib import Path
 from agreement_tables import agreement, agreement_by_case
 from eigenpairs_tables import eigenpairs
 from example_sections import cards, write_gallery
+from notebook_page import notebook_page
 from reproduction_tables import write as write_reproduction
 from suite_tables import write as write_suite
 from what_works_tables import what_works
@@ -38,6 +39,7 @@ def write_tables() -> None:
     (OUT / "what_works.md").write_text(what_works())
     (OUT / "examples.md").write_text(cards())
     write_gallery()
+    (OUT / "notebook.md").write_text(notebook_page(OUT))
     (OUT / "overhead.md").write_text(_overhead(_read(RESULTS / "overhead.json")))
     (OUT / "moments.md").write_text(_moments(_read(RESULTS / "moments.json")))
     (OUT / "training.md").write_text(_if_measured(RESULTS / "training.json", _training, "benchmarks/training.py"))

@@ -52,7 +52,7 @@ class CurvatureHalves(Saved):
 
     @property
     def shares(self) -> FloatArray:
-        """Return the share of each outlier in G, shape (K,): 1 where all of it is there; R may add or take away."""
+        """Return the share of each outlier in G, shape (K,). It is 1 where all is there; R may add or take away."""
         result: FloatArray = self.parts / self.outliers
         return result
 
