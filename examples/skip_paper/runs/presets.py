@@ -89,7 +89,7 @@ def _study() -> Preset:
         Design("fig3", _long(TINY, 30, (1, 3, 10, 30), values=(16,)), ("calibrated", "literal")),
         Design("fig7", replace(skips, values=(32, 16, 8, 4, 2, 1)), ("calibrated", "literal")),
         Design("fig8", replace(skips, values=_of_figure_8(32)), ("calibrated", "literal")),
-        Design("figS6", _long(PAIR, 50, (1, 5, 10, 20, 50), exact_runs=4)),
+        Design("figS6", _long(PAIR, 50, (1, 5, 10, 20, 50), exact_runs=16)),
         Design("figS3", YOUNG, LITERAL),
         Design("figS2", hundreds, LITERAL),
         Design("fig5", bias),
