@@ -43,7 +43,7 @@ from hessdens.structure import (
 # Options that reach each method's estimator, by the name of the argument.
 SAMPLING = ("seed", "distribution", "checkpoint", "num_probes", "max_products")
 DENSITIES = {
-    "lanczos": (*SAMPLING, "num_steps", "low_memory"),
+    "lanczos": (*SAMPLING, "num_steps", "low_memory", "rtol", "atol"),
     "kernel-polynomial": (*SAMPLING, "num_moments"),
     "maximum-entropy": (*SAMPLING, "num_moments"),
     "mixture": (*SAMPLING, "rtol"),
@@ -71,6 +71,8 @@ def density(arguments: argparse.Namespace) -> int:
     """Estimate a density of the operator that a factory makes."""
     check_out(arguments)
     options = _options(arguments, DENSITIES)
+    if arguments.method == "lanczos":
+        options["window"] = arguments.window
     result = _density(operator_from(arguments), arguments.method, options)
     status = finish(result, arguments)
     if not arguments.json:

@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 LIBRARY = Path(traceback.__file__).resolve().parent
 # The options by which a user of the command line knows arguments of the library.
 OPTIONS = {
+    "atol": "--atol",
     "block_size": "--block",
     "low_memory": "--low-memory",
     "max_products": "--products",

@@ -49,6 +49,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--moments": {"type": whole(1, MOST_MOMENTS), "metavar": "K", "help": "how many; default 4"},
     "--layers": {"action": "store_true", "help": "moments of each layer; with --out FILE.npz, in files FILE.LAYER.npz"},
     "--rtol": {"type": LEVELS, "metavar": "X", "help": RTOL},
+    "--atol": {"type": LEVELS, "metavar": "X", "help": "the same, absolute (lanczos)"},
     "--which": {"type": which, "metavar": "END", "help": WHICH},
     "--block": {"type": whole(1), "metavar": "B", "help": "vectors in a product; default 2"},
     "--vectors": {"type": whole(3), "metavar": "M", "help": "vectors in memory; default 40, or 3 K if more"},
@@ -116,7 +117,12 @@ def _density(subparsers: Any) -> None:
     estimate = _add_estimate(command, list(commands.DENSITIES), methods)
     _add(estimate, "--steps", "--low-memory")
     _add(estimate, "--moments", help="Chebyshev moments (kernel-polynomial, ...)")
-    _add(estimate, "--rtol", help=f"{RTOL} (mixture)")
+    _add(
+        estimate,
+        "--rtol",
+        help="stop once the fraction outside of the window is known to this share (lanczos, mixture)",
+    )
+    _add(estimate, "--atol")
     _add(estimate, "--max-size")
     _add(estimate, "--window", "--level")
     _add_output(command, "density.npz")

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdens._checks import at_least
-from hessdens._types import FloatArray
+from hessdens._checks import at_least, half_window
+from hessdens._types import FloatArray, Window
+from hessdens.densities.lanczos import LanczosDensity
 from hessdens.linalg.walk import products_per_probe
 from hessdens.results.moments import Moments
 
@@ -29,6 +30,9 @@ DENSITY_WIDTH = 0.45
 DENSITY_STEPS = 30
 # Its probes where only steps are given.
 DENSITY_PROBES = 6
+# Its products at most and its probes where an accuracy is asked for. Its interval is looked at whenever it has so many
+# times as many products.
+ACCURATE_PRODUCTS, ACCURATE_PROBES, LOOK_EVERY = 300, 4, 1.1
 
 
 def check_products(
@@ -131,12 +135,21 @@ def _scales(values: FloatArray) -> FloatArray:
 
 
 def steps_and_probes(
-    num_steps: int | None, num_probes: int | None, max_products: int | None, kept: int | None = None
+    num_steps: int | None,
+    num_probes: int | None,
+    max_products: int | None,
+    kept: int | None = None,
+    *,
+    to_accuracy: bool = False,
 ) -> tuple[int, int]:
     """Return the steps and probes that arguments of `lanczos_density` describe; ValueError if there are none.
 
-    Where no number of probes is given, it is that of the work in a checkpoint, ``kept``, if there is any.
+    Where no number of probes is given, it is that of the work in a checkpoint, ``kept``, if there is any. Steps that
+    end at an accuracy (``to_accuracy``) have probes that do not depend on the largest budget.
     """
+    if to_accuracy:
+        max_products = ACCURATE_PRODUCTS if max_products is None else max_products
+        num_probes = num_probes or kept or (ACCURATE_PROBES if max_products >= 2 * ACCURATE_PROBES else None)
     at_least("num_steps", 2 if num_steps is None else num_steps, 2)
     at_least("num_probes", 2 if num_probes is None else num_probes, 2)
     if max_products is None and (num_steps is not None or num_probes is not None):
@@ -153,3 +166,76 @@ def steps_and_probes(
             f"{max_products}."
         )
     return num_steps, num_probes
+
+
+class Accuracy:
+    """The accuracy that is asked of the fraction outside of a window, and when the interval of a density has it.
+
+    Parameters
+    ----------
+    rtol, atol
+        How far either end of the interval may be from the estimate: relative to it, or absolute. The larger one counts.
+    window
+        Size of the window around 0.
+    max_products
+        When the search ends in any case.
+    """
+
+    def __init__(self, rtol: float | None, atol: float | None, window: Window, max_products: int) -> None:
+        self._rtol, self._atol, self._window, self._max_products = rtol, atol, window, max_products
+        self._next_look = 0.0
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether any accuracy is asked for."""
+        return self._rtol is not None or self._atol is not None
+
+    def is_due(self, num_products: int) -> bool:
+        """Return whether there are enough new products to look at the interval again."""
+        if not self.is_asked or num_products < self._next_look:
+            return False
+        self._next_look = LOOK_EVERY * num_products
+        return True
+
+    def is_reached(self, density: LanczosDensity) -> bool:
+        """Return whether the interval of the fraction outside of the window is narrow enough."""
+        value, error, _ = self._outside(density)
+        return error <= self._allowed(value)
+
+    def warn_if_short(self, density: LanczosDensity) -> None:
+        """Warn the caller of the estimator where the interval is wider than asked for."""
+        if not self.is_asked or self.is_reached(density):
+            return
+        value, error, least = self._outside(density)
+        asked = " and ".join(
+            f"{name}={amount:g}" for name, amount in (("rtol", self._rtol), ("atol", self._atol)) if amount is not None
+        )
+        spent = density.num_products
+        words = (
+            f"{asked} was not reached: the fraction outside of the window is {value:.3g}, known to {error:.2g}, after "
+            f"{spent:,} products of max_products={self._max_products:,}."
+        )
+        if least <= 0:
+            words += " It may be 0; ask for an absolute accuracy, such as atol=0.001, or take a smaller window."
+        else:  # what is left open falls as 1 / steps, noise of probes as 1 / sqrt(probes)
+            needed = spent * min((error / self._allowed(value)) ** 2, density.size)
+            words += f" That takes about {min(float(f'{needed:.2g}'), density.size):,.0f} products."
+        warnings.warn(words, stacklevel=3)
+
+    def _allowed(self, value: float) -> float:
+        return max((self._rtol or 0.0) * value, self._atol or 0.0)
+
+    def _outside(self, density: LanczosDensity) -> tuple[float, float, float]:
+        """Return the fraction outside, how far the ends of its interval are from it at most, and the lower one."""
+        inside, (low, high) = density.fraction_degenerate(self._window), density.degenerate_interval(self._window)
+        return 1 - inside, float(max(inside - low, high - inside)), 1 - float(high)
+
+
+def check_accuracy(rtol: float | None, atol: float | None, window: Window, num_steps: int | None) -> None:
+    """Raise ValueError if the accuracy or window that is asked of a density is none, or steps are given too."""
+    half_window(window, largest=1.0)
+    for name, amount in (("rtol", rtol), ("atol", atol)):
+        if amount is not None and not 0 < amount < 1:
+            raise ValueError(f"{name} must lie between 0 and 1; got {amount}.")
+        if amount is not None and num_steps is not None:
+            raise ValueError(f"num_steps or {name} may be given, not both; got {num_steps} and {amount}.")

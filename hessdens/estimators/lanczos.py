@@ -1,16 +1,19 @@
 """Spectral densities by block Lanczos, and by the three-term recurrence where memory is short."""
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from hessdens._checks import PAPER_WINDOW
+from hessdens._types import Window
 from hessdens.densities.krylov import Krylov
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.quadrature import Quadrature
 from hessdens.densities.ritz import block_quadrature, tridiagonal_quadrature
-from hessdens.estimators.budget import steps_and_probes
+from hessdens.estimators.budget import Accuracy, check_accuracy, steps_and_probes
 from hessdens.estimators.checkpoint import setting_in
 from hessdens.estimators.krylov import TINY
 from hessdens.estimators.run import Run, called_alike, check_memory
@@ -32,6 +35,9 @@ def lanczos_density(
     num_steps: int | None = None,
     num_probes: int | None = None,
     max_products: int | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    window: Window = PAPER_WINDOW,
     seed: int = 0,
     distribution: Distribution = "gaussian",
     low_memory: bool = False,
@@ -54,6 +60,11 @@ def lanczos_density(
         resolution and more eigenvalues, more probes less noise.
     max_products
         P s at most. Default 100: with neither steps nor probes given, these are chosen as P ≈ 0.45 sqrt(max_products).
+    rtol, atol
+        Stop as soon as both ends of the 95% interval of the fraction outside of ``window`` are this near to it,
+        relative to it or absolute; ``max_products`` is then 300 by default. A warning says where it is not reached.
+    window
+        Size of the window around 0, or as a share of the largest eigenvalue, "1%"; for ``rtol`` and ``atol`` alone.
     seed, distribution, checkpoint, progress
         As in `spectral_moments`, with the same probes. The checkpoint keeps every product, P N numbers a step. More
         steps, or a larger budget, extend fewer: unless P is given, it is that of the work in the checkpoint.
@@ -90,10 +101,13 @@ def lanczos_density(
     if low_memory and eigenvectors:
         raise ValueError("eigenvectors need the whole basis; got low_memory=True too. Use one of them.")
     kept = None if checkpoint is None else setting_in(checkpoint, "num_probes", operator.team)
-    num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products, kept)
+    check_accuracy(rtol, atol, window, num_steps)
+    to_accuracy = rtol is not None or atol is not None
+    num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products, kept, to_accuracy=to_accuracy)
+    accuracy = Accuracy(rtol, atol, window, num_steps * num_probes)
     settings: Any = {"function": "lanczos_density", "num_probes": num_probes, "low_memory": low_memory}
     run = Run(operator, 1, seed, distribution, checkpoint=checkpoint, settings=settings, progress=progress)
-    recorded, size = run.recorded, operator.size
+    recorded = run.recorded
     _check_memory(operator, num_steps, num_probes, low_memory=low_memory)
     sums: list[float] = []  # of r·Ar and Ar·Ar over the columns of the first product
 
@@ -109,6 +123,18 @@ def lanczos_density(
         while space.num_steps < num_steps and not space.is_invariant:
             space.step()
             bar.update(space.num_products - bar.n)
+            if accuracy.is_due(space.num_products) and accuracy.is_reached(_density_of(space, run, sums)):
+                break
+    density = _density_of(space, run, sums)
+    accuracy.warn_if_short(density)
+    if not eigenvectors or not isinstance(space, BlockLanczos):
+        return density
+    return replace(density, eigenpairs=_found(space, density.quadrature, density.certificates))
+
+
+def _density_of(space: BlockLanczos | ThreeTermLanczos, run: Run, sums: list[float]) -> LanczosDensity:
+    """Return the density that a space tells, with ``sums`` of r·Ar and Ar·Ar over the columns of its first product."""
+    size = run.operator.size
     reading = _of_block(space, size) if isinstance(space, BlockLanczos) else _of_three_terms(space, size)
     quadrature, spaces, trace, square = reading
     mass = len(quadrature.eigenvalues) / size + quadrature.weights.sum(axis=1)
@@ -121,8 +147,7 @@ def lanczos_density(
         trace=abs(trace - first_trace) / max(first_square, TINY) ** 0.5,
         frobenius=abs(square - first_square) / max(first_square, TINY),
     )
-    pairs = _found(space, quadrature, certificates) if eigenvectors and isinstance(space, BlockLanczos) else None
-    return LanczosDensity(quadrature, spaces, space.num_steps, space.num_products, certificates, pairs)
+    return LanczosDensity(quadrature, spaces, space.num_steps, space.num_products, certificates)
 
 
 def _check_memory(operator: Operator, num_steps: int, num_probes: int, *, low_memory: bool) -> None:

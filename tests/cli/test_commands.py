@@ -120,6 +120,16 @@ def test_checkpoints_are_found_again(run):
     assert re.fullmatch(r"hessdens: checkpoint must be of the same run; .* seed is 0 there and 9 here.*\n", err)
 
 
+def test_density_to_an_accuracy(run):
+    line = "density factories:matrix --rtol 0.1 --window 0.01 --seed 3 --out d.npz"
+    status, _, err = run(line)
+    assert (status, err) == (0, "")
+    expected = lanczos_density(matrix(), rtol=0.1, window=0.01, seed=3)
+    np.testing.assert_array_equal(load_result("d.npz").nodes(), expected.nodes())
+    status, _, err = run("density factories:matrix --method exact --atol 0.1")
+    assert (status, err) == (2, "hessdens: --atol is for --method lanczos; got --method exact.\n")
+
+
 def test_certify(run):
     status, out, err = run("certify factories:matrix --products 40 --window 0.1 --level 0.9 --seed 3 --out c.npz")
     assert (status, err) == (0, "")

@@ -1,5 +1,7 @@
 """Densities by Lanczos: exact where the space is, quadrature elsewhere, with intervals and certificates that hold."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -107,6 +109,43 @@ def test_smooth_densities_are_read_from_few_nodes(low_memory):
         found = np.searchsorted(density.eigenvalues_found, x) / 20_000
         errors += [np.abs(density.cdf(x) - exact).mean(), np.abs(points(x) + found - exact).mean()]
     assert errors[0] < 0.7 * errors[1]
+
+
+@pytest.mark.parametrize(("accuracy", "allowed"), [({"rtol": 0.2}, 0.2), ({"atol": 0.01, "window": 0.1}, None)])
+def test_stops_as_soon_as_the_interval_is_narrow_enough(accuracy, allowed):
+    """In each of 40 seeds the error is as asked; with the budget ten products before, the interval was too wide."""
+    operator, exact = diagonal(NETWORK), Spectrum(NETWORK)
+    window = accuracy.get("window", 0.2)
+    outside = 1 - exact.fraction_degenerate(window)
+    tolerance = accuracy["atol"] if allowed is None else allowed * outside
+    within, products = 0, []
+    for seed in range(40):
+        density = lanczos_density(operator, **accuracy, seed=seed)
+        within += abs(1 - density.fraction_degenerate(window) - outside) <= tolerance
+        products.append(density.num_products)
+        inside, ends = density.fraction_degenerate(window), density.degenerate_interval(window)
+        limit = accuracy.get("atol", 0) if allowed is None else allowed * (1 - inside)
+        assert np.abs(ends - inside).max() <= limit
+    assert within >= 38
+    assert max(products) < 300
+    before = lanczos_density(operator, num_probes=4, max_products=int(products[-1] / 1.1) - 8, seed=39)
+    inside, ends = before.fraction_degenerate(window), before.degenerate_interval(window)
+    assert np.abs(ends - inside).max() > (accuracy.get("atol", 0) if allowed is None else allowed * (1 - inside))
+
+
+def test_an_accuracy_that_the_budget_does_not_reach_is_told_with_what_it_takes():
+    words = (
+        r"rtol=0.01 was not reached: the fraction outside of the window is 0\.\d+, known to 0\.\d+, after 40 products "
+        r"of max_products=40\. That takes about [\d,]+ products\."
+    )
+    with pytest.warns(UserWarning, match=words):
+        lanczos_density(diagonal(NETWORK), rtol=0.01, max_products=40)
+    with pytest.warns(UserWarning, match=r"It may be 0; ask for an absolute accuracy, such as atol=0.001"):
+        lanczos_density(diagonal(np.linspace(-1, 1, 1000)), rtol=0.1, window=1.98, max_products=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exhausted = lanczos_density(diagonal(np.array([1.0, 2.0, 3.0])), rtol=1e-6)
+    assert exhausted.degenerate_interval().tolist() == [0, 0]
 
 
 def test_intervals_cover():
@@ -263,6 +302,12 @@ def test_budget(options, spent, probes):
         ({"max_products": -5}, "max_products must be at least 4"),
         ({"seed": -1}, "seed must be a non-negative integer"),
         ({"distribution": "cauchy"}, "distribution must be one of"),
+        ({"rtol": 0.0}, "rtol must lie between 0 and 1; got 0.0"),
+        ({"atol": np.nan}, "atol must lie between 0 and 1; got nan"),
+        ({"rtol": 0.1, "num_steps": 9}, "num_steps or rtol may be given, not both; got 9 and 0.1"),
+        ({"rtol": 0.1, "max_products": 3}, "max_products must be at least 4"),
+        ({"rtol": 0.1, "window": -1.0}, "window must be finite and at least 0; got -1.0"),
+        ({"atol": 0.1, "window": "one"}, "window must be a number, or a share"),
     ],
 )
 def test_bad_arguments(options, message):
