@@ -44,7 +44,7 @@ from skip_paper.runs.checking import check
 from skip_paper.runs.compute import Computer
 from skip_paper.runs.conditions import CONDITIONS
 from skip_paper.runs.designs import Size
-from skip_paper.runs.environment import environment
+from skip_paper.runs.environment import choose_device, environment
 from skip_paper.runs.finished import COMMITTED, FinishedRuns, collect
 from skip_paper.runs.presets import PRESETS
 from skip_paper.runs.projection import project
@@ -134,7 +134,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _run(options: argparse.Namespace) -> None:
-    device = choose_device(options.device)
+    device = choose_device(options.device, LOCAL_RANK)
 
     @cache
     def load(name: str) -> Images:
@@ -248,7 +248,7 @@ class _Reporter:
     def __init__(self, folder: Path, preset: str, origin: dict[str, Any], committed: Path | None) -> None:
         self.folder, self.preset, self.environment, self.committed = folder, preset, origin, committed
         self.seconds: dict[str, float] = {}
-        if RANK == 0:
+        if RANK == 0 and committed is None:
             save_statements(folder)
 
     def begin(self, name: str) -> None:
@@ -278,14 +278,6 @@ class _Reporter:
         for condition, verdicts in found.verdicts.items():
             for verdict in verdicts:
                 print(f"{name}{' ' + condition if condition else ''}: {verdict.claim}: {verdict.decision}")
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; "auto" is CUDA where it is."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda needs a CUDA device; torch finds none. Use --device cpu.")
-    use_cuda = name != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda", LOCAL_RANK) if use_cuda else torch.device("cpu")
 
 
 def _shifted(size: Size, offset: int) -> Size:

@@ -238,6 +238,7 @@ def test_a_machines_own_numbers_stand_next_to_committed_ones(trained, tmp_path, 
     assert (first["preset"], second["preset"]) == ("study", "laptop")
     text = (tmp_path / "report.html").read_text()
     assert "On this machine" in text
+    assert "Exact statements" in text
     count = len(of_figure("fig7"))
     assert f"{count} claims judged so far; of 0 that are decided here and there, 0 agree." in text
     assert text.count("<img") == 1, "the committed figure"

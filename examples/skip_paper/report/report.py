@@ -65,7 +65,7 @@ def write_report(folder: Path, order: Sequence[str], preset: str, *, committed: 
     """
     own = _read(folder, order, preset)
     main = _read(committed, order, None) if committed else own
-    path = folder / STATEMENTS
+    path = (committed or folder) / STATEMENTS
     found = read_json(path, RESULT)["statements"] if path.exists() else []
     content = Content(
         main, {r["figure"]: r for r in own} if committed else {}, found, committed or folder, _about(main)

@@ -24,6 +24,14 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
+def choose_device(name: str, index: int = 0) -> torch.device:
+    """Return the device of that name; "auto" is CUDA where it is, and ``index`` says which of several."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda needs a CUDA device; torch finds none. Use --device cpu.")
+    use_cuda = name != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda", index) if use_cuda else torch.device("cpu")
+
+
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
