@@ -76,11 +76,10 @@ def ends(found: FloatArray, errors: FloatArray, ritz_values: FloatArray) -> list
             for value, next_ritz in zip(mine[:SHOWN_ENDS], ritz_values[::step], strict=False)
             if value == next_ritz
         ]
-        error = max(theirs[: len(shown)] / abs(mine[: len(shown)]).max())
-        digits = 10.0 ** math.ceil(math.log10(max(error, LEAST_ERROR)))
-        lines.append(
-            f"  {name}: {', '.join(f'{value:.4g}' for value in shown)} (errors below {digits:.0e} of the first)"
-        )
+        first, error = abs(float(mine[0])), float(theirs[: len(shown)].max())
+        digits = 10.0 ** math.ceil(math.log10(max(error / (first or 1.0), LEAST_ERROR)))
+        relative = " of the first" if first else ""
+        lines.append(f"  {name}: {', '.join(f'{value:.4g}' for value in shown)} (errors below {digits:.0e}{relative})")
     return lines
 
 

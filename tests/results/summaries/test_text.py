@@ -15,6 +15,13 @@ def test_ends_that_have_converged_have_errors():
     assert smallest == "  smallest: -2 (errors below 1e-03 of the first)"
 
 
+def test_errors_are_relative_to_the_first_eigenvalue_unless_it_is_zero():
+    values, errors = np.array([0.0, 2.0]), np.array([1e-5, 1e-5])
+    largest, smallest = text.ends(values, errors, values)
+    assert largest == "  largest: 2, 0 (errors below 1e-05 of the first)"
+    assert smallest == "  smallest: 0, 2 (errors below 1e-05)"
+
+
 def test_ends_that_have_not_converged_are_bounds():
     largest, smallest = text.ends(np.array([3.0]), np.array([1e-9]), RITZ)
     assert largest == "  largest: at least 7 (a Ritz value, which is a bound)"
