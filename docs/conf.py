@@ -28,6 +28,7 @@ html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"hessdens {release}"
 html_static_path = ["static"]
+html_search_scorer = str(Path(__file__).resolve().parent / "static" / "scorer.js")
 html_css_files = ["pages.css"]
 html_theme_options = {
     "source_repository": "https://github.com/hessdens/hessdens",
