@@ -108,7 +108,8 @@ def check_sdist(sdist: Path) -> None:
     for name in ("hessdens/py.typed", "tests/project/public_api.txt", "docs/index.md", "scripts/check_release.py"):
         demand(name in names, f"the source distribution must have {name}")
     unwanted = re.compile(
-        r"__pycache__|(?<!benchmarks/spectra/networks)\.npz$|(^|/)\.(venv|git|mypy_cache|ruff_cache)/|_build/"
+        r"__pycache__|(?<!benchmarks/spectra/networks)(?<!examples/skip_paper/runs/finished)\.npz$"
+        r"|(^|/)\.(venv|git|mypy_cache|ruff_cache)/|_build/"
     )
     stray = sorted(name for name in names if unwanted.search(name))
     demand(not stray, f"the source distribution must have no caches or results; it has {stray[:5]}")

@@ -22,6 +22,7 @@ def run(source: str, namespace: dict[str, Any]) -> list[dict[str, Any]]:
     """Run a cell and return its outputs, as a notebook has them."""
     import matplotlib.pyplot as plt
 
+    plt.close("all")
     tree, printed, outputs = ast.parse(source), io.StringIO(), []
     last = ast.Expression(tree.body.pop().value) if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     with contextlib.redirect_stdout(printed):

@@ -51,8 +51,8 @@ def order_of(values: FloatArray, which: End | float) -> NDArray[np.intp]:
     if which == "smallest":
         return np.argsort(values, kind="stable")
     if which == "both":
-        falling, rising = np.argsort(-values, kind="stable"), np.argsort(values, kind="stable")
-        return np.stack([falling, rising], axis=1).reshape(-1)[: len(values)]
+        falling = np.argsort(-values, kind="stable")  # read from its end it rises: equal values come once each
+        return np.stack([falling, falling[::-1]], axis=1).reshape(-1)[: len(values)]
     return np.argsort(-np.abs(values) if which == "magnitude" else np.abs(values - which), kind="stable")
 
 

@@ -98,12 +98,7 @@ def test_errors_while_the_users_module_is_imported_show_where(run, tmp_path):
 
 
 def test_options_that_messages_name_exist():
-    helps = [main_help(command) for command in ("density", "moments")]
+    helps = [command.format_help() for command in parser()._subparsers._group_actions[0].choices.values()]
     for argument, option in OPTIONS.items():
         found = [text for text in helps if re.search(rf"^  {option}\b", text, re.MULTILINE)]
         assert found, argument
-
-
-def main_help(command):
-    actions = parser()._subparsers._group_actions[0].choices
-    return actions[command].format_help()

@@ -25,6 +25,12 @@ def test_most_wanted_come_first(which, first):
     assert VALUES[order][: len(first)].tolist() == first
 
 
+@pytest.mark.parametrize("values", [np.zeros(5), np.array([1.0, 1.0, 0.0, 0.0]), np.array([2.0, 1.0, 1.0])])
+@pytest.mark.parametrize("which", ["largest", "smallest", "both", "magnitude", 0.5])
+def test_equal_values_come_once_each(values, which):
+    assert sorted(order_of(values, which)) == list(range(len(values)))
+
+
 def test_which_is_an_end_or_a_finite_number():
     assert checked_which("both") == "both"
     assert checked_which(2) == 2.0

@@ -4,6 +4,7 @@ import json
 import re
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import notebook
 from printed import assert_same_except_last_digits
 
@@ -26,6 +27,7 @@ def test_cells_show_what_the_notebook_says():
 
 
 def test_a_cell_shows_its_last_line_and_figures():
+    plt.figure()  # of somebody else: not a cell's
     outputs = notebook.run("print(1)\nimport matplotlib.pyplot as plt\nplt.plot([1])\n3 + 4", {})
     assert [output["output_type"] for output in outputs] == ["stream", "execute_result", "display_data"]
     assert outputs[1]["data"]["text/plain"] == ["7"]
