@@ -49,13 +49,13 @@ class _SmoothCdf:
         first = np.flatnonzero(heavy & ~np.concatenate([[False], heavy[:-1]]))
         last = np.flatnonzero(heavy & ~np.concatenate([heavy[1:], [False]]))
         ends = np.concatenate([[-np.inf], nodes, [np.inf]])
-        self._peaks = np.stack([ends[first], ends[last + 2]], axis=1)
+        pairs = zip(ends[first], ends[last + 2], strict=True)
+        self._peaks = [(low, high, self._of_nodes(np.array([low, high]))) for low, high in pairs]
 
     def __call__(self, x: FloatArray) -> FloatArray:
         values = self._of_nodes(x)
-        for low, high in self._peaks:
+        for low, high, mass in self._peaks:
             inside = (x > low) & (x < high)
-            mass = self._of_nodes(np.array([low, high]))
             values[inside] = np.clip(self._of_points(x[inside]), *mass)
         return values
 

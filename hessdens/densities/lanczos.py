@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from hessdens._checks import LEVEL, PAPER_WINDOW, at_least
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, values_of
 from hessdens.densities.difference import SUBSPACE, DensityDifference, NumbersOfProbes, difference_of, without_one
+from hessdens.densities.interpolation import MeasureCdf
 from hessdens.densities.krylov import Krylov
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.certificates import TOLERANCE, Certificates
@@ -79,6 +81,11 @@ class LanczosDensity(Density, Saved):
         """Bounds of their errors: lengths of their residuals, shape (E,)."""
         return self.quadrature.residuals
 
+    @cached_property
+    def _measure(self) -> MeasureCdf:
+        """The points with the mean of all probes' weights."""
+        return self.quadrature.measure(self.quadrature.mean_weights(), self.num_steps)
+
     @property
     def matrix(self) -> str:
         """What the matrix is called, such as "Hessian"; empty if it has no name."""
@@ -109,7 +116,7 @@ class LanczosDensity(Density, Saved):
         """
         points = np.asarray(x, dtype=np.float64)
         flat = points.reshape(-1)
-        values = self.quadrature.cdf(flat, self.quadrature.mean_weights(), self.num_steps)
+        values = self.quadrature.cdf(flat, self._measure)
         return np.where(np.isnan(flat), np.nan, values).reshape(points.shape)
 
     def cdf_interval(self, x: ArrayLike, level: float = LEVEL) -> FloatArray:
@@ -163,7 +170,7 @@ class LanczosDensity(Density, Saved):
 
     def fraction_degenerate(self, window: Window = PAPER_WINDOW) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
-        return float(self.quadrature.inside(self._half(window), self.quadrature.mean_weights(), self.num_steps)[0])
+        return float(self.quadrature.inside(self._half(window), self._measure)[0])
 
     def degenerate_interval(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the degenerate fraction, shape (2,), as `cdf_interval` does."""
@@ -284,8 +291,9 @@ class LanczosDensity(Density, Saved):
         half, quadrature = self._half(window), self.quadrature
 
         def fractions(weights: FloatArray) -> FloatArray:
-            negative = quadrature.cdf(np.array([-half]), weights, self.num_steps)
-            return np.concatenate([quadrature.inside(half, weights, self.num_steps), negative], axis=-1)
+            measure = quadrature.measure(weights, self.num_steps)
+            negative = quadrature.cdf(np.array([-half]), measure)
+            return np.concatenate([quadrature.inside(half, measure), negative], axis=-1)
 
         low, high = np.array([-half, -np.inf]), np.array([half, -half])
         shares = self._shares(low, high) * (1 - len(quadrature.eigenvalues) / self.size)

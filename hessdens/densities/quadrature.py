@@ -50,13 +50,17 @@ class Quadrature(Saved):
         """Return eigenvalues and abscissae, ascending."""
         return np.sort(np.concatenate([self.eigenvalues, self.abscissae]))
 
-    def cdf(self, x: FloatArray, weights: FloatArray, num_steps: int) -> FloatArray:
-        """Return the mass at or below x for other weights, of shape (n,) or (L, n); shape (len(x),) or (L, len(x)).
+    def measure(self, weights: FloatArray, num_steps: int) -> MeasureCdf:
+        """Return the cdf of the points with some weights, of shape (n,), or (L, n) for L measures.
 
         ``num_steps`` is that of the Lanczos process, which says how many moments of the weights are exact.
         """
+        return MeasureCdf(self.abscissae, weights, self.atoms, num_steps)
+
+    def cdf(self, x: FloatArray, measure: MeasureCdf) -> FloatArray:
+        """Return the mass at or below x, that of the points as a measure has it; shape (len(x),) or (L, len(x))."""
         steps = np.searchsorted(self.eigenvalues, x, side="right") / self.size
-        values = steps + MeasureCdf(self.abscissae, weights, self.atoms, num_steps)(x)
+        values = steps + measure(x)
         return np.clip(values, *self.counts(x) / self.size)
 
     def counts(self, x: FloatArray, rounding: float = 0.0) -> NDArray[np.intp]:
@@ -97,10 +101,9 @@ class Quadrature(Saved):
         shortfalls = missing[:, None] * self.abscissae[:, None] ** powers
         return of_single + np.stack([np.maximum(-shortfalls, 0.0).sum(axis=0), np.maximum(shortfalls, 0.0).sum(axis=0)])
 
-    def inside(self, half: float, weights: FloatArray, num_steps: int) -> FloatArray:
-        """Return the mass in (-half, half) for other weights, of shape (n,) or (L, n); shape (1,) or (L, 1)."""
+    def inside(self, half: float, measure: MeasureCdf) -> FloatArray:
+        """Return the mass in (-half, half), that of the points as a measure has it; shape (1,) or (L, 1)."""
         single = np.count_nonzero(np.abs(self.eigenvalues) < half) / self.size
-        cdf = MeasureCdf(self.abscissae, weights, self.atoms, num_steps)
-        others = cdf(np.array([half]), "left") - cdf(np.array([-half]))
+        others = measure(np.array([half]), "left") - measure(np.array([-half]))
         outside = np.count_nonzero(np.abs(self.ritz_values()) >= half) if self.interlaces else 0
         return np.clip(single + others, 0.0, 1 - outside / self.size)

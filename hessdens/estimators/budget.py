@@ -177,18 +177,32 @@ class Accuracy:
         How far either end of the interval may be from the estimate: relative to it, or absolute. The larger one counts.
     window
         Size of the window around 0.
-    max_products
-        When the search ends in any case.
+
+    Raises
+    ------
+    ValueError
+        If one of them is none.
     """
 
-    def __init__(self, rtol: float | None, atol: float | None, window: Window, max_products: int) -> None:
-        self._rtol, self._atol, self._window, self._max_products = rtol, atol, window, max_products
+    def __init__(self, rtol: float | None, atol: float | None, window: Window) -> None:
+        half_window(window, largest=1.0)
+        self._asked = {name: amount for name, amount in (("rtol", rtol), ("atol", atol)) if amount is not None}
+        for name, amount in self._asked.items():
+            if not 0 < amount < 1:
+                raise ValueError(f"{name} must lie between 0 and 1; got {amount}.")
+        self._window = window
         self._next_look = 0.0
 
     @property
     def is_asked(self) -> bool:
         """Whether any accuracy is asked for."""
-        return self._rtol is not None or self._atol is not None
+        return bool(self._asked)
+
+    def check_steps(self, num_steps: int | None) -> None:
+        """Raise ValueError if steps are given besides an accuracy."""
+        for name, amount in self._asked.items():
+            if num_steps is not None:
+                raise ValueError(f"num_steps or {name} may be given, not both; got {num_steps} and {amount}.")
 
     def is_due(self, num_products: int) -> bool:
         """Return whether there are enough new products to look at the interval again."""
@@ -202,18 +216,18 @@ class Accuracy:
         value, error, _ = self._outside(density)
         return error <= self._allowed(value)
 
-    def warn_if_short(self, density: LanczosDensity) -> None:
+    def warn_if_short(self, density: LanczosDensity, max_products: int) -> None:
         """Warn the caller of the estimator where the interval is wider than asked for."""
-        if not self.is_asked or self.is_reached(density):
+        if not self.is_asked:
             return
         value, error, least = self._outside(density)
-        asked = " and ".join(
-            f"{name}={amount:g}" for name, amount in (("rtol", self._rtol), ("atol", self._atol)) if amount is not None
-        )
+        if error <= self._allowed(value):
+            return
+        asked = " and ".join(f"{name}={amount:g}" for name, amount in self._asked.items())
         spent = density.num_products
         words = (
             f"{asked} was not reached: the fraction outside of the window is {value:.3g}, known to {error:.2g}, after "
-            f"{spent:,} products of max_products={self._max_products:,}."
+            f"{spent:,} products of max_products={max_products:,}."
         )
         if least <= 0:
             words += " It may be 0; ask for an absolute accuracy, such as atol=0.001, or take a smaller window."
@@ -223,19 +237,9 @@ class Accuracy:
         warnings.warn(words, stacklevel=3)
 
     def _allowed(self, value: float) -> float:
-        return max((self._rtol or 0.0) * value, self._atol or 0.0)
+        return max(self._asked.get("rtol", 0.0) * value, self._asked.get("atol", 0.0))
 
     def _outside(self, density: LanczosDensity) -> tuple[float, float, float]:
         """Return the fraction outside, how far the ends of its interval are from it at most, and the lower one."""
         inside, (low, high) = density.fraction_degenerate(self._window), density.degenerate_interval(self._window)
         return 1 - inside, float(max(inside - low, high - inside)), 1 - float(high)
-
-
-def check_accuracy(rtol: float | None, atol: float | None, window: Window, num_steps: int | None) -> None:
-    """Raise ValueError if the accuracy or window that is asked of a density is none, or steps are given too."""
-    half_window(window, largest=1.0)
-    for name, amount in (("rtol", rtol), ("atol", atol)):
-        if amount is not None and not 0 < amount < 1:
-            raise ValueError(f"{name} must lie between 0 and 1; got {amount}.")
-        if amount is not None and num_steps is not None:
-            raise ValueError(f"num_steps or {name} may be given, not both; got {num_steps} and {amount}.")

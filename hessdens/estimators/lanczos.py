@@ -13,7 +13,7 @@ from hessdens.densities.krylov import Krylov
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.quadrature import Quadrature
 from hessdens.densities.ritz import block_quadrature, tridiagonal_quadrature
-from hessdens.estimators.budget import Accuracy, check_accuracy, steps_and_probes
+from hessdens.estimators.budget import Accuracy, steps_and_probes
 from hessdens.estimators.checkpoint import setting_in
 from hessdens.estimators.krylov import TINY
 from hessdens.estimators.run import Run, called_alike, check_memory
@@ -101,10 +101,9 @@ def lanczos_density(
     if low_memory and eigenvectors:
         raise ValueError("eigenvectors need the whole basis; got low_memory=True too. Use one of them.")
     kept = None if checkpoint is None else setting_in(checkpoint, "num_probes", operator.team)
-    check_accuracy(rtol, atol, window, num_steps)
-    to_accuracy = rtol is not None or atol is not None
-    num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products, kept, to_accuracy=to_accuracy)
-    accuracy = Accuracy(rtol, atol, window, num_steps * num_probes)
+    accuracy = Accuracy(rtol, atol, window)
+    accuracy.check_steps(num_steps)
+    num_steps, num_probes = steps_and_probes(num_steps, num_probes, max_products, kept, to_accuracy=accuracy.is_asked)
     settings: Any = {"function": "lanczos_density", "num_probes": num_probes, "low_memory": low_memory}
     run = Run(operator, 1, seed, distribution, checkpoint=checkpoint, settings=settings, progress=progress)
     recorded = run.recorded
@@ -119,14 +118,17 @@ def lanczos_density(
 
     lanczos = ThreeTermLanczos if low_memory else BlockLanczos
     space = lanczos(Combined(product, recorded), run.probes(0, num_probes).T, num_steps)
+    density: LanczosDensity | None = None
     with run.bar(num_steps * num_probes) as bar:
         while space.num_steps < num_steps and not space.is_invariant:
             space.step()
             bar.update(space.num_products - bar.n)
-            if accuracy.is_due(space.num_products) and accuracy.is_reached(_density_of(space, run, sums)):
+            density = _density_of(space, run, sums) if accuracy.is_due(space.num_products) else None
+            if density is not None and accuracy.is_reached(density):
                 break
-    density = _density_of(space, run, sums)
-    accuracy.warn_if_short(density)
+    if density is None:
+        density = _density_of(space, run, sums)
+    accuracy.warn_if_short(density, num_steps * num_probes)
     if not eigenvectors or not isinstance(space, BlockLanczos):
         return density
     return replace(density, eigenpairs=_found(space, density.quadrature, density.certificates))

@@ -56,22 +56,23 @@ def test_eigenvalues_and_points_make_one_distribution():
     quadrature = of_ten_eigenvalues()
     weights = quadrature.mean_weights()
     np.testing.assert_allclose(weights, [0.3, 0.3, 0.2])
-    np.testing.assert_allclose(quadrature.cdf(np.array([-3.1, -3.0, -1.0, 0.0, 2.0, 4.9, 5.0]), weights, 4),
+    np.testing.assert_allclose(quadrature.cdf(np.array([-3.1, -3.0, -1.0, 0.0, 2.0, 4.9, 5.0]), quadrature.measure(weights, 4)),
                                [0, 0.1, 0.25, 0.4 + 0.7 / 3, 0.9, 0.9, 1])  # fmt: skip
     np.testing.assert_allclose(quadrature.ritz_values(), [-3, -1, 0, 2, 5])
     # Cauchy: no more than 8 of 10 at 0, where three of five Ritz values are.
-    assert quadrature.cdf(np.array([0.0]), np.array([0.0, 0.8, 0.0]), 4)[0] == pytest.approx(0.8)
+    assert quadrature.cdf(np.array([0.0]), quadrature.measure(np.array([0.0, 0.8, 0.0]), 4))[0] == pytest.approx(0.8)
 
 
 @pytest.mark.parametrize(("half", "mass"), [(0.0, 0), (2.0, 0.7), (3.0, 0.8), (3.1, 0.9), (5.0, 0.9), (5.1, 1)])
 def test_mass_of_a_window_is_without_its_ends(half, mass):
     quadrature = of_ten_eigenvalues()
-    assert quadrature.inside(half, quadrature.mean_weights(), 4)[0] == pytest.approx(mass)
-    both = quadrature.inside(half, quadrature.weights, 4)
+    assert quadrature.inside(half, quadrature.measure(quadrature.mean_weights(), 4))[0] == pytest.approx(mass)
+    both = quadrature.inside(half, quadrature.measure(quadrature.weights, 4))
     assert both.mean() == pytest.approx(mass)
 
 
 def test_window_holds_no_more_than_ritz_values_leave():
-    all_inside = np.array([0.0, 0.8, 0.0])
-    assert of_ten_eigenvalues().inside(0.5, all_inside, 4)[0] == pytest.approx(0.6)  # four Ritz values are outside
-    assert of_ten_eigenvalues(interlaces=False).inside(0.5, all_inside, 4)[0] == pytest.approx(0.8)
+    quadrature = of_ten_eigenvalues()
+    all_inside = quadrature.measure(np.array([0.0, 0.8, 0.0]), 4)
+    assert quadrature.inside(0.5, all_inside)[0] == pytest.approx(0.6)  # four Ritz values are outside
+    assert of_ten_eigenvalues(interlaces=False).inside(0.5, all_inside)[0] == pytest.approx(0.8)
