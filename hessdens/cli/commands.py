@@ -1,6 +1,7 @@
 """What each command does: arguments in, results and files out."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,7 @@ DENSITIES = {
     "mixture": (*SAMPLING, "rtol"),
     "exact": ("max_size",),
 }
-# Options of the command for structure, and those that each question takes.
-STRUCTURE_OPTIONS = {
-    "max_products": "--products",
-    "num_probes": "--probes",
-    "seed": "--seed",
-    "checkpoint": "--checkpoint",
-    "heads": "--heads",
-    "max_rows": "--max-rows",
-}
+# Those that each question of the command for structure takes.
 STRUCTURES = {
     "traces": ("max_products", "seed", "checkpoint", "heads"),
     "diagonal": ("max_products", "seed", "checkpoint"),
@@ -70,7 +63,7 @@ STRUCTURES = {
 def density(arguments: argparse.Namespace) -> int:
     """Estimate a density of the operator that a factory makes."""
     check_out(arguments)
-    options = _options(arguments, DENSITIES)
+    options = _options(arguments, DENSITIES, "method")
     if arguments.method == "lanczos":
         options["window"] = arguments.window
     result = _density(operator_from(arguments), arguments.method, options)
@@ -95,7 +88,7 @@ def moments(arguments: argparse.Namespace) -> int:
     """Estimate moments of the operator that a factory makes."""
     check_out(arguments)
     names = (*SAMPLING, "num_moments", "rtol")
-    options = _options(arguments, dict.fromkeys(("deflated", "skilling"), names))
+    options = _given(arguments, names)
     if arguments.layers:
         return _layers(arguments, options)
     return finish(spectral_moments(operator_from(arguments), method=arguments.method, **options), arguments)
@@ -142,28 +135,20 @@ def report(arguments: argparse.Namespace) -> int:
 def certify(arguments: argparse.Namespace) -> int:
     """Bound numbers of eigenvalues of the operator that a factory makes."""
     check_out(arguments)
-    values = {name: getattr(arguments, name) for name in ("window", "level", "max_products", "seed", "checkpoint")}
-    options: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
-    return finish(certified_counts(operator_from(arguments), **options, progress=arguments.progress), arguments)
+    options = _given(arguments, ("window", "level", "max_products", "seed", "checkpoint"))
+    return finish(certified_counts(operator_from(arguments), **options), arguments)
 
 
 def structure(arguments: argparse.Namespace) -> int:
     """Say where in the matrix of a factory its size lies."""
     check_out(arguments)
-    takes = STRUCTURES[arguments.what]
-    given = {name: getattr(arguments, name) for name in STRUCTURE_OPTIONS}
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    foreign = [name for name in options if name not in takes]
-    if foreign:
-        takers = [what for what, names in STRUCTURES.items() if foreign[0] in names]
-        option = STRUCTURE_OPTIONS[foreign[0]]
-        raise UsageError(f"{option} is for --what {' or '.join(takers)}; got --what {arguments.what}.")
+    options = _options(arguments, STRUCTURES, "what")
     if arguments.what == "gauss-newton" and arguments.curvature is None:
         arguments.curvature = "ggn"
     operator, heads = operator_from(arguments), options.pop("heads", None)
     if heads is not None:
         options["layers" if arguments.what == "traces" else "parts"] = attention_parts(operator, heads)
-    return finish(_structure(operator, arguments.what, {**options, "progress": arguments.progress}), arguments)
+    return finish(_structure(operator, arguments.what, options), arguments)
 
 
 def _structure(operator: Operator, what: str, options: dict[str, Any]) -> Result:
@@ -183,8 +168,7 @@ def eigenvectors(arguments: argparse.Namespace) -> int:
     """Find eigenpairs of the operator that a factory makes."""
     check_out(arguments)
     names = ("k", "which", "rtol", "max_products", "block_size", "num_vectors", "seed", "checkpoint")
-    options: dict[str, Any] = {name: value for name in names if (value := getattr(arguments, name)) is not None}
-    return finish(eigenpairs(operator_from(arguments), **options, progress=arguments.progress), arguments)
+    return finish(eigenpairs(operator_from(arguments), **_given(arguments, names)), arguments)
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -289,14 +273,21 @@ def validate(arguments: argparse.Namespace) -> int:
     return FINE if passed else FAILED
 
 
-def _options(arguments: argparse.Namespace, methods: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Return the options of the method that were set; UsageError for those of other methods."""
-    values = {name: getattr(arguments, name) for name in sorted(set().union(*methods.values()))}
+def _given(arguments: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """Return those of some options that were set, and whether progress is shown."""
+    values = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in values.items() if value is not None and value is not False}
-    foreign = [name for name in options if name not in methods[arguments.method]]
+    return {**options, "progress": arguments.progress}
+
+
+def _options(arguments: argparse.Namespace, kinds: dict[str, tuple[str, ...]], choice: str) -> dict[str, Any]:
+    """Return the options that were set of the kind chosen by ``--choice``; UsageError for those of other kinds."""
+    chosen = getattr(arguments, choice)
+    options = _given(arguments, sorted(set().union(*kinds.values())))
+    foreign = [name for name in options if name != "progress" and name not in kinds[chosen]]
     if foreign:
         name = foreign[0]
-        takers = [method for method, names in methods.items() if name in names]
+        takers = [kind for kind, names in kinds.items() if name in names]
         option = OPTIONS.get(name, f"--{name.replace('_', '-')}")
-        raise UsageError(f"{option} is for --method {' or '.join(takers)}; got --method {arguments.method}.")
-    return {**options, "progress": arguments.progress}
+        raise UsageError(f"{option} is for --{choice} {' or '.join(takers)}; got --{choice} {chosen}.")
+    return options

@@ -68,10 +68,15 @@ def print_json(arguments: argparse.Namespace, **content: Any) -> None:
 def loaded(path: str, *kinds: type[Any], what: str) -> Any:
     """Return the result in a file, and of a fit its mixture; CommandError unless it is of one of the kinds."""
     result = load_result(path)
-    estimate = result.mixture if isinstance(result, MixtureFit | FitUncertainty) else result
+    estimate = without_fit(result)
     if not isinstance(estimate, kinds):
         raise CommandError(f"{path} must hold {what}; it holds {type(result).__name__}.")
     return estimate
+
+
+def without_fit(result: Any) -> Any:
+    """Return the mixture of a fit, and all else as it is."""
+    return result.mixture if isinstance(result, MixtureFit | FitUncertainty) else result
 
 
 def _fractions(fractions: dict[str, Any]) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 from hessdens._checks import LEVEL
 from hessdens._types import Window
 from hessdens._version import __version__
+from hessdens.cli.output import without_fit
 from hessdens.densities import Comparison, Density, Spectrum
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.loading import Result
-from hessdens.mixture import FitUncertainty, MixtureFit
 from hessdens.monitor import SpectrumHistory
 from hessdens.plotting import plot_density, plot_history
 from hessdens.plotting.axes import DPI, SIZE, page_class
@@ -63,7 +63,7 @@ def page(results: Mapping[str, Result], window: Window, level: float = LEVEL) ->
 
 def density_of(result: Any) -> Density | None:
     """Return the density that a result is, or that a fit stands for; None if there is none."""
-    density = result.mixture if isinstance(result, MixtureFit | FitUncertainty) else result
+    density = without_fit(result)
     return density if isinstance(density, Density) else None
 
 
