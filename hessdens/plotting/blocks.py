@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hessdens.plotting.axes import new_figure
 from hessdens.results.structure.block_norms import BlockNorms
 from hessdens.results.structure.named import shown
 
@@ -40,10 +41,7 @@ def plot_block_norms(norms: BlockNorms, *, ax: "Axes | None" = None) -> "Axes":
     """
     if not isinstance(norms, BlockNorms):
         raise TypeError(f"norms must be BlockNorms, from block_norms; got {type(norms).__name__}.")
-    if ax is None:
-        import matplotlib.pyplot as plt  # here, because it takes 0.3 s to import
-
-        _, ax = plt.subplots(layout="constrained")
+    ax = new_figure().subplots() if ax is None else ax
     coupling = norms.correlations()
     image = ax.imshow(coupling, cmap="magma_r", vmin=0, vmax=max(1.0, float(coupling.max())))
     ax.figure.colorbar(image, ax=ax, label="|H_ij| / sqrt(|H_ii| |H_jj|)", shrink=0.8)
