@@ -19,7 +19,7 @@ from hessdens.curvature.parameters import check_same_ties, displaced, flattened,
 from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
 from hessdens.curvature.problem import Problem
-from hessdens.curvature.settings import TURN, Undisturbed, product_settings
+from hessdens.curvature.settings import TURN, product_settings
 from hessdens.curvature.trials.modes import Look, Modes, explained, possible_modes
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import as_number, digest_of, digest_of_all, fingerprint
@@ -103,7 +103,7 @@ class CurvatureOperator(Operator):
     @property
     def modes(self) -> tuple[Mode, ...]:
         """The ways to make products that this model allows, in order of preference, all tried on a few examples."""
-        with TURN, self._undisturbed(), product_settings(tf32=self._plan.tf32):
+        with TURN, self.problem.undisturbed(), product_settings(tf32=self._plan.tf32):
             return self._modes.all()
 
     @property
@@ -111,7 +111,7 @@ class CurvatureOperator(Operator):
         """How the latest product was made; before the first, how one with a single vector would be."""
         if self._schedule is not None:
             return self._schedule
-        with TURN, self._undisturbed(), product_settings(tf32=self._plan.tf32):
+        with TURN, self.problem.undisturbed(), product_settings(tf32=self._plan.tf32):
             return self._schedules.usual(torch.zeros(1, self.size, dtype=self.dtype, device=self.device))
 
     def settle(self, num_probes: int) -> Schedule:
@@ -120,7 +120,7 @@ class CurvatureOperator(Operator):
         Cost: some twenty blocks of examples. Without this call it is done once there has been enough work.
         """
         probes = torch.randn(num_probes, self.size, generator=torch.Generator().manual_seed(0), dtype=self.dtype)
-        with TURN, self._undisturbed(), product_settings(tf32=self._plan.tf32):
+        with TURN, self.problem.undisturbed(), product_settings(tf32=self._plan.tf32):
             self._look_at_the_model()
             return self._schedules.settle(probes.to(self.device))
 
@@ -131,7 +131,7 @@ class CurvatureOperator(Operator):
 
     def origin(self) -> dict[str, str | int | float]:
         """Return matrix, model, loss, and digests of parameters, buffers, data and weights. Cost: one read of all."""
-        with TURN, self._undisturbed():
+        with TURN, self.problem.undisturbed():
             self._look_at_the_model()
             digests = [
                 digest_of(fingerprint((batch, float(self.problem.weight(batch))))) for batch in self.problem.passes
@@ -183,7 +183,7 @@ class CurvatureOperator(Operator):
         """Return the mean over all examples, or over chosen ones, of a function of a block of them."""
         if examples is not None and not self.problem.splits:
             raise ValueError("Chosen examples must be told apart; batches are not to be cut (split_batches=False).")
-        with TURN, self._undisturbed():
+        with TURN, self.problem.undisturbed():
             self._look_at_the_model()
             decided = self._schedule or self._plan
             total, total_weight = torch.zeros((), device=self.device), 0.0
@@ -234,7 +234,7 @@ class CurvatureOperator(Operator):
 
     def _matmat(self, V: Tensor) -> Tensor:
         probes = V.T.contiguous()
-        with TURN, self._undisturbed(), product_settings(tf32=self._plan.tf32):
+        with TURN, self.problem.undisturbed(), product_settings(tf32=self._plan.tf32):
             self._look_at_the_model()
             self._schedule = self._schedules.choose(probes)
             while True:
@@ -277,9 +277,6 @@ class CurvatureOperator(Operator):
         self._maker.release()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-    def _undisturbed(self) -> Undisturbed:
-        return Undisturbed(self._loss.model, self.problem.loss.loss_fn)
 
     def _look_at_the_model(self) -> None:
         """Take the model as it is now; raise if it is no longer one that the operator can serve."""

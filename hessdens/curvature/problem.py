@@ -24,7 +24,7 @@ from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.means import MeanCheck, checked_weight
 from hessdens.curvature.parameters import Selection, select_parameters, warn_of_constants
 from hessdens.curvature.passes import RepeatedPasses
-from hessdens.curvature.settings import full_precision, product_settings
+from hessdens.curvature.settings import Undisturbed, full_precision, product_settings
 from hessdens.curvature.trials.repeats import check_repeats
 
 __all__ = ["Forward", "Problem", "ProblemOptions"]
@@ -127,6 +127,10 @@ class Problem:
     def largest_block(self) -> int:
         """Examples of the first batch, of which measurements take blocks; 1 if batches are not cut."""
         return batch_length(self.passes.first_batch) if self.splits else 1
+
+    def undisturbed(self) -> Undisturbed:
+        """Return a context in which model and loss function may be evaluated; afterwards they are as before."""
+        return Undisturbed(self.loss.model, self.loss.loss_fn)
 
     def first(self, num_examples: int) -> Any:
         """Return the first examples of weight above 0, or the first batch if it is not to be cut."""

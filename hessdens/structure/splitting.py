@@ -8,7 +8,7 @@ import torch
 
 from hessdens.curvature.checks import check_curvature_of_loss
 from hessdens.curvature.operator import CurvatureOperator
-from hessdens.curvature.settings import TURN, Undisturbed
+from hessdens.curvature.settings import TURN
 from hessdens.estimators.lanczos import lanczos_density
 from hessdens.estimators.run import called_alike
 from hessdens.linalg.adapt import as_operator
@@ -99,7 +99,7 @@ def gauss_newton_of(H: Operator) -> CurvatureOperator:
             f"curvature_halves needs G where H is not from hessian_operator; got {type(H).__name__}. Pass both."
         )
     problem = H.problem
-    with TURN, Undisturbed(problem.loss.model, problem.loss.loss_fn):
+    with TURN, problem.undisturbed():
         check_curvature_of_loss(problem.loss, problem.passes.first_batch)
         return CurvatureOperator(problem, "gauss-newton")
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from hessdens._checks import at_least
 from hessdens._types import FloatArray
 from hessdens.curvature.operator import CurvatureOperator
-from hessdens.curvature.settings import TURN, Undisturbed, product_settings
+from hessdens.curvature.settings import TURN, product_settings
 from hessdens.linalg.memory import free_bytes, readable_bytes
 from hessdens.structure.gauss_newton.low_rank import LowRankSpectrum
 from hessdens.structure.gauss_newton.outputs import Root, blocks_of, root_of
@@ -104,7 +104,7 @@ class OutputGram:
         weights = torch.from_numpy(spectral.weights[:, order])
         vectors = torch.zeros(count, operator.size, dtype=operator.dtype, device=operator.device)
         start = 0
-        with TURN, _undisturbed(operator), product_settings(tf32=False):
+        with TURN, operator.problem.undisturbed(), product_settings(tf32=False):
             loss = operator.problem.loss
             values = dict(loss.named(operator.parameter_names))
             for (block, _), root in zip(blocks_of(operator), self.roots, strict=True):
@@ -126,10 +126,6 @@ def _spectral(matrix: FloatArray, signs: FloatArray) -> Spectral:
     return Spectral(values, (vectors / roots) @ turned)
 
 
-def _undisturbed(operator: CurvatureOperator) -> Undisturbed:
-    return Undisturbed(operator.problem.loss.model, operator.problem.loss.loss_fn)
-
-
 def make_gram(
     operator: CurvatureOperator,
     layers: Mapping[str, frozenset[str]],
@@ -140,7 +136,7 @@ def make_gram(
 ) -> OutputGram:
     """Return the Gram matrix of all parameters, and that of each layer."""
     at_least("max_rows", max_rows, 1)
-    with TURN, _undisturbed(operator), product_settings(tf32=False):
+    with TURN, operator.problem.undisturbed(), product_settings(tf32=False):
         roots = _roots(operator, max_rows, progress=progress)
         rows = sum(root.rank for root in roots)
         limit = SHARE_OF_FREE * free_bytes(operator.device) if memory_limit is None else memory_limit
