@@ -12,6 +12,7 @@ from hessdens._types import FloatArray
 from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.inner_products import raise_if_not_finite
 from hessdens.linalg.memory import usual_bytes
+from hessdens.linalg.operator import Operator
 from hessdens.results.structure.block_norms import BlockNorms
 from hessdens.structure.diagonal import check_whole
 from hessdens.structure.parts import Parts, Selection
@@ -83,7 +84,7 @@ def block_norms(
     """
     operator = called_alike("block_norms", A, locals())
     settings: dict[str, str | int] = {"function": "block_norms"}
-    width = _width(run_operator=operator, block_size=block_size)
+    width = _width(operator, block_size)
     run = Run(
         operator, 1, seed, "rademacher", width,
         num_probes=num_probes, checkpoint=checkpoint, settings=settings, progress=progress,
@@ -109,10 +110,10 @@ def block_norms(
     )
 
 
-def _width(*, run_operator: Any, block_size: int) -> int:
+def _width(operator: Operator, block_size: int) -> int:
     """Return the vectors that are multiplied at once: fewer than asked for where memory is short."""
-    vector = COPIES_OF_BLOCK * run_operator.num_rows * run_operator.dtype.itemsize
-    fits = run_operator.team.least(usual_bytes(run_operator.device) // vector)
+    vector = COPIES_OF_BLOCK * operator.num_rows * operator.dtype.itemsize
+    fits = operator.team.least(usual_bytes(operator.device) // vector)
     return min(block_size, max(1, int(fits)))
 
 
@@ -125,6 +126,7 @@ class _Sums:
         self.squares: FloatArray = np.empty((num_probes, count, count))
         self.traces: FloatArray = np.empty((num_probes, count))
         self.cosines: FloatArray = np.ones(num_probes)
+        self._all = Parts({"": [piece for boxes in parts.pieces for piece in boxes]}, parts.vector_size)
         self._whole: Tensor | None = None
         self._own: Tensor | None = None
 
@@ -146,8 +148,7 @@ class _Sums:
         """Take the cosine of a probe whose parts have all been multiplied."""
         if self._whole is None or self._own is None:
             return
-        everything = Parts({"": [piece for boxes in self.parts.pieces for piece in boxes]}, self.parts.vector_size)
-        whole = everything.restricted(self._whole[:, None], [0]).double()[:, 0]
+        whole = self._all.restricted(self._whole[:, None], [0]).double()[:, 0]
         own = self._own.double()
         scale = float(whole.norm() * own.norm())
         self.cosines[probe] = float(whole @ own) / scale if scale > 0 else 1.0

@@ -13,7 +13,7 @@ from hessdens.estimators.run import Run, called_alike, check_memory
 from hessdens.linalg.operator import Operator
 from hessdens.results.structure.diagonal import Diagonal
 from hessdens.structure.parts import WHOLE, Parts, Piece
-from hessdens.structure.sampling import diagonal_samples, fits_memory
+from hessdens.structure.sampling import blocks_of_products, diagonal_samples, fits_memory
 
 # Products where no budget is given.
 DIAGONAL_PRODUCTS = 64
@@ -112,16 +112,13 @@ def _by_sums(run: Run, count: int) -> Diagonal:
     mean = torch.zeros(operator.size, dtype=torch.float64, device=operator.device)
     squares, traces = torch.zeros_like(mean), np.empty(count)
     with run.bar(count) as bar:
-        for start, stop in run.blocks(0, count):
-            V = run.probes(start, stop)
-            W = run.recorded.matmat(V)
-            for index in range(start, stop):
-                sample = (V[:, index - start] * W[:, index - start]).double()
+        for start, V, W in blocks_of_products(run, 0, count, bar):
+            for index, (v, w) in enumerate(zip(V.T, W.T, strict=True), start):
+                sample = (v * w).double()
                 traces[index] = float(sample.sum())
                 change = sample - mean
                 mean.add_(change, alpha=1 / (index + 1))
                 squares.addcmul_(change, sample - mean)
-            bar.update(stop - start)
     errors = (squares / (count - 1) / count).sqrt().cpu().numpy()
     return _result(run, mean.cpu().numpy(), errors, float(traces.std(ddof=1)) / count**0.5, count, count)
 

@@ -1,6 +1,6 @@
 """Spectral moments and densities of the diagonal block of every layer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from hessdens._types import FloatArray
 from hessdens.densities.lanczos import LanczosDensity
+from hessdens.estimators.budget import PROBES_OF_MOMENTS
 from hessdens.estimators.lanczos import lanczos_density
 from hessdens.estimators.moments import Method, spectral_moments
 from hessdens.estimators.run import Run, called_alike
@@ -88,7 +89,11 @@ def layer_moments(
     parts = Parts.of(operator, layers, may_overlap=True)
     kind: Any = {"seed": seed, "distribution": distribution, "progress": progress}
     if method == "skilling" and rtol is None:
-        count = max_products // products_per_probe(num_moments) if max_products is not None else num_probes or 32
+        count = (
+            max_products // products_per_probe(num_moments)
+            if max_products is not None
+            else num_probes or PROBES_OF_MOMENTS
+        )
         return _together(operator, parts, num_moments, count, 32 if block_size is None else block_size, kind)
     budget: Any = {
         "max_products": max_products,
@@ -96,9 +101,9 @@ def layer_moments(
         "rtol": rtol,
         "block_size": 8 if block_size is None else block_size,
     }
-    blocks = {name: BlockOperator(operator, pieces) for name, pieces in zip(parts.names, parts.pieces, strict=True)}
     return {
-        name: spectral_moments(block, num_moments, method=method, **budget, **kind) for name, block in blocks.items()
+        name: spectral_moments(block, num_moments, method=method, **budget, **kind)
+        for name, block in _blocks(operator, parts)
     }
 
 
@@ -136,18 +141,21 @@ def block_densities(
     """
     operator = called_alike("block_densities", A, {**locals(), "options": sorted(options.items())})
     check_whole(operator, "block_densities")
-    chosen = Parts.of(operator, parts, may_overlap=True)
-    blocks = {name: BlockOperator(operator, pieces) for name, pieces in zip(chosen.names, chosen.pieces, strict=True)}
-    return {name: lanczos_density(block, progress=progress, **options) for name, block in blocks.items()}
+    blocks = _blocks(operator, Parts.of(operator, parts, may_overlap=True))
+    return {name: lanczos_density(block, progress=progress, **options) for name, block in blocks}
+
+
+def _blocks(operator: Operator, parts: Parts) -> Iterator[tuple[str, BlockOperator]]:
+    """Yield each part's name and diagonal block."""
+    for name, pieces in zip(parts.names, parts.pieces, strict=True):
+        yield name, BlockOperator(operator, pieces)
 
 
 def _together(
     operator: Operator, parts: Parts, num_moments: int, num_probes: int, block_size: int, kind: dict[str, Any]
 ) -> dict[str, Moments]:
     """Return moments by Skilling's estimator, from products that layers share."""
-    seed, distribution = kind["seed"], kind["distribution"]
-    progress = kind["progress"]
-    run = Run(operator, num_moments, seed, distribution, block_size, num_probes=num_probes, progress=progress)
+    run = Run(operator, num_moments, block_size=block_size, num_probes=num_probes, **kind)
     count, num_products = len(parts.names), num_probes * products_per_probe(num_moments)
     samples = np.empty((num_probes * count, num_moments))
     with run.bar(len(samples), unit="vector") as bar:

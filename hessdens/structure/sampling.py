@@ -19,10 +19,9 @@ from hessdens.structure.range_finder import RangeFinder, lost_directions, orthon
 
 # Entries of a block of rows that are worked on at once: 8 MB of numbers, in a few copies.
 ENTRIES_PER_CHUNK = 2**20
-# Vectors that are kept for each product: a probe and its product, or half as many and two of a basis.
+# Vectors in memory per product. With more probes: each probe and its product. With a basis: four for each two products.
+# And what is worked on.
 VECTORS_PER_PRODUCT = 2.5
-
-
 # Left out, one at a time, to see how samples depend on one another: more probes say little more.
 MOST_LEFT_OUT = 24
 # Fewer probes do not show how their samples depend on one another.
@@ -157,13 +156,23 @@ def _multiplied(run: Run, first: int, last: int, bar: Any) -> tuple[Tensor, Tens
     operator = run.operator
     probes = torch.empty(last - first, operator.num_rows, dtype=operator.dtype, device=operator.device)
     products = torch.empty_like(probes)
+    for start, V, W in blocks_of_products(run, first, last, bar):
+        place = slice(start - first, start - first + V.shape[1])
+        probes[place], products[place] = V.T, W.T
+    return probes.T, products.T
+
+
+def blocks_of_products(run: Run, first: int, last: int, bar: Any) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Yield the number of the first probe of each block, its probes and their products; NonFiniteError if one is not.
+
+    The asymmetry that they show is kept in the run.
+    """
     for start, stop in run.blocks(first, last):
         V = run.probes(start, stop)
         W = _checked(run.recorded.matmat(V), start)
-        probes[start - first : stop - first], products[start - first : stop - first] = V.T, W.T
         run.asymmetry = float(np.fmax(run.asymmetry, asymmetry(V, W)))
+        yield start, V, W
         bar.update(stop - start)
-    return probes.T, products.T
 
 
 def _checked(products: Tensor, first: int) -> Tensor:

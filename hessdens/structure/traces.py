@@ -13,7 +13,7 @@ from hessdens.estimators.run import Run, called_alike
 from hessdens.results.structure.traces import LayerTraces
 from hessdens.structure.diagonal import DIAGONAL_PRODUCTS, FEWEST_PRODUCTS, check_whole
 from hessdens.structure.parts import Parts, Selection
-from hessdens.structure.sampling import diagonal_samples, fits_memory
+from hessdens.structure.sampling import blocks_of_products, diagonal_samples, fits_memory
 
 
 def layer_traces(
@@ -98,8 +98,6 @@ def layer_traces(
 
 def _plain_samples(run: Run, parts: Parts, count: int, bar: Any) -> FloatArray:
     samples = np.empty((count, len(parts.names)))
-    for start, stop in run.blocks(0, count):
-        V = run.probes(start, stop)
-        samples[start:stop] = parts.sums(V * run.recorded.matmat(V)).T.numpy()
-        bar.update(stop - start)
+    for start, V, W in blocks_of_products(run, 0, count, bar):
+        samples[start : start + V.shape[1]] = parts.sums(V * W).T.numpy()
     return samples

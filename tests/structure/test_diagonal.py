@@ -105,5 +105,9 @@ def test_bad_input():
     sharded = FunctionOperator(torch.clone, size=6, dtype=torch.float64, device=torch.device("cpu"), team=Sharded())
     with pytest.raises(ValueError, match="diagonal needs whole vectors; those of this operator are sharded"):
         diagonal(sharded)
-    with pytest.raises(ValueError, match=r"that of probe 0 is not \(overflow or NaN\)"):
-        diagonal(as_operator(lambda V: V * torch.nan, size=50, check_symmetric=False), max_products=8)
+    for low_memory in (False, True):
+        with pytest.raises(ValueError, match=r"that of probe 0 is not \(overflow or NaN\)"):
+            diagonal(
+                as_operator(lambda V: V * torch.nan, size=50, check_symmetric=False), max_products=8,
+                low_memory=low_memory,
+            )  # fmt: skip

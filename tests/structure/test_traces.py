@@ -6,7 +6,7 @@ import torch
 from matrices import kinds
 from torch import nn
 
-from hessdens import hessian_operator
+from hessdens import as_operator, hessian_operator
 from hessdens.reference import dense_hessian
 from hessdens.structure import layer_traces
 
@@ -64,5 +64,9 @@ def test_layers_of_a_model_may_overlap():
 def test_bad_input():
     with pytest.raises(ValueError, match="max_products must be at least 4; got 2"):
         layer_traces(KINDS["flat"], HALVES, max_products=2)
+    nowhere = as_operator(lambda V: V * torch.nan, size=50, check_symmetric=False)
+    for low_memory in (False, True):
+        with pytest.raises(ValueError, match=r"that of probe 0 is not \(overflow or NaN\)"):
+            layer_traces(nowhere, {"all": slice(0, 50)}, max_products=8, low_memory=low_memory)
     with pytest.raises(TypeError, match="parts=None needs an operator that knows its parameters"):
         layer_traces(KINDS["flat"])

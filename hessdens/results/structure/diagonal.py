@@ -10,6 +10,9 @@ from hessdens.results.certificates import Certificates
 from hessdens.results.saved import Numbers, Saved
 from hessdens.results.structure.named import check_lengths, place_of, shown
 
+# Parameters that a text names, before it says how many more there are.
+MOST_LINES = 20
+
 
 @dataclass(frozen=True, eq=False)
 class Diagonal(Saved):
@@ -109,7 +112,3 @@ class Diagonal(Saved):
             "parameters": table,
             **self.certificates._numbers(window, level),
         }
-
-
-# Parameters that a text names, before it says how many more there are.
-MOST_LINES = 20
