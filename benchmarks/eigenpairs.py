@@ -253,7 +253,9 @@ def _said(row: dict[str, Any]) -> str:
         return "-" if value is None else f"{value:.0f}"
 
     error = "" if row["own error"] is None else f" (error {row['own error']:.0e})"
-    return f"{whole(row['products'])} in {whole(row['passes'])} passes, by itself {whole(row['own products'])}{error}"
+    return (
+        f"{whole(row['products'])} in {whole(row['passes'])} passes, asked for it {whole(row['own products'])}{error}"
+    )
 
 
 if __name__ == "__main__":

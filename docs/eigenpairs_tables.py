@@ -13,7 +13,7 @@ def eigenpairs(content: dict[str, Any]) -> str:
         for label, row in spectrum["methods"].items():
             cells = [(_needed(found), _own(found, float(accuracy))) for accuracy, found in row.items()]
             rows.append([label, *(text for pair in cells for text in pair)])
-        header = [f"{name}, {spectrum['size']:,}", "to 1%", "by itself at 1%", "to 1e-6", "by itself at 1e-6"]
+        header = [f"{name}, {spectrum['size']:,}", "to 1%", "asked for 1%", "to 1e-6", "asked for 1e-6"]
         table = [header, ["---"] * len(header), *rows]
         lines += ["| " + " | ".join(line) + " |" for line in table] + [""]
     lines.append(f"A dash: not within {content['most products']:,} products with each seed.")

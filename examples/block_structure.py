@@ -3,7 +3,7 @@
     pip install transformers
     python examples/block_structure.py
 
-takes some minutes on one core. Optimisers for large models treat each layer by itself, as if the Hessian were
+takes some minutes on one core. Optimisers for large models treat each layer alone, as if the Hessian were
 block-diagonal. ``block_norms`` tests that: it estimates the squared Frobenius norm of every block, the share of them
 outside of the diagonal blocks, and the cosine between H v and its block-diagonal part, with intervals. A GPT-2 from
 transformers (two layers, one token per byte) learns to predict the documentation that comes with Python; a small

@@ -12,7 +12,6 @@ from skip_paper.verdicts.evidence import with_diverged
 
 Array = NDArray[np.float64]
 FRACTIONS = ("degenerate", "negative", "relative", "participation")
-OF_MIXTURE = ("degenerate", "negative")
 
 
 class Measured(Protocol):
