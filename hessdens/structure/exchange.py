@@ -1,7 +1,7 @@
 """Samples of a diagonal from probes of ±1 that change places: each is a probe of what all others leave."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -10,17 +10,21 @@ from torch import Tensor
 
 from hessdens._types import FloatArray
 from hessdens.linalg.inner_products import gram
-from hessdens.structure.grams import PartGrams
+from hessdens.structure.grams import PartGrams, part_grams
+from hessdens.structure.parts import Parts
 
 ComplexArray = NDArray[np.complex128]
 # A shift and the inverse of W^T (A + z) W; None where plain samples are taken.
 Inverse = tuple[complex, ComplexArray] | None
+Rows = TypeVar("Rows", Tensor, FloatArray)
 # Fewer probes say too little of which shift is good.
 FEWEST_EXCHANGED = 6
 # The shift of a probe is chosen by the probes of all other folds.
 NUM_FOLDS = 4
 # Rows by which a shift is chosen: the heaviest, by the other probes, and as many evenly spread.
 CHOICE_ROWS = 256
+# Entries of a matrix of pairs of probes for each of some rows: 16 MB, in a few copies.
+MOST_CHANGES = 2**20
 # A shift is so many times the most negative eigenvalue that probes show: poles lie on the real axis, near these.
 ABOVE_NEGATIVE = 3.0
 
@@ -41,8 +45,14 @@ class Exchange:
     small shifts may be: a single number, whose effect on the mean is far below its error.
 
     Leaving a probe out changes the inverse for all together by a matrix of rank one, so that all samples take N P²
-    operations. Source: E. Epperly, J. Tropp & R. Webber, XTrace: making the most of every sample in stochastic trace
-    estimation (2024), of which this is XNysTrace, for the diagonal.
+    operations.
+
+    Samples depend on one another. Let x_i be that of probe i, and x_ij the same without probe j. Given all other
+    probes, the mean over w_i is right for x_i and x_ij, and w_j is unknown to x_ij. So the covariance of x_i and x_j is
+    the mean of (x_i - x_ij) (x_j - x_ji), what each probe changes in the sample of the other, if shifts are fixed.
+
+    Source: E. Epperly, J. Tropp & R. Webber, XTrace: making the most of every sample in stochastic trace estimation
+    (2024), of which this is XNysTrace, for the diagonal.
     """
 
     probes: Tensor
@@ -71,38 +81,39 @@ class Exchange:
             shifts.append(_best_shift(W, Y, forms[within], overlaps[within], least, eps))
         return cls(probes, products, forms, overlaps, folds, tuple(shifts))
 
-    def samples(self, rows: slice | Tensor, left_out: int | None = None) -> FloatArray:
-        """Return what each probe estimates of some entries of the diagonal, shape (rows, P), or without a probe."""
-        kept, forms, overlaps = self._without(left_out)
-        W, Y = (V[rows].double().cpu().numpy()[:, kept] for V in (self.probes, self.products))
+    def samples(self, rows: slice | Tensor) -> FloatArray:
+        """Return what each probe estimates of some entries of the diagonal, shape (rows, P)."""
+        W, Y = (V[rows].double().cpu().numpy() for V in (self.probes, self.products))
         samples = np.empty_like(Y)
-        for fold, inverse in zip(self.folds, self._inverses(forms, overlaps), strict=True):
-            mine = np.isin(kept, fold)
-            samples[:, mine] = _samples(W, Y, inverse)[:, mine]
+        for fold, inverse in self._inverses():
+            samples[:, fold] = (W * Y if inverse is None else _samples(W, Y, *inverse))[:, fold]
         return samples
 
-    def sums(self, grams: PartGrams, left_out: int | None = None) -> FloatArray:
-        """Return the sums of samples over parts, shape (P, L), from inner products within these, or without a probe."""
-        kept, forms, overlaps = self._without(left_out)
-        WW, WY, YY = (grams[name][:, kept][:, :, kept] for name in ("WW", "WY", "YY"))
-        sums = np.empty((len(kept), len(WW)))
-        for fold, inverse in zip(self.folds, self._inverses(forms, overlaps), strict=True):
-            mine = np.isin(kept, fold)
-            sums[mine] = _sums(WW, WY, YY, inverse)[mine]
-        return sums
+    def covariances(self, rows: Tensor) -> FloatArray:
+        """Return the mean covariance of two samples of some entries, shape (rows,), estimated without bias."""
+        W, Y = (V[rows].double().cpu().numpy() for V in (self.probes, self.products))
+        count = W.shape[1]
+        changes = np.zeros((len(W), count, count))
+        for fold, inverse in self._inverses():
+            if inverse is not None:
+                changes[:, fold] = _changes_of_entries(W, Y, *inverse, fold)
+        return _mean_product(changes)
 
-    def vectors(self) -> dict[str, Tensor]:
-        """Return the vectors by whose inner products `sums` are made."""
-        return {"W": self.probes, "Y": self.products}
+    def covariances_of_sums(self, parts: Parts) -> FloatArray:
+        """Return the same of sums over parts, shape (L,)."""
+        grams = part_grams(parts, {"W": self.probes, "Y": self.products})
+        changes = np.zeros_like(grams["WW"])
+        for fold, inverse in self._inverses():
+            if inverse is not None:
+                crossed = (grams["WY"] + inverse[0] * grams["WW"]) @ inverse[1]
+                inner = inverse[1] @ _squares(grams, inverse[0]) @ inverse[1]
+                changes[:, fold] = _changes(crossed[:, fold], inner[:, fold], _own(inner), inverse[1], fold)
+        return _mean_product(changes)
 
-    def _without(self, left_out: int | None) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
-        """Return the probes that are kept, and their inner products."""
-        kept = np.array([i for i in range(len(self.forms)) if i != left_out])
-        within = np.ix_(kept, kept)
-        return kept, self.forms[within], self.overlaps[within]
-
-    def _inverses(self, forms: FloatArray, overlaps: FloatArray) -> list[Inverse]:
-        return [None if z is None else (z, _inverse(forms, overlaps, z)) for z in self.shifts]
+    def _inverses(self) -> list[tuple[NDArray[np.int64], Inverse]]:
+        """Return each fold of the probes with what serves it."""
+        inverses = [None if z is None else (z, _inverse(self.forms, self.overlaps, z)) for z in self.shifts]
+        return list(zip(self.folds, inverses, strict=True))
 
 
 def _inverse(forms: FloatArray, overlaps: FloatArray, shift: complex) -> ComplexArray:
@@ -110,11 +121,8 @@ def _inverse(forms: FloatArray, overlaps: FloatArray, shift: complex) -> Complex
     return np.asarray(np.linalg.inv(matrix), dtype=np.complex128)
 
 
-def _samples(W: FloatArray, Y: FloatArray, inverse: Inverse) -> FloatArray:
+def _samples(W: FloatArray, Y: FloatArray, shift: complex, matrix: ComplexArray) -> FloatArray:
     """Return the sample of each probe, a column of W with its product in Y, where all others serve it."""
-    if inverse is None:
-        return W * Y
-    shift, matrix = inverse
     shifted = Y + shift * W
     solved, own = shifted @ matrix, np.diag(matrix)
     known = np.sum(solved * shifted, axis=1, keepdims=True)
@@ -122,18 +130,51 @@ def _samples(W: FloatArray, Y: FloatArray, inverse: Inverse) -> FloatArray:
     return result
 
 
-def _sums(WW: FloatArray, WY: FloatArray, YY: FloatArray, inverse: Inverse) -> FloatArray:
-    """Return the sums of the same over the entries of parts, whose inner products are given, shape (L, P, P)."""
-    if inverse is None:
-        return np.diagonal(WY, axis1=1, axis2=2).T
-    shift, matrix = inverse
-    own = np.diag(matrix)
-    squares = YY + shift * (WY + WY.transpose(0, 2, 1)) + shift**2 * WW
-    solved = matrix @ squares
-    known = np.trace(solved, axis1=1, axis2=2)
-    quadratic = np.einsum("lij,ji->li", solved, matrix)
-    crossed = np.einsum("lij,ji->li", WY + shift * WW, matrix)
-    result: FloatArray = (known[:, None] + (crossed - quadratic) / own).real.T
+def _changes_of_entries(
+    W: FloatArray, Y: FloatArray, shift: complex, matrix: ComplexArray, chosen: NDArray[np.int64]
+) -> FloatArray:
+    """Return by how much probe j changes the sample of a chosen one, shape (rows, chosen, P)."""
+    solved = (Y + shift * W) @ matrix
+    crossed, inner = (V[:, chosen, None] * solved[:, None] for V in (W, solved))
+    return _changes(crossed, inner, solved**2, matrix, chosen)
+
+
+def _changes(
+    crossed: ComplexArray, inner: ComplexArray, squares: ComplexArray, matrix: ComplexArray, chosen: NDArray[np.int64]
+) -> FloatArray:
+    """Return the same of K entries or sums, shape (K, chosen, P).
+
+    With S = (A + z) W M, where M is ``matrix``, ``crossed`` has the products of chosen columns of W with those of S,
+    ``inner`` those of chosen columns of S with these, and ``squares`` those of all columns of S with themselves.
+    """
+    own, places = np.diag(matrix), np.arange(len(chosen))
+    ratio = matrix[chosen] / own
+    left = (crossed - inner)[:, places, chosen]
+    left_without = left[:, :, None] - ratio * (crossed - 2 * inner + ratio * squares[:, None])
+    own_without = own[chosen, None] - ratio * matrix[chosen]
+    own_without[places, chosen] = 1.0
+    changes: FloatArray = (
+        (left / own[chosen])[:, :, None] + (squares / own)[:, None] - left_without / own_without
+    ).real
+    changes[:, places, chosen] = 0.0
+    return changes
+
+
+def _own(matrices: ComplexArray) -> ComplexArray:
+    return np.diagonal(matrices, axis1=-2, axis2=-1)
+
+
+def _mean_product(changes: FloatArray) -> FloatArray:
+    """Return the mean over all pairs of what each of both changes in the sample of the other, shape (K,)."""
+    count = changes.shape[1]
+    result: FloatArray = np.einsum("kij,kji->k", changes, changes) / (count * (count - 1))
+    return result
+
+
+def _squares(grams: PartGrams, shift: complex) -> ComplexArray:
+    """Return the inner products of (A + z) W with itself within parts."""
+    crossed = grams["WY"] + grams["WY"].transpose(0, 2, 1)
+    result: ComplexArray = grams["YY"] + np.complex128(shift) * crossed + shift**2 * grams["WW"]
     return result
 
 
@@ -146,18 +187,19 @@ def _eigenvalues(forms: FloatArray, overlaps: FloatArray) -> FloatArray:
 def _best_shift(
     W: FloatArray, Y: FloatArray, forms: FloatArray, overlaps: FloatArray, least: float, eps: float
 ) -> complex | None:
-    """Return the shift of at least ``least`` whose samples vary least, None for plain samples."""
+    """Return the shift of at least ``least`` whose samples vary least, None where the mean of plain ones errs less."""
     largest = max(float(np.abs(_eigenvalues(forms, overlaps)).max()), least)
     if largest == 0:
         return None
     smallest = max(least, eps * largest)
     shifts = 1j * np.geomspace(largest, smallest, 2 + round(np.log10(largest / smallest)))
-    best, lowest = None, float((W * Y).var(axis=1).sum())
-    for shift in shifts:
-        variance = float(_samples(W, Y, (shift, _inverse(forms, overlaps, shift))).var(axis=1).sum())
-        if variance < lowest:
-            best, lowest = complex(shift), variance
-    return best
+    inverses = [(complex(shift), _inverse(forms, overlaps, shift)) for shift in shifts]
+    variances = [float(_samples(W, Y, *inverse).var(axis=1, ddof=1).sum()) for inverse in inverses]
+    best = inverses[int(np.argmin(variances))]
+    W, Y = (thinned(V, W.shape[1]) for V in (W, Y))
+    covariance = max(float(_mean_product(_changes_of_entries(W, Y, *best, np.arange(W.shape[1]))).sum()), 0.0)
+    variance = float(_samples(W, Y, *best).var(axis=1, ddof=1).sum()) + W.shape[1] * covariance
+    return best[0] if variance < float((W * Y).var(axis=1, ddof=1).sum()) else None
 
 
 def heavy_rows(products: Tensor) -> Tensor:
@@ -168,3 +210,9 @@ def heavy_rows(products: Tensor) -> Tensor:
     heavy = torch.linalg.vector_norm(products, dim=1).topk(CHOICE_ROWS).indices
     even = torch.linspace(0, size - 1, CHOICE_ROWS, dtype=torch.float64, device=products.device).long()
     return torch.cat([heavy, even]).unique()
+
+
+def thinned(rows: Rows, num_probes: int) -> Rows:
+    """Return as many rows, evenly spread, as there is room for what all pairs of probes change in them."""
+    few: Rows = rows[:: max(1, -(-len(rows) * num_probes**2 // MOST_CHANGES))]
+    return few

@@ -1,7 +1,7 @@
 """Samples of a diagonal from probes of ±1, whose own products are multiplied once more: XDiag on both sides."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -9,7 +9,6 @@ from torch import Tensor
 
 from hessdens._types import FloatArray
 from hessdens.linalg.inner_products import gram, thin_qr
-from hessdens.structure.grams import PartGrams
 
 
 @dataclass(frozen=True)
@@ -44,54 +43,19 @@ class RangeFinder:
         dependent = basis.shape[1] < probes.shape[1]
         return cls(probes, products, basis, further, upper, (inner + inner.T) / 2, along, dependent)
 
-    def samples(self, rows: slice | Tensor, left_out: int | None = None) -> FloatArray:
-        """Return what each probe estimates of some entries of the diagonal, shape (rows, P), or without a probe."""
+    def samples(self, rows: slice | Tensor) -> FloatArray:
+        """Return what each probe estimates of some entries of the diagonal, shape (rows, P)."""
         vectors = (self.probes, self.products, self.basis, self.further)
         W, Y, Q, Z = (V[rows].double().cpu().numpy() for V in vectors)
-        kept, E, R, T, along = self._without(left_out)
-        W, Y, Q, Z = W[:, kept], Y[:, kept], Q @ E, Z @ E
+        R, T = self.upper, self.inner
         S = np.zeros_like(R) if self.dependent else lost_directions(R)
         whole = np.sum(Q * (2 * Z - Q @ T), axis=1, keepdims=True)
         U, outside = Q @ S, Z @ S - Q @ (T @ S)
         known = whole - 2 * U * outside - np.sum(S * (T @ S), axis=0) * U**2
-        along = _without(along, S)
+        along = _without(self.along, S)
         left = Y - Z @ along - Q @ _without(R - T @ along, S)
         result: FloatArray = known + W * left
         return result
-
-    def sums(self, grams: PartGrams, left_out: int | None = None) -> FloatArray:
-        """Return the sums of samples over parts, shape (P, L), from inner products within these, or without a probe."""
-        kept, E, R, T, along = self._without(left_out)
-        QQ, QZ = (E.T @ grams[name] @ E for name in ("QQ", "QZ"))
-        WQ, WZ = (grams[name][:, kept] @ E for name in ("WQ", "WZ"))
-        own = np.diagonal(grams["WY"], axis1=1, axis2=2)[:, kept]
-        S = lost_directions(R)
-        whole = np.trace(2 * QZ - QQ @ T, axis1=1, axis2=2)
-        bent = T @ S
-        crossed = _forms(S, QZ, S) - _forms(S, QQ, bent)
-        known = whole[:, None] - 2 * crossed - np.sum(S * bent, axis=0) * _forms(S, QQ, S)
-        along = _without(along, S)
-        removed = _without(R - T @ along, S)
-        left = own - np.einsum("lij,ji->li", WZ, along) - np.einsum("lij,ji->li", WQ, removed)
-        result: FloatArray = (known + left).T
-        return result
-
-    def _without(self, left_out: int | None) -> tuple[Any, ...]:
-        """Return the probes that are kept, a basis of their span in that of Q, and R, T and Q^T W there."""
-        kept, E = np.arange(self.upper.shape[1]), np.eye(len(self.upper))
-        if left_out is not None:
-            E = np.linalg.svd(lost_directions(self.upper)[:, left_out][None])[2][1:].T
-            kept = np.delete(kept, left_out)
-        return kept, E, E.T @ self.upper[:, kept], E.T @ self.inner @ E, E.T @ self.along[:, kept]
-
-    def vectors(self) -> dict[str, Tensor]:
-        """Return the vectors by whose inner products `sums` are made."""
-        return {"W": self.probes, "Y": self.products, "Q": self.basis, "Z": self.further}
-
-
-def _forms(first: FloatArray, grams: FloatArray, second: FloatArray) -> FloatArray:
-    """Return for each part the bilinear form of corresponding columns, shape (L, P)."""
-    return np.einsum("il,kij,jl->kl", first, grams, second, optimize=True)
 
 
 def _without(C: FloatArray, S: FloatArray) -> FloatArray:

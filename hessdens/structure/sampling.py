@@ -1,6 +1,6 @@
 """Samples of a diagonal, by that of two ways to spend products which promises the smaller errors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,7 @@ from hessdens._types import FloatArray
 from hessdens.estimators.run import Run
 from hessdens.linalg.inner_products import asymmetry, raise_if_not_finite
 from hessdens.linalg.memory import usual_bytes
-from hessdens.structure.exchange import Exchange, heavy_rows
-from hessdens.structure.grams import part_grams
+from hessdens.structure.exchange import Exchange, heavy_rows, thinned
 from hessdens.structure.parts import Parts
 from hessdens.structure.range_finder import RangeFinder, lost_directions, orthonormal
 
@@ -22,15 +21,6 @@ ENTRIES_PER_CHUNK = 2**20
 # Vectors in memory per product. With more probes: each probe and its product. With a basis: four for each two products.
 # And what is worked on.
 VECTORS_PER_PRODUCT = 2.5
-# Left out, one at a time, to see how samples depend on one another: more probes say little more.
-MOST_LEFT_OUT = 24
-# Fewer probes do not show how their samples depend on one another.
-FEWEST_MIXED = 4
-# How far from their spread to its bound errors are, on a logarithmic scale: of sums over parts, and of entries.
-SHARE_OF_SUMS = 0.6
-SHARE_OF_ENTRIES = 1 / 3
-# Standard errors are not lowered, and not raised further than this, by what rounding may have made of it.
-LARGEST_SCALE = 3.0
 
 
 @dataclass(frozen=True)
@@ -54,58 +44,34 @@ class DiagonalSamples:
             yield rows, self.sampler.samples(rows)
 
     def sums(self, parts: Parts) -> FloatArray:
-        """Return the sum over each part from each probe, shape (P, L), with the spread that gives standard errors.
-
-        A sample consists of terms in which m probes interact, with variances w_m, say. The spread of samples shows the
-        sum of w_m / P, and that of estimates without one probe each (the jackknife) that of m² w_m / P. The variance of
-        the mean is that of m w_m / P at most, which is at most the geometric mean of both (Cauchy and Schwarz). Between
-        the spread and this bound, ``SHARE_OF_SUMS`` of the way is within a tenth or so for the matrices of
-        ``benchmarks/structure.py``. Source: B. Efron & C. Stein, The jackknife estimate of variance (1981).
-        """
-        sampler = self.sampler
+        """Return the sum over each part from each probe, shape (P, L), with the spread that gives standard errors."""
         samples: FloatArray = parts.sums_by_rows(
-            lambda rows: torch.from_numpy(sampler.samples(rows)), self.chunk_rows, self.count
+            lambda rows: torch.from_numpy(self.sampler.samples(rows)), self.chunk_rows, self.count
         ).T.numpy()
-        if not self._is_mixed:
+        if not isinstance(self.sampler, Exchange):
             return samples
-        grams, means = part_grams(parts, sampler.vectors()), samples.mean(axis=0)
-        jackknife = self._jackknife(lambda i: sampler.sums(grams, i).mean(axis=0))
-        scales = _scale(jackknife, sampler.sums(grams).std(axis=0, ddof=1)) ** SHARE_OF_SUMS
+        covariances = self.sampler.covariances_of_sums(parts)
+        means, scales = samples.mean(axis=0), self._scale(covariances, samples.var(axis=0, ddof=1))
         result: FloatArray = means + scales * (samples - means)
         return result
 
     def entry_scale(self) -> float:
-        """Return by how much the errors of entries are above what their spread says, in the mean of some rows.
-
-        Entries depend less on one another than sums do (`sums`), and are as near to their spread as
-        ``SHARE_OF_ENTRIES`` says.
-        """
-        if not self._is_mixed:
+        """Return by how much the errors of entries are above what their spread says, from all of some rows together."""
+        if not isinstance(self.sampler, Exchange):
             return 1.0
-        sampler, rows = self.sampler, heavy_rows(self.sampler.products)
-        jackknife = self._jackknife(lambda i: sampler.samples(rows, i).mean(axis=1))
-        spread = sampler.samples(rows).std(axis=1, ddof=1)
-        return float(_scale(np.linalg.norm(jackknife), np.linalg.norm(spread)) ** SHARE_OF_ENTRIES)
+        rows = thinned(heavy_rows(self.sampler.products), self.count)
+        variance = self.sampler.samples(rows).var(axis=1, ddof=1).sum()
+        return float(self._scale(self.sampler.covariances(rows).sum(), variance))
 
-    @property
-    def _is_mixed(self) -> bool:
-        """Whether samples depend on one another, and are enough to show how."""
-        is_whole = isinstance(self.sampler, RangeFinder) and self.sampler.dependent
-        is_plain = isinstance(self.sampler, Exchange) and all(shift is None for shift in self.sampler.shifts)
-        return self.count >= FEWEST_MIXED and not is_whole and not is_plain
+    def _scale(self, covariance: Any, variance: Any) -> FloatArray:
+        """Return the error of the mean of P samples over what their sample variance says.
 
-    def _jackknife(self, mean_without: Callable[[int], FloatArray]) -> FloatArray:
-        """Return the spread that samples would have if they were independent, by means without one probe each."""
-        left_out = np.unique(np.linspace(0, self.count - 1, MOST_LEFT_OUT).astype(int)).tolist()
-        spread: FloatArray = np.std([mean_without(i) for i in left_out], axis=0, ddof=1)
-        return (self.count - 1) * spread
-
-
-def _scale(jackknife: Any, spread: Any) -> FloatArray:
-    """Return the geometric mean of 1 and the ratio of both, within limits."""
-    ratios = np.divide(jackknife, spread, out=np.ones_like(spread), where=np.asarray(spread) > 0)
-    scales: FloatArray = np.clip(np.sqrt(ratios), 1.0, LARGEST_SCALE)
-    return scales
+        The mean has the variance v / P + c, if v is the mean of the sample variance and c the covariance of two samples
+        (`Exchange`). An estimate of c below 0 is noise.
+        """
+        known = np.divide(covariance, variance, out=np.zeros_like(variance), where=np.asarray(variance) > 0)
+        scales: FloatArray = np.sqrt(1 + self.count * np.maximum(known, 0.0))
+        return scales
 
 
 def diagonal_samples(run: Run, max_products: int, bar: Any) -> DiagonalSamples:

@@ -48,7 +48,22 @@ def test_sums_keep_their_mean(name):
     plain = found.sampler.samples(slice(None))
     sums = found.sums(parts)
     np.testing.assert_allclose(sums.mean(axis=0), [plain[:20].sum(0).mean(), plain[20:].sum(0).mean()], rtol=1e-9)
-    assert (sums.std(axis=0) >= 0.999 * plain[:20].sum(0).std()).any()
+    spread = np.stack([plain[:20].sum(axis=0), plain[20:].sum(axis=0)]).std(axis=1)
+    if name == "decaying":
+        assert (sums.std(axis=0) > 1.05 * spread).all()
+        assert 1.1 < found.entry_scale() < 2
+    else:
+        np.testing.assert_allclose(sums.std(axis=0), spread)
+        assert found.entry_scale() == 1
+
+
+def test_covariances_below_zero_are_noise(monkeypatch):
+    run, found = samples_of(KINDS["decaying"])
+    monkeypatch.setattr(Exchange, "covariances", lambda self, rows: np.full(len(rows), -1.0))
+    monkeypatch.setattr(Exchange, "covariances_of_sums", lambda self, parts: np.array([-1.0]))
+    assert found.entry_scale() == 1
+    sums = found.sums(Parts.of(run.operator, {"a": slice(0, 20)}))
+    np.testing.assert_allclose(sums[:, 0], found.sampler.samples(slice(None))[:20].sum(axis=0))
 
 
 def test_memory_for_all_vectors(monkeypatch):
