@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from hessdens.cli import self_test
 from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError, tell, with_options
 from hessdens.cli.factory import checked_device, operator_from
@@ -21,6 +19,7 @@ from hessdens.estimators import (
     lanczos_density,
     spectral_moments,
 )
+from hessdens.estimators.run import progress_bar
 from hessdens.linalg import Operator
 from hessdens.loading import Result, load_result
 from hessdens.mixture import fit_uncertainty
@@ -257,13 +256,14 @@ def validate(arguments: argparse.Namespace) -> int:
     """Check accuracy on this machine, and measure speed."""
     device = checked_device(arguments.device or "cpu")
     outcomes = []
-    with tqdm(self_test.CHECKS, unit="check", disable=not arguments.progress, leave=False) as bar:
-        for check in bar:
-            bar.set_description(check.__name__.replace("_", " "))
+    with progress_bar(len(self_test.CHECKS), "check", shown=arguments.progress) as bar:
+        for check in self_test.CHECKS:
+            bar.set_postfix_str(check.__name__.replace("_", " "))
             for outcome in self_test.run_check(check, device):
                 outcomes.append(outcome)
                 if not arguments.json:
                     bar.write(str(outcome))
+            bar.update()
     passed = all(outcome.passed for outcome in outcomes)
     print_json(arguments, device=str(device), passed=passed, checks=[outcome.to_dict() for outcome in outcomes])
     if passed and not arguments.json:

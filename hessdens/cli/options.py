@@ -1,6 +1,7 @@
 """The options of each command, and what its ``--help`` says."""
 
 import argparse
+import difflib
 import re
 import textwrap
 from typing import Any, get_args
@@ -97,9 +98,19 @@ class _Parser(argparse.ArgumentParser):
         # Abbreviated options would change their meaning when an option is added.
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Return what is known, after an error of this command, not of the main one, about what is not."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            wrong = next((word for word in unknown if word.startswith("-")), unknown[0])
+            argument = OPTIONS.get(wrong.lstrip("-").replace("-", "_"))
+            near = [argument] if argument else difflib.get_close_matches(wrong, self._option_string_actions, n=1)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f". Did you mean {near[0]}?" if near else ""))
+        return known, unknown
+
     def error(self, message: str) -> Any:
         rule = " ".join(re.sub("^argument ([^:]+): must", r"\1 must", message).split())
-        self.exit(USAGE, f"hessdens: {rule}. See {self.prog} --help.\n")
+        self.exit(USAGE, f"hessdens: {rule.rstrip('.')}{'' if rule.endswith('?') else '.'} See {self.prog} --help.\n")
 
 
 def _density(subparsers: Any) -> None:

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from tqdm import tqdm
 
 from hessdens._types import FloatArray
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.eigenvectors.slices import LossSlice
 from hessdens.errors import NonFiniteError
+from hessdens.estimators.run import progress_bar
 from hessdens.linalg.inner_products import gram
 
 # Points along a direction, and along each of two.
@@ -80,7 +80,7 @@ def loss_slice(
     points = _offsets(offsets, loss, slopes, np.diag(curvatures))
     shape = (len(points), len(points) if len(directions) == 2 else 1)
     losses = np.empty(shape)
-    with tqdm(total=losses.size, unit="point", disable=not progress) as bar:
+    with progress_bar(losses.size, "point", shown=progress) as bar:
         for index in np.ndindex(shape):
             steps = [points[place] for place in index[: len(directions)]]
             direction = vectors @ torch.tensor(steps, dtype=vectors.dtype, device=vectors.device)

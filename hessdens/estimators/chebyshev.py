@@ -102,7 +102,8 @@ def chebyshev_moments(
     num_products = count * products_per_probe(num_moments)
     walk_from = partial(ChebyshevWalk, operator=operator, support=interval)
     try:
-        with run.bar(num_products) as bar:
+        with run.bar(spent + num_products) as bar:
+            bar.update(spent)
             samples = run.samples(0, count, walk_from, ChebyshevWalk.layout(), bar)
         moments = ChebyshevMoments.from_samples(
             samples, support=interval, size=operator.size, num_products=spent + num_products

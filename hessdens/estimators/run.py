@@ -53,6 +53,22 @@ def check_memory(operator: Operator, needed: float, device: torch.device, what: 
         raise MemoryError(f"{what} needs about {readable_bytes(needed)}; {readable_bytes(free)} are free. {advice}")
 
 
+class Bar(tqdm):  # type: ignore[misc]
+    """A bar on standard error that is full at the end of work which took less than its total."""
+
+    def __exit__(self, kind: Any, *error: Any) -> None:
+        if kind is None:
+            self.total = self.n
+            self.refresh()
+        super().__exit__(kind, *error)
+
+
+def progress_bar(total: int, unit: str, *, of: str = "", shown: bool) -> Any:
+    """Return a `Bar` that says what it counts, if it is to be shown."""
+    what = f"{unit}s with the {of}" if of else f"{unit}s"
+    return Bar(total=total, desc=what, unit=f" {unit}s", disable=not shown)
+
+
 class Run:
     """One call of an estimator, which hands its arguments on: ValueError if one of them is out of range.
 
@@ -97,8 +113,8 @@ class Run:
         return self.operator if self.checkpoint is None else Recorded(self.operator, self.checkpoint)
 
     def bar(self, total: int, unit: str = "product") -> Any:
-        """Return a bar that shows progress on standard error where that is wanted."""
-        return tqdm(total=total, unit=unit, disable=not self._progress)
+        """Return a `progress_bar`, shown where that is wanted."""
+        return progress_bar(total, unit, of=self.operator.name, shown=self._progress)
 
     def probes(self, first: int, last: int) -> Tensor:
         """Return probes ``first`` to ``last - 1``, shape (N, P)."""

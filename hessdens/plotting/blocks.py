@@ -1,5 +1,7 @@
 """Norms of all blocks of a matrix as a map."""
 
+from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 # Parts whose names are written at the axes; of more, none are.
 MOST_NAMES = 40
+LABEL = r"$\|H_{ij}\| \; / \; \sqrt{\|H_{ii}\| \; \|H_{jj}\|}$"
 
 
 def plot_block_norms(norms: BlockNorms, *, ax: "Axes | None" = None) -> "Axes":
@@ -44,9 +47,16 @@ def plot_block_norms(norms: BlockNorms, *, ax: "Axes | None" = None) -> "Axes":
     ax = new_figure().subplots() if ax is None else ax
     coupling = norms.correlations()
     image = ax.imshow(coupling, cmap="magma_r", vmin=0, vmax=max(1.0, float(coupling.max())))
-    ax.figure.colorbar(image, ax=ax, label="|H_ij| / sqrt(|H_ii| |H_jj|)", shrink=0.8)
+    ax.figure.colorbar(image, ax=ax, label=LABEL, shrink=0.8)
     places = np.arange(len(norms.names))
-    names = [shown(name) for name in norms.names] if len(places) <= MOST_NAMES else []
+    names = _short(norms.names) if len(places) <= MOST_NAMES else []
     ax.set_yticks(places[: len(names)], names, fontsize=7)
     ax.set_xticks(places[: len(names)], names, rotation=90, fontsize=7)
     return ax
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    """Return names without the modules that all of them are in."""
+    levels = zip(*(name.split(".")[:-1] for name in names), strict=False)
+    common = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
+    return [shown(".".join(name.split(".")[common:])) for name in names]

@@ -148,7 +148,9 @@ def block_densities(
 def _blocks(operator: Operator, parts: Parts) -> Iterator[tuple[str, BlockOperator]]:
     """Yield each part's name and diagonal block."""
     for name, pieces in zip(parts.names, parts.pieces, strict=True):
-        yield name, BlockOperator(operator, pieces)
+        block = BlockOperator(operator, pieces)
+        block.name = f"{operator.name}'s block {name}" if operator.name else f"block {name}"
+        yield name, block
 
 
 def _together(

@@ -19,7 +19,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize(
-    ("line", "sign"), [("density factories:matrix --products 30", "product/s"), ("validate", "files: ")]
+    ("line", "sign"), [("density factories:matrix --products 30", "products: 100%"), ("validate", "checks: 100%")]
 )
 def test_progress_is_shown_on_a_terminal_only(run, monkeypatch, line, sign):
     class Terminal(io.StringIO):

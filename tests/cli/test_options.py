@@ -12,7 +12,18 @@ import hessdens
         (2, "", "the following arguments are required: COMMAND"),
         (2, "dense", "invalid choice: 'dense'"),
         (2, "density", "the following arguments are required: FACTORY"),
-        (2, "density factories:problem --prod 3", "unrecognized arguments: --prod 3"),
+        (
+            2,
+            "density factories:problem --prod 3",
+            "unrecognized arguments: --prod 3. Did you mean --products[?] See hessdens density --help",
+        ),
+        (
+            2,
+            "moments factories:problem --num-probes 3",
+            "arguments: --num-probes 3. Did you mean --probes[?] See hessdens moments",
+        ),
+        (2, "show density.npz --gpu", "unrecognized arguments: --gpu. See hessdens show --help"),
+        (2, "--verbose show density.npz", "unrecognized arguments: --verbose. .*See hessdens --help"),
         (2, "density factories:counted --probes x", "--probes must be a whole number from 2 to 1,000,000,000; got 'x'"),
         (
             2,

@@ -1,19 +1,33 @@
 """The frame of estimators: arguments, blocks of probes, finished work, and what it has cost."""
 
+import io
+import warnings
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from hessdens import as_operator
+from hessdens import as_operator, exact_spectrum, ggn_operator, hessian_operator, lanczos_density, spectral_moments
+from hessdens.eigenvectors import eigenpairs, loss_slice
+from hessdens.estimators import certified_counts, chebyshev_moments, data_noise
 from hessdens.estimators import run as run_module
 from hessdens.estimators.checkpoint import Recorded
-from hessdens.estimators.run import Run, called_alike
+from hessdens.estimators.run import Bar, Run, called_alike
 from hessdens.linalg.power_walk import PowerWalk
 from hessdens.linalg.probes import operator_probes
 from hessdens.linalg.team import Team
+from hessdens.structure import (
+    block_densities,
+    block_norms,
+    curvature_halves,
+    diagonal,
+    layer_moments,
+    layer_traces,
+    output_gram,
+)
 
 SETTINGS = {"function": "test"}
 
@@ -119,6 +133,77 @@ def test_bar_is_silent_unless_it_is_wanted(counted, capsys):
         with run.bar(6) as bar:
             run.samples(0, 3, partial(PowerWalk, operator=counted), PowerWalk.layout(), bar)
         assert ("6/6" in capsys.readouterr().err) == progress
+
+
+MATRIX = np.diag(np.concatenate([np.zeros(90), np.linspace(-1, 5, 10)]))
+LOW_RANK = np.diag(np.concatenate([np.zeros(95), np.ones(5)]))
+BATCHES = [(torch.eye(4), torch.ones(4, 1)), (torch.eye(4)[:2], torch.ones(2, 1))]
+
+
+def operator_of(make=hessian_operator):
+    torch.manual_seed(0)
+    return make(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1)), nn.MSELoss(), BATCHES)
+
+
+@pytest.mark.parametrize(
+    ("call", "unit"),
+    [
+        (lambda: lanczos_density(MATRIX, max_products=30, progress=True), "products"),
+        (lambda: lanczos_density(MATRIX, max_products=60, rtol=0.5, window=1.0, progress=True), "products"),
+        (lambda: lanczos_density(LOW_RANK, max_products=60, progress=True), "products"),
+        (lambda: lanczos_density(MATRIX, max_products=30, low_memory=True, progress=True), "products"),
+        (lambda: spectral_moments(MATRIX, progress=True), "products"),
+        (lambda: spectral_moments(MATRIX, rtol=0.1, max_products=2000, progress=True), "products"),
+        (lambda: spectral_moments(LOW_RANK, progress=True), "products"),
+        (lambda: spectral_moments(MATRIX, method="skilling", progress=True), "products"),
+        (lambda: chebyshev_moments(MATRIX, 10, max_products=60, progress=True), "products"),
+        (lambda: certified_counts(MATRIX, max_products=50, progress=True), "products"),
+        (lambda: certified_counts(LOW_RANK, max_products=90, progress=True), "products"),
+        (lambda: exact_spectrum(MATRIX, progress=True), "columns"),
+        (lambda: data_noise([MATRIX, 2 * MATRIX], 2, progress=True), "products"),
+        (lambda: eigenpairs(MATRIX, 3, progress=True), "products"),
+        (lambda: loss_slice(operator_of(), torch.ones(19), progress=True), "points"),
+        (lambda: diagonal(MATRIX, max_products=20, progress=True), "products"),
+        (lambda: diagonal(MATRIX, max_products=20, low_memory=True, progress=True), "products"),
+        (lambda: diagonal(MATRIX, max_products=200, progress=True), "columns"),
+        (lambda: layer_traces(operator_of(), max_products=8, progress=True), "products"),
+        (lambda: layer_moments(operator_of(), 1, max_products=8, progress=True), "products with the Hessian's block 0"),
+        (lambda: layer_moments(operator_of(), 1, method="skilling", progress=True), "vectors with the Hessian"),
+        (lambda: block_densities(operator_of(), max_products=8, progress=True), "products with the Hessian's block 0"),
+        (lambda: block_norms(operator_of(), num_probes=2, progress=True), "products with the Hessian"),
+        (lambda: curvature_halves(operator_of(), max_products=8, progress=True), "products with the Hessian"),
+        (lambda: output_gram(operator_of(ggn_operator), progress=True), "blocks"),
+    ],
+)
+def test_bars_say_what_they_count_and_end_at_their_total(monkeypatch, call, unit):
+    bars = []
+
+    class Watched(Bar):
+        def __init__(self, *args, **settings):
+            super().__init__(*args, **settings | {"file": io.StringIO(), "disable": False})
+            bars.append(self)
+            self.announced = self.total
+
+    monkeypatch.setattr(run_module, "Bar", Watched)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        call()
+    assert bars
+    for bar in bars:
+        assert 0 < bar.n == bar.total <= bar.announced, bar.desc
+        assert "100%" in bar.fp.getvalue()
+    assert bars[0].desc.startswith(unit)
+
+
+def test_a_bar_stays_where_an_error_came(counted, capsys):
+    def fail():
+        with Run(counted, progress=True).bar(6) as bar:
+            bar.update(2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert "2/6" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_certificates_say_what_it_has_cost(counted):

@@ -27,6 +27,12 @@ def test_names_of_many_parts_are_left_out():
     assert plot_block_norms(norms).get_xticklabels() == []
 
 
+def test_modules_that_all_parts_are_in_are_not_written():
+    parts = {"net.h.0.a": slice(0, 20), "net.h.1": slice(20, 50)}
+    ax = plot_block_norms(block_norms(MATRIX, parts, num_probes=2))
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["0.a", "1"]
+
+
 def test_what_is_no_result_is_refused():
     with pytest.raises(TypeError, match="norms must be BlockNorms, from block_norms; got ndarray"):
         plot_block_norms(MATRIX)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from hessdens._checks import at_least
 from hessdens._types import FloatArray
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.settings import TURN, product_settings
+from hessdens.estimators.run import progress_bar
 from hessdens.linalg.memory import free_bytes, readable_bytes
 from hessdens.structure.gauss_newton.low_rank import LowRankSpectrum
 from hessdens.structure.gauss_newton.outputs import Root, blocks_of, root_of
@@ -160,13 +160,15 @@ def _roots(operator: CurvatureOperator, max_rows: int, *, progress: bool) -> tup
     """Return the roots of all blocks, with weights that sum to 1; ValueError if they have too many rows."""
     loss, roots, total, rows = operator.problem.loss, [], 0.0, 0
     values = dict(loss.named(operator.parameter_names))
-    for block, weight in tqdm(blocks_of(operator), unit="block", disable=not progress):
-        total += weight
-        if rows <= max_rows:
-            roots.append(root_of(loss, block, values, weight))
-            rows += roots[-1].rank
-        else:
-            rows += roots[0].rank
+    with progress_bar(sum(1 for _ in blocks_of(operator)), "block", shown=progress) as bar:
+        for block, weight in blocks_of(operator):
+            total += weight
+            if rows <= max_rows:
+                roots.append(root_of(loss, block, values, weight))
+                rows += roots[-1].rank
+            else:
+                rows += roots[0].rank
+            bar.update()
     if rows > max_rows:
         raise ValueError(
             f"The Gram matrix may have max_rows={max_rows:,} rows at most; these data have about {rows:,}. Its matrix "
@@ -192,7 +194,7 @@ def _accumulated(
     count = sum(root.rank for root in roots)
     sums = {layer: np.zeros((count, count)) for layer in ("", *layers)}
     factored = frozenset().union(*(share.factored for share in shares)) - direct
-    with tqdm(total=len(shares) * len(roots), unit="block", disable=not progress) as bar:
+    with progress_bar(len(shares) * len(roots), "block", shown=progress) as bar:
         for share in shares:
             rows = Rows(share)
             for (block, _), root in zip(blocks_of(operator), roots, strict=True):
