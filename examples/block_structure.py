@@ -102,7 +102,7 @@ def residual_network(width: int, count: int, steps: Sequence[int], probes: int) 
 
 def draw(found: dict[str, dict[int, BlockNorms]]) -> Any:
     """Return a figure: the share outside of the diagonal blocks over training, and couplings at its end."""
-    figure, axes = plt.subplots(1, 3, figsize=(12, 4.4), layout="constrained", width_ratios=(1, 1.15, 1.15))
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained", width_ratios=(1, 1.15, 1.15))
     for color, (name, norms) in zip(("C0", "C1"), found.items(), strict=True):
         low, high = np.array([each.share_outside_interval() for each in norms.values()]).T
         places = np.arange(len(norms))
@@ -111,7 +111,7 @@ def draw(found: dict[str, dict[int, BlockNorms]]) -> Any:
         axes[0].set_xticks(places, [f"{step:,}" for step in norms])
     axes[0].set_ylim(0, 1)
     axes[0].set_xlabel("steps of training")
-    axes[0].set_ylabel("share of |H|² outside of the diagonal blocks")
+    axes[0].set_ylabel(r"share of $\|H\|^2$ outside of the diagonal blocks")
     axes[0].legend(frameon=False)
     for ax, (name, norms) in zip(axes[1:], found.items(), strict=True):
         plot_block_norms(norms[max(norms)], ax=ax)

@@ -76,20 +76,23 @@ def train(data: tuple[Tensor, Tensor], width: int, records: Sequence[int]) -> tu
 def draw(rows: list[dict[str, Any]], curve: LossSlice, size: int) -> Any:
     """Return a figure of four panels."""
     figure, axes = plt.subplots(2, 2, figsize=(9, 6.5), layout="constrained")
-    steps = [max(row["step"], 0.5) for row in rows]
+    steps = [row["step"] for row in rows]
     axes[0, 0].plot(steps, [row["values"] for row in rows], color="C0", lw=1)
-    axes[0, 0].set(xscale="log", yscale="log", xlabel="step", ylabel="ten largest eigenvalues")
+    axes[0, 0].set(yscale="log", ylabel="ten largest eigenvalues")
     for index, name in enumerate(DIRECTIONS):
         known = [(step, row["shares"][name]) for step, row in zip(steps, rows, strict=True) if name in row["shares"]]
         x, (middle, low, high) = [step for step, _ in known], np.array([total for _, total in known]).T
         axes[0, 1].plot(x, middle, ".-", color=f"C{index}", label=name)
         axes[0, 1].fill_between(x, low, high, color=f"C{index}", alpha=0.2, lw=0)
     axes[0, 1].axhline(NUM_PAIRS / size, color="0.5", ls=":", label="random direction")
-    axes[0, 1].set(xscale="log", ylim=(0, 1), xlabel="step", ylabel="share in the ten eigenvectors")
+    axes[0, 1].set(ylim=(0, 1.03), ylabel="share in the ten eigenvectors")
     axes[0, 1].legend(frameon=False, fontsize="small")
     later = [(step, row["shared"]) for step, row in zip(steps, rows, strict=True) if row["shared"] is not None]
     axes[1, 0].plot(*zip(*later, strict=True), ".-", color="C3")
-    axes[1, 0].set(xscale="log", ylim=(0, 1), xlabel="step", ylabel="space shared with that of the record before")
+    axes[1, 0].set(ylim=(0, 1.03), ylabel="share of the last ten that is kept")
+    for ax in axes.flat[:3]:
+        ax.set_xscale("symlog", linthresh=10)  # 0 is a step too
+        ax.set(xlim=(0, 1.15 * max(steps)), xlabel="step")
     plot_slice(curve, ax=axes[1, 1])
     axes[1, 1].set_xlabel("offset along the first eigenvector")
     return figure

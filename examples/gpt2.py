@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         print(f"product with batches of 4 weighted by {name}: {difference:.1e} from that of a single batch")
 
     figure, ax = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    plot_density(before, ax=ax, label="random weights", color="0.5")
+    plot_density(before, ax=ax, label="random weights", color="C1")
     plot_density(after, ax=ax, label=f"after {steps} steps", color="C0")
     ax.set_title(f"GPT-2 of {H.size:,} parameters, {sum(map(num_tokens, batches)):,} tokens", fontsize=10)
     return save(figure, options, {

@@ -80,27 +80,29 @@ def train(model: nn.Module, inputs: Tensor, targets: Tensor, epochs: int) -> Non
 def draw(density: LanczosDensity, title: str) -> Any:
     """Return the figure: density, outliers and fractions."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
-    plot_density(density, ax=left, label="lanczos_density")
+    plot_density(density, ax=left, label=f"{density.num_products} products")
     left.set_title(title, fontsize=10)
-    found = density.quadrature
-    top = np.argsort(np.abs(found.eigenvalues))[::-1][:30]
-    values, colours = found.eigenvalues[top], np.where(found.eigenvalues[top] > 0, "C0", "C3")
-    middle.bar(np.arange(1, len(top) + 1), np.abs(values), color=colours)
+    ranked = density.eigenvalues_found[np.argsort(-np.abs(density.eigenvalues_found))][:30]
+    for sign, colour, marker, name in ((1, "C0", "o", "positive"), (-1, "C3", "v", "negative")):
+        ranks = np.flatnonzero(sign * ranked > 0)
+        if len(ranks):
+            middle.plot(1 + ranks, np.abs(ranked[ranks]), marker, color=colour, ms=5, label=name)
     middle.set(xlabel="rank by magnitude", ylabel="|eigenvalue|", yscale="log")
-    middle.set_title("outliers, found one by one (red: negative)", fontsize=10)
+    middle.set_title("single eigenvalues", fontsize=10)
+    middle.legend(frameon=False, fontsize="small")
     for name, value, interval, colour in (
         ("outside the window", lambda w: 1 - density.fraction_degenerate(w),
          lambda w: 1 - density.degenerate_interval(w)[::-1], "C0"),
         ("negative, outside the window", density.fraction_negative, density.negative_interval, "C3"),
     ):  # fmt: skip
-        ends = np.array([interval(w) for w in WINDOWS])
-        right.plot(WINDOWS, [value(w) for w in WINDOWS], color=colour, label=name)
-        right.fill_between(WINDOWS, *ends.T, color=colour, alpha=0.25, lw=0)
+        fractions, (low, high) = np.array([value(w) for w in WINDOWS]), np.array([interval(w) for w in WINDOWS]).T
+        right.plot(WINDOWS, np.where(fractions > 0, fractions, np.nan), color=colour, label=name)
+        right.fill_between(WINDOWS, low, high, where=high > 0, color=colour, alpha=0.13, lw=0)
     right.axvline(0.2, color="0.5", ls=":", lw=1)
     right.set(xscale="log", yscale="log", xlabel="size of the window around 0", ylabel="share of the eigenvalues")
     right.set_ylim(bottom=0.5 / density.size)
     right.set_title("fractions with 95% intervals", fontsize=10)
-    right.legend(frameon=False)
+    right.legend(frameon=False, fontsize="small")
     return figure
 
 
