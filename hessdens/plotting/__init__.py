@@ -1,8 +1,9 @@
-"""Pictures of densities, of training runs, of losses and of blocks."""
+"""Pictures of densities, of training runs, of losses and of blocks, and tables of spectra."""
 
 from hessdens.plotting.blocks import plot_block_norms
 from hessdens.plotting.density import plot_density
 from hessdens.plotting.history import plot_history
 from hessdens.plotting.slices import plot_slice
+from hessdens.plotting.table import spectrum_table
 
-__all__ = ["plot_block_norms", "plot_density", "plot_history", "plot_slice"]
+__all__ = ["plot_block_norms", "plot_density", "plot_history", "plot_slice", "spectrum_table"]

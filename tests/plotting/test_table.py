@@ -1,0 +1,87 @@
+"""Tables of spectra: what is in which cell, and that LaTeX is what LaTeX reads."""
+
+import re
+
+import numpy as np
+import pytest
+
+from hessdens import Spectrum, exact_spectrum, lanczos_density
+from hessdens.densities import maximum_entropy
+from hessdens.estimators import chebyshev_moments
+from hessdens.plotting import spectrum_table
+
+VALUES = np.concatenate([np.linspace(-0.03, 0.03, 380), np.linspace(-1, 1, 10), [-2.0, -1.5, 3.25, 4.5, 8.0, 9.0]])
+MATRIX = np.diag(VALUES)
+
+
+def cells(table):
+    """Return the cells of a Markdown table by the name of their row."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    return {name: rest for name, *rest in rows}
+
+
+def test_numbers_are_those_of_the_densities():
+    exact, density = exact_spectrum(MATRIX), lanczos_density(MATRIX, max_products=120)
+    table = cells(spectrum_table({"exact": exact, "100 products": density}, num_eigenvalues=3))
+    assert table[""] == ["exact", "100 products"]
+    assert table["eigenvalues"] == ["396", "396"]
+    assert table["largest eigenvalue 1"] == ["9", "9"]
+    assert table["largest eigenvalue 2"] == ["8", "8"]
+    assert table["largest eigenvalue 3"] == ["4.5", "4.5"]
+    assert table["smallest eigenvalue"] == ["-2", "-2"]
+    assert table["trace"][0] == "21.25"
+    middle, error = map(float, table["trace"][1].split(" ± "))
+    assert abs(middle - VALUES.sum()) <= error
+    assert table["negative"][0] == "1.77%"
+    low, high = map(float, re.findall(r"([\d.]+)%", table["negative"][1])[1:])
+    assert low - 0.01 <= 100 * 7 / 396 <= high + 0.01
+
+
+def test_what_has_not_converged_is_a_bound():
+    density = lanczos_density(np.diag(np.linspace(-1, 1, 500)), max_products=16)
+    table = cells(spectrum_table({"a": density}, num_eigenvalues=2))
+    assert table["largest eigenvalue 1"] == [f"≥ {density.nodes()[-1]:.4g}"]
+    assert table["largest eigenvalue 2"] == [""]
+    assert table["smallest eigenvalue"] == [f"≤ {density.nodes()[0]:.4g}"]
+
+
+def test_an_error_is_written_where_it_may_change_a_digit():
+    values, rng = np.linspace(0, 1, 300), np.random.default_rng(0)
+    basis = np.linalg.qr(rng.standard_normal((300, 300)))[0]
+    density = lanczos_density(basis * values @ basis.T, max_products=120)
+    errors = density.eigenvalue_errors[::-1]
+    assert errors[0] > 1e-5, "a case that says something"
+    shown = cells(spectrum_table({"a": density}, num_eigenvalues=1))["largest eigenvalue 1"]
+    assert shown == [f"{density.eigenvalues_found[-1]:.4g} ± {errors[0]:.1g}"]
+
+
+def test_latex():
+    table = spectrum_table({"w_1 & 50%": Spectrum([-2e-7, 0.0, 0.5])}, num_eigenvalues=1, window=1e-9, style="latex")
+    lines = table.splitlines()
+    assert lines[0] == r"\begin{tabular}{lr}"
+    assert lines[2] == r" & w\_1 \& 50\% \\"
+    assert r"negative & 33.33\% \\" in lines
+    assert r"smallest eigenvalue & $-$2 $\cdot 10^{-7}$ \\" in lines
+    assert lines[-1] == r"\end{tabular}"
+
+
+@pytest.mark.parametrize(
+    ("densities", "options", "error", "message"),
+    [
+        ({}, {}, ValueError, 'densities must be by name, such as {"trained": density}; got {}'),
+        (Spectrum([1.0]), {}, ValueError, "densities must be by name"),
+        ({"a": np.eye(2)}, {}, TypeError, r"densities\['a'\] must be a density"),
+        ({"a": Spectrum([1.0])}, {"style": "html"}, ValueError, "style must be one of markdown, latex; got 'html'"),
+        ({"a": Spectrum([1.0])}, {"num_eigenvalues": -1}, ValueError, "num_eigenvalues must be at least 0; got -1"),
+        ({"a": Spectrum([1.0])}, {"level": 1.0}, ValueError, "level must"),
+    ],
+)
+def test_bad_input(densities, options, error, message):
+    with pytest.raises(error, match=message):
+        spectrum_table(densities, **options)
+
+
+def test_densities_without_single_eigenvalues_are_refused():
+    density = maximum_entropy(chebyshev_moments(MATRIX, 8, max_products=40))
+    with pytest.raises(TypeError, match=r"densities\['a'\] must have single eigenvalues; got \w+"):
+        spectrum_table({"a": density})
