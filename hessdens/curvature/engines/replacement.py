@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -199,10 +199,25 @@ def _is_checkpointed() -> bool:
 
 def _is_in_custom_function() -> bool:
     """Return whether the forward pass of a custom function is under way."""
+    codes = _codes_of_custom_functions()
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code is not _APPLY:
+    while frame is not None and frame.f_code not in codes:
         frame = frame.f_back
     return frame is not None
 
 
-_APPLY = torch.autograd.Function.apply.__func__.__code__  # type: ignore[attr-defined]
+def _codes_of_custom_functions() -> set[CodeType]:
+    """Return the code that custom functions run in: that of ``apply``, which has none from torch 2.14 on, or theirs."""
+    apply = getattr(torch.autograd.Function.apply, "__func__", None)
+    return _codes_of_forward_passes() if apply is None else {apply.__code__}
+
+
+def _codes_of_forward_passes() -> set[CodeType]:
+    codes: set[CodeType] = set()
+    kinds = [torch.autograd.Function]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if code := getattr(kind.forward, "__code__", None):
+            codes.add(code)
+    return codes

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 from hessdens import hessian_operator
+from hessdens.curvature.engines import replacement
 from hessdens.curvature.engines.replacement import INTERRUPTS, Constants, is_of_the_model, raise_interrupt, with_values
 
 
@@ -153,7 +154,10 @@ def test_what_is_detached_stays_as_it_was(name):
         torch.testing.assert_close(at(other, Constants(constants), loss), expected)
 
 
-def test_custom_functions_and_functions_of_torch_move():
+@pytest.mark.parametrize("in_torch_2_14", [False, True])
+def test_custom_functions_and_functions_of_torch_move(monkeypatch, in_torch_2_14):
+    if in_torch_2_14:  # where `Function.apply` is no code of Python
+        monkeypatch.setattr(replacement, "_codes_of_custom_functions", replacement._codes_of_forward_passes)
     constants, first, other = Constants(), normal(3), normal(3, seed=1)
     at(first, constants, lambda w: (Sine.apply(w) * w.relu()).sum())
     assert constants.kept == []
