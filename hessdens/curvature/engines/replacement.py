@@ -4,7 +4,6 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from types import CodeType, FrameType
 from typing import Any, TypeVar
 
 import torch
@@ -139,6 +138,7 @@ class Constants(TorchFunctionMode):
 
     That is what calls return that take a tensor with a derivative and give none: ``detach``, ``.data``, ``item``,
     comparisons, and all under ``no_grad``. Inside custom functions, which have derivatives of their own, it is nothing.
+    Torch disables gradients there itself, while any other code calls a function of torch for it, which is seen here.
     ValueError if such numbers are made inside a checkpoint, whose backward pass makes them anew.
     """
 
@@ -146,15 +146,17 @@ class Constants(TorchFunctionMode):
         super().__init__()
         self.kept: list[list[Any]] = []
         self._rest = None if first is None else iter(first.kept)
-        self._is_stopped = False  # by no_grad
+        # Whether gradients are enabled in the loss, and in the custom functions that are under way, innermost last.
+        self._enabled = [True]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func is torch._C._set_grad_enabled and not _is_in_custom_function():
-            self._is_stopped = not args[0]
+        self._follow()
         operands = tensors_of((args, kwargs))
         has_derivative = any(tensor.requires_grad for tensor in operands)
         result = func(*args, **kwargs)
+        if not torch.is_inference_mode_enabled():
+            self._enabled[-1] = torch.is_grad_enabled()  # the call may have been that of no_grad
         if not has_derivative or torch._C._are_functorch_transforms_active():
             return result
         leaves, rebuilt = flattened(result)
@@ -162,7 +164,7 @@ class Constants(TorchFunctionMode):
             return result
         if not any(isinstance(leaf, Tensor | float | bool) for leaf in leaves):
             return result
-        if not self._is_stopped and _is_in_custom_function():
+        if self._enabled[0] and len(self._enabled) > 1:
             return result
         if _is_checkpointed() and any(is_number(leaf) for leaf in leaves):
             raise ValueError(
@@ -175,6 +177,16 @@ class Constants(TorchFunctionMode):
         if len(kept) != len(leaves):
             raise RuntimeError("The loss takes another way at other parameters.")
         return rebuilt([_constant(*pair, operands) for pair in zip(leaves, kept, strict=True)])
+
+    def _follow(self) -> None:
+        """Notice that a custom function has begun or ended: gradients are disabled or enabled without a call."""
+        is_enabled = torch.is_grad_enabled()
+        if is_enabled == self._enabled[-1] or torch.is_inference_mode_enabled():
+            return
+        if len(self._enabled) > 1 and is_enabled == self._enabled[-2]:
+            self._enabled.pop()
+        else:
+            self._enabled.append(is_enabled)
 
 
 def _constant(leaf: Any, kept: Any, operands: list[Tensor]) -> Any:
@@ -195,29 +207,3 @@ def _is_checkpointed() -> bool:
     """Return whether the forward pass of a checkpoint that is not reentrant is under way."""
     hooks: Any = torch._C._autograd._top_saved_tensors_default_hooks(True)
     return hooks is not None and hooks[0].__module__ == torch.utils.checkpoint.__name__
-
-
-def _is_in_custom_function() -> bool:
-    """Return whether the forward pass of a custom function is under way."""
-    codes = _codes_of_custom_functions()
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code not in codes:
-        frame = frame.f_back
-    return frame is not None
-
-
-def _codes_of_custom_functions() -> set[CodeType]:
-    """Return the code that custom functions run in: that of ``apply``, which has none from torch 2.14 on, or theirs."""
-    apply = getattr(torch.autograd.Function.apply, "__func__", None)
-    return _codes_of_forward_passes() if apply is None else {apply.__code__}
-
-
-def _codes_of_forward_passes() -> set[CodeType]:
-    codes: set[CodeType] = set()
-    kinds = [torch.autograd.Function]
-    while kinds:
-        kind = kinds.pop()
-        kinds += kind.__subclasses__()
-        if code := getattr(kind.forward, "__code__", None):
-            codes.add(code)
-    return codes

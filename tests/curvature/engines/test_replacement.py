@@ -1,5 +1,7 @@
 """Values are put into a model for the time of one function, and all is as it was afterwards."""
 
+import contextlib
+
 import pytest
 import torch
 from curvature_cases import dense, normal
@@ -7,7 +9,6 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
 from hessdens import hessian_operator
-from hessdens.curvature.engines import replacement
 from hessdens.curvature.engines.replacement import INTERRUPTS, Constants, is_of_the_model, raise_interrupt, with_values
 
 
@@ -78,6 +79,12 @@ def under_no_grad(w):
         return w.sin()
 
 
+def under_inference_mode(w):
+    with torch.inference_mode():
+        sine = w.sin()
+    return sine.clone()
+
+
 def by_several_steps(w):
     with torch.no_grad():
         sine = w.sin()
@@ -95,6 +102,31 @@ def in_place(w):
 def by_the_largest(w):
     with torch.no_grad():
         return w.sin().max(dim=0).values
+
+
+class Nested(torch.autograd.Function):
+    """Calls another custom function where it has enabled gradients, and detaches before and after."""
+
+    @staticmethod
+    def forward(ctx, w):
+        ctx.save_for_backward(w)
+        with torch.enable_grad():
+            inner = w.detach().requires_grad_()
+            sine = Sine.apply(inner) + 0 * inner.detach()
+        return sine.detach() + 0 * w.data
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return ctx.saved_tensors[0].cos() * gradient
+
+
+class Failing(torch.autograd.Function):
+    """Ends with an error where it has enabled gradients."""
+
+    @staticmethod
+    def forward(ctx, w):
+        with torch.enable_grad():
+            raise ValueError(f"{w.detach().sum()}")
 
 
 class Sine(torch.autograd.Function):
@@ -125,6 +157,7 @@ CONSTANTS = {
     "numbers": lambda w: torch.tensor([w[0].sin().item(), *w[1:].sin().tolist()]).to(w),
     "numpy": lambda w: torch.from_numpy(w.sin().detach().numpy()),
     "no_grad": under_no_grad,
+    "inference_mode": under_inference_mode,
     "no_grad as a decorator": torch.no_grad()(torch.sin),
     "grad inside no_grad": by_several_steps,
     "in place": in_place,
@@ -154,10 +187,7 @@ def test_what_is_detached_stays_as_it_was(name):
         torch.testing.assert_close(at(other, Constants(constants), loss), expected)
 
 
-@pytest.mark.parametrize("in_torch_2_14", [False, True])
-def test_custom_functions_and_functions_of_torch_move(monkeypatch, in_torch_2_14):
-    if in_torch_2_14:  # where `Function.apply` is no code of Python
-        monkeypatch.setattr(replacement, "_codes_of_custom_functions", replacement._codes_of_forward_passes)
+def test_custom_functions_and_functions_of_torch_move():
     constants, first, other = Constants(), normal(3), normal(3, seed=1)
     at(first, constants, lambda w: (Sine.apply(w) * w.relu()).sum())
     assert constants.kept == []
@@ -166,6 +196,22 @@ def test_custom_functions_and_functions_of_torch_move(monkeypatch, in_torch_2_14
     vmapped = torch.vmap(lambda w: w.detach() * w)
     at(first, constants, lambda w: vmapped(w).sum())
     assert constants.kept == [], "torch.func has wrappers that end with it"
+
+
+@pytest.mark.parametrize("function", [Sine, Nested])
+def test_what_precedes_and_follows_a_custom_function_stays_as_it_was(function):
+    def loss(w):
+        with contextlib.suppress(ValueError):
+            Failing.apply(w)
+        with torch.no_grad():
+            constant = w.cos()
+        return ((w.detach() + function.apply(w) + constant + w.sin().data) * w.exp()).sum()
+
+    constants, first, w = Constants(), normal(3), normal(3, seed=1)
+    at(first, constants, loss)
+    fixed, growth = first + first.cos() + first.sin(), w.exp()
+    expected = ((fixed + w.sin()) * growth).sum(), (fixed + w.sin() + w.cos()) * growth
+    torch.testing.assert_close(at(w, Constants(constants), loss), expected)
 
 
 def test_another_way_is_noticed():
