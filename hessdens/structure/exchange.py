@@ -97,7 +97,7 @@ class Exchange:
         for fold, inverse in self._inverses():
             if inverse is not None:
                 changes[:, fold] = _changes_of_entries(W, Y, *inverse, fold)
-        return _mean_product(changes)
+        return mean_product(changes)
 
     def covariances_of_sums(self, parts: Parts) -> FloatArray:
         """Return the same of sums over parts, shape (L,)."""
@@ -108,7 +108,7 @@ class Exchange:
                 crossed = (grams["WY"] + inverse[0] * grams["WW"]) @ inverse[1]
                 inner = inverse[1] @ _squares(grams, inverse[0]) @ inverse[1]
                 changes[:, fold] = _changes(crossed[:, fold], inner[:, fold], _own(inner), inverse[1], fold)
-        return _mean_product(changes)
+        return mean_product(changes)
 
     def _inverses(self) -> list[tuple[NDArray[np.int64], Inverse]]:
         """Return each fold of the probes with what serves it."""
@@ -164,7 +164,7 @@ def _own(matrices: ComplexArray) -> ComplexArray:
     return np.diagonal(matrices, axis1=-2, axis2=-1)
 
 
-def _mean_product(changes: FloatArray) -> FloatArray:
+def mean_product(changes: FloatArray) -> FloatArray:
     """Return the mean over all pairs of what each of both changes in the sample of the other, shape (K,)."""
     count = changes.shape[1]
     result: FloatArray = np.einsum("kij,kji->k", changes, changes) / (count * (count - 1))
@@ -197,7 +197,7 @@ def _best_shift(
     variances = [float(_samples(W, Y, *inverse).var(axis=1, ddof=1).sum()) for inverse in inverses]
     best = inverses[int(np.argmin(variances))]
     W, Y = (thinned(V, W.shape[1]) for V in (W, Y))
-    covariance = max(float(_mean_product(_changes_of_entries(W, Y, *best, np.arange(W.shape[1]))).sum()), 0.0)
+    covariance = max(float(mean_product(_changes_of_entries(W, Y, *best, np.arange(W.shape[1]))).sum()), 0.0)
     variance = float(_samples(W, Y, *best).var(axis=1, ddof=1).sum()) + W.shape[1] * covariance
     return best[0] if variance < float((W * Y).var(axis=1, ddof=1).sum()) else None
 

@@ -5,10 +5,17 @@ from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hessdens._types import FloatArray
 from hessdens.linalg.inner_products import gram, thin_qr
+from hessdens.structure.exchange import mean_product
+from hessdens.structure.grams import part_grams
+from hessdens.structure.parts import Parts
+
+# Without two of fewer probes a range is far less than with them, so that covariances would be noise; they are small.
+FEWEST_PAIRED = 8
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,9 @@ class RangeFinder:
     exactly, and w * (what is left times w). Source: E. Epperly, J. Tropp & R. Webber, XTrace: making the most of every
     sample in stochastic trace estimation (2024), section 4, where A is not symmetric and what is left is (1 - Q_i
     Q_i^T) A; that varies more.
+
+    Without two probes, two directions leave the span. So it is known what each probe changes in the sample of another,
+    and from that the covariance of samples (`Exchange`).
     """
 
     probes: Tensor
@@ -57,6 +67,60 @@ class RangeFinder:
         result: FloatArray = known + W * left
         return result
 
+    def covariances(self, rows: Tensor) -> FloatArray:
+        """Return the mean covariance of two samples of some entries, shape (rows,), as `Exchange` estimates it."""
+        W, Q, Z = (V[rows].double().cpu().numpy() for V in (self.probes, self.basis, self.further))
+        if not self._shows_covariances:
+            return np.zeros(len(W))
+        dual = _dual(self.upper)
+        U, outside = Q @ dual, (Z - Q @ self.inner) @ dual
+        pairs = ((U, U), (U, outside), (W, U), (W, outside))
+        return mean_product(self._changes(*(first[:, :, None] * second[:, None] for first, second in pairs)))
+
+    def covariances_of_sums(self, parts: Parts) -> FloatArray:
+        """Return the same of sums over parts, shape (L,)."""
+        if not self._shows_covariances:
+            return np.zeros(len(parts.names))
+        grams = part_grams(parts, {"W": self.probes, "Q": self.basis, "Z": self.further})
+        dual = _dual(self.upper)
+        UU, WU = dual.T @ grams["QQ"] @ dual, grams["WQ"] @ dual
+        U_outside = dual.T @ (grams["QZ"] - grams["QQ"] @ self.inner) @ dual
+        W_outside = (grams["WZ"] - grams["WQ"] @ self.inner) @ dual
+        return mean_product(self._changes(UU, U_outside, WU, W_outside))
+
+    @property
+    def _shows_covariances(self) -> bool:
+        return not self.dependent and self.probes.shape[1] >= FEWEST_PAIRED
+
+    def _changes(self, UU: FloatArray, U_outside: FloatArray, WU: FloatArray, W_outside: FloatArray) -> FloatArray:
+        """Return by how much probe j changes the sample of i, shape (K, P, P), of K entries or sums.
+
+        With D as in `_dual`, U = Q D and (Z - Q T) D have these products with one another and with W, shape (K, P, P).
+        """
+        dual = _dual(self.upper)
+        lengths, inner, along, bent = (
+            dual.T @ M for M in (dual, self.inner @ dual, self.along, self.inner @ self.along)
+        )
+        count = len(lengths)
+
+        def known(lost: NDArray[np.int64]) -> FloatArray:
+            """Return the sample of the first probe of each set without all in it, less what no set changes."""
+            first, a, b = lost[..., :1], lost[..., :, None], lost[..., None, :]
+            inverse = np.linalg.inv(lengths[a, b])
+            of_outside = inverse @ along[lost, first][..., None]
+            left = (lost == first)[..., None] - bent[lost, first][..., None] + inner[a, b] @ of_outside
+            of_basis = inverse @ left
+            of_entries = 2 * inverse * U_outside[:, a, b] + (inverse @ inner[a, b] @ inverse) * UU[:, a, b]
+            of_probe = of_outside[..., 0] * W_outside[:, first, lost] + of_basis[..., 0] * WU[:, first, lost]
+            result: FloatArray = of_probe.sum(axis=-1) - of_entries.sum(axis=(-1, -2))
+            return result
+
+        alone, others = known(np.arange(count)[:, None]), ~np.eye(count, dtype=bool)
+        changes = np.zeros_like(UU)
+        pairs = np.argwhere(others)
+        changes[:, others] = alone[:, pairs[:, 0]] - known(pairs)
+        return changes
+
 
 def _without(C: FloatArray, S: FloatArray) -> FloatArray:
     """Return each column of C without its part along the same column of S."""
@@ -64,9 +128,14 @@ def _without(C: FloatArray, S: FloatArray) -> FloatArray:
     return result
 
 
+def _dual(upper: FloatArray) -> FloatArray:
+    """Return D with D^T R = 1: column i is orthogonal to all products but that of probe i."""
+    return np.asarray(np.linalg.inv(upper).T, dtype=np.float64)
+
+
 def lost_directions(upper: FloatArray) -> FloatArray:
     """Return the unit vector, in the basis, that each probe alone brings in: it is orthogonal to other columns of R."""
-    directions = np.linalg.inv(upper).T
+    directions = _dual(upper)
     result: FloatArray = directions / np.linalg.norm(directions, axis=0)
     return result
 

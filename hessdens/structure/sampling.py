@@ -48,8 +48,6 @@ class DiagonalSamples:
         samples: FloatArray = parts.sums_by_rows(
             lambda rows: torch.from_numpy(self.sampler.samples(rows)), self.chunk_rows, self.count
         ).T.numpy()
-        if not isinstance(self.sampler, Exchange):
-            return samples
         covariances = self.sampler.covariances_of_sums(parts)
         means, scales = samples.mean(axis=0), self._scale(covariances, samples.var(axis=0, ddof=1))
         result: FloatArray = means + scales * (samples - means)
@@ -57,8 +55,6 @@ class DiagonalSamples:
 
     def entry_scale(self) -> float:
         """Return by how much the errors of entries are above what their spread says, from all of some rows together."""
-        if not isinstance(self.sampler, Exchange):
-            return 1.0
         rows = thinned(heavy_rows(self.sampler.products), self.count)
         variance = self.sampler.samples(rows).var(axis=1, ddof=1).sum()
         return float(self._scale(self.sampler.covariances(rows).sum(), variance))

@@ -1,4 +1,4 @@
-"""Samples beside the range of products: against their slow twin."""
+"""Samples beside the range of products: and their covariances: against slow twins."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,11 @@ import torch
 from matrices import kinds
 from naive import range_diagonals
 
+from hessdens.structure.parts import Parts, Piece
 from hessdens.structure.range_finder import RangeFinder, lost_directions, orthonormal
 
 KINDS = kinds(40)
+PARTS = Parts({"a": [Piece("", 0, (40,), ((0, 15),))], "b": [Piece("", 0, (40,), ((20, 40),))]}, 40)
 
 
 def range_finder(matrix, probes):
@@ -26,6 +28,31 @@ def test_samples_are_those_of_the_twin(name):
     probes = probes_of(6)
     found = range_finder(KINDS[name], probes)
     np.testing.assert_allclose(found.samples(slice(None)), range_diagonals(KINDS[name], probes), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_covariances_are_those_of_samples_without_one_probe(name):
+    matrix, probes = KINDS[name], probes_of(9)
+    found = range_finder(matrix, probes)
+    changes = np.zeros((40, 9, 9))
+    for j in range(9):
+        without = range_diagonals(matrix, np.delete(probes, j, axis=1))
+        changes[:, :, j] = range_diagonals(matrix, probes) - np.insert(without, j, 0, axis=1)
+        changes[:, j, j] = 0
+    expected = np.einsum("nij,nji->n", changes, changes) / 72
+    np.testing.assert_allclose(found.covariances(torch.arange(40)), expected, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(found.covariances(torch.tensor([7, 3])), expected[[7, 3]], rtol=1e-6, atol=1e-12)
+    of_parts = np.stack([changes[:15].sum(axis=0), changes[20:].sum(axis=0)])
+    expected = np.einsum("nij,nji->n", of_parts, of_parts) / 72
+    np.testing.assert_allclose(found.covariances_of_sums(PARTS), expected, rtol=1e-5, atol=1e-11)
+
+
+def test_no_covariances_of_few_probes_and_of_a_known_range():
+    low_rank = np.outer(np.arange(40.0), np.arange(40.0))
+    for matrix, count in ((KINDS["indefinite"], 7), (low_rank, 9)):
+        found = range_finder(matrix, probes_of(count))
+        assert found.covariances(torch.arange(4)).tolist() == [0.0] * 4
+        assert found.covariances_of_sums(PARTS).tolist() == [0.0] * 2
 
 
 def test_lost_directions_are_orthogonal_to_all_other_products():
