@@ -16,6 +16,7 @@ from hessdens.results import (
     BlockNorms,
     CertifiedCounts,
     ChebyshevMoments,
+    ClassStructure,
     DataNoise,
     Diagonal,
     Eigenpairs,
@@ -31,6 +32,7 @@ Result = (
     | Carriers
     | CertifiedCounts
     | ChebyshevMoments
+    | ClassStructure
     | Comparison
     | CurvatureHalves
     | DataNoise

@@ -9,7 +9,7 @@ from hessdens.estimators import certified_counts, chebyshev_moments, data_noise
 from hessdens.mixture import Grid, fit_uncertainty
 from hessdens.monitor import SpectrumHistory
 from hessdens.monitor.history import SpectrumRecord
-from hessdens.results import Moments
+from hessdens.results import ClassStructure, Moments
 from hessdens.structure import LowRankSpectrum, block_norms, curvature_halves, diagonal, layer_traces
 
 MATRIX = np.diag(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 40), [3.0, 2.0, -1.0]]))
@@ -51,6 +51,7 @@ def make_results():
         density.difference(lanczos_density(2 * MATRIX, max_products=30)),
         diagonal(MATRIX, max_products=8),
         curvature_halves(MATRIX, np.abs(MATRIX), max_products=30),
+        ClassStructure(43, [3.0, 1.0], [[1, 1], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [0, 1]], [[0, 0]] * 2, (4, 5)),
         LowRankSpectrum([3.0, 2.0, -1.0], 43, 0.01),
         layer_traces(MATRIX, HALVES, max_products=8),
         block_norms(MATRIX, HALVES, num_probes=2),

@@ -9,9 +9,10 @@ from hessdens.cli import self_test
 from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError, tell, with_options
 from hessdens.cli.factory import checked_device, operator_from
 from hessdens.cli.output import check_out, finish, loaded, print_fractions, print_json, printable, tell_of_checkpoint
+from hessdens.cli.pictures import DRAWN, WHAT, draw
 from hessdens.cli.report import names_of, page
 from hessdens.densities import Density, Spectrum, compare, kernel_polynomial, maximum_entropy
-from hessdens.eigenvectors import LossSlice, eigenpairs
+from hessdens.eigenvectors import eigenpairs
 from hessdens.estimators import (
     certified_counts,
     chebyshev_moments,
@@ -23,16 +24,13 @@ from hessdens.estimators.run import progress_bar
 from hessdens.linalg import Operator
 from hessdens.loading import Result, load_result
 from hessdens.mixture import fit_uncertainty
-from hessdens.monitor import SpectrumHistory
-from hessdens.plotting import plot_density, plot_history, plot_slice
 from hessdens.plotting.axes import SIZE, page_class
-from hessdens.plotting.history import SIZE as HISTORY_SIZE
-from hessdens.plotting.history import history_axes
 from hessdens.results import Moments
 from hessdens.results.files import replacing
 from hessdens.structure import (
     attention_parts,
     block_norms,
+    class_structure,
     curvature_halves,
     diagonal,
     layer_moments,
@@ -56,6 +54,7 @@ STRUCTURES = {
     "blocks": ("num_probes", "seed", "checkpoint", "heads"),
     "halves": ("max_products", "seed"),
     "gauss-newton": ("max_rows",),
+    "classes": ("max_rows",),
 }
 
 
@@ -142,7 +141,7 @@ def structure(arguments: argparse.Namespace) -> int:
     """Say where in the matrix of a factory its size lies."""
     check_out(arguments)
     options = _options(arguments, STRUCTURES, "what")
-    if arguments.what == "gauss-newton" and arguments.curvature is None:
+    if arguments.what in ("gauss-newton", "classes") and arguments.curvature is None:
         arguments.curvature = "ggn"
     operator, heads = operator_from(arguments), options.pop("heads", None)
     if heads is not None:
@@ -153,6 +152,8 @@ def structure(arguments: argparse.Namespace) -> int:
 def _structure(operator: Operator, what: str, options: dict[str, Any]) -> Result:
     if what == "gauss-newton":
         return output_gram(operator, **options).spectrum()
+    if what == "classes":
+        return class_structure(output_gram(operator, **options))
     functions: dict[str, Any] = {
         "traces": layer_traces,
         "diagonal": diagonal,
@@ -190,7 +191,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def plot(arguments: argparse.Namespace) -> int:
-    """Draw densities from files on one pair of axes, or the history of a training run."""
+    """Draw results from files."""
     check_out(arguments)
     labels = arguments.labels or [Path(path).stem for path in arguments.files]
     if len(labels) != len(arguments.files):
@@ -202,24 +203,8 @@ def plot(arguments: argparse.Namespace) -> int:
     kind, kinds = Path(arguments.out).suffix[1:].lower(), sorted(figure.canvas.get_supported_filetypes())
     if kind not in kinds:
         raise UsageError(f"--out must end in one of {', '.join(kinds)}; got {arguments.out!r}.")
-    what = "a density, a history or losses along directions"
-    results = [loaded(path, Density, SpectrumHistory, LossSlice, what=what) for path in arguments.files]
-    if any(isinstance(result, LossSlice) for result in results):
-        if exact is not None or (len(results) > 1 and not all(_is_line(result) for result in results)):
-            raise CommandError("Losses must be drawn apart from densities, without --exact, and a map of them alone.")
-        axes = figure.subplots()
-        for result, label in zip(results, labels, strict=True):
-            plot_slice(result, ax=axes, label=label)
-    elif any(isinstance(result, SpectrumHistory) for result in results):
-        if exact is not None or not all(isinstance(result, SpectrumHistory) for result in results):
-            raise CommandError("Histories must be drawn apart from densities, without --exact.")
-        figure.set_size_inches(*HISTORY_SIZE)
-        runs = results[0] if len(results) == 1 else dict(zip(labels, results, strict=True))
-        plot_history(runs, axes=history_axes(figure), window=arguments.window)
-    else:
-        axes, drawing = figure.subplots(), {"window": arguments.window, "level": arguments.level}
-        for index, (result, label) in enumerate(zip(results, labels, strict=True)):
-            plot_density(result, exact=None if index else exact, ax=axes, label=label, **drawing)
+    results = [loaded(path, *DRAWN, what=WHAT) for path in arguments.files]
+    draw(figure, results, labels, exact, window=arguments.window, level=arguments.level)
     with replacing(arguments.out) as file:
         try:
             figure.savefig(file, format=kind, dpi=arguments.dpi)
@@ -230,10 +215,6 @@ def plot(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         print(arguments.out)
     return FINE
-
-
-def _is_line(result: Any) -> bool:
-    return isinstance(result, LossSlice) and result.num_directions == 1
 
 
 def compare_files(arguments: argparse.Namespace) -> int:

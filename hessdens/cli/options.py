@@ -59,7 +59,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "metavar": "N",
         "help": "parts are attention heads, N in each layer (traces, blocks)",
     },
-    "--max-rows": {"type": whole(1), "metavar": "N", "help": "largest Gram matrix, 10,000 rows (gauss-newton)"},
+    "--max-rows": {
+        "type": whole(1),
+        "metavar": "N",
+        "help": "most rows of the Gram matrix, 10,000 (gauss-newton, classes)",
+    },
     "--max-size": {"type": whole(1), "metavar": "N", "help": "largest matrix accepted, 20,000 (exact)"},
     "--exact": {"type": path, "metavar": "FILE", "help": "a file with exact eigenvalues, drawn behind"},
     "--labels": {"nargs": "+", "metavar": "TEXT", "help": "one per file; default: the files' names"},
@@ -174,7 +178,8 @@ def _structure(subparsers: Any) -> None:
           hessdens structure train:problem --what blocks --heads 12"""
     what = (
         "traces (default): of each layer, from the same products; diagonal: of each parameter; blocks: norms of all "
-        "blocks, and what lies outside of the diagonal ones; halves: H = G + R; gauss-newton: all eigenvalues of G"
+        "blocks, and what lies outside of the diagonal ones; halves: H = G + R; gauss-newton: all eigenvalues of G; "
+        "classes: how much of its outliers means over classes make"
     )
     command = _command(subparsers, "structure", commands.structure, text)
     estimate = _add_problem(command).add_argument_group("estimate")

@@ -1,9 +1,19 @@
-"""Pictures of densities, of training runs, of losses and of blocks, and tables of spectra."""
+"""Pictures of densities, of training runs, of losses, of blocks and of classes, and tables of spectra."""
 
 from hessdens.plotting.blocks import plot_block_norms
+from hessdens.plotting.classes import plot_class_structure
 from hessdens.plotting.density import plot_density
+from hessdens.plotting.halves import plot_halves
 from hessdens.plotting.history import plot_history
 from hessdens.plotting.slices import plot_slice
 from hessdens.plotting.table import spectrum_table
 
-__all__ = ["plot_block_norms", "plot_density", "plot_history", "plot_slice", "spectrum_table"]
+__all__ = [
+    "plot_block_norms",
+    "plot_class_structure",
+    "plot_density",
+    "plot_halves",
+    "plot_history",
+    "plot_slice",
+    "spectrum_table",
+]

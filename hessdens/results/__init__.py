@@ -7,6 +7,7 @@ from hessdens.results.data_noise import DataNoise
 from hessdens.results.eigenpairs import Eigenpairs
 from hessdens.results.moments import Moments
 from hessdens.results.structure.block_norms import BlockNorms
+from hessdens.results.structure.class_structure import ClassStructure
 from hessdens.results.structure.diagonal import Diagonal
 from hessdens.results.structure.traces import LayerTraces
 
@@ -15,6 +16,7 @@ __all__ = [
     "Certificates",
     "CertifiedCounts",
     "ChebyshevMoments",
+    "ClassStructure",
     "DataNoise",
     "Diagonal",
     "Eigenpairs",

@@ -3,6 +3,7 @@
 from hessdens.structure.attention import attention_parts
 from hessdens.structure.block_norms import block_norms
 from hessdens.structure.diagonal import diagonal
+from hessdens.structure.gauss_newton.classes import class_structure
 from hessdens.structure.gauss_newton.gram import OutputGram
 from hessdens.structure.gauss_newton.low_rank import LowRankSpectrum
 from hessdens.structure.gauss_newton.spectra import output_gram
@@ -18,6 +19,7 @@ __all__ = [
     "attention_parts",
     "block_densities",
     "block_norms",
+    "class_structure",
     "curvature_halves",
     "diagonal",
     "layer_moments",

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from hessdens._types import FloatArray
 from hessdens.estimators.run import Run, called_alike
-from hessdens.linalg.inner_products import raise_if_not_finite
+from hessdens.linalg.inner_products import column_dots, raise_if_not_finite
 from hessdens.linalg.memory import usual_bytes
 from hessdens.linalg.operator import Operator
 from hessdens.results.structure.block_norms import BlockNorms
@@ -118,7 +117,10 @@ def _width(operator: Operator, block_size: int) -> int:
 
 
 class _Sums:
-    """What the products of masked probes add up to."""
+    """What the products of masked probes add up to.
+
+    Of one probe there are two whole vectors: the sum of its products, and what these have in their own parts.
+    """
 
     def __init__(self, parts: Parts, num_probes: int) -> None:
         count = len(parts.names)
@@ -126,30 +128,34 @@ class _Sums:
         self.squares: FloatArray = np.empty((num_probes, count, count))
         self.traces: FloatArray = np.empty((num_probes, count))
         self.cosines: FloatArray = np.ones(num_probes)
-        self._all = Parts({"": [piece for boxes in parts.pieces for piece in boxes]}, parts.vector_size)
         self._whole: Tensor | None = None
         self._own: Tensor | None = None
 
     def add(self, run: Run, probe: int, vector: Tensor, chosen: range) -> None:
         """Add the products of the parts of a probe."""
-        masked = self.parts.restricted(vector.expand(-1, len(chosen)), chosen)
-        products = run.recorded.matmat(masked)
+        products = run.recorded.matmat(self.parts.restricted(vector.expand(-1, len(chosen)), chosen))
         squares = self.parts.squares(products)
         raise_if_not_finite(squares, "that of part {} of probe " + str(probe), chosen[0])
         self.squares[probe][:, chosen] = squares.cpu().numpy()
-        own = self.parts.restricted(products, chosen)
-        dots = torch.stack([torch.dot(m, o) for m, o in zip(masked.T.double(), own.T.double(), strict=True)])
-        self.traces[probe, chosen] = dots.cpu().numpy()
-        whole, diagonal = products.sum(dim=1), own.sum(dim=1)
-        self._whole = whole if self._whole is None else self._whole.add_(whole)
-        self._own = diagonal if self._own is None else self._own.add_(diagonal)
+        if self._whole is None or self._own is None:
+            self._whole, self._own = products.new_zeros(len(products), 1), products.new_zeros(len(products), 1)
+        self._whole += products.sum(dim=1, keepdim=True)
+        for column, part in enumerate(chosen):
+            for piece in self.parts.pieces[part]:
+                piece.of(self._own).copy_(piece.of(products[:, column : column + 1]))
+            self.traces[probe, part] = self._trace(vector, part)
+
+    def _trace(self, vector: Tensor, part: int) -> float:
+        """Return v·Av of a part, whose product is known there."""
+        assert self._own is not None
+        boxes = ([piece.of(V).flatten(end_dim=-2) for V in (vector, self._own)] for piece in self.parts.pieces[part])
+        return sum(float(column_dots(v, own)) for v, own in boxes)
 
     def finish(self, probe: int) -> None:
         """Take the cosine of a probe whose parts have all been multiplied."""
         if self._whole is None or self._own is None:
             return
-        whole = self._all.restricted(self._whole[:, None], [0]).double()[:, 0]
-        own = self._own.double()
-        scale = float(whole.norm() * own.norm())
-        self.cosines[probe] = float(whole @ own) / scale if scale > 0 else 1.0
+        lengths = [float(self.parts.squares(V).sum()) ** 0.5 for V in (self._whole, self._own)]
+        inner, scale = float(column_dots(self._whole, self._own)), lengths[0] * lengths[1]
+        self.cosines[probe] = inner / scale if scale > 0 else 1.0
         self._whole = self._own = None

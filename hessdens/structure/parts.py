@@ -88,11 +88,6 @@ class Parts:
             _check_disjoint(pieces)
         return cls(pieces, operator.size)
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether all entries of a vector lie in some part."""
-        return sum(self.sizes) == self.vector_size
-
     def restricted(self, V: Tensor, chosen: Sequence[int]) -> Tensor:
         """Return the columns of V, column i set to zero outside part ``chosen[i]``."""
         result = torch.zeros_like(V)

@@ -26,11 +26,12 @@ from hessdens.densities import Comparison, KernelPolynomialDensity, LanczosDensi
 from hessdens.eigenvectors import LossSlice
 from hessdens.estimators import certified_counts
 from hessdens.mixture.uncertainty import FitUncertainty
-from hessdens.results import BlockNorms, CertifiedCounts, Diagonal, LayerTraces, Moments
+from hessdens.results import BlockNorms, CertifiedCounts, ClassStructure, Diagonal, LayerTraces, Moments
 from hessdens.structure import (
     CurvatureHalves,
     LowRankSpectrum,
     block_norms,
+    class_structure,
     curvature_halves,
     diagonal,
     layer_moments,
@@ -310,7 +311,7 @@ def test_compare(run, saved):
         (
             1,
             "plot moments.npz --out f.png",
-            "moments.npz must hold a density, a history or losses along directions; it holds Moments",
+            "moments.npz must hold a density, .*losses along directions, norms of blocks, halves or classes; it holds",
         ),
         (2, "plot density.npz --level 95 --out f.png", "--level must be a number between 0 and 1; got '95'"),
         (
@@ -423,6 +424,7 @@ def test_comparison_names_its_files_where_none_is_exact(run, saved):
         ("--what blocks --probes 3", BlockNorms, lambda H, G: block_norms(H, num_probes=3)),
         ("--what halves --products 40", CurvatureHalves, lambda H, G: curvature_halves(H, G, max_products=40)),
         ("--what gauss-newton", LowRankSpectrum, lambda H, G: output_gram(G).spectrum()),
+        ("--what classes", ClassStructure, lambda H, G: class_structure(output_gram(G))),
     ],
 )
 def test_structure_is_that_of_the_library(run, options, kind, expected):
@@ -431,7 +433,7 @@ def test_structure_is_that_of_the_library(run, options, kind, expected):
     result, numbers = load_result("s.npz"), expected(hessian_operator(*problem()), ggn_operator(*problem())).numbers()
     assert type(result) is kind
     assert out == f"{with_options(str(result))}\n"
-    for name in ("layers", "trace", "squared_norms", "moments"):
+    for name in ("layers", "trace", "squared_norms", "moments", "shares"):
         if name in numbers:
             np.testing.assert_allclose(_flat(result.numbers()[name]), _flat(numbers[name]), rtol=1e-3, atol=1e-5)
     assert json.loads(run(f"structure factories:problem {options} --json")[1])["results"][0]["kind"] == kind.__name__

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "structure": {"results", "densities", "linalg", "curvature", "curvature.engines", "estimators"},
     "distributed": {"linalg", "curvature", "curvature.engines"},
     "monitor": {"results", "densities", "linalg", "curvature", "estimators"},
-    "plotting": {"results", "densities", "mixture", "eigenvectors.slices", "monitor.history"},
+    "plotting": {"results", "densities", "mixture", "eigenvectors.slices", "monitor.history", "structure.halves"},
     "loading": {
         "results",
         "densities",

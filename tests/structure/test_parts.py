@@ -23,7 +23,7 @@ def entries(parts, index):
 
 def test_modules_are_the_usual_parts():
     parts = Parts.of(H, None)
-    assert (parts.names, parts.sizes, parts.is_whole) == (("0", "2"), (30, 14), True)
+    assert (parts.names, parts.sizes) == (("0", "2"), (30, 14))
     assert entries(parts, 1) == list(range(30, 44))
 
 
@@ -39,7 +39,7 @@ def test_slices_of_tensors():
     assert entries(parts, 0) == [*range(8), *range(16, 20), 24, 25]
     assert entries(parts, 1) == [35, 41]
     assert entries(parts, 2) == [42, 43]
-    assert (parts.sizes, parts.is_whole) == ((14, 2, 2), False)
+    assert parts.sizes == (14, 2, 2)
 
 
 @given(st.integers(1, 40), st.integers(0, 2**32))

@@ -86,7 +86,7 @@ class OutputGram:
         return {name: self._spectrum(matrix, self.layer_sizes[name]) for name, matrix in self.layers.items()}
 
     def _spectrum(self, matrix: FloatArray, size: int) -> LowRankSpectrum:
-        values = _spectral(matrix, self.signs).values
+        values = spectral_of(matrix, self.signs).values
         decay = self.operator.problem.weight_decay
         kept = np.sort(values[np.argsort(-np.abs(values))[:size]])
         return LowRankSpectrum(kept + decay, size, decay)
@@ -96,7 +96,7 @@ class OutputGram:
 
         The latter are the columns of a tensor of shape (N, count). Cost: one pass over the data.
         """
-        spectral = _spectral(self.matrix, self.signs)
+        spectral = spectral_of(self.matrix, self.signs)
         order = np.argsort(-np.abs(spectral.values))[:count]
         if not 1 <= count <= len(order):
             raise ValueError(f"count must be from 1 to the rank, {len(spectral.values):,}; got {count}.")
@@ -114,7 +114,7 @@ class OutputGram:
         return spectral.values[order] + operator.problem.weight_decay, vectors.T
 
 
-def _spectral(matrix: FloatArray, signs: FloatArray) -> Spectral:
+def spectral_of(matrix: FloatArray, signs: FloatArray) -> Spectral:
     """Return the eigenvalues other than zero: those of D^1/2 V^T diag(s) V D^1/2 for K = V D V^T."""
     lengths, vectors = np.linalg.eigh(matrix)
     kept = lengths > ROUNDINGS_OF_ZERO * len(lengths) * np.finfo(np.float64).eps * lengths.max(initial=0.0)

@@ -5,7 +5,7 @@ import torch
 from gauss_newton_cases import make_cases
 
 from hessdens.structure import output_gram
-from hessdens.structure.gauss_newton.gram import _spectral
+from hessdens.structure.gauss_newton.gram import spectral_of
 
 CASES = make_cases()
 
@@ -20,7 +20,7 @@ def test_spectral_of_signs():
     rng = np.random.default_rng(0)
     J, signs = rng.standard_normal((5, 9)), np.array([1.0, -1.0, 1.0, 1.0, -1.0])
     J[4] = J[0] + J[1]  # of rank 4
-    spectral = _spectral(J @ J.T, signs)
+    spectral = spectral_of(J @ J.T, signs)
     matrix = (J.T * signs) @ J
     vectors = J.T @ spectral.weights
     assert len(spectral.values) == 4

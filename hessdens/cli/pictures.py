@@ -1,0 +1,71 @@
+"""What the command ``plot`` draws: results of one kind, several on one pair of axes where they are lines."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hessdens.cli.errors import CommandError
+from hessdens.densities import Density, Spectrum
+from hessdens.eigenvectors import LossSlice
+from hessdens.monitor import SpectrumHistory
+from hessdens.plotting import (
+    plot_block_norms,
+    plot_class_structure,
+    plot_density,
+    plot_halves,
+    plot_history,
+    plot_slice,
+)
+from hessdens.plotting.history import SIZE, history_axes
+from hessdens.results import BlockNorms, ClassStructure
+from hessdens.structure import CurvatureHalves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Results that have a picture to themselves.
+ALONE: dict[type[Any], Callable[..., Any]] = {
+    BlockNorms: plot_block_norms,
+    ClassStructure: plot_class_structure,
+    CurvatureHalves: plot_halves,
+}
+DRAWN = (Density, SpectrumHistory, LossSlice, *ALONE)
+WHAT = "a density, a history, losses along directions, norms of blocks, halves or classes"
+
+
+def draw(
+    figure: "Figure",
+    results: Sequence[Any],
+    labels: Sequence[str],
+    exact: Spectrum | None,
+    *,
+    window: float,
+    level: float,
+) -> None:
+    """Draw results with their labels; CommandError where they do not share axes."""
+    kinds = [type(result) for result in results]
+    if any(kind in ALONE for kind in kinds):
+        if exact is not None or len(kinds) > 1:
+            raise CommandError("Blocks, halves and classes must be drawn one file at a time, without --exact.")
+        (result,) = results
+        options = {"window": window, "level": level} if isinstance(result, CurvatureHalves) else {}
+        ALONE[kinds[0]](result, ax=figure.subplots(), **options)
+    elif LossSlice in kinds:
+        if exact is not None or (len(kinds) > 1 and not all(map(_is_line, results))):
+            raise CommandError("Losses must be drawn apart from densities, without --exact, and a map of them alone.")
+        axes = figure.subplots()
+        for label, result in zip(labels, results, strict=True):
+            plot_slice(result, ax=axes, label=label)
+    elif SpectrumHistory in kinds:
+        if exact is not None or set(kinds) != {SpectrumHistory}:
+            raise CommandError("Histories must be drawn apart from densities, without --exact.")
+        figure.set_size_inches(*SIZE)
+        runs: Any = dict(zip(labels, results, strict=True)) if len(kinds) > 1 else results[0]
+        plot_history(runs, axes=history_axes(figure), window=window)
+    else:
+        axes = figure.subplots()
+        for index, (label, result) in enumerate(zip(labels, results, strict=True)):
+            plot_density(result, exact=None if index else exact, ax=axes, label=label, window=window, level=level)
+
+
+def _is_line(result: Any) -> bool:
+    return isinstance(result, LossSlice) and result.num_directions == 1

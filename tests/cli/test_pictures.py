@@ -1,0 +1,50 @@
+"""What the command ``plot`` draws of each kind of result, and what it does not put on one pair of axes."""
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from samples import make_results
+
+from hessdens import Spectrum
+from hessdens.cli.errors import CommandError
+from hessdens.cli.pictures import ALONE, draw
+
+mpl.use("Agg")
+RESULTS = {name.partition("-")[0]: result for name, result in make_results().items()}
+EXACT = Spectrum([1.0, 2.0])
+
+
+def drawn(*names, exact=None):
+    figure = Figure()
+    draw(figure, [RESULTS[name] for name in names], list(names), exact, window=0.2, level=0.95)
+    return figure.axes
+
+
+@pytest.mark.parametrize("name", [kind.__name__ for kind in ALONE])
+def test_results_with_a_picture_to_themselves(name):
+    assert drawn(name)[0].has_data()
+    for names, exact in ([name, name], None), ([name, "Spectrum"], None), ([name], EXACT):
+        with pytest.raises(CommandError, match="Blocks, halves and classes must be drawn one file at a time, without"):
+            drawn(*names, exact=exact)
+
+
+def test_lines_share_axes_also_under_one_label():
+    axes = drawn("LossSlice", "LossSlice")
+    assert len(axes) == 1
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["LossSlice", "LossSlice, quadratic"] * 2
+    with pytest.raises(CommandError, match="Losses must be drawn apart from densities, without --exact"):
+        drawn("LossSlice", exact=EXACT)
+
+
+def test_densities_share_axes_with_exact_eigenvalues():
+    (ax,) = drawn("Spectrum", "KernelPolynomialDensity", exact=EXACT)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert {"Spectrum", "KernelPolynomialDensity"} < set(labels)
+    assert np.isfinite(ax.get_xlim()).all()
+
+
+def test_histories_are_drawn_apart():
+    assert len(drawn("SpectrumHistory")) > 1
+    with pytest.raises(CommandError, match="Histories must be drawn apart from densities, without --exact"):
+        drawn("SpectrumHistory", "Spectrum")
