@@ -52,7 +52,7 @@ STRUCTURES = {
     "traces": ("max_products", "seed", "checkpoint", "heads"),
     "diagonal": ("max_products", "seed", "checkpoint"),
     "blocks": ("num_probes", "seed", "checkpoint", "heads"),
-    "halves": ("max_products", "seed"),
+    "halves": ("max_products", "seed", "checkpoint"),
     "gauss-newton": ("max_rows",),
     "classes": ("max_rows",),
 }
@@ -94,8 +94,6 @@ def moments(arguments: argparse.Namespace) -> int:
 
 def _layers(arguments: argparse.Namespace, options: dict[str, Any]) -> int:
     """Estimate moments of each layer, and write a file for each."""
-    if "checkpoint" in options:
-        raise UsageError("--layers keeps no finished work; leave --checkpoint out.")
     layers = layer_moments(operator_from(arguments), method=arguments.method, **options)
     paths = {name: None if arguments.out is None else _of_layer(arguments.out, name) for name in layers}
     for name, result in layers.items():

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import torch
 from torch import Tensor
@@ -82,6 +83,11 @@ def setting_in(path: str | os.PathLike[str], name: str, team: Team = ALONE) -> A
     """Return a setting of the run whose work is in a folder; None where there is none."""
     header = Path(path) / team.folder() / HEADER
     return team.shared(lambda: _read(header).get(name) if header.exists() else None)
+
+
+def folder_within(path: str | os.PathLike[str] | None, name: str) -> Path | None:
+    """Return the folder of one of several runs, whose name may have any letters, within that of all of them."""
+    return None if path is None else Path(path) / f"run-{quote(name, safe='')}"
 
 
 class Recorded(Wrapped):

@@ -1,5 +1,6 @@
 """Spectral moments and densities of the diagonal block of every layer."""
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from hessdens._types import FloatArray
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.estimators.budget import PROBES_OF_MOMENTS
+from hessdens.estimators.checkpoint import folder_within
 from hessdens.estimators.lanczos import lanczos_density
 from hessdens.estimators.moments import Method, spectral_moments
 from hessdens.estimators.run import Run, called_alike
@@ -34,6 +36,7 @@ def layer_moments(
     seed: int = 0,
     distribution: Distribution = "gaussian",
     block_size: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> dict[str, Moments]:
     """Estimate the moments of each layer's diagonal block of a curvature matrix, as `spectral_moments` does.
@@ -46,7 +49,7 @@ def layer_moments(
     ----------
     A
         From `hessian_operator`, `ggn_operator` or `fisher_operator`; or such an operator shifted or scaled.
-    num_moments, max_products, num_probes, rtol, seed, distribution, progress
+    num_moments, max_products, num_probes, rtol, seed, distribution, checkpoint, progress
         As in `spectral_moments`, for each layer: a layer of fewer parameters than products is exact.
     layers
         What each layer has, by its name: names and globs of parameters, or slices of them (`attention_parts`). Default:
@@ -87,14 +90,17 @@ def layer_moments(
     check_parameters(operator, "layer_moments")
     check_whole(operator, "layer_moments")
     parts = Parts.of(operator, layers, may_overlap=True)
+    settings: dict[str, str | int] = {"function": "layer_moments", "method": method}
     kind: Any = {"seed": seed, "distribution": distribution, "progress": progress}
+    run = Run(operator, num_moments, seed, distribution, checkpoint=checkpoint, settings=settings)  # whose folder it is
     if method == "skilling" and rtol is None:
         count = (
             max_products // products_per_probe(num_moments)
             if max_products is not None
             else num_probes or PROBES_OF_MOMENTS
         )
-        return _together(operator, parts, num_moments, count, 32 if block_size is None else block_size, kind)
+        width = 32 if block_size is None else block_size
+        return _together(run.recorded, parts, num_moments, count, width, kind)
     budget: Any = {
         "max_products": max_products,
         "num_probes": num_probes,
@@ -102,13 +108,20 @@ def layer_moments(
         "block_size": 8 if block_size is None else block_size,
     }
     return {
-        name: spectral_moments(block, num_moments, method=method, **budget, **kind)
+        name: spectral_moments(
+            block, num_moments, method=method, checkpoint=folder_within(checkpoint, name), **budget, **kind
+        )
         for name, block in _blocks(operator, parts)
     }
 
 
 def block_densities(
-    A: Any, parts: Mapping[str, Selection] | None = None, *, progress: bool = False, **options: Any
+    A: Any,
+    parts: Mapping[str, Selection] | None = None,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+    **options: Any,
 ) -> dict[str, LanczosDensity]:
     """Estimate the spectral density of each diagonal block.
 
@@ -116,6 +129,8 @@ def block_densities(
     ----------
     A, parts
         As in `block_norms`; parts may overlap.
+    checkpoint
+        A folder for finished work, with one for each part in it.
     progress
         Show a bar on standard error for each part.
     options
@@ -142,7 +157,12 @@ def block_densities(
     operator = called_alike("block_densities", A, {**locals(), "options": sorted(options.items())})
     check_whole(operator, "block_densities")
     blocks = _blocks(operator, Parts.of(operator, parts, may_overlap=True))
-    return {name: lanczos_density(block, progress=progress, **options) for name, block in blocks}
+    seed = int(options.get("seed", 0))
+    Run(operator, seed=seed, checkpoint=checkpoint, settings={"function": "block_densities"})  # whose folder it is
+    return {
+        name: lanczos_density(block, checkpoint=folder_within(checkpoint, name), progress=progress, **options)
+        for name, block in blocks
+    }
 
 
 def _blocks(operator: Operator, parts: Parts) -> Iterator[tuple[str, BlockOperator]]:

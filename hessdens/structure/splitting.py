@@ -1,5 +1,6 @@
 """The Hessian in two halves: the Gauss-Newton matrix and the rest."""
 
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 from hessdens.curvature.checks import check_curvature_of_loss
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.settings import TURN
+from hessdens.densities.lanczos import LanczosDensity
+from hessdens.estimators.checkpoint import folder_within
 from hessdens.estimators.lanczos import lanczos_density
-from hessdens.estimators.run import called_alike
+from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.adapt import as_operator
 from hessdens.linalg.operator import Operator
 from hessdens.structure.diagonal import check_whole
@@ -18,7 +21,13 @@ from hessdens.structure.halves import CurvatureHalves, bound_of_parts
 
 
 def curvature_halves(
-    H: Any, G: Any = None, *, max_products: int = 100, seed: int = 0, progress: bool = False
+    H: Any,
+    G: Any = None,
+    *,
+    max_products: int = 100,
+    seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = False,
 ) -> CurvatureHalves:
     """Split a Hessian into the Gauss-Newton matrix and the rest, H = G + R, and say which half outliers lie in.
 
@@ -32,8 +41,8 @@ def curvature_halves(
         Default: G is made from the problem of H.
     max_products
         For each of the three densities.
-    seed, progress
-        As in `lanczos_density`: all three have the same probes.
+    seed, checkpoint, progress
+        As in `lanczos_density`: all three have the same probes, and a folder each within that of the checkpoint.
 
     Returns
     -------
@@ -68,16 +77,25 @@ def curvature_halves(
     other = gauss_newton_of(operator) if G is None else as_operator(G)
     check_whole(operator, "curvature_halves")
     _check_alike(operator, other)
-    options: Any = {"max_products": max_products, "seed": seed, "progress": progress}
-    hessian = lanczos_density(operator, eigenvectors=True, **options)
-    gauss_newton, rest = lanczos_density(other, **options), lanczos_density(operator - other, **options)
+    settings: dict[str, str | int] = {"function": "curvature_halves"}
+    Run(operator, seed=seed, checkpoint=checkpoint, settings=settings)  # whose folder it is
+
+    def density(matrix: Operator, name: str, **options: Any) -> LanczosDensity:
+        folder = folder_within(checkpoint, name)
+        return lanczos_density(
+            matrix, max_products=max_products, seed=seed, checkpoint=folder, progress=progress, **options
+        )
+
+    hessian = density(operator, "hessian", eigenvectors=True)
+    gauss_newton, rest = density(other, "gauss-newton"), density(operator - other, "rest")
     pairs = hessian.eigenpairs
     assert pairs is not None  # since eigenvectors are asked for
     order = np.argsort(-np.abs(pairs.values))
     parts = np.empty(len(order))
+    recorded = Run(other, seed=seed, checkpoint=folder_within(checkpoint, "parts"), settings=settings).recorded
     for row, index in enumerate(order):
         vector = torch.tensor(pairs.vectors[index]).to(other.device, other.dtype)
-        parts[row] = float(vector.double() @ other.matvec(vector).double())
+        parts[row] = float(vector.double() @ recorded.matvec(vector).double())
     found = gauss_newton.nodes()
     bounds = bound_of_parts(pairs.angles[order], float(np.abs(found[[0, -1]]).max()))
     return CurvatureHalves(

@@ -330,11 +330,6 @@ def test_compare(run, saved):
             "plot history.npz --exact exact.npz --out f.png",
             "Histories must be drawn apart from densities, without --exact",
         ),
-        (
-            2,
-            "moments factories:problem --layers --checkpoint w",
-            "--layers keeps no finished work; leave --checkpoint out",
-        ),
         (2, "structure factories:problem --probes 4", "--probes is for --what blocks; got --what traces"),
         (
             2,
@@ -396,6 +391,17 @@ def test_moments_of_layers_are_those_of_the_library_in_a_file_each(run):
         np.testing.assert_allclose(load_result(f"layers.{name}.npz").values, moments.values, rtol=1e-4)
     found = json.loads(run("moments factories:problem --layers --moments 1 --probes 8 --json")[1])["results"]
     assert [(entry["layer"], entry["size"]) for entry in found] == [(n, m.size) for n, m in expected.items()]
+
+
+@pytest.mark.parametrize("command", ["moments factories:problem --layers", "structure factories:problem --what halves"])
+def test_several_runs_share_a_folder_of_work(run, command):
+    first, second = (run(f"{command} --products 20 --checkpoint work --json") for _ in range(2))
+    assert first[0] == second[0] == 0
+    results = [json.loads(out)["results"] for _, out, _ in (first, second)]
+    assert [r["outliers"] if "outliers" in r else r["moments"] for r in results[0]] == [
+        r["outliers"] if "outliers" in r else r["moments"] for r in results[1]
+    ]
+    assert "work holds" in second[2]
 
 
 def test_a_folder_of_work_says_its_size_and_what_it_is_for(run):

@@ -23,6 +23,7 @@ from hessdens import (
     spectral_moments,
 )
 from hessdens.estimators import chebyshev_moments
+from hessdens.estimators.checkpoint import folder_within
 
 
 def script(*arguments):
@@ -317,3 +318,11 @@ def test_folders_are_made_and_their_headers_can_be_read(tmp_path):
     header = (tmp_path / "runs" / "first" / "run.json").read_text()
     assert json.loads(header)["function"] == "lanczos_density"
     assert len(header.splitlines()) > 5
+
+
+def test_several_runs_have_a_folder_each_whatever_their_names(tmp_path):
+    names = ["", ".", "..", "a/b", "a", "A%2F"]
+    folders = [folder_within(tmp_path, name) for name in names]
+    assert len(set(folders)) == len(names)
+    assert {folder.resolve().parent for folder in folders} == {tmp_path.resolve()}
+    assert folder_within(None, "a") is None

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from hessdens import as_operator, exact_spectrum, ggn_operator, hessian_operator, spectral_moments
+from hessdens.linalg.operator import Wrapped
 from hessdens.structure import block_densities, layer_moments
 from hessdens.testing import assert_moments_agree
 
@@ -96,6 +97,43 @@ def test_rtol_is_met_by_each_layer():
     found = layer_moments(hessian_operator(network(), F.cross_entropy, DATA), 2, rtol=0.05)
     for moments in found.values():
         assert moments.standard_errors[1] < 0.075 * moments.values[1]
+
+
+class Counting(Wrapped):
+    """An operator that counts its products."""
+
+    count = 0
+
+    def _matmat(self, V):
+        self.count += V.shape[1]
+        return self._operator.matmat(V)
+
+
+@pytest.mark.parametrize("method", ["deflated", "skilling"])
+def test_moments_go_on_from_finished_work(method, tmp_path):
+    H, options = hessian_operator(network(), F.cross_entropy, DATA), {"method": method, "max_products": 12}
+    layers = {"a/b": "0.*", "..": "2.*"}
+    first = layer_moments(H, 2, layers=layers, checkpoint=tmp_path / "kept", **options)
+    again = Counting(H)
+    second = layer_moments(again, 2, layers=layers, checkpoint=tmp_path / "kept", **options)
+    for name, moments in first.items():
+        np.testing.assert_array_equal(second[name].samples, moments.samples)
+    assert again.count <= 1 + len(layers), "it looks whether the operator is the same, and makes no other product"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    with pytest.raises(ValueError, match=r"checkpoint must be of the same run; in .* seed is 0 there and 1 here"):
+        layer_moments(H, 2, layers=layers, checkpoint=tmp_path / "kept", seed=1, **options)
+
+
+def test_densities_go_on_from_finished_work(tmp_path):
+    H = hessian_operator(network(), F.cross_entropy, DATA)
+    first = block_densities(H, max_products=20, checkpoint=tmp_path)
+    again = Counting(H)
+    second = block_densities(again, max_products=20, checkpoint=tmp_path)
+    for name, density in first.items():
+        np.testing.assert_array_equal(second[name].nodes(), density.nodes())
+    assert again.count <= 4
+    with pytest.raises(ValueError, match=r"checkpoint must be of the same run; in .* function is 'block_densities' th"):
+        layer_moments(H, checkpoint=tmp_path)
 
 
 def test_densities_of_blocks():

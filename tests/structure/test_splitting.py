@@ -45,6 +45,23 @@ def test_the_other_half_is_made_from_the_problem():
         curvature_halves(np.eye(4))
 
 
+def test_halves_go_on_from_finished_work(tmp_path, monkeypatch):
+    first = curvature_halves(H, G, max_products=40, checkpoint=tmp_path)
+    counts, products = [], type(H)._products_of_all
+
+    def counted(self, probes, schedule):
+        counts.append(len(probes))
+        return products(self, probes, schedule)
+
+    monkeypatch.setattr(type(H), "_products_of_all", counted)
+    second = curvature_halves(H, G, max_products=40, checkpoint=tmp_path)
+    assert sum(counts) <= 8, "it looks whether operators are the same, and makes no other product"
+    np.testing.assert_array_equal(second.parts, first.parts)
+    np.testing.assert_array_equal(second.rest.nodes(), first.rest.nodes())
+    with pytest.raises(ValueError, match=r"checkpoint must be of the same run; in .* seed is 0 there and 1 here"):
+        curvature_halves(H, G, seed=1, checkpoint=tmp_path)
+
+
 def test_what_is_refused():
     with pytest.raises(ValueError, match="H and G must be matrices of the same parameters"):
         curvature_halves(H, ggn_operator(MODEL, nn.CrossEntropyLoss(), DATA, parameters="0.*"))
