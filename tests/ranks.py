@@ -36,6 +36,7 @@ from hessdens import (
     spectral_moments,
 )
 from hessdens.distributed.traffic import examples_traffic, probes_traffic, sharded_traffic
+from hessdens.eigenvectors import loss_slice
 from hessdens.estimators import certified_counts, chebyshev_moments, data_noise
 from hessdens.results.counts import SIDES
 from hessdens.structure import layer_moments
@@ -118,6 +119,21 @@ def answers(operator):
     return {name: np.asarray(value).tolist() for name, value in found.items()}
 
 
+def landscape(operator):
+    """Return losses and gradients, of some examples too, and a slice that ends where the loss is not finite."""
+    direction = torch.linspace(-1, 1, operator.size, dtype=F64)
+    curve = loss_slice(operator, operator.unflatten(direction), offsets=[-0.5, 0.25, 1e200])
+    plane = loss_slice(operator, direction, direction.flip(0) + 0.1, offsets=[-0.3, 0.1])
+    found = {
+        "loss": operator.loss(),
+        "gradient": operator.gradient(),
+        "of one class": operator.gradient(lambda batch: batch[1] == 2),
+        "losses": [*curve.losses[:2, 0], *plane.losses.ravel(), *curve.slopes, *curve.curvatures[0]],
+        "not finite": np.isnan(curve.losses[:, 0]),
+    }
+    return {name: np.asarray(value).tolist() for name, value in found.items()}
+
+
 def counts(operator):
     """Return counts from all vectors, and whether fewer products, which say the same on all ranks, agree with them."""
     exact, few = (certified_counts(operator, max_products=number) for number in (operator.size, 20))
@@ -157,6 +173,11 @@ def check_results():
         "probes of half": answers(distributed.share_probes(whole, group=grid["probes"])),
         "both": answers(distributed.share_probes(both, group=grid["probes"])),
         "shifted": answers_of_shift(distributed.share_examples(mine)),
+        "landscapes": {
+            "examples": landscape(distributed.share_examples(mine)),
+            "probes": landscape(distributed.share_probes(whole)),
+            "both": landscape(distributed.share_probes(both, group=grid["probes"])),
+        },
         "own examples": mine.total_weight,
     }
 
@@ -287,6 +308,10 @@ def check_errors():
         "lopsided": caught(lambda: probes(torch.ones(3, 3, dtype=F64).triu() if rank == 1 else torch.eye(3))),
         "dtypes": caught(lambda: probes(torch.eye(3, dtype=F64 if rank else torch.float32))),
         "settings": caught(lambda: share(of(model, mine, nn.CrossEntropyLoss(label_smoothing=0.1 * (rank == 2))))),
+        "no loss": caught(lambda: probes(torch.eye(3, dtype=F64)).loss()),
+        "no slice": caught(lambda: loss_slice(probes(torch.eye(3, dtype=F64)), torch.ones(3, dtype=F64))),
+        "no examples": caught(lambda: shared.gradient(lambda batch: batch[1] == 7)),
+        "choice": caught(lambda: shared.gradient(lambda batch: batch[1][rank == 1 :] == 1)),
         "vectors": caught(lambda: whole.matmat(torch.full((whole.size, 2), 1.0 + (rank > 1), dtype=F64))),
         "counts": caught(lambda: shared.matmat(columns)),
         "part": caught(lambda: distributed.part(data[:3])),

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from hessdens.curvature.checks import check_autocast, check_batch, check_modules, check_total_weight, evaluated
-from hessdens.curvature.containers import chosen_examples
 from hessdens.curvature.engines.cross_entropy import with_closed_form
 from hessdens.curvature.engines.engine import FiniteChecks, UnsuitableError
 from hessdens.curvature.engines.maker import EngineMaker
@@ -18,7 +17,7 @@ from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, Matrix, Mode
 from hessdens.curvature.parameters import check_same_ties, displaced, flattened, ties, unflattened
 from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.planner import LARGE_MODEL, Schedules
-from hessdens.curvature.problem import Problem
+from hessdens.curvature.problem import Problem, some
 from hessdens.curvature.settings import TURN, product_settings
 from hessdens.curvature.trials.modes import Look, Modes, explained, possible_modes
 from hessdens.errors import NonFiniteError
@@ -156,9 +155,16 @@ class CurvatureOperator(Operator):
 
         Cost: one forward pass over the data.
         """
-        mean = self._mean(lambda block: evaluated(self.problem.loss, block).double())
+        return self.mean_loss(*self.loss_sum())
+
+    def loss_sum(self) -> tuple[Tensor, float]:
+        """Return the sum of the losses of all examples times their weights, and that of the weights."""
+        return self._total(lambda block: evaluated(self.problem.loss, block).double())
+
+    def mean_loss(self, total: Tensor, weight: float) -> float:
+        """Return `loss` from a sum over examples, of other processes too, and their weight."""
         squares = sum(float(p.detach().square().sum()) for p in self._parameters.values())
-        return float(mean) + self.problem.weight_decay / 2 * squares
+        return float(total) / some(weight) + self.problem.weight_decay / 2 * squares
 
     def gradient(self, examples: Callable[[Any], Tensor] | None = None) -> Tensor:
         """Return the gradient of `loss` at the present parameters, shape (N,). Cost: one gradient over the data.
@@ -166,37 +172,33 @@ class CurvatureOperator(Operator):
         ``examples`` gives a truth value for each example of a batch; the mean is then over those where it is true, as
         in ``H.gradient(lambda batch: batch[1] == 3)``. ValueError if there are none, or batches are not to be cut.
         """
+        return self.mean_gradient(*self.gradient_sum(examples))
+
+    def gradient_sum(self, examples: Callable[[Any], Tensor] | None = None) -> tuple[Tensor, float]:
+        """Return the sum of the gradients of chosen examples times their weights, and that of the weights."""
 
         def of_block(block: Any) -> Tensor:
             _, parts = self.problem.loss.gradient(block, self._maker.parameters)
             return torch.cat([part.reshape(-1).to(self.dtype) for part in parts])
 
         with product_settings(tf32=self._plan.tf32):
-            mean = self._mean(of_block, examples)
+            total, weight = self._total(of_block, examples)
+        return total.to(self.dtype).expand(self.size).clone(), weight
+
+    def mean_gradient(self, total: Tensor, weight: float) -> Tensor:
+        """Return `gradient` from a sum over examples, of other processes too, and their weight."""
         values = torch.cat([p.detach().reshape(-1).to(self.dtype) for p in self._parameters.values()])
-        gradient = mean.add_(values, alpha=self.problem.weight_decay)
+        gradient = (total / some(weight)).add_(values, alpha=self.problem.weight_decay)
         if not torch.isfinite(gradient).all():
             raise NonFiniteError("The gradient must be finite; it is not, as after a divergence of training.")
         return gradient
 
-    def _mean(self, function: Callable[[Any], Tensor], examples: Callable[[Any], Tensor] | None = None) -> Tensor:
-        """Return the mean over all examples, or over chosen ones, of a function of a block of them."""
-        if examples is not None and not self.problem.splits:
-            raise ValueError("Chosen examples must be told apart; batches are not to be cut (split_batches=False).")
+    def _total(
+        self, function: Callable[[Any], Tensor], examples: Callable[[Any], Tensor] | None = None
+    ) -> tuple[Tensor, float]:
         with TURN, self.problem.undisturbed():
             self._look_at_the_model()
-            decided = self._schedule or self._plan
-            total, total_weight = torch.zeros((), device=self.device), 0.0
-            for batch in self.problem.passes:
-                chosen = batch if examples is None else chosen_examples(batch, examples(batch))
-                for block in self.problem.blocks(chosen, decided.examples_per_block):
-                    weight = self.problem.weight(block)
-                    if weight > 0:  # a loss of nothing is not finite
-                        total = total + weight * function(block)
-                        total_weight += weight
-        if not total_weight:
-            raise ValueError("The mean must be over at least one example; none was chosen.")
-        return total / total_weight
+            return self.problem.total(function, (self._schedule or self._plan).examples_per_block, examples)
 
     def flatten(self, direction: Mapping[str, Any]) -> Tensor:
         """Return tensors or arrays by parameter as one vector, shape (N,); ValueError if names or shapes do not fit."""

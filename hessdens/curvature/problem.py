@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Self, TypedDict
 
+import torch
 from torch import Tensor, nn
 
 from hessdens.curvature.checks import (
@@ -19,7 +20,7 @@ from hessdens.curvature.checks import (
     moved,
     noted,
 )
-from hessdens.curvature.containers import batch_length, slice_batch
+from hessdens.curvature.containers import batch_length, chosen_examples, slice_batch
 from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.means import MeanCheck, checked_weight
 from hessdens.curvature.parameters import Selection, select_parameters, warn_of_constants
@@ -27,7 +28,7 @@ from hessdens.curvature.passes import RepeatedPasses
 from hessdens.curvature.settings import Undisturbed, full_precision, product_settings
 from hessdens.curvature.trials.repeats import check_repeats
 
-__all__ = ["Forward", "Problem", "ProblemOptions"]
+__all__ = ["Forward", "Problem", "ProblemOptions", "some"]
 
 
 class ProblemOptions(TypedDict, total=False):
@@ -146,9 +147,35 @@ class Problem:
         if not self.splits or examples_per_block is None:
             return [batch]
         length = batch_length(batch)
-        count = -(-length // examples_per_block)
+        count = max(1, -(-length // examples_per_block))  # of no examples, one block without any
         edges = [length * i // count for i in range(count + 1)]
         return [slice_batch(batch, start, stop) for start, stop in itertools.pairwise(edges)]
+
+    def total(
+        self,
+        function: Callable[[Any], Tensor],
+        examples_per_block: int | None,
+        examples: Callable[[Any], Tensor] | None = None,
+    ) -> tuple[Tensor, float]:
+        """Return the sum of a function of blocks times their weights, and that of the weights, over chosen examples."""
+        if examples is not None and not self.splits:
+            raise ValueError("Chosen examples must be told apart; batches are not to be cut (split_batches=False).")
+        total, total_weight = torch.zeros((), device=next(iter(self.parameters.values())).device), 0.0
+        for batch in self.passes:
+            chosen = batch if examples is None else chosen_examples(batch, examples(batch))
+            for block in self.blocks(chosen, examples_per_block):
+                weight = self.weight(block)
+                if weight > 0:  # a loss of nothing is not finite
+                    total = total + weight * function(block)
+                    total_weight += weight
+        return total, total_weight
+
+
+def some(weight: float) -> float:
+    """Return the weight of examples; ValueError if there are none."""
+    if not weight:
+        raise ValueError("The mean must be over at least one example; none was chosen.")
+    return weight
 
 
 def _check_functions(**functions: Any) -> None:

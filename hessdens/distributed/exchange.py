@@ -1,10 +1,13 @@
 """Operators that several processes share: what they tell one another before they add up or exchange products."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from hessdens.curvature.operator import CurvatureOperator
 from hessdens.distributed.agreement import check_table
 from hessdens.distributed.group import Group
 from hessdens.distributed.teams import WholeTeam
@@ -49,3 +52,33 @@ class Shared(Wrapped):
         ]
         check_table(self._group, facts, "the same vectors and model in a product")
         return product, table[:, 4]
+
+    def loss(self) -> float:
+        """Return the mean loss over the data of all processes, as `CurvatureOperator.loss` does."""
+        return self._group.attempt(lambda: self._model().loss())
+
+    def gradient(self, examples: Callable[[Any], Tensor] | None = None) -> Tensor:
+        """Return the gradient of `loss`, of chosen examples too, as `CurvatureOperator.gradient` does."""
+        return self._group.attempt(lambda: self._model().gradient(examples))
+
+    def flatten(self, direction: Mapping[str, Any]) -> Tensor:
+        """Return tensors by parameter as one vector, as `CurvatureOperator.flatten` does."""
+        return self._model().flatten(direction)
+
+    def unflatten(self, direction: Any) -> dict[str, Tensor]:
+        """Return a vector as a tensor for each parameter, as `CurvatureOperator.unflatten` does."""
+        return self._model().unflatten(direction)
+
+    @contextmanager
+    def displaced(self, direction: Any, scale: float = 1.0) -> Iterator[None]:
+        """Add a direction to the parameters for a while, the same one on all processes."""
+        with self._model().displaced(direction, scale):
+            yield
+
+    def _model(self) -> "CurvatureOperator | Shared":
+        """Return the operator inside; TypeError if it is none of a model."""
+        if not isinstance(self._operator, CurvatureOperator | Shared):
+            raise TypeError(
+                f"A loss needs an operator of a model, as hessian_operator makes; got {type(self._operator).__name__}."
+            )
+        return self._operator

@@ -1,14 +1,17 @@
 """Examples shared out: each process multiplies with the matrix of its own part of the data."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.exchange import Shared
 from hessdens.distributed.group import Group, GroupLike
+from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import digest_of_all
 from hessdens.linalg.identity import identity_of
 from hessdens.linalg.operator import Operator
@@ -83,6 +86,30 @@ class SharedExamples(Shared):
     def origin(self) -> dict[str, str | int | float]:
         """Return what is the same for all processes, however the data are divided among them."""
         return {**super().origin(), **self._data}
+
+    def loss(self) -> float:
+        """Return the mean loss over the data of all processes, and the penalty of ``weight_decay=``.
+
+        Cost: one forward pass over the data of this process.
+        """
+
+        def own() -> Tensor:
+            try:
+                total, weight = self._operator.loss_sum()
+            except NonFiniteError:  # the same on all processes, below
+                return torch.full((2,), math.nan, dtype=torch.float64, device=self.device)
+            return torch.stack([total.double(), torch.tensor(weight, dtype=torch.float64, device=self.device)])
+
+        total, weight = self._group.sum(self._group.attempt(own))
+        if not torch.isfinite(total):
+            raise NonFiniteError(f"The loss must be finite; that of the data of all ranks is {float(total)}.")
+        return self._operator.mean_loss(total, float(weight))
+
+    def gradient(self, examples: Callable[[Any], Tensor] | None = None) -> Tensor:
+        """Return the gradient of `loss`, over chosen examples of all processes. Cost: that of this process' data."""
+        total, weight = self._group.attempt(lambda: self._operator.gradient_sum(examples))
+        weights = self._group.sum(torch.tensor(weight, dtype=torch.float64, device=self.device))
+        return self._operator.mean_gradient(self._group.sum(total), float(weights))
 
     def _matmat(self, V: Tensor) -> Tensor:
         product, weights = self._multiplied(V, V, lambda: self._operator.total_weight)

@@ -1,6 +1,8 @@
 """Exact losses of a model along one or two directions, with what gradient and curvature predict."""
 
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -8,11 +10,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from hessdens._types import FloatArray
-from hessdens.curvature.operator import CurvatureOperator
 from hessdens.eigenvectors.slices import LossSlice
 from hessdens.errors import NonFiniteError
 from hessdens.estimators.run import progress_bar
 from hessdens.linalg.inner_products import gram
+from hessdens.linalg.operator import Operator
 
 # Points along a direction, and along each of two.
 NUM_OFFSETS = (21, 11)
@@ -20,8 +22,34 @@ NUM_OFFSETS = (21, 11)
 ROUNDINGS = 10.0
 
 
+@runtime_checkable
+class Landscape(Protocol):
+    """An operator that knows the loss that it is made of, as those of models do, of one process or of several."""
+
+    dtype: torch.dtype
+    device: torch.device
+
+    def loss(self) -> float:
+        """Return the loss at the present parameters."""
+
+    def gradient(self) -> Tensor:
+        """Return its gradient, shape (N,)."""
+
+    def matmat(self, V: Tensor) -> Tensor:
+        """Return products, shape (N, P)."""
+
+    def flatten(self, direction: Mapping[str, Any]) -> Tensor:
+        """Return tensors by parameter as one vector."""
+
+    def unflatten(self, direction: Any) -> dict[str, Tensor]:
+        """Return a vector as a tensor for each parameter."""
+
+    def displaced(self, direction: Any) -> AbstractContextManager[None]:
+        """Add a direction to the parameters for a while."""
+
+
 def loss_slice(
-    H: CurvatureOperator,
+    H: Operator,
     *directions: Any,
     offsets: ArrayLike | None = None,
     progress: bool = False,
@@ -31,8 +59,8 @@ def loss_slice(
     Parameters
     ----------
     H
-        From `hessian_operator`; its loss, with the penalty of ``weight_decay=``, is evaluated. Of another matrix, the
-        prediction is by that one.
+        From `hessian_operator`, also after `share_examples` or `share_probes`; its loss, with the penalty of
+        ``weight_decay=``, is evaluated. Of another matrix, the prediction is by that one.
     directions
         One or two, each of shape (N,) or tensors by parameter, such as ``pairs.vector(0)``. They need not be of length
         1, nor orthogonal.
@@ -65,7 +93,7 @@ def loss_slice(
     >>> curve.curvatures.round(6), curve.reach()
     (array([[1.]]), (-inf, inf))
     """
-    if not isinstance(H, CurvatureOperator):
+    if not isinstance(H, Landscape):
         raise TypeError(f"H must be from hessian_operator or its like, which knows the loss; got {type(H).__name__}.")
     if len(directions) not in (1, 2):
         raise TypeError(f"A loss is sliced along one or two directions; got {len(directions)}.")
@@ -90,7 +118,7 @@ def loss_slice(
     return LossSlice(points, losses, loss, slopes, curvatures, np.sqrt(np.diag(inner)), rounding)
 
 
-def _loss_at(H: CurvatureOperator, direction: Tensor, loss: float) -> float:
+def _loss_at(H: Landscape, direction: Tensor, loss: float) -> float:
     """Return the loss in some distance; that of no distance is known."""
     if not direction.any():
         return loss
@@ -101,7 +129,7 @@ def _loss_at(H: CurvatureOperator, direction: Tensor, loss: float) -> float:
         return float("nan")
 
 
-def _vector(H: CurvatureOperator, direction: Any) -> Tensor:
+def _vector(H: Landscape, direction: Any) -> Tensor:
     """Return a direction as a vector; ValueError if it is none."""
     vector = H.flatten(direction if isinstance(direction, dict) else H.unflatten(direction))
     if not torch.isfinite(vector).all():

@@ -494,6 +494,10 @@ def test_gradient_of_chosen_examples():
     expected = torch.cat([part.reshape(-1) for part in torch.autograd.grad(loss, list(model.parameters()))])
     torch.testing.assert_close(parts[2], expected, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(sum(parts) / 3, operator.gradient(), rtol=1e-12, atol=1e-14)
+    operator.matvec(torch.ones(operator.size, dtype=torch.float64))  # which decides how batches are cut
+    last = operator.gradient(lambda batch: torch.full(batch[1].shape, torch.equal(batch[1], data[-1][1])))
+    alone = hessian_operator(model, F.cross_entropy, data[-1:]).gradient()
+    torch.testing.assert_close(last, alone, rtol=1e-12, atol=1e-14)
     with pytest.raises(ValueError, match="over at least one example; none was chosen"):
         operator.gradient(lambda batch: batch[1] == 7)
     with pytest.raises(ValueError, match=r"one truth value each, shape \(16,\); got torch.bool of shape \(3,\)"):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from ranks import F64, LOSS, answers_of_shift, assert_close, batches, network
+from ranks import F64, LOSS, answers_of_shift, assert_close, batches, landscape, network
 
 from hessdens import hessian_operator
 
@@ -15,6 +15,30 @@ def test_every_estimator_gives_the_result_of_one_process(together, alone, way):
     results = [rank["results"][way] for rank in together]
     assert all(result == results[0] for result in results)
     assert_close(results[0], alone, 1e-12)
+
+
+@pytest.mark.parametrize("way", ["examples", "probes", "both"])
+def test_losses_and_slices_are_those_of_one_process(together, way):
+    """Also over some examples, which one process may not have, and where the loss is not finite."""
+    found = [rank["results"]["landscapes"][way] for rank in together]
+    assert all(each == found[0] for each in found)
+    alone = landscape(hessian_operator(network(), LOSS, batches()))
+    assert alone["not finite"] == [False, False, True]
+    assert_close(found[0], alone, 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("no loss", "TypeError: A loss needs an operator of a model, as hessian_operator makes; got FunctionOperator"),
+        ("no slice", "TypeError: A loss needs an operator of a model, as hessian_operator makes; got FunctionOperator"),
+        ("no examples", "ValueError: The mean must be over at least one example; none was chosen"),
+        ("choice", "(RankError: Ranks stop together; rank 1 failed with )?ValueError: Examples are chosen by one"),
+    ],
+)  # fmt: skip
+def test_what_has_no_loss_is_refused(together, case, message):
+    for rank in together:
+        assert re.match(message, rank["errors"][case])
 
 
 def test_sums_of_shared_operators(together):
