@@ -8,7 +8,7 @@ from typing import Any
 from hessdens.cli import self_test
 from hessdens.cli.errors import FAILED, FINE, OPTIONS, CommandError, UsageError, tell, with_options
 from hessdens.cli.factory import checked_device, operator_from
-from hessdens.cli.output import check_out, finish, loaded, print_fractions, print_json, printable, tell_of_checkpoint
+from hessdens.cli.output import check_out, finish, loaded, print_json, printable, summary, tell_of_checkpoint
 from hessdens.cli.pictures import DRAWN, WHAT, draw
 from hessdens.cli.report import names_of, page
 from hessdens.densities import Density, Spectrum, compare, kernel_polynomial, maximum_entropy
@@ -62,13 +62,10 @@ def density(arguments: argparse.Namespace) -> int:
     """Estimate a density of the operator that a factory makes."""
     check_out(arguments)
     options = _options(arguments, DENSITIES, "method")
-    if arguments.method == "lanczos":
+    if arguments.method == "lanczos" and {"rtol", "atol"} & options.keys():
         options["window"] = arguments.window
     result = _density(operator_from(arguments), arguments.method, options)
-    status = finish(result, arguments)
-    if not arguments.json:
-        print_fractions(result, arguments)
-    return status
+    return finish(result, arguments)
 
 
 def _density(operator: Operator, method: str, options: dict[str, Any]) -> Result:
@@ -182,8 +179,7 @@ def show(arguments: argparse.Namespace) -> int:
             print()
         if len(arguments.files) > 1:
             print(f"{path}:")
-        print(printable(with_options(str(result))))
-        print_fractions(result, arguments)
+        print(printable(with_options(summary(result, arguments))))
     print_json(arguments, results=results)
     return FINE
 

@@ -10,6 +10,7 @@ from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._version import __version__
 from hessdens.cli.errors import FINE, CommandError, UsageError, tell, with_options
 from hessdens.densities.lanczos import LanczosDensity
+from hessdens.densities.spectrum import Spectrum
 from hessdens.linalg.memory import readable_bytes
 from hessdens.loading import Result, load_result
 from hessdens.mixture import FitUncertainty, MixtureFit
@@ -43,7 +44,7 @@ def finish(result: Result, arguments: argparse.Namespace) -> int:
     settings = (arguments.window, arguments.level) if arguments.command == "density" else ()
     print_json(arguments, results=[{"file": arguments.out, **result.numbers(*settings)}])
     if not arguments.json:
-        print(with_options(str(result)))
+        print(with_options(summary(result, arguments) if settings else str(result)))
     tell_of_checkpoint(arguments)
     return FINE
 
@@ -96,11 +97,14 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
-def print_fractions(result: Any, arguments: argparse.Namespace) -> None:
-    """Print fractions in a window, and intervals at a level, that the summary has not."""
-    if (arguments.window, arguments.level) == (PAPER_WINDOW, LEVEL):
-        return
-    numbers = result.numbers(arguments.window, arguments.level)
-    if "fractions" in numbers:
-        hint = result.wide_hint(arguments.window, arguments.level) if isinstance(result, LanczosDensity) else []
-        print(_fractions(numbers["fractions"]), *map(with_options, hint), sep="\n")
+def summary(result: Any, arguments: argparse.Namespace) -> str:
+    """Return the summary of a result, with fractions in the window that was asked for and intervals at the level."""
+    if isinstance(result, LanczosDensity):
+        return result.summary(arguments.window, arguments.level)
+    if isinstance(result, Spectrum):
+        return result.summary(arguments.window)
+    if (arguments.window, arguments.level) != (PAPER_WINDOW, LEVEL):
+        numbers = result.numbers(arguments.window, arguments.level)
+        if "fractions" in numbers:
+            return f"{result}\n{_fractions(numbers['fractions'])}"
+    return str(result)

@@ -279,5 +279,6 @@ def check_mean(whole: float, values: Sequence[float], weights: Sequence[float], 
             mean_message(
                 "the losses of the parts of a batch, weighted by numbers of examples, do not give that of the whole"
             )
-            + " If it is a mean with other weights pass num_examples=; if batches must not be cut, split_batches=False."
+            + " If it is a mean with other weights pass num_examples=, such as lambda batch: (batch[1] != -100).sum() "
+            "for labels that count; if batches must not be cut, split_batches=False."
         )

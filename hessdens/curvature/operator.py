@@ -39,7 +39,7 @@ class CurvatureOperator(Operator):
     product_error
         For central differences, the measured relative error of the latest product; else None: exact to rounding.
     total_weight
-        Number of examples in the data, or what ``num_examples=`` says: of the latest product; before the first, NaN.
+        Number of examples in the data, or what ``num_examples=`` says: of the latest product. Before, it takes a read.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class CurvatureOperator(Operator):
         self.name = NAMES[matrix]
         self.parameter_names = tuple(problem.parameters)
         self.product_error: float | None = None
-        self.total_weight = float("nan")
+        self._total_weight: float | None = None
         if self._plan.cuda_graph and self.device.type != "cuda":
             raise ValueError(f"plan.cuda_graph needs a model on a CUDA device; got {self.device}.")
         few = problem.first(1 if self.size > LARGE_MODEL else 8)
@@ -112,6 +112,14 @@ class CurvatureOperator(Operator):
             return self._schedule
         with TURN, self.problem.undisturbed(), product_settings(tf32=self._plan.tf32):
             return self._schedules.usual(torch.zeros(1, self.size, dtype=self.dtype, device=self.device))
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the weights of all batches: examples, or what ``num_examples=`` counts."""
+        if self._total_weight is None:
+            with TURN, self.problem.undisturbed():
+                self._total_weight = float(sum(self.problem.weight(batch) for batch in self.problem.passes))
+        return self._total_weight
 
     def settle(self, num_probes: int) -> Schedule:
         """Measure now how products with so many vectors are fastest, and keep to it; return what `plan` will be.
@@ -314,6 +322,6 @@ class CurvatureOperator(Operator):
         check_total_weight(total_weight)
         checks.raise_if_not()
         self._looks = False
-        self.total_weight = total_weight
+        self._total_weight = total_weight
         self.product_error = engine.error
         return engine.total().div_(total_weight).to(self.dtype)

@@ -129,6 +129,13 @@ def add_intervals(numbers: Numbers, result: object, window: Window, level: float
         numbers["fractions"][name] |= {"low": low, "high": high}
 
 
+def fractions_in(result: object, window: Window, level: float) -> list[tuple[float, float, float]]:
+    """Return the degenerate and the negative fraction of a result that has intervals, each with the ends of its own."""
+    ends = [getattr(result, f"{name}_interval")(window, level) for name in FRACTIONS]
+    values = [getattr(result, f"fraction_{name}")(window) for name in FRACTIONS]
+    return [(value, float(low), float(high)) for value, (low, high) in zip(values, ends, strict=True)]
+
+
 def values_of(f: Callable[[FloatArray], ArrayLike], points: FloatArray) -> FloatArray:
     """Return f at points; ValueError unless it is an array of their shape, and finite."""
     with np.errstate(all="ignore"):

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from hessdens._checks import LEVEL, PAPER_WINDOW, at_least
 from hessdens._types import FloatArray, Window
-from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, values_of
+from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, fractions_in, values_of
 from hessdens.densities.difference import SUBSPACE, DensityDifference, NumbersOfProbes, difference_of, without_one
 from hessdens.densities.interpolation import MeasureCdf
 from hessdens.densities.krylov import Krylov
@@ -184,9 +184,11 @@ class LanczosDensity(Density, Saved):
 
     def wide_hint(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> list[str]:
         """Return the line that says so if an interval of a fraction is wide, and what would help, or none."""
-        intervals = (self.degenerate_interval(window, level), self.negative_interval(window, level))
-        width = max(high - low for low, high in intervals)
-        return text.wide(width, self._half(window), self.rounding(), self.num_products, self.size)
+        fractions, half, wider = fractions_in(self, window, level), self._half(window), self._half(text.SHARE)
+        lines = text.wide(text.width(fractions), half, self.rounding(), self.num_products, self.size)
+        if text.width(fractions) < text.UNRESOLVED or not self.rounding() < half < wider:
+            return lines
+        return [*lines, *text.resolved(2 * wider, fractions_in(self, text.SHARE, level))]
 
     def expect(self, f: Callable[[FloatArray], ArrayLike]) -> float:
         """Return the mean of f(λ) over the eigenvalues; ``f`` takes an array of them and returns one of its shape."""
@@ -237,27 +239,28 @@ class LanczosDensity(Density, Saved):
         """Return how far the rounding of products moves eigenvalues, as a rule: eps times the largest."""
         return self.certificates.threshold / TOLERANCE * self._largest()
 
-    def __str__(self) -> str:
-        degenerate = (self.fraction_degenerate(), *self.degenerate_interval())
-        negative = (self.fraction_negative(), *self.negative_interval())
+    def summary(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> str:
+        """Return what is printed, with fractions in this window and intervals at this level."""
+        degenerate, negative = fractions_in(self, window, level)
         lines = [
             text.title("Density", self.size, self.matrix),
             text.fraction("degenerate", self.size, *degenerate),
             text.fraction("negative", self.size, *negative),
-            *text.window(self.nodes()),
-            *self.wide_hint(),
+            *text.window(self.nodes(), level, 2 * self._half(window)),
+            *self.wide_hint(window, level),
             *text.ends(self.eigenvalues_found, self.eigenvalue_errors, self.nodes()),
             f"  method: {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
             f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
         ]
         return "\n".join([*lines, str(self.certificates)])
 
+    __str__ = summary
+
     def _numbers(self, window: Window, level: float) -> Numbers:
-        counts = self._named("size", "num_products", "num_steps", "num_probes")
+        counts = self._named("size", "num_products", "num_steps", "num_probes", "matrix")
         numbers = {**counts, "eigenvalues_found": len(self.eigenvalues_found), **super()._numbers(window, level)}
         pairs = zip(self.eigenvalues_found, self.eigenvalue_errors, strict=True)
         numbers["eigenvalues"] = [{"value": value, "error": error} for value, error in pairs]
-        numbers["matrix"] = self.matrix
         low, high = self.moments_interval(NUM_MOMENTS, level)
         numbers["moments"] = rows(value=self.moments(NUM_MOMENTS), low=low, high=high)
         add_intervals(numbers, self, window, level)

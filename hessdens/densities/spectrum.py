@@ -99,12 +99,16 @@ class Spectrum(Density, Saved):
         return float(np.abs(self.eigenvalues).max())
 
     def __str__(self) -> str:
+        return self.summary()
+
+    def summary(self, window: Window = PAPER_WINDOW) -> str:
+        """Return what is printed, with fractions in this window."""
         low, high = self.eigenvalues[[0, -1]]
         lines = [
             f"{text.title('Spectrum', self.size, self.matrix)} from {low:.4g} to {high:.4g}",
-            text.fraction("degenerate", self.size, self.fraction_degenerate()),
-            text.fraction("negative", self.size, self.fraction_negative()),
-            *text.window(self.eigenvalues, None),
+            text.fraction("degenerate", self.size, self.fraction_degenerate(window)),
+            text.fraction("negative", self.size, self.fraction_negative(window)),
+            *text.window(self.eigenvalues, None, 2 * self._half(window)),
         ]
         return "\n".join(lines)
 

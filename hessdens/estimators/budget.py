@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdens._checks import at_least, half_window
+from hessdens._checks import PAPER_WINDOW, at_least, half_window
 from hessdens._types import FloatArray, Window
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.linalg.walk import products_per_probe
@@ -190,6 +190,11 @@ class Accuracy:
         for name, amount in self._asked.items():
             if not 0 < amount < 1:
                 raise ValueError(f"{name} must lie between 0 and 1; got {amount}.")
+        if window != PAPER_WINDOW and not self.is_asked:
+            raise ValueError(
+                f"window decides when rtol or atol is reached; got {window!r} with neither. To see fractions in it, "
+                f"print density.summary(window={window!r})."
+            )
         self._window = window
         self._next_look = 0.0
 
@@ -226,7 +231,7 @@ class Accuracy:
         asked = " and ".join(f"{name}={amount:g}" for name, amount in self._asked.items())
         spent = density.num_products
         words = (
-            f"{asked} was not reached: the fraction outside of the window is {value:.3g}, known to {error:.2g}, after "
+            f"{asked} was not reached: the fraction outside of the window is {value:.3g} ± {error:.2g} after "
             f"{spent:,} products of max_products={max_products:,}."
         )
         if least <= 0:

@@ -16,6 +16,8 @@ SMOOTHING = 2.5
 # Points further apart than so many bins belong to two clusters. Eigenvalues in small clusters are drawn one by one.
 GAP = 8.0
 FEW = 20
+# Eigenvalues at each end that are drawn one by one if they are outside of the window.
+ENDS = 10
 # Bins of a band are so many times as wide: as wide as what the curve is smoothed over.
 BAND_BINS = 6
 # Less than this part of an eigenvalue in a bin is not drawn.
@@ -49,12 +51,9 @@ class Bins:
 
     def alone(self, density: Density) -> FloatArray:
         """Return the eigenvalues that stand alone: known one by one, and away from the bulk on the axis."""
-        if isinstance(density, Spectrum):
-            known = density.eigenvalues
-        elif isinstance(density, LanczosDensity):
-            known = density.eigenvalues_found
-        else:
+        if not isinstance(density, Spectrum | LanczosDensity):
             return np.empty(0)
+        known = known_of(density)
         nodes = density.nodes()
         width = np.diff(np.arcsinh(self.edges[:2] / self.linear_width))[0]
         clusters = np.split(nodes, 1 + np.flatnonzero(np.diff(np.arcsinh(nodes / self.linear_width)) > GAP * width))
@@ -62,6 +61,14 @@ class Bins:
         bulk = np.argmax(density.cdf(ends) @ [-1, 1])
         apart = [cluster for i, cluster in enumerate(clusters) if i != bulk and len(cluster) <= FEW]
         return known[np.isin(known, np.concatenate([*apart, np.empty(0)]))]
+
+    def marked(self, density: Density, half: float) -> FloatArray:
+        """Return the eigenvalues that stand alone, and those known at either end outside of a window, ascending."""
+        if not isinstance(density, Spectrum | LanczosDensity):
+            return np.empty(0)
+        known, nodes = known_of(density), density.nodes()
+        ends = np.concatenate([nodes[:ENDS], nodes[-ENDS:]])
+        return np.union1d(self.alone(density), known[np.isin(known, ends[np.abs(ends) >= half])])
 
     def curve(self, density: Density, size: int) -> FloatArray:
         """Return the density at the centres without eigenvalues that stand alone, NaN where there is none, shape (n,).
@@ -82,6 +89,11 @@ class Bins:
         low, high = np.maximum(masses - of_alone, 0.0) / np.diff(edges)
         curve = np.nan_to_num(self.curve(density, density.size)).reshape(len(edges) - 1, BAND_BINS)
         return np.stack([np.minimum(low, curve.min(axis=1)), np.maximum(high, curve.max(axis=1))])
+
+
+def known_of(density: Spectrum | LanczosDensity) -> FloatArray:
+    """Return the eigenvalues that are known one by one, ascending."""
+    return density.eigenvalues if isinstance(density, Spectrum) else density.eigenvalues_found
 
 
 def _masses(density: Density, edges: FloatArray, alone: FloatArray, size: int) -> FloatArray:

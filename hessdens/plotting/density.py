@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessdens._checks import LEVEL, PAPER_WINDOW, check_level
-from hessdens._types import FloatArray
+from hessdens._checks import LEVEL, PAPER_WINDOW, check_level, half_window
+from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density, check_density
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.spectrum import Spectrum
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 # Where less than this mass is left on a side, a density is not drawn.
 TAIL_MASS = 1e-12
+# Nor is a band, where there is less in a bin.
+LEAST_MASS = 1e-15
 NUM_POINTS = 2000
 # Marks of single eigenvalues: their height, and how far those of two densities are apart, in heights of the axes.
 MARK, MARK_STEP = 0.045, 0.055
 EXACT = "0.55"
+# Opacity of a curve where the interval begins at 0.
+FAINT = 0.4
 WINDOW_COLOR = "0.94"
 
 
@@ -31,15 +35,16 @@ def plot_density(
     ax: "Axes | None" = None,
     label: str | None = None,
     color: Any = None,
-    window: float = PAPER_WINDOW,
+    window: Window = PAPER_WINDOW,
     level: float | None = LEVEL,
     bandwidth: float | None = None,
     zoom: float | None = None,
 ) -> "Axes":
     """Draw a spectral density on a logarithmic scale, over eigenvalues on an inverse hyperbolic sine scale.
 
-    The curve is the bulk. Eigenvalues that are known one by one and stand alone are marks of equal height at the
-    bottom: their density has no height of its own. A `LanczosDensity` has a band, the confidence interval of the bulk.
+    The curve is the bulk. Marks of equal height at the bottom are eigenvalues that are known one by one: those that
+    stand alone, which are not in the curve, and the ten largest and smallest outside of the window. A `LanczosDensity`
+    has a band, the confidence interval of the bulk. Its curve is faint where that begins at 0: no shape is known there.
     Call it again with the same ``ax`` to draw several densities.
 
     Parameters
@@ -53,7 +58,8 @@ def plot_density(
     label, color
         Of the estimate.
     window
-        Size of the window around 0 that counts as degenerate: shaded. The axis is linear well inside it.
+        Size of the window around 0 that counts as degenerate: shaded. The axis is linear well inside it. A share, such
+        as "1%", is of the largest absolute eigenvalue.
     level
         Confidence level of the band, pointwise; None: no band.
     bandwidth
@@ -79,25 +85,29 @@ def plot_density(
     ('asinh', 'log')
     """
     _check(estimate, exact, level, bandwidth, zoom)
-    linear_width = linear_width_of(window if zoom is None else min(window, zoom))
+    width = 2 * half_window(window, float(np.abs(estimate.nodes()).max()))
+    linear_width = linear_width_of(width if zoom is None else min(width, zoom))
     ax = new_figure().subplots() if ax is None else ax
     first = not ax.lines and not ax.collections
-    if first and (zoom is None or zoom > window / 2):
-        ax.axvspan(-window / 2, window / 2, color=WINDOW_COLOR, zorder=0, label=f"window |λ| < {window / 2:g}")
+    if first and (zoom is None or zoom > width / 2):
+        ax.axvspan(-width / 2, width / 2, color=WINDOW_COLOR, zorder=0, label=f"window |λ| < {width / 2:.3g}")
     values = np.concatenate([density.nodes() for density in (estimate, exact) if density is not None])
     if zoom is not None:
         values = np.array([-zoom, zoom])
     elif bandwidth is not None:
         values = np.array([values.min() - 4 * bandwidth, values.max() + 4 * bandwidth])
     bins = Bins.of(values, linear_width)
-    row = len([line for line in ax.lines if line.get_gid() == "marks"])
+    row, half = len([line for line in ax.lines if line.get_gid() == "marks"]), None if bandwidth else width / 2
     if exact is not None:
         _draw_exact(ax, exact, bins, bandwidth)
-        row += _draw_marks(ax, exact, bins, EXACT, row, bandwidth)
-    color = _draw_curve(ax, estimate, bins, label=label, color=color, bandwidth=bandwidth)
-    _draw_marks(ax, estimate, bins, color, row, bandwidth)
+        row += _draw_marks(ax, exact, bins, EXACT, row, half)
+    band: FloatArray | None = None
     if isinstance(estimate, LanczosDensity) and level is not None and bandwidth is None:
-        _draw_band(ax, estimate, bins, color, level)
+        band = bins.band(estimate, level)
+    color = _draw_curve(ax, estimate, bins, band, label=label, color=color, bandwidth=bandwidth)
+    _draw_marks(ax, estimate, bins, color, row, half)
+    if band is not None:
+        _draw_band(ax, bins, band, color, f"{100 * (level or 0):g}% interval")
     _finish(ax, estimate, bins, zoom, first=first)
     return ax
 
@@ -142,10 +152,16 @@ def _curve_points(density: Density, bins: Bins) -> FloatArray:
     return points[(points >= low) & (points <= high)]
 
 
-def _draw_curve(ax: "Axes", density: Density, bins: Bins, *, bandwidth: float | None, **style: Any) -> Any:
-    """Draw the curve and return its color."""
+def _draw_curve(
+    ax: "Axes", density: Density, bins: Bins, band: FloatArray | None, *, bandwidth: float | None, **style: Any
+) -> Any:
+    """Draw the curve, faint where a band leaves its shape open, and return its color."""
     x, values = _curve(density, bins, bandwidth)
     (line,) = ax.plot(x, values, lw=1.5, solid_capstyle="round", zorder=3, gid="curve", **style)
+    if band is not None:
+        is_open = np.repeat(band[0] <= 0, len(x) // band.shape[1])
+        line.set_ydata(np.where(is_open, np.nan, values))
+        ax.plot(x, values, lw=1.5, alpha=FAINT, color=line.get_color(), zorder=3, gid="open curve")
     return line.get_color()
 
 
@@ -154,11 +170,13 @@ def _draw_exact(ax: "Axes", exact: Spectrum, bins: Bins, bandwidth: float | None
     ax.plot(x, values, lw=4, color="0.75", zorder=2, gid="curve", label=f"exact ({exact.size:,} eigenvalues)")
 
 
-def _draw_marks(ax: "Axes", density: Density, bins: Bins, color: Any, row: int, bandwidth: float | None) -> int:
-    """Draw eigenvalues that stand alone, in a row of their own; return how many rows that took."""
-    alone = bins.alone(density)
+def _draw_marks(ax: "Axes", density: Density, bins: Bins, color: Any, row: int, half: float | None) -> int:
+    """Draw eigenvalues one by one, in a row of their own; return how many rows: 0 without ``half`` a window."""
+    if half is None:
+        return 0
+    alone = bins.marked(density, half)
     alone = alone[(alone > bins.edges[0]) & (alone < bins.edges[-1])]
-    if bandwidth is not None or not len(alone):
+    if not len(alone):
         return 0
     low = 0.012 + row * MARK_STEP
     x, y = np.repeat(alone, 3), np.tile([low, low + MARK, np.nan], len(alone))
@@ -166,13 +184,13 @@ def _draw_marks(ax: "Axes", density: Density, bins: Bins, color: Any, row: int, 
     return 1
 
 
-def _draw_band(ax: "Axes", density: LanczosDensity, bins: Bins, color: Any, level: float) -> None:
-    low, high = bins.band(density, level)
+def _draw_band(ax: "Axes", bins: Bins, band: FloatArray, color: Any, label: str) -> None:
+    low, high = band
     centres = bins.centres.reshape(-1, len(bins.centres) // len(low)).mean(axis=1)
-    is_known = high * np.diff(bins.wide_edges) * density.size > 1e-9
+    is_known = high * np.diff(bins.wide_edges) > LEAST_MASS
     ax.fill_between(
         centres, np.maximum(low, 1e-300), high, where=is_known, color=color, alpha=0.13, lw=0, zorder=1, gid="band",
-        label=f"{100 * level:g}% interval",
+        label=label,
     )  # fmt: skip
 
 
@@ -190,7 +208,8 @@ def _finish(ax: "Axes", estimate: Density, bins: Bins, zoom: float | None, *, fi
     name = f"eigenvalue of the {estimate.matrix}" if estimate.matrix else "eigenvalue"
     ax.set_xlabel(name if first or ax.get_xlabel() == name else "eigenvalue")
     ax.set_ylabel("spectral density")
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines if line.get_gid() == "curve"])
+    curves = [line for line in ax.lines if line.get_gid() in ("curve", "open curve")]
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in curves])
     values = values[np.isfinite(values)]
     if len(values):
         marks = 1 + len([line for line in ax.lines if line.get_gid() == "marks"])

@@ -10,6 +10,7 @@ from hessdens._types import FloatArray, Window
 from hessdens.results.certificates import Certificates
 from hessdens.results.intervals import skewed_interval
 from hessdens.results.saved import Numbers, Saved, Size, rows
+from hessdens.results.summaries import text
 
 
 class ProbeMeans(Saved):
@@ -76,7 +77,7 @@ class Moments(ProbeMeans):
     >>> moments = Moments.from_samples([[0.9, 2.1], [1.1, 1.9], [1.0, 2.0]], size=100, num_products=3)
     >>> print(moments)
     Moments of 100 eigenvalues from 3 probes, 3 products
-      trace = 100 ± 6, which is 100 m_1
+      trace = 100.0 ± 5.8 (standard error; 95% interval 77.13 to 127.1)
       m_1 =  1.0000e+00 ± 5.8e-02
       m_2 =  2.0000e+00 ± 5.8e-02
     """
@@ -136,7 +137,9 @@ class Moments(ProbeMeans):
         deflated = f" besides {self.num_deflated} deflated dimensions" if self.num_deflated else ""
         source = f"{self.num_probes} probes{deflated}"
         title = f"Moments of {self.size:,} eigenvalues from {source}, {self.num_products} products"
-        trace = f"  trace = {self.trace:.4g} ± {self.trace_error:.1g}, which is {self.size:,} m_1"
+        low, high = self.size * self.interval()[:, 0]
+        error = f"standard error; 95% interval {low:.4g} to {high:.4g}"
+        trace = f"  trace = {text.with_error(self.trace, self.trace_error)} ({error})"
         return "\n".join([title, trace, *self._lines("m"), *self._certified()])
 
     def _numbers(self, window: Window, level: float) -> Numbers:

@@ -189,9 +189,11 @@ def test_show(run, saved):
     assert (status, out) == (0, f"exact.npz:\n{EXACT}\n\ncomparison.npz:\n{load_result('comparison.npz')}\n")
     status, out, _ = run("show density.npz --window 0.02 --level 0.9")
     density = load_result("density.npz")
-    assert f"{100 * density.fraction_degenerate(0.02):.2f}%" in out.splitlines()[-2]
-    assert out.splitlines()[-2].endswith("(window 0.02, 90% intervals)")
-    assert out.splitlines()[-1].startswith("  WIDE INTERVALS: the window is not resolved; ")
+    assert out == with_options(density.summary(0.02, 0.9)) + "\n"
+    assert f"  degenerate: {100 * density.fraction_degenerate(0.02):.2f}% (" in out
+    assert "  window: |λ| < 0.01, width 0.02, " in out
+    assert "intervals at 90%\n" in out
+    assert "  WIDE INTERVALS: the window is not resolved" in out
 
 
 def test_show_says_where_another_window_has_wide_intervals(run, tmp_path):
@@ -199,10 +201,10 @@ def test_show_says_where_another_window_has_wide_intervals(run, tmp_path):
     density = lanczos_density(np.diag(np.append(bulk, 30.0)), max_products=8)
     density.save(tmp_path / "r.npz")
     assert np.ptp(density.degenerate_interval(0.05)) > 0.1
-    lines = run("show r.npz --window 0.05")[1].splitlines()
-    assert lines[-2].endswith("(window 0.05, 95% intervals)")
-    assert lines[-1] == "  WIDE INTERVALS: the window is not resolved; try 32 products (--products)."
-    assert run("show r.npz --window 50")[1].splitlines()[-1].endswith("(window 50, 95% intervals)")
+    (line,) = (line for line in run("show r.npz --window 0.05")[1].splitlines() if "WIDE" in line)
+    assert line.startswith("  WIDE INTERVALS: the window is not resolved")
+    assert line.endswith(" 32 products (--products).")
+    assert "WIDE INTERVALS" not in run("show r.npz --window 50")[1]
 
 
 def test_show_as_json(run, saved):
@@ -374,8 +376,10 @@ def test_window_of_a_density(run):
     status, out, _ = run("density factories:problem --products 30 --window 0.5 --level 0.9 --out r.npz")
     assert status == 0
     result = load_result("r.npz")
-    assert "(window 0.5, 90% intervals)" in out.splitlines()[-1]
-    assert f"{100 * result.fraction_degenerate(0.5):.1f}" in out.splitlines()[-1]
+    first, *_ = out.splitlines()[1:]
+    assert first.startswith(f"  degenerate: {100 * result.fraction_degenerate(0.5):.1f}")
+    assert "  window: |λ| < 0.25, width 0.5, " in out
+    assert "intervals at 90%" in out
     found = json.loads(run("density factories:problem --products 30 --window 0.5 --json")[1])["results"][0]
     assert found["fractions"]["window"] == 0.5
     assert [pair["value"] for pair in found["eigenvalues"]] == pytest.approx(result.eigenvalues_found, rel=1e-4)

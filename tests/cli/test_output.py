@@ -7,7 +7,8 @@ import pytest
 
 from hessdens import Spectrum
 from hessdens.cli.errors import CommandError
-from hessdens.cli.output import loaded, print_fractions, print_json, printable
+from hessdens.cli.output import loaded, print_json, printable, summary
+from hessdens.mixture import SkewNormalMixture
 
 
 def test_text_of_a_file_cannot_move_the_cursor():
@@ -21,12 +22,14 @@ def test_json_has_a_head(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_fractions_of_the_usual_window_are_in_the_summary_already(capsys):
-    spectrum = Spectrum([0.0, 0.05, 1.0])
-    print_fractions(spectrum, argparse.Namespace(window=0.2, level=0.95))
-    assert capsys.readouterr().out == ""
-    print_fractions(spectrum, argparse.Namespace(window=0.02, level=0.95))
-    assert capsys.readouterr().out == "  33.33% degenerate, 0.00% negative (window 0.02, 95% intervals)\n"
+def test_summaries_are_of_the_window_that_was_asked_for():
+    usual, other = (argparse.Namespace(window=window, level=0.95) for window in (0.2, 0.02))
+    spectrum, mixture = Spectrum([0.0, 0.05, 1.0]), SkewNormalMixture(0.5, 0.0, 1.0, 0.0)
+    assert summary(spectrum, usual) == str(spectrum)
+    assert "  degenerate: 33.33%, 1 of 3\n" in summary(spectrum, other)
+    assert "  window: |λ| < 0.01, width 0.02, " in summary(spectrum, other)
+    assert summary(mixture, usual) == str(mixture)
+    assert summary(mixture, other).endswith("negative (window 0.02, 95% intervals)")
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):

@@ -110,15 +110,30 @@ def test_wide_intervals_say_so_and_how_many_products_would_do():
     wide, middle, narrow = (lanczos_density(operator, max_products=m) for m in (8, 40, 400))
     widths = [max(np.ptp(each.degenerate_interval()), np.ptp(each.negative_interval())) for each in (wide, middle)]
     assert widths[0] > 0.5 > widths[1] > 0.1
-    not_resolved = "\n  WIDE INTERVALS: the window is not resolved; "
-    assert not_resolved + "try 32 products (max_products=).\n" in str(wide)
+    not_resolved = "\n  WIDE INTERVALS: the window is not resolved"
+    cure = ", so fractions say little; try a wider one, or 32 products (max_products=).\n"
+    assert not_resolved + cure in str(wide)
     needed = float(f"{40 * (widths[1] / 0.1) ** 2:.2g}")
     assert 100 < needed < 1000
-    assert not_resolved + f"that takes about {needed:,.0f} products (max_products=).\n" in str(middle)
+    assert not_resolved + f"; that takes about {needed:,.0f} products (max_products=).\n" in str(middle)
     assert np.ptp(narrow.degenerate_interval()) < 0.1
     assert "WIDE" not in str(narrow)
     assert narrow.wide_hint() == []
     assert "that takes about" in narrow.wide_hint(0.04)[0]  # whose edges lie in the bulk
+
+
+def test_where_a_window_is_not_resolved_a_share_of_the_largest_may_be():
+    values = np.concatenate([np.random.default_rng(0).normal(0, 0.5, 990), np.linspace(400, 1000, 10)])
+    density = lanczos_density(diagonal(values), max_products=20)
+    assert np.ptp(density.degenerate_interval(0.02)) > 0.5
+    hint, line = density.wide_hint(0.02)
+    assert "try a wider one, or 80 products" in hint
+    fraction, (low, high) = density.fraction_degenerate("1%"), density.degenerate_interval("1%")
+    assert high - low < 0.1
+    assert line.startswith('  in window="1%", which is 10: ')
+    assert f"{100 * fraction:.2f}% ({100 * low:.2f}% to {100 * high:.2f}%) degenerate, " in line
+    assert line in density.summary(window=0.02)
+    assert density.wide_hint("1%") == []
 
 
 def test_density_integrates_and_band_holds_it():

@@ -133,9 +133,14 @@ def test_stops_as_soon_as_the_interval_is_narrow_enough(accuracy, allowed):
     assert np.abs(ends - inside).max() > (accuracy.get("atol", 0) if allowed is None else allowed * (1 - inside))
 
 
+def test_a_window_without_an_accuracy_is_refused():
+    with pytest.raises(ValueError, match=r"got 20 with neither. .*print density.summary\(window=20\)"):
+        lanczos_density(diagonal(NETWORK), window=20, max_products=20)
+
+
 def test_an_accuracy_that_the_budget_does_not_reach_is_told_with_what_it_takes():
     words = (
-        r"rtol=0.01 was not reached: the fraction outside of the window is 0\.\d+, known to 0\.\d+, after 40 products "
+        r"rtol=0.01 was not reached: the fraction outside of the window is 0\.\d+ ± 0\.\d+ after 40 products "
         r"of max_products=40\. That takes about [\d,]+ products\."
     )
     with pytest.warns(UserWarning, match=words):

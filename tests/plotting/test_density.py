@@ -53,6 +53,41 @@ def test_curve_and_marks_have_all_mass():
     assert shown.max() < ax.get_ylim()[1]
 
 
+def test_known_ends_outside_of_the_window_have_marks_though_they_do_not_stand_alone():
+    values = np.concatenate([np.linspace(-0.05, 0.05, 300), np.linspace(0.1, 3, 120)])
+    density = lanczos_density(np.diag(values), max_products=150)
+    (marks,) = drawn(plot_density(density), "marks")
+    shown = np.unique(marks.get_xdata())
+    known = density.eigenvalues_found
+    assert 0 < len(shown) <= 10
+    np.testing.assert_array_equal(shown, known[np.isin(known, density.nodes()[-10:])])
+    (marks,) = drawn(plot_density(Spectrum(values)), "marks")
+    np.testing.assert_array_equal(np.unique(marks.get_xdata()), values[-10:])
+
+
+def test_a_curve_whose_shape_is_open_is_faint():
+    rng = np.random.default_rng(0)
+    density = lanczos_density(np.diag(rng.normal(0, 1, 2000)), max_products=16)
+    ax = plot_density(density, window=0.1)
+    (curve,), (whole,), (band,) = drawn(ax, "curve"), drawn(ax, "open curve"), ax.collections[-1:]
+    assert band.get_gid() == "band"
+    drawn_part, all_of_it = np.isfinite(curve.get_ydata()), np.isfinite(whole.get_ydata())
+    assert drawn_part.sum() < all_of_it.sum()
+    assert (all_of_it | ~drawn_part).all()
+    assert whole.get_alpha() < 0.5
+    assert whole.get_color() == curve.get_color()
+    assert not drawn(plot_density(density, level=None), "open curve")
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["95% interval", "window |λ| < 0.05"]
+
+
+def test_window_may_be_a_share_of_the_largest():
+    ax = plot_density(EIGENVALUES, window="1%")
+    assert [text.get_text() for text in ax.get_legend().get_texts()][-1] == "window |λ| < 0.2"
+    (span,) = [patch for patch in ax.patches if patch.get_width() == pytest.approx(0.4)]
+    assert span.get_x() == pytest.approx(-0.2)
+
+
 def test_marks_are_of_equal_height_in_a_row_for_each_density():
     density = lanczos_density(np.diag(EIGENVALUES.eigenvalues), max_products=60)
     ax = plot_density(density, exact=EIGENVALUES, label="estimate")

@@ -72,7 +72,7 @@ def test_contradictory_moments_are_seen():
 def test_summary():
     assert str(moments()).splitlines() == [
         "Moments of 10 eigenvalues from 3 probes, 3 products",
-        "  trace = 20 ± 6, which is 10 m_1",
+        "  trace = 20.0 ± 5.8 (standard error; 95% interval 2.863 to 61.06)",
         "  m_1 =  2.0000e+00 ± 5.8e-01",
         "  m_2 =  3.0000e+00 ± 1.5e+00",
     ]

@@ -113,6 +113,8 @@ def from_transformers(
     if curvature not in FACTORIES:
         raise ValueError(f"curvature must be one of {', '.join(FACTORIES)}; got {curvature!r}.")
     check_modules(model)
+    if isinstance(batches, Mapping):
+        raise TypeError("batches must be a list of batches or a DataLoader; got a single batch. Write [batch].")
     data = [_with_labels(batch) for batch in on_device_of(model, [_mapping(batch) for batch in batches])]
     if not data:
         raise ValueError("batches must be at least one; got none. Pass a list of batches, or a DataLoader.")

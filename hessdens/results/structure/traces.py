@@ -11,6 +11,7 @@ from hessdens._types import FloatArray, Window
 from hessdens.results.certificates import Certificates
 from hessdens.results.saved import Numbers, Saved
 from hessdens.results.structure.named import check_lengths, place_of, shown
+from hessdens.results.summaries.text import with_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class LayerTraces(Saved):
     >>> from hessdens.structure import layer_traces
     >>> halves = {"first": slice(0, 2), "second": slice(2, 4)}
     >>> print(layer_traces(np.diag([1.0, 2.0, 3.0, 4.0]), halves).summary())
-    Traces of 2 layers, 4 products
+    Traces of 2 layers ± standard errors, 4 products
       first: 3 ± 0 (2 parameters, mean 1.5)
       second: 7 ± 0 (2 parameters, mean 3.5)
     """
@@ -74,10 +75,10 @@ class LayerTraces(Saved):
 
     def summary(self) -> str:
         """Return a line for each layer."""
-        title = f"Traces of {len(self.names)} layers, {self.num_products:,} products"
+        title = f"Traces of {len(self.names)} layers ± standard errors, {self.num_products:,} products"
         rows = zip(self.names, self.values, self.standard_errors, self.sizes, strict=True)
         lines = [
-            f"  {shown(name)}: {value:.4g} ± {error:.1g} ({size:,} parameters, mean {value / size:.3g})"
+            f"  {shown(name)}: {with_error(value, error)} ({size:,} parameters, mean {value / size:.3g})"
             for name, value, error, size in rows
         ]
         return "\n".join([title, *lines])

@@ -1,14 +1,19 @@
 """The lines that a printed density has: fractions and counts, the ends of the spectrum, and what its window says."""
 
 import math
+from collections.abc import Sequence
 
 from hessdens._checks import LEVEL, PAPER_WINDOW
 from hessdens._types import FloatArray
 
+# Fractions, each with the ends of its interval.
+Fractions = Sequence[tuple[float, float, float]]
 # A window that is a larger part of the range of the eigenvalues is called wide.
 WIDE_WINDOW = 0.1
 # Eigenvalues that are printed at each end.
 SHOWN_ENDS = 3
+# A window that suits networks of any scale: a share of the largest eigenvalue.
+SHARE = "1%"
 # A printed density says so if the interval of a fraction is wider than this.
 WIDE = 0.1
 # An interval wider than this does not tell what budget would do. One so many times as large may tell.
@@ -31,12 +36,12 @@ def fraction(name: str, size: int, value: float, low: float | None = None, high:
     return f"  {name}: {shares}, {size * value:,.0f} ({size * low:,.0f} to {size * high:,.0f}) of {size:,}"
 
 
-def window(values: FloatArray, level: float | None = LEVEL) -> list[str]:
-    """Return the window beside the range of ascending eigenvalues, and a line if it is wide."""
-    share = PAPER_WINDOW / length if (length := float(values[-1] - values[0])) else math.inf
-    intervals = f"; intervals at {level:.0%}" if level is not None else ""
+def window(values: FloatArray, level: float | None = LEVEL, size: float = PAPER_WINDOW) -> list[str]:
+    """Return the window besides the range of ascending eigenvalues, and a line if it is wide."""
+    share = size / length if (length := float(values[-1] - values[0])) else math.inf
+    intervals = f"; intervals at {100 * level:.4g}%" if level is not None else ""
     share_of_range = f", {100 * share:.2g}% of the range of the eigenvalues" if math.isfinite(share) else ""
-    lines = [f"  window: |λ| < {PAPER_WINDOW / 2:g}, width {PAPER_WINDOW:g}{share_of_range}{intervals}"]
+    lines = [f"  window: |λ| < {size / 2:.4g}, width {size:.4g}{share_of_range}{intervals}"]
     if share > WIDE_WINDOW:
         lines.append(
             '  WIDE WINDOW: more than a tenth of the range; another may tell more, such as window="1%" of the largest.'
@@ -54,8 +59,23 @@ def wide(width: float, half: float, rounding: float, num_products: int, size: in
     # What is left open falls as 1 / steps, and steps grow as the square root of products.
     factor = (width / WIDE) ** 2 if width < UNRESOLVED else MORE
     needed = min(float(f"{factor * num_products:.2g}"), float(size))
-    cure = "that takes about" if width < UNRESOLVED else "try"
-    return [f"  WIDE INTERVALS: the window is not resolved; {cure} {needed:,.0f} products (max_products=)."]
+    budget = f"{needed:,.0f} products (max_products=)"
+    if width < UNRESOLVED:
+        return [f"  WIDE INTERVALS: the window is not resolved; that takes about {budget}."]
+    return [f"  WIDE INTERVALS: the window is not resolved, so fractions say little; try a wider one, or {budget}."]
+
+
+def resolved(size: float, fractions: Fractions) -> list[str]:
+    """Return the line with fractions in the window `SHARE`, if they have no wide interval."""
+    if width(fractions) > WIDE:
+        return []
+    shares = [f"{percent(value)} ({percent(low)} to {percent(high)})" for value, low, high in fractions]
+    return [f'  in window="{SHARE}", which is {size:.3g}: {shares[0]} degenerate, {shares[1]} negative']
+
+
+def width(fractions: Fractions) -> float:
+    """Return the width of the widest interval."""
+    return max(high - low for _, low, high in fractions)
 
 
 def ends(found: FloatArray, errors: FloatArray, ritz_values: FloatArray) -> list[str]:
@@ -81,6 +101,15 @@ def ends(found: FloatArray, errors: FloatArray, ritz_values: FloatArray) -> list
         relative = " of the first" if first else ""
         lines.append(f"  {name}: {', '.join(f'{value:.4g}' for value in shown)} (errors below {digits:.0e}{relative})")
     return lines
+
+
+def with_error(value: float, error: float) -> str:
+    """Return a number and its error, both to two digits of the error, such as "10,830 ± 380"."""
+    if not 1e-4 * abs(value) < error < 1e6:
+        return f"{value:.6g} ± {error:.1g}"
+    place = 1 - math.floor(math.log10(error))
+    digits = max(place, 0)
+    return f"{round(value, place):,.{digits}f} ± {round(error, place):,.{digits}f}"
 
 
 def percent(fraction: float) -> str:

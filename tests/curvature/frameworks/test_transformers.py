@@ -122,6 +122,8 @@ def test_bad_input():
     model = causal()
     with pytest.raises(ValueError, match=r"curvature must be one of hessian, ggn, fisher; got 'kfac'"):
         from_transformers(model, batches(LABELS, 0, 6), curvature="kfac")
+    with pytest.raises(TypeError, match=r"must be a list of batches .*; got a single batch. Write \[batch\]"):
+        from_transformers(model, {"input_ids": torch.zeros(1, 4, dtype=torch.long)})
     with pytest.raises(TypeError, match=r"A batch must be a mapping with 'labels', .*; got tuple\. For other batches"):
         from_transformers(model, [(TOKENS, LABELS)])
     with pytest.raises(ValueError, match=r"batches must be at least one; got none"):

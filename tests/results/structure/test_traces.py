@@ -23,9 +23,9 @@ def test_a_layer_and_intervals():
 
 def test_texts_and_numbers():
     assert FOUND.summary().splitlines() == [
-        "Traces of 2 layers, 12 products",
-        "  a: 2 ± 0.6 (4 parameters, mean 0.5)",
-        "  (the model itself): 5 ± 0.6 (2 parameters, mean 2.5)",
+        "Traces of 2 layers ± standard errors, 12 products",
+        "  a: 2.00 ± 0.58 (4 parameters, mean 0.5)",
+        "  (the model itself): 5.00 ± 0.58 (2 parameters, mean 2.5)",
     ]
     assert repr(FOUND) == "LayerTraces(layers=2, num_products=12)"
     assert FOUND.numbers()["layers"][1]["value"] == 5.0

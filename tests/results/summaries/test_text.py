@@ -28,6 +28,22 @@ def test_ends_that_have_not_converged_are_bounds():
     assert smallest == "  smallest: at most -2 (a Ritz value, which is a bound)"
 
 
+@pytest.mark.parametrize(
+    ("value", "error", "expected"),
+    [
+        (10_825.3, 375.0, "10,830 ± 380"),
+        (19.8712, 0.0934, "19.871 ± 0.093"),
+        (-6.338, 8.0, "-6.3 ± 8.0"),
+        (2.0, 0.0, "2 ± 0"),
+        (52.0123, 1e-9, "52.0123 ± 1e-09"),
+        (3e9, 2e7, "3e+09 ± 2e+07"),
+        (1.0, np.inf, "1 ± inf"),
+    ],
+)
+def test_numbers_with_errors_end_where_these_do(value, error, expected):
+    assert text.with_error(value, error) == expected
+
+
 @pytest.mark.parametrize(("top", "is_wide"), [(1.9, True), (2.1, False)])
 def test_a_window_above_a_tenth_of_the_range_is_told(top, is_wide):
     lines = text.window(np.array([0.0, top]))
