@@ -167,6 +167,8 @@ def check_density(density: object, name: str) -> None:
         hint = " Moments are no density: pass fit_mixture(moments).mixture."
     elif isinstance(density, np.ndarray | list):
         hint = " Eigenvalues are one as Spectrum(eigenvalues)."
+    elif hasattr(density, "matmat"):
+        hint = " Write lanczos_density(H)."
     kind = type(density).__name__
     raise TypeError(f"{name} must be a density (a Spectrum, a SkewNormalMixture, ...); got {kind}.{hint}")
 
