@@ -126,7 +126,7 @@ def _checked(made: tuple[Any, ...], place: str, function: Any) -> tuple[nn.Modul
     model, loss_fn, data, *rest = made
     keywords = rest[0] if rest else {}
     if not isinstance(keywords, dict):
-        raise CommandError(f"{place} must return keyword arguments as a dictionary in fourth place; got {kinds}. {EXAMPLE}")
+        raise CommandError(f"{place} must return a dictionary in fourth place, of keywords; got {kinds}. {EXAMPLE}")
     known = list(inspect.signature(function).parameters)[3:]
     unknown = [name for name in keywords if name not in known]
     if unknown:

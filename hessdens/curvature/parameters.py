@@ -158,6 +158,11 @@ def matching(named: Mapping[str, Any], selection: Selection) -> set[str]:
     """Return the names that ``selection`` picks."""
     if selection is None:
         return set(named)
+    if isinstance(selection, nn.Module):
+        raise TypeError(
+            f"parameters must be names, globs or a function; got a module, {type(selection).__name__}. Write its name, "
+            "such as parameters='layers.0.*'."
+        )
     if callable(selection):
         return {name for name, parameter in named.items() if selection(name, parameter)}
     chosen: set[str] = set()

@@ -182,7 +182,10 @@ def _check_functions(**functions: Any) -> None:
     """Raise TypeError, naming the argument, unless all are functions; those except the loss may be None."""
     for name, function in functions.items():
         if not callable(function) and (name == "loss_fn" or function is not None):
-            raise TypeError(f"{name} must be callable; got {type(function).__name__}.")
+            cure = " Pass torch.nn.CrossEntropyLoss() or the like, or write from_transformers(model, batches)."
+            raise TypeError(
+                f"{name} must be callable; got {type(function).__name__}.{cure if name == 'loss_fn' else ''}"
+            )
         if isinstance(function, type) and issubclass(function, nn.Module):
             kind = function.__name__
             raise TypeError(f"{name} must be a function or an instance; got the class {kind}. Write {kind}().")

@@ -77,7 +77,7 @@ def test_factories_of_other_kinds(run):
         (
             1,
             "density factories:list_in_fourth_place",
-            "must return keyword arguments as a dictionary in fourth place; got",
+            "must return a dictionary in fourth place, of keywords; got",
         ),
         (
             1,
