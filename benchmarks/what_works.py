@@ -1,4 +1,4 @@
-"""What works, how, and what is refused: each situation of the zoo once, in float64, as the library decides by itself.
+"""What works, how, and what is refused: each situation of the zoo once, in float64, as the library decides on its own.
 
     python benchmarks/what_works.py
 

@@ -34,7 +34,7 @@ def _missing(found: list[dict[str, Any]]) -> Iterator[str]:
 
 def _rules(content: dict[str, Any]) -> Iterator[str]:
     trials = content["arguments"]["trials"]
-    yield f"{content['date']}, {trials:,} simulated claims a row, looked at after 4, 8 and 12 seeds until decided."
+    yield f"{content['date']}, {trials:,} simulated claims per row, looked at after 4, 8 and 12 seeds until decided."
     yield ""
     yield "| design | true effect, in margins | wrong | reproduced | absent |"
     yield "|---|---|---|---|---|"

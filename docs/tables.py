@@ -89,7 +89,14 @@ def _grid_search(content: dict) -> str:
         ]
         for name, b in content["backends"].items()
     ]
-    header = ["backend", "median ms a fit", "slowest ms", "points a second", "times slower", "same index and objective"]
+    header = [
+        "backend",
+        "median ms per fit",
+        "slowest ms",
+        "points per second",
+        "times slower",
+        "same index and objective",
+    ]
     fresh = content["fresh_process"]
     return (
         f"{_origin(content)}\n\n"
@@ -160,7 +167,7 @@ def _hvp(content: dict) -> str:
             for name, r in found.items()
         ]
         table += [[name, r["failed"], "", "", "", ""] for name, r in rows.items() if name not in found]
-        header = ["", "µs an example and probe", "gradients", "peak MiB", "relative error", "batch"]
+        header = ["", "µs per example and probe", "gradients", "peak MiB", "relative error", "batch"]
         parts.append(f"### {model}\n\n{sentence}\n\n{_table(header, table)}")
     return "\n".join(parts)
 
@@ -335,7 +342,7 @@ def _distributed(content: dict) -> str:
         origin = f"{part['date']}, {part['machine']}, {part['cores']} cores; {_versions(part)}."
         if name == "scaling":
             rows = [[n, f"{1e3 * row['seconds']:.0f}", f"{row['efficiency']:.0%}"] for n, row in found.items()]
-            text = _table(["processes", "ms a product", "efficiency"], rows)
+            text = _table(["processes", "ms per product", "efficiency"], rows)
         elif name == "traffic":
             rows = [
                 [ranks, what, f"{row['planned']:,.0f}", f"{row['sent']:,}", f"{row['sent'] / row['planned'] - 1:.2%}"]

@@ -4,6 +4,7 @@ Prints the median and the longest sentence of each page, and where a turn of ``T
 messages. Without pages: those of ``HELD``, which a test holds to ``MEDIAN`` and ``LONGEST``.
 """
 
+import ast
 import re
 import statistics
 import sys
@@ -40,7 +41,12 @@ TURNS = {
     r"\bdoes for a first look\b": "is enough for a first look",
     r"\bin place of a number\b": "instead of a number",
     r"\btimes as much\)": "the ratio in words",
-    r"\b(?:four|two|one|dots|\d+) an? (?:probe|inch|file|vector|step)\b": "per",
+    r"\b(?:four|two|one|dots|points|numbers|products|vectors|ms|µs|\d+) an? "
+    r"(?:axis|column|epoch|example|file|fit|inch|layer|probe|product|row|second|step|vector)\b": "per",
+    r"\bbeside\b": "next to, besides, or outside of",
+    r"\b[Ww]here pip takes\b": "pip's default",
+    r"\bno blocks beside\b": "no off-diagonal blocks",
+    r"\bpaid for by\b": "costs",
 }
 
 
@@ -84,6 +90,27 @@ def turns() -> Iterator[str]:
             for turn, better in TURNS.items():
                 if re.search(turn, line):
                     yield f"{path.relative_to(ROOT)}:{number}: {line.strip()[:90]} -> {better}"
+
+
+def pages() -> list[str]:
+    """Return the pages that are written by hand, those of `HELD` among them."""
+    made = {"_build", "_generated", "examples"}
+    found = (path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))
+    return sorted({*HELD, *(path.as_posix() for path in found if not made & set(path.parts))})
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Yield the places of public docstrings, and their prose: without examples, headings and names of arguments."""
+    for path in sorted((ROOT / "hessdens").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                continue
+            name, text = getattr(node, "name", ""), ast.get_docstring(node)
+            if text and not name.startswith("_"):
+                text = re.split(r"\nExamples\n-+\n", text)[0].replace("``", "`")
+                text = re.sub(r"\n[\w, ]+\n-{3,}\n", "\n\n", text)
+                text = re.sub(r"(?m)^[\w, ]+\n(?= )", "\n", text)
+                yield f"{path.relative_to(ROOT)} {name}".strip(), re.sub(r"(?m)^ +", "", text)
 
 
 def main() -> None:

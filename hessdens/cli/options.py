@@ -46,7 +46,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "help": "keep finished work there; the same command goes on after a kill",
     },
     "--steps": {"type": whole(2), "metavar": "S", "help": "Lanczos steps (lanczos), at least 2"},
-    "--low-memory": {"action": "store_true", "help": "keep three vectors per probe in place of S (lanczos)"},
+    "--low-memory": {"action": "store_true", "help": "keep three vectors per probe instead of S (lanczos)"},
     "--moments": {"type": whole(1, MOST_MOMENTS), "metavar": "K", "help": "how many; default 4"},
     "--layers": {"action": "store_true", "help": "moments of each layer; with --out FILE.npz, in files FILE.LAYER.npz"},
     "--rtol": {"type": LEVELS, "metavar": "X", "help": RTOL},
@@ -76,7 +76,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--level": {"type": LEVELS, "default": LEVEL, "metavar": "P", "help": f"level of intervals; default {LEVEL:g}"},
     "--dpi": {"type": whole(20, 1_200), "default": 150, "metavar": "N", "help": "dots per inch; default 150"},
     "--force": {"action": "store_true"},
-    "--json": {"action": "store_true", "help": "print JSON in place of text"},
+    "--json": {"action": "store_true", "help": "print JSON instead of text"},
     "--quiet": {"action": "store_true", "help": "show no progress, even on a terminal"},
 }
 

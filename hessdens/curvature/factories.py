@@ -79,9 +79,9 @@ def hessian_operator(
     ------
     ValueError
         If the data are empty, differ from pass to pass, are changed in place by the model, or lie on another device or
-        dtype than it; if the loss is not a scalar, is not a mean, is random, has no gradient, or one that backward
-        hooks change; if no parameter is left, or a name or glob matches frozen ones only; if parameters are added,
-        tied or untied later; if a float64 model runs under autocast.
+        dtype than it. If the loss is not a scalar, is not a mean, is random, has no gradient, or one that backward
+        hooks change. If no parameter is left, or a name or glob matches frozen ones only. If parameters are added,
+        tied or untied later. If a float64 model runs under autocast.
     NonFiniteError
         If the loss, its gradient or its second derivative is not finite.
     MemoryError

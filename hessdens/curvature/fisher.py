@@ -1,7 +1,7 @@
 """Fisher matrices as Gauss-Newton matrices of a quadratic loss made from gradients at the outputs.
 
-With u_i the gradient of prediction i's negative log-likelihood at the outputs z_i, taken as a constant, the loss
-mean_i (u_i·z_i)^2 / 2 has the Hessian mean_i u_i u_i^T in the outputs, so that its Gauss-Newton matrix is the mean of
+Let u_i be the gradient of prediction i's negative log-likelihood at the outputs z_i, taken as a constant. The loss
+mean_i (u_i·z_i)^2 / 2 has the Hessian mean_i u_i u_i^T in the outputs. So its Gauss-Newton matrix is the mean of
 g_i g_i^T for the gradients g_i = J_i^T u_i in the parameters.
 """
 

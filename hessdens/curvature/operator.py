@@ -38,8 +38,6 @@ class CurvatureOperator(Operator):
         What confirmed the second derivatives of a few examples: by which mode, how near to what.
     product_error
         For central differences, the measured relative error of the latest product; else None: exact to rounding.
-    total_weight
-        Number of examples in the data, or what ``num_examples=`` says: of the latest product. Before, it takes a read.
 
     Examples
     --------
@@ -115,11 +113,8 @@ class CurvatureOperator(Operator):
 
     @property
     def total_weight(self) -> float:
-        """Sum of the weights of all batches: examples, or what ``num_examples=`` counts."""
-        if self._total_weight is None:
-            with TURN, self.problem.undisturbed():
-                self._total_weight = float(sum(self.problem.weight(batch) for batch in self.problem.passes))
-        return self._total_weight
+        """Examples in the data, or what ``num_examples=`` counts: as the latest product saw them, or else by a read."""
+        return self.problem.total_weight() if self._total_weight is None else self._total_weight
 
     def settle(self, num_probes: int) -> Schedule:
         """Measure now how products with so many vectors are fastest, and keep to it; return what `plan` will be.

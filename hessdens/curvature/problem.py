@@ -25,7 +25,7 @@ from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.means import MeanCheck, checked_weight
 from hessdens.curvature.parameters import Selection, select_parameters, warn_of_constants
 from hessdens.curvature.passes import RepeatedPasses
-from hessdens.curvature.settings import Undisturbed, full_precision, product_settings
+from hessdens.curvature.settings import TURN, Undisturbed, full_precision, product_settings
 from hessdens.curvature.trials.repeats import check_repeats
 
 __all__ = ["Forward", "Problem", "ProblemOptions", "some"]
@@ -128,6 +128,11 @@ class Problem:
     def largest_block(self) -> int:
         """Examples of the first batch, of which measurements take blocks; 1 if batches are not cut."""
         return batch_length(self.passes.first_batch) if self.splits else 1
+
+    def total_weight(self) -> float:
+        """Return the sum of the weights of all batches. Cost: one read of the data."""
+        with TURN, self.undisturbed():
+            return float(sum(self.weight(batch) for batch in self.passes))
 
     def undisturbed(self) -> Undisturbed:
         """Return a context in which model and loss function may be evaluated; afterwards they are as before."""

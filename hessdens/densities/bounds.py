@@ -64,9 +64,9 @@ def cdf_bounds(source: Any, x: ArrayLike) -> Bounds:
 
     Notes
     -----
-    Of all measures with m_0..m_{2n}, the one with n + 1 atoms of which one is at x (the canonical representation: a
-    Gauss-Radau quadrature) has the least mass left of x, and the largest with x included (Chebyshev, Markov,
-    Stieltjes); the last of an odd number of moments adds nothing. The polynomials come from the Cholesky factor of the
+    Take the measure with m_0..m_{2n} that has n + 1 atoms, of which one is at x: a Gauss-Radau quadrature. Of all
+    measures with these moments it has the least mass left of x, and the largest with x included (Chebyshev, Markov,
+    Stieltjes). The last of an odd number of moments adds nothing. The polynomials come from the Cholesky factor of the
     Gram matrix of the rescaled powers (Hankel), or of Chebyshev polynomials, which is what the modified Chebyshev
     algorithm computes; from a quadrature by Lanczos on its nodes. Moments from where the Gram matrix loses
     definiteness are left out: the bounds become wider, not wrong. For exact moments rounding goes outwards: the last

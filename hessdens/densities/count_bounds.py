@@ -74,14 +74,14 @@ def count_bounds(evidence: Evidence, half: float, failure: float) -> tuple[Range
 
     Notes
     -----
-    A - x has as many positive eigenvalues as T - x and R - x - κ v v^T together, T = Q^T A Q, R the compression of A to
-    the complement of Q, and κ = c^T (T - x)^{-1} c with the coupling c (Haynsworth 1968). The last term counts as one
-    eigenvalue of R more or less, or moves x by abs(κ) (Weyl), whichever is expected to cost less. How many eigenvalues
-    R has beyond x follows from Gaussian probes: each has a mass there that its Gauss-Radau quadrature brackets
-    (Chebyshev, Markov, Stieltjes). The share of the mass of all P probes in their squared lengths is a beta variable,
-    of P degrees of freedom for each eigenvalue. Apart from that, no compression has more eigenvalues beyond x than A
-    (Cauchy). Where the bounds of one side and of both contradict each other, which has at most the probability
-    ``failure``, those without chance are returned.
+    Let T = Q^T A Q, R the compression of A to the complement of Q, and κ = c^T (T - x)^{-1} c with the coupling c. Then
+    A - x has as many positive eigenvalues as T - x and R - x - κ v v^T together (Haynsworth 1968). The last term counts
+    as one eigenvalue of R more or less, or moves x by abs(κ) (Weyl), whichever is expected to cost less. How many R has
+    beyond x follows from Gaussian probes: each has a mass there that its Gauss-Radau quadrature brackets (Chebyshev,
+    Markov, Stieltjes). The share of the mass of all P probes in their squared lengths is a beta variable, of P degrees
+    of freedom for each eigenvalue. Apart from that, no compression has more eigenvalues beyond x than A (Cauchy). Where
+    the bounds of one side and of both contradict each other, which has at most the probability ``failure``, those
+    without chance are returned.
     """
     lower = [_bound(evidence, sign, half, is_lower=True) for sign in (-1, 1)]
     upper = [_bound(evidence, sign, half, is_lower=False) for sign in (-1, 1)]

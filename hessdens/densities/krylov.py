@@ -99,10 +99,10 @@ def left_open(
 ) -> FloatArray:
     """Return how far a mean of f may lie from that by Gauss quadrature, downwards and upwards, shape (2,).
 
-    Gauss-Radau quadratures with a node beyond either end of the spectrum, but within its ``support``, are on either
-    side of the truth if derivatives of f keep their signs there, as those of powers, logarithms and reciprocals do
-    (Golub & Meurant 2010); for other functions the difference shows its size. Where f is not finite at an end, the node
-    is moved inwards until it is.
+    Gauss-Radau quadratures have a node beyond either end of the spectrum, but within its ``support``. They are on
+    either side of the truth if derivatives of f keep their signs there, as those of powers, logarithms and reciprocals
+    do (Golub & Meurant 2010). For other functions the difference shows its size. Where f is not finite at an end, the
+    node is moved inwards until it is.
     """
     total, changes = sum(space.square for space in spaces), np.zeros(2)
     if total == 0:

@@ -45,7 +45,7 @@ def share_examples(operator: CurvatureOperator, *, group: GroupLike = None, allo
     ------
     RankError
         On every process: if models, loss or libraries differ between processes (parameters and buffers by a checksum),
-        or data do not, naming the processes; in a product, if vectors or parameters differ, or a process fails or does
+        or data do not, naming the processes. In a product, if vectors or parameters differ, or a process fails or does
         not answer within the timeout.
     TypeError
         If the operator does not know its number of examples.

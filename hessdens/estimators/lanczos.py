@@ -66,7 +66,7 @@ def lanczos_density(
     window
         Size of the window around 0, or as a share of the largest eigenvalue, "1%"; for ``rtol`` and ``atol`` alone.
     seed, distribution, checkpoint, progress
-        As in `spectral_moments`, with the same probes. The checkpoint keeps every product, P N numbers a step. More
+        As in `spectral_moments`, with the same probes. The checkpoint keeps every product, P N numbers per step. More
         steps, or a larger budget, extend fewer: unless P is given, it is that of the work in the checkpoint.
     low_memory
         Keep three vectors per probe instead of s: there is no reorthogonalisation, and eigenvalues are not found one by

@@ -32,9 +32,9 @@ def as_operator(
     Parameters
     ----------
     A
-        One of: an `Operator` (returned as it is); a square torch tensor, NumPy array or SciPy-sparse matrix; a SciPy
-        ``LinearOperator``; any object with ``shape``, a torch ``dtype``, ``device`` and ``@`` on tensors of shape (N,
-        P), such as the operators of curvlinops; a callable that maps a tensor V of shape (N, P) to A V (give
+        An `Operator`, which is returned as it is. A square torch tensor, NumPy array, SciPy-sparse matrix or SciPy
+        ``LinearOperator``. Any object with ``shape``, a torch ``dtype``, ``device`` and ``@`` on tensors of shape (N,
+        P), such as the operators of curvlinops. A callable that maps a tensor V of shape (N, P) to A V (give
         ``size``).
     size
         N, for a callable only.

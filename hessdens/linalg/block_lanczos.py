@@ -109,7 +109,7 @@ class BlockLanczos:
         lengths = row_lengths(products, self._team)
         raise_if_not_finite(lengths, f"that of vector {{}} in Lanczos step {self._steps_before + self.num_steps + 1}")
         self._scale = max(self._scale, float(lengths.max()))
-        # W = C_1 Q + W_1, W_1 = M V, V = C_2 Q + R V'. But for rounding and asymmetry, W lies along the vectors that
+        # W = C_1 Q + W_1, W_1 = M V, V = C_2 Q + R V'. Except for rounding and asymmetry, W lies along the vectors that
         # were kept and the last two blocks: C_1 is what it has along these, C_2 along all, where V has length one.
         along, before = np.zeros((end - first, end)), self._offsets[-3] if self.num_steps else 0
         for rows in (slice(0, min(self._num_fixed, before)), slice(before, end)):

@@ -1,4 +1,4 @@
-"""How sure a fitted mixture is: errors of its moments carried through the fit, and points that fit nearly as well."""
+"""How certain a fitted mixture is: errors of its moments carried through the fit, and points that fit as well."""
 
 from dataclasses import astuple, dataclass
 from typing import Annotated

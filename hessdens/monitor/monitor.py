@@ -57,8 +57,8 @@ class SpectrumMonitor:
         Measure after multiples of so many steps only. Default: after any.
     overhead
         Time of all measurements, at most, as a fraction of that of training. One is made only if this will hold even
-        when it takes twice as long as the longest so far. The first is paid for by the time until the second. None: no
-        limit; ``every`` is needed.
+        when it takes twice as long as the longest so far. So a run that is shorter than three measurements over this
+        fraction has a single record. None: no limit; ``every`` is needed.
     window
         Size of the window around 0 that counts as degenerate, for the loggers.
     loggers

@@ -30,9 +30,9 @@ def plot_history(
 ) -> "tuple[Axes, Axes, Axes]":
     """Draw how a spectrum has changed in training, in three panels over the training step.
 
-    Of one run: the density, on a logarithmic colour scale over eigenvalues on an inverse hyperbolic sine scale; the
-    fractions of eigenvalues that are not degenerate and that are negative, with 95% intervals; the largest and the
-    smallest Ritz value, which the largest eigenvalue is at least and the smallest at most. Of several runs: the
+    Of one run: the density, on a logarithmic colour scale over eigenvalues on an inverse hyperbolic sine scale. Below
+    it are the fractions of eigenvalues that are not degenerate and that are negative, with 95% intervals. Then come the
+    largest and the smallest Ritz value: bounds of the largest and the smallest eigenvalue. Of several runs: the
     largest, the fraction that is not degenerate, and the fraction that is negative. Steps whose products were not
     finite are left white, and marked by a cross.
 

@@ -1,4 +1,4 @@
-"""The loss along directions: exact, beside what gradient and curvature predict."""
+"""The loss along directions: exact, next to what gradient and curvature predict."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -139,7 +139,7 @@ class ChebyshevMoments(ProbeMeans):
         """Return the smallest eigenvalue of the Toeplitz matrix of 1, μ_1, μ_2, ...; cost: O(K^3).
 
         Numbers are the Chebyshev moments of a density on the support only if the matrix with entries μ_{abs(i-j)} is
-        positive semidefinite, so a clearly negative value says that the support does not hold all eigenvalues, or that
+        positive semidefinite. So a clearly negative value says that the support does not hold all eigenvalues, or that
         the estimates contradict each other.
         """
         return float(np.linalg.eigvalsh(toeplitz(np.concatenate([[1.0], self.values])))[0])

@@ -40,8 +40,8 @@ class Eigenpairs(Saved):
         Values with equal numbers are not told apart, shape (K,): their vectors span a subspace, and none of them is
         an eigenvector of its own.
     vectors
-        Orthonormal, one a row, shape (K, N) in the precision of the operator; of a sharded model the entries that this
-        process holds.
+        Orthonormal, one per row, shape (K, N) in the precision of the operator. Of a sharded model, the entries that
+        this process holds.
     is_converged
         Whether the error is at most ``rtol`` times the value, or what rounding allows; shape (K,).
     rtol

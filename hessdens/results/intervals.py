@@ -37,7 +37,7 @@ def skewed_quantiles(
     -----
     A mean T that is distributed as a + g X, X a chi-squared variable with ν degrees of freedom, has skewness sqrt(8/ν)
     and standard deviation s = g sqrt(2ν). Were the shift a known and s proportional to T - a, the upper limit of the
-    mean a + gν would be a + (T - a) ν/q, with q the quantile of X at 1 - p: that is T + s sqrt(ν/2) (ν/q - 1), which
+    mean a + gν would be a + (T - a) ν/q, with q the quantile of X at 1 - p. That is T + s sqrt(ν/2) (ν/q - 1), which
     tends to the normal one for large ν. For few probes it is widened by the ratio of Student's quantile to the normal
     one.
     """
@@ -57,7 +57,7 @@ def _skewness_of_mean(samples: FloatArray) -> FloatArray:
     """Return the skewness of the mean, at most that of a single squared normal variable.
 
     That of samples of one sign is at least that of a chi-squared variable with their mean and standard deviation, which
-    has the least of all sums of squares with these (Cauchy and Schwarz); of few samples it is underestimated else.
+    has the least of all sums of squares with these (Cauchy and Schwarz). Of few samples it is underestimated else.
     """
     num_samples, limit = len(samples), np.sqrt(8 / len(samples))
     scale = np.abs(samples).max(axis=0)
@@ -84,8 +84,8 @@ def count_interval(shares: FloatArray, num_probes: int, size: int, level: float)
     Notes
     -----
     In n of N orthonormal vectors P probes have a share that is distributed as Beta(P n / 2, P (N - n) / 2). It grows
-    with n, so that the limits are the n for which it exceeds the lower share, or stays below the upper one, with
-    probability (1 - level) / 2: exact for any number of probes (Clopper & Pearson 1934, of the binomial distribution).
+    with n. So the limits are the n for which it exceeds the lower share, or stays below the upper one, with probability
+    (1 - level) / 2. This is exact for any number of probes (Clopper & Pearson 1934, of the binomial distribution).
     Limits less than one from 0 or N are 0 or N: numbers are whole, and tiny shares may be rounding.
     """
     check_level(level)

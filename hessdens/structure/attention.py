@@ -27,9 +27,9 @@ def attention_parts(
 ) -> dict[str, Part]:
     """Return the attention heads of a model as ``parts``, or its query, key, value and output projections.
 
-    Names and shapes of parameters say what belongs to a head: a weight that holds query, key and value one after the
-    other (``c_attn`` of GPT-2, also as a ``Linear`` in nanoGPT; ``qkv`` of timm; ``in_proj_weight`` of
-    ``nn.MultiheadAttention``), or one of each (Llama, BERT, ViT).
+    Names and shapes of parameters say what belongs to a head. There is a weight of each of query, key and
+    value (Llama, BERT, ViT), or one that holds them one after the other: ``c_attn`` of GPT-2, also as a ``Linear`` in
+    nanoGPT; ``qkv`` of timm; ``in_proj_weight`` of ``nn.MultiheadAttention``.
 
     Parameters
     ----------

@@ -56,8 +56,8 @@ def layer_moments(
         the parameters of each module make a layer. Layers may overlap.
     method
         "deflated": one layer after the other, with the outliers of each treated exactly. "skilling": probe i of a layer
-        is its part of probe i, and vectors of many layers share a product with several vectors, and with it the passes
-        over the data.
+        is its part of probe i. Vectors of many layers share a product with several vectors, and with it the passes over
+        the data.
     block_size
         Vectors in one multi-vector product. Default: 8, with "skilling" 32.
 

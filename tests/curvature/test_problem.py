@@ -43,6 +43,7 @@ def test_forward_adapts_dictionaries_and_num_examples_weighs_tokens():
         plan=Plan(examples_per_block=2),
     )
     kept = labels.flatten() >= 0
+    assert operator.total_weight == kept.sum(), "before any product"
     reference = hessian_operator(model, nn.CrossEntropyLoss(), [(tokens.flatten(0, 1)[kept], labels.flatten()[kept])])
     assert relative_error(dense(operator), dense(reference)) < 1e-13
 

@@ -17,6 +17,19 @@ def test_sentences_are_short(page):
     assert statistics.median(map(len, found)) <= sentences.MEDIAN
 
 
+@pytest.mark.parametrize("page", [page for page in sentences.pages() if page not in sentences.HELD])
+def test_other_pages_have_no_long_sentence(page):
+    found = sentences.sentences((ROOT / page).read_text())
+    assert [" ".join(words) for words in found if len(words) > sentences.LONGEST] == []
+
+
+def test_docstrings_have_no_long_sentence():
+    found = {place: sentences.sentences(text) for place, text in sentences.docstrings()}
+    assert len(found) > 500
+    long = {place: words for place, each in found.items() for words in each if len(words) > sentences.LONGEST}
+    assert long == {}
+
+
 def test_no_turn_makes_a_reader_stop():
     assert list(sentences.turns()) == []
 

@@ -22,7 +22,7 @@ OWN = "laptop"  # the folder of this machine's results, next to committed ones
 def save_outcome(
     folder: Path, name: str, title: str, preset: str, found: Outcome, seconds: float | None, environment: dict[str, Any]
 ) -> None:
-    """Write what one experiment has shown to ``<name>.json``, whole or not at all.
+    """Write what one experiment has shown to ``<name>.json``, atomically.
 
     ``seconds`` None: it is drawn anew from runs that were there, and keeps their time, date and environment.
     """

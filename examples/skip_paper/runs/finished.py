@@ -112,7 +112,7 @@ class FinishedRuns:
         )  # fmt: skip
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically."""
         keys = sorted(self.runs)
         head = {
             "format": FORMAT,

@@ -124,6 +124,6 @@ class RunStore:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file atomically."""
     with replacing(path, text=True) as file:
         file.write(text)

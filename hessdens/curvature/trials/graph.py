@@ -79,7 +79,7 @@ def custom_functions(nodes: Iterable[Any]) -> set[Any]:
 class _Ends(TorchFunctionMode):
     """Notes the names of functions that take a tensor with a derivative, and return real numbers without one.
 
-    But for ``detach``, which ends forward derivatives too.
+    Except for ``detach``, which ends forward derivatives too.
     """
 
     def __init__(self) -> None:

@@ -160,8 +160,8 @@ def _finite(products: Mapping[Mode, Tensor]) -> dict[Mode, Tensor]:
 class Look:
     """Looks at blocks for what the first few examples did not show.
 
-    Cost: one forward pass of each; where operations are linked as they have not been so far, also a product with two
-    vectors by each mode; where there are custom functions, which may be wrong for some examples only, another one and
+    Cost: one forward pass of each. Where operations are linked as they have not been so far, also a product with two
+    vectors by each mode. Where there are custom functions, which may be wrong for some examples only, another one and
     two gradients.
     """
 

@@ -112,7 +112,7 @@ def kernel_polynomial(moments: ChebyshevMoments, *, kernel: Kernel = "jackson") 
         K Chebyshev moments, from `chebyshev_moments` or `ChebyshevMoments.from_quadrature`.
     kernel
         "jackson": the series convolved with a positive kernel, so that the density is not negative for moments that
-        some density has; its standard deviation, π h / K, is the resolution. "dirichlet": the plain series, which has
+        some density has. Its standard deviation, π h / K, is the resolution. "dirichlet": the plain series, which has
         these moments exactly but overshoots next to every peak.
 
     Raises

@@ -173,7 +173,7 @@ def maximum_entropy(
     -----
     Minimises the convex dual log ∫ exp(Σ_k λ_k T_k(x)) dx - Σ_k λ_k μ_k + Σ_k (s_k λ_k)^2 / 2 by damped Newton steps.
     The last term keeps it bounded where no density has the moments, and where only atoms have. s_k starts at 1 and
-    falls in steps to max(standard error, 1e-6), less only for as long as Newton's method converges; it stops early
+    falls in steps to max(standard error, 1e-6), less only for as long as Newton's method converges. It stops early
     when all moments are met to 1e-9. Steps solve a least-squares problem by QR, so that the condition of the moments'
     covariance enters only by its root. Integrals are Gauss-Legendre rules of 16 points in the angle arccos x, on panels
     that are halved until they agree with their halves: a peak of 1e-3 of the interval takes about ten halvings.

@@ -58,7 +58,7 @@ def output_gram(
     Notes
     -----
     Cost: for each example, the Hessian of the loss in the outputs, and a forward and C backward passes for each group
-    of parameters that fits the memory; then O((n C)²) operations for each unit of a layer, and O((n C)³) for the
+    of parameters that fits the memory. Then O((n C)²) operations for each unit of a layer, and O((n C)³) for the
     eigenvalues. Source: F. Dangel, L. Tatzel & P. Hennig, ViViT: curvature access through the generalized
     Gauss-Newton's low-rank structure (2022).
 
