@@ -53,7 +53,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--atol": {"type": LEVELS, "metavar": "X", "help": "the same, absolute (lanczos)"},
     "--which": {"type": which, "metavar": "END", "help": WHICH},
     "--block": {"type": whole(1), "metavar": "B", "help": "vectors in a product; default 2"},
-    "--vectors": {"type": whole(3), "metavar": "M", "help": "vectors in memory; default 40, or 3 K if more"},
+    "--vectors": {"type": whole(3), "metavar": "M", "help": "vectors in memory; default 20 + 20 B, or 3 K if more"},
     "--heads": {
         "type": whole(1),
         "metavar": "N",

@@ -13,8 +13,10 @@ from hessdens.estimators.run import Run, called_alike, check_memory
 from hessdens.linalg.operator import Operator
 from hessdens.results.eigenpairs import Eigenpairs
 
-# Vectors in memory, at least, and for each pair: half of them survive a restart.
-FEWEST_VECTORS = 40
+# Vectors in memory, at least, and for each pair: half of them survive a restart. A block needs more of them for as many
+# steps between restarts: with 60, blocks of two take half the passes of ``eigsh`` even at the end of a semicircle.
+FEWEST_VECTORS = 20
+VECTORS_PER_COLUMN = 20
 VECTORS_PER_PAIR = 3
 MOST_PRODUCTS = 1_000
 
@@ -52,10 +54,10 @@ def eigenpairs(
         The limit. Where it ends the search, a warning says so, and the errors are as large as they are.
     block_size
         Vectors in a product, b. Fewer passes over the data with more, and more products. Copies of a multiple
-        eigenvalue are found up to b; more of them where rounding or the end of the space shows them. With 1, one of two
-        close eigenvalues is missed more often, as by other Lanczos methods.
+        eigenvalue are found up to b; more of them where rounding or the end of the space shows them. With 1, and a
+        loose ``rtol``, one of two close eigenvalues may be missed, as by other Lanczos methods.
     num_vectors
-        Vectors in memory, at least k + 2 b. Default: 40, or 3 k if that is more. More of them save products.
+        Vectors in memory, at least k + 2 b. Default: 20 + 20 b, or 3 k if that is more. More of them save products.
     seed, checkpoint, progress
         As in `lanczos_density`. The checkpoint keeps every product; a smaller ``rtol`` or a larger budget extend it.
 
@@ -72,8 +74,9 @@ def eigenpairs(
     -----
     Cost: products until it stops, and 4 N m operations for each, of m vectors in memory. Errors are norms of residuals
     (W. Kahan 1967: as many eigenvalues lie within them), angles of vectors and subspaces follow from the gaps (C. Davis
-    & W. Kahan 1970). Nothing can show eigenvalues that no product has met: angles take it that there are none in the
-    gaps. Sources: K. Wu & H. Simon (2000) for the restart; R. Morgan (1991) for eigenvalues inside of a spectrum.
+    & W. Kahan 1970). Nothing can show eigenvalues that no product has met. So angles take it that there are none in the
+    gaps, and values may rank lower in the matrix than they are listed, never higher (Cauchy). Sources: K. Wu & H. Simon
+    (2000) for the restart; R. Morgan (1991) for eigenvalues inside of a spectrum.
 
     Examples
     --------
@@ -153,7 +156,7 @@ def _checked(
         )
     least = k + 2 * block_size
     if num_vectors is None:
-        num_vectors = max(FEWEST_VECTORS, VECTORS_PER_PAIR * k, least)
+        num_vectors = max(FEWEST_VECTORS + VECTORS_PER_COLUMN * block_size, VECTORS_PER_PAIR * k, least)
     if num_vectors < least:
         raise ValueError(f"num_vectors must be at least k + 2 block_size = {least:,}; got {num_vectors:,}.")
     rows = min(num_vectors + 2 * block_size, size) + 2 * k

@@ -27,7 +27,8 @@ class Eigenpairs(Saved):
     which
         Which eigenvalues: "largest", "smallest", "both", "magnitude", "near 0.5", or "found" by a density.
     values
-        Shape (K,), those that were asked for most first.
+        Shape (K,), those that were asked for most first, among all that products have shown. If one did not show,
+        those after it rank lower in the matrix: the k-th largest value here is at most the k-th largest eigenvalue.
     errors
         Bounds of their errors, shape (K,): lengths of residuals. There are as many eigenvalues of the matrix as values
         here, each within its error (Kahan).
