@@ -23,7 +23,7 @@ FACTORY is a function of yours without arguments, package.module:function (looke
 first) or path/to/file.py:function. It returns (model, loss_fn, data), as hessian_operator takes them; or
 (model, loss_fn, data, {keyword arguments}), such as {"forward": forward}; or an operator or symmetric matrix."""
 
-RTOL = "spend what makes standard errors this share of the moments of absolute eigenvalues"
+RTOL = "stop at this relative accuracy of the moments, against those of absolute eigenvalues"
 WHICH = "largest (default), smallest, both, magnitude, or a number: those nearest to it"
 GLOBS = "names of parameters, such as 'layers.*.weight'; default all"
 WINDOW = f"size of the window around 0, or as 1%% of the largest eigenvalue; default {PAPER_WINDOW:g}"
@@ -135,7 +135,7 @@ def _density(subparsers: Any) -> None:
     _add(
         estimate,
         "--rtol",
-        help="stop once the fraction outside of the window is known to this share (lanczos, mixture)",
+        help="stop at this relative accuracy of the fraction outside of the window (lanczos, mixture)",
     )
     _add(estimate, "--atol")
     _add(estimate, "--max-size")

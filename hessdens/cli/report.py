@@ -116,8 +116,11 @@ def _eigenvalues(density: LanczosDensity) -> str:
 
 
 def _traces(layers: Mapping[str, Moments]) -> str:
-    rows = [[name, f"{m.size:,}", f"{m.trace:.4g}", f"{m.trace_error:.1g}"] for name, m in layers.items()]
-    return _table("Traces", ["", "parameters", "trace", "standard error"], rows)
+    rows = []
+    for name, m in layers.items():
+        low, high = m.size * m.interval()[:, 0]
+        rows.append([name, f"{m.size:,}", f"{m.trace:.4g}", f"{low:.4g} to {high:.4g}"])
+    return _table("Traces", ["", "parameters", "trace", "95% interval"], rows)
 
 
 def _table(title: str, names: list[str], rows: list[list[str]]) -> str:

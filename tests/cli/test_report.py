@@ -30,6 +30,8 @@ def test_numbers_are_those_of_the_results(saved):
     moments = load_result(saved / "moments.npz")
     traces = page({"a": moments, "b": moments}, 0.2)
     assert traces.count(f"<td class=number>{moments.trace:.4g}</td>") == 2
+    low, high = moments.size * moments.interval()[:, 0]
+    assert traces.count(f"<td class=number>{low:.4g} to {high:.4g}</td>") == 2
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a'b\"c"])

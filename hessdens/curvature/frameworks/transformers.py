@@ -28,6 +28,13 @@ class Reading(NamedTuple):
     pair: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
     weight: Callable[[Tensor], float]
 
+    def options(self) -> dict[str, Any]:
+        """Return how outputs and targets come from a batch, and how much it weighs: options of `hessian_operator`."""
+        return {
+            "forward": lambda network, batch: self.pair(logits_of(network, batch), batch["labels"]),
+            "num_examples": lambda batch: self.weight(batch["labels"]),
+        }
+
 
 def _next_tokens(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return logits[:, :-1].flatten(0, -2), labels[:, 1:].flatten()
@@ -113,13 +120,8 @@ def from_transformers(
     if curvature not in FACTORIES:
         raise ValueError(f"curvature must be one of {', '.join(FACTORIES)}; got {curvature!r}.")
     check_modules(model)
-    if isinstance(batches, Mapping):
-        raise TypeError("batches must be a list of batches or a DataLoader; got a single batch. Write [batch].")
-    data = [_with_labels(batch) for batch in on_device_of(model, [_mapping(batch) for batch in batches])]
-    if not data:
-        raise ValueError("batches must be at least one; got none. Pass a list of batches, or a DataLoader.")
-    with TURN, Undisturbed(model), torch.no_grad():
-        reading = reading_of(model, data[0])
+    data = batches_of(model, batches)
+    reading = reading_of(model, data[0])
     if reading is None:
         if curvature != "hessian":
             raise ValueError(
@@ -128,11 +130,18 @@ def from_transformers(
             )
         options.setdefault("forward", model_loss)
         return hessian_operator(model, own_loss, data, **options)
-    known = reading
-    options.setdefault("forward", lambda network, batch: known.pair(logits_of(network, batch), batch["labels"]))
-    options.setdefault("num_examples", lambda batch: known.weight(batch["labels"]))
-    operator: CurvatureOperator = FACTORIES[curvature](model, known.loss_fn, data, **options)
+    operator: CurvatureOperator = FACTORIES[curvature](model, reading.loss_fn, data, **{**reading.options(), **options})
     return operator
+
+
+def batches_of(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return all batches, with labels, on the device of a model."""
+    if isinstance(batches, Mapping):
+        raise TypeError("batches must be a list of batches or a DataLoader; got a single batch. Write [batch].")
+    data = [_with_labels(batch) for batch in on_device_of(model, [_mapping(batch) for batch in batches])]
+    if not data:
+        raise ValueError("batches must be at least one; got none. Pass a list of batches, or a DataLoader.")
+    return data
 
 
 def model_loss(model: nn.Module, batch: Any) -> tuple[Any, None]:
@@ -153,7 +162,8 @@ def logits_of(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
 
 def reading_of(model: nn.Module, batch: Mapping[str, Any]) -> Reading | None:
     """Return the way in which the model's loss comes from logits and labels, None if it is none of the known."""
-    outputs, labels = model(**batch), batch["labels"]
+    with TURN, Undisturbed(model), torch.no_grad():
+        outputs, labels = model(**batch), batch["labels"]
     loss, logits = getattr(outputs, "loss", None), getattr(outputs, "logits", None)
     if loss is None:
         raise ValueError(
