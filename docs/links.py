@@ -13,7 +13,7 @@ from sphinx.transforms import SphinxTransform
 import hessdens
 
 # A name, perhaps with the wing it is imported from, a member, and a call.
-NAME = re.compile(r"^(?:hessdens\.)?(?:[a-z_]+\.)*([A-Za-z_]\w+)(?:\.(\w+))?(?:\(.*\))?$", re.DOTALL)
+NAME = re.compile(r"^(?:hessdens\.)?(?:[a-z_]{2,}\.)*([A-Za-z_]\w+)(?:\.(\w+))?(?:\(.*\))?$", re.DOTALL)
 # Words that are also public names, but mostly stand for an argument or a column.
 WORDS = {"start", "part", "trace", "main", "compare"}
 ROLE = "name"

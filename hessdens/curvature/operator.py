@@ -113,7 +113,7 @@ class CurvatureOperator(Operator):
 
     @property
     def total_weight(self) -> float:
-        """Examples in the data, or what ``num_examples=`` counts: as the latest product saw them, or else by a read."""
+        """Number of examples, or what ``num_examples=`` counts, as the latest product saw them, or else by a read."""
         return self.problem.total_weight() if self._total_weight is None else self._total_weight
 
     def settle(self, num_probes: int) -> Schedule:
@@ -150,7 +150,7 @@ class CurvatureOperator(Operator):
 
     @property
     def has_whole_origin(self) -> bool:
-        """True: what is not in `origin` is code, which a product recognises to rounding."""
+        """True, since what is not in `origin` is code, which a product recognises to rounding."""
         return True
 
     def loss(self) -> float:

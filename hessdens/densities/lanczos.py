@@ -78,7 +78,7 @@ class LanczosDensity(Density, Saved):
 
     @property
     def eigenvalue_errors(self) -> FloatArray:
-        """Bounds of their errors: lengths of their residuals, shape (E,)."""
+        """Bounds of their errors, the lengths of their residuals, shape (E,)."""
         return self.quadrature.residuals
 
     @cached_property

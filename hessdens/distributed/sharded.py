@@ -143,7 +143,7 @@ class ShardedOperator(Operator):
 
     @property
     def has_whole_origin(self) -> bool:
-        """True: a checkpoint need not look at the last bits of products, which are differences."""
+        """True, since a checkpoint need not look at the last bits of products, which are differences."""
         return True
 
     def _prepare(self, data: Iterable[Any], check: bool) -> tuple[float, int, str]:

@@ -41,7 +41,7 @@ class Traffic:
 
     @property
     def messages(self) -> int:
-        """Messages that a process sends to the next by ring algorithms: 2 (n - 1) in an all-reduce, else n - 1."""
+        """Messages that a process sends to the next by ring algorithms, 2 (n - 1) in an all-reduce, else n - 1."""
         return sum((1 + (kind == "all-reduce")) * (self.num_ranks - 1) * count for kind, _, count in self.collectives)
 
     def __str__(self) -> str:

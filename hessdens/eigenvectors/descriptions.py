@@ -67,7 +67,7 @@ class SubspaceAngles(Saved):
 
     @property
     def shared(self) -> float:
-        """Mean squared cosine: the share of one subspace in the other, 1 where the smaller lies in the larger."""
+        """Mean squared cosine, the share of one subspace in the other, 1 where the smaller lies in the larger."""
         return min(float(np.mean(np.cos(self.angles) ** 2)), 1.0)  # a mean of ones may round upwards
 
     def __str__(self) -> str:

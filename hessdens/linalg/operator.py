@@ -48,7 +48,7 @@ class Operator(ABC):
 
     @property
     def num_rows(self) -> int:
-        """Number of entries of a vector that this process holds: N, except for models that are sharded."""
+        """Number of entries of a vector that this process holds, N except for models that are sharded."""
         return sum(part.stop - part.start for part in self.team.rows(self.size))
 
     @property

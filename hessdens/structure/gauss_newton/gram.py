@@ -74,7 +74,7 @@ class OutputGram:
 
     @property
     def num_rows(self) -> int:
-        """Directions of all outputs in which the loss is curved: n C at most."""
+        """Directions of all outputs in which the loss is curved, n C at most."""
         return len(self.signs)
 
     def spectrum(self) -> LowRankSpectrum:
