@@ -135,9 +135,7 @@ class CurvatureOperator(Operator):
         """Return matrix, model, loss, and digests of parameters, buffers, data and weights. Cost: one read of all."""
         with TURN, self.problem.undisturbed():
             self._look_at_the_model()
-            digests = [
-                digest_of(fingerprint((batch, float(self.problem.weight(batch))))) for batch in self.problem.passes
-            ]
+            digests = [digest_of(fingerprint((b, float(self.problem.weight(b))))) for b in self.problem.passes]
             return {
                 "matrix": self.matrix,
                 "weight decay": self.problem.weight_decay,
