@@ -121,16 +121,21 @@ def answers(operator):
 
 def landscape(operator):
     """Return losses and gradients, of some examples too, and a slice that ends where the loss is not finite."""
-    direction = torch.linspace(-1, 1, operator.size, dtype=F64)
-    curve = loss_slice(operator, operator.unflatten(direction), offsets=[-0.5, 0.25, 1e200])
-    plane = loss_slice(operator, direction, direction.flip(0) + 0.1, offsets=[-0.3, 0.1])
+    whole = torch.linspace(-1, 1, operator.size, dtype=F64)
+    direction, other = (
+        torch.cat([vector[rows] for rows in operator.team.rows(operator.size)])
+        for vector in (whole, whole.flip(0) + 0.1)
+    )
+    curve = loss_slice(operator, operator.unflatten(direction), offsets=[-0.5, 0.25, 1.7e308])
+    plane = loss_slice(operator, direction, other, offsets=[-0.3, 0.1])
     found = {
         "loss": operator.loss(),
-        "gradient": operator.gradient(),
-        "of one class": operator.gradient(lambda batch: batch[1] == 2),
         "losses": [*curve.losses[:2, 0], *plane.losses.ravel(), *curve.slopes, *curve.curvatures[0]],
         "not finite": np.isnan(curve.losses[:, 0]),
     }
+    if not operator.team.is_sharded:
+        found["gradient"] = operator.gradient()
+        found["of one class"] = operator.gradient(lambda batch: batch[1] == 2)
     return {name: np.asarray(value).tolist() for name, value in found.items()}
 
 
@@ -197,6 +202,10 @@ def check_sharded():
         model(data[0][0])  # leaves gathered parameters behind
     operator = distributed.sharded_operator(model, LOSS, data)
     found = {"answers": answers(operator), "product error": operator.product_error, "rows": operator.num_rows}
+    found["landscape"] = landscape(operator)
+    found["zero"] = caught(lambda: loss_slice(operator, torch.zeros(operator.num_rows, dtype=F64)))
+    broken = torch.full((operator.num_rows,), np.inf if rank == 2 else 1.0, dtype=F64)
+    found["infinite direction"] = caught(lambda: loss_slice(operator, broken))
     found["restored"] = all(torch.equal(p.to_local(), old) for p, old in zip(model.parameters(), before, strict=True))
     found["gradients"] = [p.grad is not None for p in model.parameters()]
     found["same gradient"] = model[0].weight.grad is kept

@@ -164,8 +164,9 @@ class CurvatureOperator(Operator):
 
     def mean_loss(self, total: Tensor, weight: float) -> float:
         """Return `loss` from a sum over examples, of other processes too, and their weight."""
-        squares = sum(float(p.detach().square().sum()) for p in self._parameters.values())
-        return float(total) / some(weight) + self.problem.weight_decay / 2 * squares
+        decay = self.problem.weight_decay
+        squares = sum(float(p.detach().square().sum()) for p in self._parameters.values()) if decay else 0.0
+        return float(total) / some(weight) + decay / 2 * squares
 
     def gradient(self, examples: Callable[[Any], Tensor] | None = None) -> Tensor:
         """Return the gradient of `loss` at the present parameters, shape (N,). Cost: one gradient over the data.

@@ -1,25 +1,25 @@
 """Hessians of models that ``fully_shard`` has divided among processes; no process holds a whole vector."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from hessdens.curvature.checks import check_batch, check_finite, check_modules, check_scalar, check_total_weight
 from hessdens.curvature.engines.differences import GRADIENT_ROUNDING, differences, step_sizes
 from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.means import check_mean, check_sum, checked_weight, whole_and_halves
+from hessdens.curvature.parameters import flattened, unflattened
 from hessdens.curvature.passes import RepeatedPasses
 from hessdens.curvature.settings import TURN, Undisturbed
 from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.group import Group
-from hessdens.distributed.shards import Shard, group_sizes, rows_of, shards_of
+from hessdens.distributed.shards import Shard, gradients_aside, group_sizes, kept, reshard, rows_of, shards_of
 from hessdens.distributed.teams import ShardedTeam
-from hessdens.errors import RankError
+from hessdens.errors import NonFiniteError, RankError
 from hessdens.linalg.fingerprint import Fingerprint, digest_of, fingerprint
 from hessdens.linalg.inner_products import column_dots
 from hessdens.linalg.operator import Operator
@@ -104,7 +104,7 @@ class ShardedOperator(Operator):
         self.name = "Hessian"
         self._loss = loss
         self._weight = weight
-        _reshard(loss.model)
+        reshard(loss.model)
         shards, mesh = shards_of(loss.model)
         self._group = Group(mesh, "sharded_operator")
         leader = next(iter(shards.values())).local
@@ -177,7 +177,7 @@ class ShardedOperator(Operator):
         batch, *halves = whole_and_halves(self._passes.first_batch)
         with torch.no_grad():  # four forward passes on every process, because each is work of all
             whole, again, *parts = (self._value(piece) for piece in (batch, batch, *halves))
-        _reshard(self._loss.model)
+        reshard(self._loss.model)
 
         def verdict() -> None:
             check_scalar(whole)
@@ -195,33 +195,63 @@ class ShardedOperator(Operator):
 
     def _used(self, shards: dict[str, Shard]) -> dict[str, Shard]:
         """Return the shards of parameters that the loss of the first batch depends on, on any process."""
-        with _gradients_aside(shards.values()), torch.enable_grad():
+        with gradients_aside(shards.values()), torch.enable_grad():
             value = self._value(self._passes.first_batch)
             if not value.requires_grad:
                 raise ValueError("The loss must depend on the parameters; it depends on none of them.")
             value.backward()
             return {name: shard for name, shard in shards.items() if shard.parameter.grad is not None}
 
+    def loss(self) -> float:
+        """Return the mean loss over the data of all processes at the present parameters. Cost: one forward pass."""
+        reshard(self._loss.model)
+        with TURN, Undisturbed(), torch.no_grad():
+            own = sum(float(value) * weight for value, weight in self._values() if weight > 0)
+            reshard(self._loss.model)
+        mean = float(self.team.sum(torch.tensor(own, dtype=torch.float64, device=self.device))) / self.total_weight
+        if not math.isfinite(mean):
+            raise NonFiniteError(f"The loss must be finite; that of the data of all ranks is {mean}.")
+        return mean
+
+    def gradient(self) -> Tensor:
+        """Return this process' entries of the gradient of `loss`, shape (num_rows,). Cost: one gradient."""
+        zero = torch.zeros(self.num_rows, dtype=self.dtype, device=self.device)
+        with TURN, Undisturbed(), gradients_aside(self._shards), kept(self._shards, self._loss.model) as starts:
+            return self._gradient(starts, 0.0, zero)[1]
+
+    def flatten(self, direction: Mapping[str, Any]) -> Tensor:
+        """Return this process' shards by parameter as its entries of a vector, shape (num_rows,)."""
+        return flattened(direction, self._locals(), self._shards[0].local)
+
+    def unflatten(self, direction: Any) -> dict[str, Tensor]:
+        """Return this process' entries of a vector by parameter, in the shapes of its shards."""
+        return unflattened(direction, self._locals(), self._shards[0].local)
+
+    @contextmanager
+    def displaced(self, direction: Any, scale: float = 1.0) -> Iterator[None]:
+        """Add ``scale`` times a vector to the parameters for a while; this process passes its own entries."""
+        parts = self.unflatten(direction)
+        with TURN, kept(self._shards, self._loss.model):
+            for shard, part in zip(self._shards, parts.values(), strict=True):
+                shard.local.add_(part, alpha=scale)
+            yield
+
+    def _locals(self) -> dict[str, Tensor]:
+        return dict(zip(self.parameter_names, (shard.local for shard in self._shards), strict=True))
+
     def _matmat(self, V: Tensor) -> Tensor:
         check_modules(self._loss.model)
-        _reshard(self._loss.model)
         fewest, most = self.team.least(V.shape[1]), -self.team.least(-V.shape[1])
         if fewest < most:
             raise RankError(f"All ranks must have as many vectors in a product; they have from {fewest} to {most}.")
-        starts = [shard.local.clone() for shard in self._shards]
-        squares = torch.stack([start.square().sum(dtype=torch.float64) for start in starts]).sum()
+        squares = torch.stack([shard.local.square().sum(dtype=torch.float64) for shard in self._shards]).sum()
         steps = step_sizes(
             column_dots(V, V, self.team).sqrt(), float(self.team.sum(squares)) ** 0.5, self._relative_step
         )
         products, errors = torch.zeros_like(V.T), []
-        with TURN, Undisturbed(), _gradients_aside(self._shards):
-            try:
-                for product, probe, step in zip(products, V.T, steps.tolist(), strict=True):
-                    errors.append(self._difference(starts, probe, step, product))
-            finally:
-                for shard, start in zip(self._shards, starts, strict=True):
-                    shard.local.copy_(start)
-                _reshard(self._loss.model)
+        with TURN, Undisturbed(), gradients_aside(self._shards), kept(self._shards, self._loss.model) as starts:
+            for product, probe, step in zip(products, V.T, steps.tolist(), strict=True):
+                errors.append(self._difference(starts, probe, step, product))
         self.product_error = max(errors)
         return products.T
 
@@ -272,35 +302,19 @@ class ShardedOperator(Operator):
             shard.parameter.grad = None
         # fully_shard averages gradients over processes.
         scale = self._group.num_ranks / self.total_weight
-        spare, total = self.num_steps, torch.zeros((), dtype=torch.float64, device=self.device)
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
         with torch.enable_grad():
-            for batch in self._passes:
-                weight = self._weight(batch)
-                # The loss of a batch without weight need not be finite, but a step is work of all processes.
-                value = self._value(batch if weight > 0 else self._passes.first_batch)
+            for value, weight in self._values():
                 (value * (scale * weight)).backward()
                 total += value.detach() * weight if weight > 0 else 0.0
-                spare -= 1
-            for _ in range(spare):
-                (self._value(self._passes.first_batch) * 0.0).backward()
         return total, torch.cat([shard.gradient().flatten() for shard in self._shards])
 
-
-@contextmanager
-def _gradients_aside(shards: Iterable[Shard]) -> Iterator[None]:
-    """Take the user's gradients away, and put them back."""
-    gradients = [(shard.parameter, shard.parameter.grad) for shard in shards]
-    try:
-        for parameter, _ in gradients:
-            parameter.grad = None
-        yield
-    finally:
-        for parameter, gradient in gradients:
-            parameter.grad = gradient
-
-
-def _reshard(model: nn.Module) -> None:
-    """Free gathered parameters: those of a forward pass without a backward pass are kept, and would be out of date."""
-    for module in model.modules():
-        if isinstance(module, FSDPModule):
-            module.reshard()
+    def _values(self) -> Iterator[tuple[Tensor, float]]:
+        """Yield losses of batches and weights, as often on each process; without weight, the first batch serves."""
+        spare = self.num_steps
+        for batch in self._passes:
+            weight = self._weight(batch)
+            yield self._value(batch if weight > 0 else self._passes.first_batch), weight
+            spare -= 1
+        for _ in range(spare):
+            yield self._value(self._passes.first_batch), 0.0

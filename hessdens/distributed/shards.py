@@ -1,6 +1,8 @@
 """The shards of a model's parameters that a process holds, and where they lie in a vector."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,3 +84,36 @@ def group_sizes(model: nn.Module) -> list[int]:
         rows = -(-parameter.shape[0] // parameter.device_mesh.size())
         sizes[owner] += rows * (parameter.numel() // parameter.shape[0])
     return list(sizes.values())
+
+
+@contextmanager
+def gradients_aside(shards: Iterable[Shard]) -> Iterator[None]:
+    """Take the user's gradients away, and put them back."""
+    gradients = [(shard.parameter, shard.parameter.grad) for shard in shards]
+    try:
+        for parameter, _ in gradients:
+            parameter.grad = None
+        yield
+    finally:
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+
+
+def reshard(model: nn.Module) -> None:
+    """Free gathered parameters: those of a forward pass without a backward pass are kept, and would be out of date."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
+@contextmanager
+def kept(shards: Sequence[Shard], model: nn.Module) -> Iterator[list[Tensor]]:
+    """Hand out the values of shards, and put them back afterwards; no gathered parameters stay before and after."""
+    reshard(model)
+    starts = [shard.local.clone() for shard in shards]
+    try:
+        yield starts
+    finally:
+        for shard, start in zip(shards, starts, strict=True):
+            shard.local.copy_(start)
+        reshard(model)

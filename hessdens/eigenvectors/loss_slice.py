@@ -15,6 +15,7 @@ from hessdens.errors import NonFiniteError
 from hessdens.estimators.run import progress_bar
 from hessdens.linalg.inner_products import gram
 from hessdens.linalg.operator import Operator
+from hessdens.linalg.team import Team
 
 # Points along a direction, and along each of two.
 NUM_OFFSETS = (21, 11)
@@ -28,6 +29,7 @@ class Landscape(Protocol):
 
     dtype: torch.dtype
     device: torch.device
+    team: Team
 
     def loss(self) -> float:
         """Return the loss at the present parameters."""
@@ -60,7 +62,8 @@ def loss_slice(
     ----------
     H
         From `hessian_operator`, also after `share_examples` or `share_probes`; its loss, with the penalty of
-        ``weight_decay=``, is evaluated. Of another matrix, the prediction is by that one.
+        ``weight_decay=``, is evaluated. From `sharded_operator`, of which each process passes its own entries of the
+        directions. Of another matrix, the prediction is by that one.
     directions
         One or two, each of shape (N,) or tensors by parameter, such as ``pairs.vector(0)``. They need not be of length
         1, nor orthogonal.
@@ -98,12 +101,12 @@ def loss_slice(
     if len(directions) not in (1, 2):
         raise TypeError(f"A loss is sliced along one or two directions; got {len(directions)}.")
     vectors = torch.stack([_vector(H, direction) for direction in directions], dim=1)
-    inner = gram(vectors, vectors)
+    inner = gram(vectors, vectors, H.team)
     if len(directions) == 2 and abs(inner[0, 1]) > (1 - 1e-6) * (inner[0, 0] * inner[1, 1]) ** 0.5:
         raise ValueError("Two directions must not be parallel.")
     loss, gradient = H.loss(), H.gradient()
-    slopes = gram(vectors, gradient[:, None])[:, 0]
-    curvatures = gram(vectors, H.matmat(vectors))
+    slopes = gram(vectors, gradient[:, None], H.team)[:, 0]
+    curvatures = gram(vectors, H.matmat(vectors), H.team)
     curvatures = (curvatures + curvatures.T) / 2
     points = _offsets(offsets, loss, slopes, np.diag(curvatures))
     shape = (len(points), len(points) if len(directions) == 2 else 1)
@@ -112,16 +115,14 @@ def loss_slice(
         for index in np.ndindex(shape):
             steps = [points[place] for place in index[: len(directions)]]
             direction = vectors @ torch.tensor(steps, dtype=vectors.dtype, device=vectors.device)
-            losses[index] = _loss_at(H, direction, loss)
+            losses[index] = _loss_at(H, direction) if any(steps) else loss
             bar.update()
     rounding = ROUNDINGS * float(torch.finfo(H.dtype).eps) * abs(loss)
     return LossSlice(points, losses, loss, slopes, curvatures, np.sqrt(np.diag(inner)), rounding)
 
 
-def _loss_at(H: Landscape, direction: Tensor, loss: float) -> float:
-    """Return the loss in some distance; that of no distance is known."""
-    if not direction.any():
-        return loss
+def _loss_at(H: Landscape, direction: Tensor) -> float:
+    """Return the loss in some distance, NaN where it is not finite."""
     try:
         with H.displaced(direction):
             return H.loss()
@@ -132,9 +133,9 @@ def _loss_at(H: Landscape, direction: Tensor, loss: float) -> float:
 def _vector(H: Landscape, direction: Any) -> Tensor:
     """Return a direction as a vector; ValueError if it is none."""
     vector = H.flatten(direction if isinstance(direction, dict) else H.unflatten(direction))
-    if not torch.isfinite(vector).all():
+    if not H.team.least(int(torch.isfinite(vector).all())):
         raise ValueError("A direction must be finite; got entries that are not.")
-    if not vector.any():
+    if not H.team.least(-int(vector.any())):  # on no process
         raise ValueError("A direction must not be zero.")
     return vector
 

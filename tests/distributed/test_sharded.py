@@ -3,7 +3,9 @@
 import re
 
 import pytest
-from ranks import RANKS, assert_close
+from ranks import LOSS, RANKS, assert_close, batches, landscape, network
+
+from hessdens import hessian_operator
 
 
 def test_sharded_models_give_the_result_of_one_process(together, alone):
@@ -22,6 +24,16 @@ def test_sharded_models_give_the_result_of_one_process(together, alone):
     assert max(result["rows"] for result in results) <= 20
     assert [result["steps"] for result in results] == [2] * RANKS
     assert [result["weight"] for result in results] == [29.0] * RANKS
+
+
+def test_losses_and_slices_are_those_of_one_process(together):
+    alone = landscape(hessian_operator(network(), LOSS, batches()))
+    for rank in together:
+        found = rank["sharded"]["landscape"]
+        assert found == together[0]["sharded"]["landscape"]
+        assert_close(found, {name: alone[name] for name in found}, 1e-9)
+        assert rank["sharded"]["zero"] == "ValueError: A direction must not be zero."
+        assert rank["sharded"]["infinite direction"].startswith("ValueError: A direction must be finite")
 
 
 def test_sharded_models_stay_as_they_were(together):

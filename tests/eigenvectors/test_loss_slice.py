@@ -60,6 +60,12 @@ def test_two_directions_and_their_offsets():
     assert plane.offsets[-1] == pytest.approx(min((2 * plane.loss / pairs.values[0]) ** 0.5, plane.offsets[-1]))
 
 
+def test_losses_are_finite_where_squares_of_parameters_are_not():
+    model = nn.Linear(1, 1, bias=False).double()
+    H = hessian_operator(model, nn.L1Loss(), [(torch.ones(4, 1, dtype=torch.float64),) * 2])
+    assert loss_slice(H, torch.ones(1), offsets=[1e200]).losses[0, 0] == pytest.approx(1e200)
+
+
 def test_losses_that_are_not_finite_are_kept():
     class Root(nn.Module):
         def forward(self, x):
