@@ -96,7 +96,7 @@ def diagonal(
         values[rows] = samples.mean(axis=1)
         errors[rows] = samples.std(axis=1, ddof=1)
     errors *= found.entry_scale() / np.sqrt(found.count)
-    whole = found.sums(Parts({WHOLE: [Piece(WHOLE, 0, (operator.size,), ((0, operator.size),))]}, operator.size))
+    whole = found.sums(Parts({WHOLE: [Piece(WHOLE, 0, (operator.size,), ((0, operator.size),))]}))
     return _result(run, values, errors, float(whole.std(ddof=1)) / found.count**0.5, found.num_products, found.count)
 
 

@@ -56,11 +56,10 @@ class Parts:
         The boxes of each part.
     """
 
-    def __init__(self, pieces: Mapping[str, Sequence[Piece]], size: int) -> None:
+    def __init__(self, pieces: Mapping[str, Sequence[Piece]]) -> None:
         self.names = tuple(pieces)
         self.pieces = tuple(tuple(boxes) for boxes in pieces.values())
         self.sizes = tuple(sum(piece.size for piece in boxes) for boxes in self.pieces)
-        self.vector_size = size
 
     @classmethod
     def of(cls, operator: Operator, parts: Mapping[str, Selection] | None, *, may_overlap: bool = False) -> "Parts":
@@ -86,7 +85,7 @@ class Parts:
         pieces = {str(name): _pieces(operator, tensors, str(name), selection) for name, selection in parts.items()}
         if not may_overlap:
             _check_disjoint(pieces)
-        return cls(pieces, operator.size)
+        return cls(pieces)
 
     def restricted(self, V: Tensor, chosen: Sequence[int]) -> Tensor:
         """Return the columns of V, column i set to zero outside part ``chosen[i]``."""

@@ -26,4 +26,4 @@ def test_origin_tells_blocks_apart():
     assert first.origin() != second.origin()
     assert first.origin() == BlockOperator(A, PIECES).origin()
     assert (first.has_whole_origin, first.state_checksum()) == (A.has_whole_origin, A.state_checksum())
-    assert Parts({"p": PIECES}, 12).sizes == (first.size,)
+    assert Parts({"p": PIECES}).sizes == (first.size,)

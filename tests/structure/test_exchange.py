@@ -12,7 +12,7 @@ from hessdens.structure.exchange import Exchange, heavy_rows, thinned
 from hessdens.structure.parts import Parts, Piece
 
 KINDS = kinds(40)
-PARTS = Parts({"a": [Piece("", 0, (40,), ((0, 15),))], "b": [Piece("", 0, (40,), ((20, 40),))]}, 40)
+PARTS = Parts({"a": [Piece("", 0, (40,), ((0, 15),))], "b": [Piece("", 0, (40,), ((20, 40),))]})
 
 
 def exchange(matrix, count=8, seed=0):

@@ -11,7 +11,7 @@ def test_inner_products_within_boxes():
     rng = np.random.default_rng(0)
     V, W = rng.standard_normal((2, 20, 3))
     boxes = [Piece("w", 2, (3, 4), ((0, 3), (1, 3))), Piece("b", 14, (6,), ((0, 6),))]
-    parts = Parts({"mixed": boxes, "rest": [Piece("c", 0, (2,), ((0, 2),))]}, 20)
+    parts = Parts({"mixed": boxes, "rest": [Piece("c", 0, (2,), ((0, 2),))]})
     entries = [*(2 + 4 * i + j for i in range(3) for j in (1, 2)), *range(14, 20)]
     grams = part_grams(parts, {"V": torch.tensor(V), "W": torch.tensor(W)})
     assert list(grams) == ["VV", "VW", "WW"]

@@ -10,7 +10,7 @@ from hessdens.structure.parts import Parts, Piece
 from hessdens.structure.range_finder import RangeFinder, lost_directions, orthonormal
 
 KINDS = kinds(40)
-PARTS = Parts({"a": [Piece("", 0, (40,), ((0, 15),))], "b": [Piece("", 0, (40,), ((20, 40),))]}, 40)
+PARTS = Parts({"a": [Piece("", 0, (40,), ((0, 15),))], "b": [Piece("", 0, (40,), ((20, 40),))]})
 
 
 def range_finder(matrix, probes):
