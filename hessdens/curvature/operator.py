@@ -195,9 +195,7 @@ class CurvatureOperator(Operator):
             raise NonFiniteError("The gradient must be finite; it is not, as after a divergence of training.")
         return gradient
 
-    def _total(
-        self, function: Callable[[Any], Tensor], examples: Callable[[Any], Tensor] | None = None
-    ) -> tuple[Tensor, float]:
+    def _total(self, function: Callable[[Any], Tensor], examples: Any = None) -> tuple[Tensor, float]:
         with TURN, self.problem.undisturbed():
             self._look_at_the_model()
             return self.problem.total(function, (self._schedule or self._plan).examples_per_block, examples)
