@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from hessdens._torch import is_batch_norm, is_dropout
 from hessdens.curvature.containers import flattened, leaves_of, map_tensors, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values, without_graph
 from hessdens.curvature.engines.replacement import called, is_of_the_model
@@ -33,7 +34,7 @@ def check_modules(model: Any) -> None:
             raise ValueError(
                 f"The forward pass must not change weights in place; {place} has max_norm. Set it to None."
             )
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if is_batch_norm(module):
             mixes = "The loss of an example must not depend on its batch; "
             if module.running_mean is None:
                 raise ValueError(
@@ -44,9 +45,9 @@ def check_modules(model: Any) -> None:
                 raise ValueError(f"{mixes}{place} is in training mode. Call model.eval().")
 
 
-def _is_random(module: nn.Module) -> bool:
-    if isinstance(module, nn.modules.dropout._DropoutNd):
-        return module.p > 0
+def _is_random(module: Any) -> bool:
+    if is_dropout(module):
+        return float(module.p) > 0
     if isinstance(module, nn.MultiheadAttention | nn.RNNBase):
         return float(module.dropout) > 0
     return isinstance(module, nn.RReLU)

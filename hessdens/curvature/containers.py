@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from hessdens._torch import containers
 
 
 def leaves_of(batch: Any) -> list[Any]:
@@ -29,19 +30,22 @@ def tensors_of(batch: Any) -> list[Tensor]:
 
 def map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
     """Return ``batch`` with each tensor replaced by ``function(tensor)``, in the same containers."""
-    if isinstance(batch, Tensor):
-        return function(batch)
+    return _map_leaves(lambda leaf: function(leaf) if isinstance(leaf, Tensor) else leaf, batch)
+
+
+def _map_leaves(function: Callable[[Any], Any], batch: Any) -> Any:
+    """Return ``batch`` with each of its leaves replaced, in the order of `leaves_of`."""
     if isinstance(batch, Mapping):
-        return _with_values(batch, {key: map_tensors(function, value) for key, value in batch.items()})
+        return _with_values(batch, {key: _map_leaves(function, value) for key, value in batch.items()})
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(map_tensors(function, item) for item in batch))
+        return type(batch)(*(_map_leaves(function, item) for item in batch))
     if isinstance(batch, list):
         same = copy.copy(batch)  # of a subclass, with its attributes
-        same[:] = [map_tensors(function, item) for item in batch]
+        same[:] = [_map_leaves(function, item) for item in batch]
         return same
     if isinstance(batch, tuple):
-        return type(batch)(map_tensors(function, item) for item in batch)
-    return batch
+        return type(batch)(_map_leaves(function, item) for item in batch)
+    return function(batch)
 
 
 def shielded(batch: Any) -> Any:
@@ -74,8 +78,16 @@ def _with_values(mapping: Mapping[Any, Any], values: dict[Any, Any]) -> Mapping[
 
 def flattened(outputs: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     """Return what is in the containers that ``torch.func`` knows, and a function that puts others in its place."""
-    leaves, structure = tree_flatten(outputs)
-    return leaves, partial(tree_unflatten, treespec=structure)
+    functions = containers()
+    if functions is None:
+        return leaves_of(outputs), partial(_with_leaves, outputs)
+    leaves, structure = functions[0](outputs)
+    return leaves, partial(functions[1], treespec=structure)
+
+
+def _with_leaves(outputs: Any, leaves: Sequence[Any]) -> Any:
+    rest = iter(leaves)
+    return _map_leaves(lambda leaf: next(rest), outputs)
 
 
 def batch_length(batch: Any) -> int:

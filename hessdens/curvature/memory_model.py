@@ -9,31 +9,34 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from hessdens._torch import dispatched, profiled_memory
 from hessdens.curvature.containers import map_tensors, tensors_of
 from hessdens.linalg.fingerprint import plain_parts
 
 
 def peak_memory(function: Callable[[], Any]) -> int:
     """Return the most bytes of tensors made by ``function`` that lived at one time, on any device."""
-    with _Meter() as meter:
+    meter = _Meter()
+    watching = dispatched(meter.see)
+    if watching is None:
+        return profiled_memory(function)
+    with watching:
         function()
     return meter.peak
 
 
-class _Meter(TorchDispatchMode):
+class _Meter:
     """Adds up the storages that operations make, and takes off those that are freed."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+    def see(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Return the result of an operation."""
         tensors = tensors_of((args, kwargs))
-        if any(tensor._is_zerotensor() for tensor in tensors):
+        if any(_is_not_stored(tensor) for tensor in tensors):
             # Forward derivatives have zeros that are not stored; below a dispatch mode, torch crashes on reading them.
             args, kwargs = map_tensors(_stored, (args, kwargs))
             tensors = tensors_of((args, kwargs))
@@ -60,8 +63,19 @@ def _storages(values: Any) -> list[Any]:
     return storages
 
 
+def _is_not_stored(tensor: Tensor) -> bool:
+    """Return whether torch knows a tensor to be zero, and has no memory for it."""
+    try:
+        tensor.untyped_storage().data_ptr()
+    except NotImplementedError:  # of a tensor that has its memory in parts, or keeps it to itself
+        return False
+    except RuntimeError:
+        return True
+    return False
+
+
 def _stored(tensor: Tensor) -> Tensor:
-    return torch.zeros_like(tensor) if tensor._is_zerotensor() else tensor
+    return torch.zeros_like(tensor) if _is_not_stored(tensor) else tensor
 
 
 class MemoryModel:

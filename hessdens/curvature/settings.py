@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from hessdens._torch import warn_of_slow_vmap
 from hessdens.curvature.engines.replacement import (
     INTERRUPTS,
     put_back,
@@ -32,7 +33,6 @@ SIGNALS = tuple(
 )
 
 _modules: Any = torch.backends
-_vmap: Any = torch._C._functorch
 BACKENDS: tuple[Any, ...] = (
     _modules.cuda.matmul,
     _modules.cudnn.conv,
@@ -154,10 +154,10 @@ def product_settings(*, tf32: bool) -> Iterator[None]:
         try:
             torch.backends.mha.set_fastpath_enabled(False)
             torch.set_autocast_cache_enabled(False)
-            _vmap._set_vmap_fallback_warning_enabled(False)  # there is nothing that a user could do
+            warn_of_slow_vmap(False)  # there is nothing that a user could do
             yield
         finally:
-            _vmap._set_vmap_fallback_warning_enabled(True)  # as usual: torch does not tell
+            warn_of_slow_vmap(True)  # as usual: torch does not tell
             torch.backends.mha.set_fastpath_enabled(fast)
             torch.set_autocast_cache_enabled(cache)
 

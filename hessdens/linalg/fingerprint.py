@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessdens._torch import sparse_parts
+
 Fingerprint = list[tuple[str, int]]
 # Words of a tensor that are converted to 64 bits at a time: 8 MB.
 CHECKSUM_CHUNK = 2**20
@@ -70,7 +72,7 @@ def plain_parts(tensor: Any) -> list[Tensor]:
     if tensor.is_nested:
         parts = [tensor.values(), tensor.offsets()] if tensor.layout == torch.jagged else list(tensor.unbind())
     elif tensor.layout == torch.sparse_coo:
-        parts = [tensor._indices(), tensor._values()]
+        parts = sparse_parts(tensor)
     elif tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
         parts = [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
     elif tensor.layout in (torch.sparse_csc, torch.sparse_bsc):

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from hessdens._torch import as_written, dispatched
 from hessdens.curvature.containers import flattened, map_tensors, shielded, tensors_of
 from hessdens.curvature.engines.replacement import Result, is_of_the_model, with_values
 from hessdens.curvature.engines.smooth_units import SmoothUnits
@@ -32,8 +32,8 @@ class LossModule:
         loss_fn: Callable[[Any, Any], Tensor],
         forward: Forward | None,
     ) -> None:
-        self.model: nn.Module = _as_written(model)
-        self.loss_fn: Callable[[Any, Any], Tensor] = _as_written(loss_fn)
+        self.model: nn.Module = as_written(model)
+        self.loss_fn: Callable[[Any, Any], Tensor] = as_written(loss_fn)
         self._forward = forward
 
     def named(self, names: Iterable[str]) -> dict[str, nn.Parameter]:
@@ -110,11 +110,14 @@ class LossModule:
         """Return the loss and its gradient in these parameters, with all floating tensors in float64 if ``wide``.
 
         Values that require a gradient are the leaves themselves. With ``watch``, TypeError if an intermediate result is
-        not in float64. ``forward`` is the context of the forward pass.
+        not in float64, or nothing can be seen of it. ``forward`` is the context of the forward pass.
         """
+        watching = dispatched(_in_double) if watch else contextlib.nullcontext()
+        if watching is None:
+            raise TypeError("Intermediate results cannot be seen.")
 
         def backward(batch: Any, leaves: Values) -> tuple[Tensor, list[Tensor]]:
-            with _Wide() if watch else contextlib.nullcontext():
+            with watching:
                 with forward or contextlib.nullcontext():
                     value = self.loss_of(*self._pair(batch))
                 return value.detach(), gradients(value, list(leaves.values()))
@@ -210,11 +213,6 @@ def dense(gradient: Tensor) -> Tensor:
     return gradient if gradient.layout == torch.strided else gradient.to_dense()
 
 
-def _as_written(compiled: Any) -> Any:
-    """Return the original of what ``torch.compile`` has made, or what is given."""
-    return getattr(compiled, "_orig_mod", getattr(compiled, "_torchdynamo_orig_callable", compiled))
-
-
 def widened(tensor: Tensor) -> Tensor:
     """Return floating-point and complex numbers in double precision."""
     is_rounded = tensor.is_floating_point() or tensor.is_complex()
@@ -227,16 +225,11 @@ def _wide_state(module: nn.Module, known: Container[str] = ()) -> dict[str, Tens
     return {name: widened(tensor.detach()).clone() for name, tensor in state if name not in known}
 
 
-class _Wide(TorchDispatchMode):
-    """Refuses results in less than float64."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, tuple | list) else (result,):
-            # Tensors without dimensions do not decide the dtype of others.
-            if isinstance(tensor, Tensor) and tensor.dtype in NARROW and tensor.ndim > 0:
-                raise TypeError("not in float64")
-        return result
+def _in_double(func: Any, args: Any, kwargs: Any) -> Any:
+    """Return the result of an operation; TypeError if it is in less than float64."""
+    result = func(*args, **kwargs)
+    for tensor in result if isinstance(result, tuple | list) else (result,):
+        # Tensors without dimensions do not decide the dtype of others.
+        if isinstance(tensor, Tensor) and tensor.dtype in NARROW and tensor.ndim > 0:
+            raise TypeError("not in float64")
+    return result

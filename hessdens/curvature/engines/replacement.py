@@ -1,17 +1,16 @@
 """A model with other values of its parameters for the time of one function, and as it was afterwards."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
 import torch
-import torch.utils.checkpoint
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
+from hessdens._torch import is_checkpointed, may_be_compiled
 from hessdens.curvature.containers import flattened, tensors_of
 
 Result = TypeVar("Result")
@@ -119,18 +118,19 @@ def _put(places: list[tuple[Any, str, str, Tensor]], values: Mapping[str, Tensor
 
 def _as_written() -> contextlib.AbstractContextManager[Any]:
     """Run compiled functions as they were written, if there can be any."""
-    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager") if may_be_compiled() else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
 def _computed_anew() -> Iterator[None]:
     """Do without the weights that parametrisations have cached, and cache none: they are those of other values."""
-    kept = parametrize._cache_enabled, parametrize._cache
-    parametrize._cache_enabled, parametrize._cache = 0, {}
+    caches = [name for name in ("_cache_enabled", "_cache") if hasattr(parametrize, name)]
+    kept = {name: getattr(parametrize, name) for name in caches}
     try:
+        vars(parametrize).update({name: type(value)() for name, value in kept.items()})  # 0 and {}
         yield
     finally:
-        parametrize._cache_enabled, parametrize._cache = kept
+        vars(parametrize).update(kept)
 
 
 class Constants(TorchFunctionMode):
@@ -157,16 +157,18 @@ class Constants(TorchFunctionMode):
         result = func(*args, **kwargs)
         if not torch.is_inference_mode_enabled():
             self._enabled[-1] = torch.is_grad_enabled()  # the call may have been that of no_grad
-        if not has_derivative or torch._C._are_functorch_transforms_active():
+        if not has_derivative:
             return result
         leaves, rebuilt = flattened(result)
+        if any(_is_wrapped(leaf) for leaf in [*operands, *leaves]):
+            return result
         if any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves):
             return result
         if not any(isinstance(leaf, Tensor | float | bool) for leaf in leaves):
             return result
         if self._enabled[0] and len(self._enabled) > 1:
             return result
-        if _is_checkpointed() and any(is_number(leaf) for leaf in leaves):
+        if is_checkpointed() and any(is_number(leaf) for leaf in leaves):
             raise ValueError(
                 "Central differences keep what is detached, which a checkpoint computes anew. Switch checkpointing off."
             )
@@ -203,7 +205,12 @@ def is_number(leaf: Any) -> bool:
     return leaf.is_floating_point() if isinstance(leaf, Tensor) else isinstance(leaf, float)
 
 
-def _is_checkpointed() -> bool:
-    """Return whether the forward pass of a checkpoint that is not reentrant is under way."""
-    hooks: Any = torch._C._autograd._top_saved_tensors_default_hooks(True)
-    return hooks is not None and hooks[0].__module__ == torch.utils.checkpoint.__name__
+def _is_wrapped(leaf: Any) -> bool:
+    """Return whether a tensor is one that torch.func wraps, which ends with its transform: its memory is not shown."""
+    if not isinstance(leaf, Tensor) or leaf.layout != torch.strided:
+        return False
+    try:
+        leaf.untyped_storage()
+    except NotImplementedError:
+        return True
+    return False

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
+from hessdens._torch import may_be_transformed
+
 # torch's constants of the tanh approximation.
 SCALE, CUBIC = math.sqrt(2 / math.pi), 0.044715
 Derivatives = tuple[Tensor, Tensor]
@@ -31,7 +33,7 @@ class SmoothUnits(TorchFunctionMode):
         x = args[0] if args else None
         if func in STAND_INS and isinstance(x, Tensor) and x.dtype in (torch.float32, torch.float64):
             derivatives = STAND_INS[func](*args[1:], **kwargs)
-            if derivatives is not None and torch._C._functorch.peek_interpreter_stack() is None:
+            if derivatives is not None and not may_be_transformed():
                 return _Unit.apply(x, func, kwargs, _Derivatives(derivatives))  # type: ignore[no-untyped-call]
         return func(*args, **kwargs)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
+from hessdens._torch import custom_function
 from hessdens.curvature.containers import leaves_of, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values, gradients
 from hessdens.curvature.engines.replacement import is_number
@@ -73,7 +74,8 @@ def graph_of(loss: LossModule, values: Values, batch: Any) -> Graph:
 def custom_functions(nodes: Iterable[Any]) -> set[Any]:
     """Return the custom functions among operations, without those of `TRUSTED` modules."""
     kinds: set[Any] = {type(node) for node in nodes if isinstance(node, torch.autograd.function.BackwardCFunction)}
-    return {kind._forward_cls for kind in kinds if not kind._forward_cls.__module__.startswith(TRUSTED)}
+    functions = {custom_function(kind) for kind in kinds}
+    return {function for function in functions if not function.__module__.startswith(TRUSTED)}
 
 
 class _Ends(TorchFunctionMode):
