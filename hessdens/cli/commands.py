@@ -62,7 +62,7 @@ def density(arguments: argparse.Namespace) -> int:
     """Estimate a density of the operator that a factory makes."""
     check_out(arguments)
     options = _options(arguments, DENSITIES, "method")
-    if arguments.method == "lanczos" and {"rtol", "atol"} & options.keys():
+    if arguments.method == "lanczos" and arguments.window is not None:
         options["window"] = arguments.window
     result = _density(operator_from(arguments), arguments.method, options)
     return finish(result, arguments)
@@ -179,7 +179,7 @@ def show(arguments: argparse.Namespace) -> int:
             print()
         if len(arguments.files) > 1:
             print(f"{path}:")
-        print(printable(with_options(summary(result, arguments))))
+        print(printable(with_options(summary(result, arguments.window, arguments.level))))
     print_json(arguments, results=results)
     return FINE
 

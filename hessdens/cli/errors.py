@@ -76,7 +76,7 @@ def tell(message: str) -> None:
 
 def with_options(message: str) -> str:
     """Return a message of the library with options in place of its arguments."""
-    message = message.replace('window="1%"', "--window 1%")
+    message = re.sub(r'window="([\d.]+%)"', r"--window \1", message)
     return re.sub(rf"\b({'|'.join(OPTIONS)})\b(?:=(?![\w']))?", lambda match: OPTIONS[match[1]], message)
 
 

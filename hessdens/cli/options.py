@@ -26,7 +26,10 @@ first) or path/to/file.py:function. It returns (model, loss_fn, data), as hessia
 RTOL = "stop at this relative accuracy of the moments, against those of absolute eigenvalues"
 WHICH = "largest (default), smallest, both, magnitude, or a number: those nearest to it"
 GLOBS = "names of parameters, such as 'layers.*.weight'; default all"
-WINDOW = f"size of the window around 0, or as 1%% of the largest eigenvalue; default {PAPER_WINDOW:g}"
+WINDOW = (
+    "full width of the window around 0, or 1%% of the largest absolute eigenvalue; default that of the result, or "
+    f"{PAPER_WINDOW:g}"
+)
 LEVELS = real("between 0 and 1", lambda x: 0 < x < 1)
 # By the option, the argument of the library that it sets, where the names differ.
 ARGUMENTS = {option: argument for argument, option in OPTIONS.items()}
@@ -67,12 +70,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--max-size": {"type": whole(1), "metavar": "N", "help": "largest matrix accepted, 20,000 (exact)"},
     "--exact": {"type": path, "metavar": "FILE", "help": "a file with exact eigenvalues, drawn behind"},
     "--labels": {"nargs": "+", "metavar": "TEXT", "help": "one per file; default: the files' names"},
-    "--window": {
-        "type": window,
-        "default": PAPER_WINDOW,
-        "metavar": "W",
-        "help": WINDOW,
-    },
+    "--window": {"type": window, "metavar": "W", "help": WINDOW},
     "--level": {"type": LEVELS, "default": LEVEL, "metavar": "P", "help": f"level of intervals; default {LEVEL:g}"},
     "--dpi": {"type": whole(20, 1_200), "default": 150, "metavar": "N", "help": "dots per inch; default 150"},
     "--force": {"action": "store_true"},

@@ -6,16 +6,16 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from hessdens._checks import LEVEL, PAPER_WINDOW
+from hessdens._checks import LEVEL
+from hessdens._types import Window
 from hessdens._version import __version__
 from hessdens.cli.errors import FINE, CommandError, UsageError, tell, with_options
-from hessdens.densities.lanczos import LanczosDensity
-from hessdens.densities.spectrum import Spectrum
+from hessdens.densities import Density
 from hessdens.linalg.memory import readable_bytes
 from hessdens.loading import Result, load_result
 from hessdens.mixture import FitUncertainty, MixtureFit
 from hessdens.results.files import replaceable
-from hessdens.results.summaries.text import percent
+from hessdens.results.summaries.text import percent, with_interval
 
 # Version of the JSON that commands print. It grows when a key changes its meaning or goes.
 SCHEMA = 1
@@ -44,7 +44,7 @@ def finish(result: Result, arguments: argparse.Namespace) -> int:
     settings = (arguments.window, arguments.level) if arguments.command == "density" else ()
     print_json(arguments, results=[{"file": arguments.out, **result.numbers(*settings)}])
     if not arguments.json:
-        print(with_options(summary(result, arguments) if settings else str(result)))
+        print(with_options(summary(result, *settings) if settings else str(result)))
     tell_of_checkpoint(arguments)
     return FINE
 
@@ -85,9 +85,9 @@ def _fractions(fractions: dict[str, Any]) -> str:
     texts = []
     for name in ("degenerate", "negative"):
         part = fractions[name]
-        texts.append(f"{percent(part['value'])} {name}")
-        if "low" in part:
-            texts[-1] = f"{percent(part['value'])} ({percent(part['low'])} to {percent(part['high'])}) {name}"
+        has_interval = "low" in part
+        share = with_interval(part["value"], part["low"], part["high"]) if has_interval else percent(part["value"])
+        texts.append(f"{share} {name}")
     settings = f"(window {fractions['window']:g}, {100 * fractions['level']:.4g}% intervals)"
     return f"  {', '.join(texts)} {settings}"
 
@@ -97,14 +97,9 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
-def summary(result: Any, arguments: argparse.Namespace) -> str:
-    """Return the summary of a result, with fractions in the window that was asked for and intervals at the level."""
-    if isinstance(result, LanczosDensity):
-        return result.summary(arguments.window, arguments.level)
-    if isinstance(result, Spectrum):
-        return result.summary(arguments.window)
-    if (arguments.window, arguments.level) != (PAPER_WINDOW, LEVEL):
-        numbers = result.numbers(arguments.window, arguments.level)
-        if "fractions" in numbers:
-            return f"{result}\n{_fractions(numbers['fractions'])}"
-    return str(result)
+def summary(result: Any, window: Window | None, level: float) -> str:
+    """Return what is printed of a result, with fractions in this window and intervals at this level."""
+    if isinstance(result, Density):
+        return result.summary(window, level)
+    numbers = {} if (window, level) == (None, LEVEL) else result.numbers(window, level)
+    return f"{result}\n{_fractions(numbers['fractions'])}" if "fractions" in numbers else str(result)

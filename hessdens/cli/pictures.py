@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hessdens._checks import PAPER_WINDOW
+from hessdens._types import Window
 from hessdens.cli.errors import CommandError
 from hessdens.densities import Density, Spectrum
 from hessdens.eigenvectors import LossSlice
@@ -38,7 +40,7 @@ def draw(
     labels: Sequence[str],
     exact: Spectrum | None,
     *,
-    window: float,
+    window: Window | None,
     level: float,
 ) -> None:
     """Draw results with their labels; CommandError where they do not share axes."""
@@ -60,7 +62,9 @@ def draw(
             raise CommandError("Histories must be drawn apart from densities, without --exact.")
         figure.set_size_inches(*SIZE)
         runs: Any = dict(zip(labels, results, strict=True)) if len(kinds) > 1 else results[0]
-        plot_history(runs, axes=history_axes(figure), window=window)
+        if isinstance(window, str):
+            raise CommandError(f"--window must be a number for histories; got {window}.")
+        plot_history(runs, axes=history_axes(figure), window=PAPER_WINDOW if window is None else window)
     else:
         axes = figure.subplots()
         for index, (label, result) in enumerate(zip(labels, results, strict=True)):

@@ -20,6 +20,8 @@ from hessdens.plotting.axes import DPI, SIZE, page_class
 from hessdens.plotting.history import SIZE as HISTORY_SIZE
 from hessdens.plotting.history import history_axes
 from hessdens.results import Moments
+from hessdens.results.summaries.html import as_html
+from hessdens.results.summaries.text import percent, with_interval
 
 # Single eigenvalues that are listed at each end.
 LISTED = 10
@@ -38,19 +40,20 @@ footer { color: #666; font-size: 0.85em; margin-top: 3rem; }
 """
 
 
-def page(results: Mapping[str, Result], window: Window, level: float = LEVEL) -> str:
+def page(results: Mapping[str, Result], window: Window | None = None, level: float = LEVEL) -> str:
     """Return a page of HTML about results by their names, which needs no other file and no network."""
     densities = {name: density for name, result in results.items() if (density := density_of(result)) is not None}
     parts = ["<h1>Spectra</h1>" if len(results) > 1 else f"<h1>{escape(next(iter(results)))}</h1>"]
     if densities:
-        parts.append(_picture_of(densities))
+        parts.append(_picture_of(densities, window, level))
     if len(layers := {n: r for n, r in results.items() if isinstance(r, Moments)}) > 1:
         parts.append(_traces(layers))
     for name, result in results.items():
-        parts.append(f"<h2>{escape(name)}</h2>{result._repr_html_()}")
+        text = as_html(result.summary(window, level)) if isinstance(result, Density) else result._repr_html_()
+        parts.append(f"<h2>{escape(name)}</h2>{text}")
         if isinstance(result, SpectrumHistory):
             parts.append(_image(_history(result), f"{name} over the training steps"))
-        if not isinstance(result, Moments | Comparison | SpectrumHistory):
+        if not isinstance(result, Density | Moments | Comparison | SpectrumHistory):
             parts.append(_fractions(result.numbers(window, level)))
         if isinstance(result, LanczosDensity):
             parts.append(_eigenvalues(result))
@@ -67,7 +70,7 @@ def density_of(result: Any) -> Density | None:
     return density if isinstance(density, Density) else None
 
 
-def _picture_of(densities: Mapping[str, Density]) -> str:
+def _picture_of(densities: Mapping[str, Density], window: Window | None, level: float) -> str:
     """Return all densities on the same axes; exact eigenvalues, where there is one such file, in grey behind."""
     exact = [name for name, density in densities.items() if isinstance(density, Spectrum)]
     behind = densities[exact[0]] if len(exact) == 1 and len(densities) > 1 else None
@@ -76,7 +79,8 @@ def _picture_of(densities: Mapping[str, Density]) -> str:
     ax = figure.subplots()
     for index, name in enumerate(shown):
         first = behind if index == 0 and isinstance(behind, Spectrum) else None
-        plot_density(densities[name], exact=first, ax=ax, label=name, level=LEVEL if len(shown) == 1 else None)
+        band = level if len(shown) == 1 else None
+        plot_density(densities[name], exact=first, ax=ax, label=name, window=window, level=band)
     return _image(figure, f"densities of {', '.join(shown)}")
 
 
@@ -101,10 +105,11 @@ def _fractions(numbers: Mapping[str, Any]) -> str:
     rows = []
     for name in ("degenerate", "negative"):
         part = fractions[name]
-        interval = f"{part['low']:.4%} to {part['high']:.4%}" if "low" in part else ""
-        rows.append([name, f"{part['value']:.4%}", interval])
+        has_interval = "low" in part
+        share = with_interval(part["value"], part["low"], part["high"]) if has_interval else percent(part["value"])
+        rows.append([name, share])
     title = f"Fractions in a window of {fractions['window']:g}, intervals at {100 * fractions['level']:.4g}%"
-    return _table(title, ["", "fraction", "interval"], rows)
+    return _table(title, ["", "fraction"], rows)
 
 
 def _eigenvalues(density: LanczosDensity) -> str:

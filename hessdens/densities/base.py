@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import PAPER_WINDOW, check_interval, half_window
+from hessdens._checks import LEVEL, PAPER_WINDOW, check_interval, half_window
 from hessdens._types import FloatArray, Window
 from hessdens.results.moments import Moments
 from hessdens.results.saved import Numbers, rows
@@ -49,6 +49,11 @@ class Density(ABC):
         """What the matrix is called, such as "Hessian"; empty if it has no name."""
         return ""
 
+    @property
+    def window(self) -> float:
+        """Size of the window around 0 that fractions are of, unless another one is asked for."""
+        return PAPER_WINDOW
+
     @abstractmethod
     def moments(self, order: int) -> FloatArray:
         """Return m_1..m_order."""
@@ -70,12 +75,12 @@ class Density(ABC):
         check_interval(low, high)
         return float(self.cdf(high) - self.cdf(low))
 
-    def fraction_degenerate(self, window: Window = PAPER_WINDOW) -> float:
+    def fraction_degenerate(self, window: Window | None = None) -> float:
         """Return the mass inside a window of this size around 0: abs(λ) < window / 2."""
         half = self._half(window)
         return self.mass(-half, half)
 
-    def fraction_negative(self, window: Window = PAPER_WINDOW) -> float:
+    def fraction_negative(self, window: Window | None = None) -> float:
         """Return the mass to the left of the window: λ <= -window / 2."""
         return float(self.cdf(-self._half(window)))
 
@@ -96,19 +101,29 @@ class Density(ABC):
         """Return the largest absolute eigenvalue, None if it is not known."""
         return None
 
-    def _half(self, window: Window) -> float:
+    def _half(self, window: Window | None) -> float:
         """Return half the size of a window, of which shares are of the largest absolute eigenvalue."""
-        return half_window(window, self._largest())
+        return half_window(self.window if window is None else window, self._largest())
 
-    def _fractions(self) -> str:
+    def summary(self, window: Window | None = None, level: float = LEVEL) -> str:
+        """Return what ``print`` shows, with fractions in this window, and intervals at this level if there are any.
+
+        "1%" is of the largest absolute eigenvalue, where that is known.
+        """
+        return f"{type(self).__name__}: {self._fractions(window)}"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _fractions(self, window: Window | None) -> str:
         """Return both fractions as text, with numbers of eigenvalues where these are known."""
         size = getattr(self, "size", 0)
         texts = []
         for name in FRACTIONS:
-            value = getattr(self, f"fraction_{name}")()
+            value = getattr(self, f"fraction_{name}")(window)
             count = f" ({round(value * size):,})" if size else ""
             texts.append(f"{percent(value)}{count} {name}")
-        return f"{', '.join(texts)} (window {PAPER_WINDOW:g})"
+        return f"{', '.join(texts)} (window {2 * self._half(window):.4g})"
 
     def _numbers(self, window: Window, level: float) -> Numbers:
         """Return what every density adds to the numbers of a result."""
@@ -127,13 +142,6 @@ def add_intervals(numbers: Numbers, result: object, window: Window, level: float
     for name in FRACTIONS:
         low, high = getattr(result, f"{name}_interval")(window, level)
         numbers["fractions"][name] |= {"low": low, "high": high}
-
-
-def fractions_in(result: object, window: Window, level: float) -> list[tuple[float, float, float]]:
-    """Return the degenerate and the negative fraction of a result that has intervals, each with the ends of its own."""
-    ends = [getattr(result, f"{name}_interval")(window, level) for name in FRACTIONS]
-    values = [getattr(result, f"fraction_{name}")(window) for name in FRACTIONS]
-    return [(value, float(low), float(high)) for value, (low, high) in zip(values, ends, strict=True)]
 
 
 def values_of(f: Callable[[FloatArray], ArrayLike], points: FloatArray) -> FloatArray:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import numpy as np
 
-from hessdens._checks import PAPER_WINDOW
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import FRACTIONS, Density, check_density
 from hessdens.densities.spectrum import Spectrum
@@ -116,7 +115,7 @@ def compare(
     exact: Density,
     *,
     num_moments: int = 4,
-    window: Window = PAPER_WINDOW,
+    window: Window | None = None,
     labels: tuple[str, str] | None = None,
 ) -> Comparison:
     """Compare an estimate with exact eigenvalues, or one estimate with another.
@@ -131,6 +130,7 @@ def compare(
         How many moments are compared; of `Moments`, all.
     window
         Size of the window around 0 that counts as degenerate; "1%" is of the largest absolute exact eigenvalue.
+        Default: that of the estimate, 0.2 unless it was estimated for another.
     labels
         What the two columns are called. Default: "estimate" and "exact" where ``exact`` is a `Spectrum`, else "first"
         and "second".
@@ -153,6 +153,8 @@ def compare(
     (0.5, 0.5)
     """
     check_density(exact, "exact")
+    if window is None and isinstance(estimate, Density):
+        window = estimate.window
     window = 2 * exact._half(window)
     if isinstance(estimate, Moments):
         moments, errors = estimate.values, estimate.standard_errors

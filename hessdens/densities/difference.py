@@ -1,5 +1,6 @@
 """Change between two Lanczos densities from the same probes: what probes and resolution do to both cancels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Self
 
@@ -9,6 +10,8 @@ from scipy.special import stdtrit
 from hessdens._checks import LEVEL, check_level
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import NUM_MOMENTS
+from hessdens.densities.krylov import Krylov, shares_between
+from hessdens.densities.quadrature import Quadrature
 from hessdens.results.saved import Numbers, Saved, Size
 from hessdens.results.storage import ROUNDING
 
@@ -130,3 +133,21 @@ def difference_of(before: NumbersOfProbes, after: NumbersOfProbes, title: str) -
     errors = (before.noise(), before.resolution(), after.noise(), after.resolution())
     unpaired = np.sqrt(sum(error**2 for error in errors))
     return DensityDifference(change.values, change.noise(), resolution, unpaired, len(change.left_out), title)
+
+
+def numbers_of(quadrature: Quadrature, spaces: Sequence[Krylov], num_steps: int, half: float) -> NumbersOfProbes:
+    """Return the moments and both fractions, in a window of which this is half, whose changes are told."""
+
+    def fractions(weights: FloatArray) -> FloatArray:
+        measure = quadrature.measure(weights, num_steps)
+        negative = quadrature.cdf(np.array([-half]), measure)
+        return np.concatenate([quadrature.inside(half, measure), negative], axis=-1)
+
+    low, high = np.array([-half, -np.inf]), np.array([half, -half])
+    shares = shares_between(spaces, low, high) * (1 - len(quadrature.eigenvalues) / quadrature.size)
+    samples, (below, above) = quadrature.moment_samples(NUM_MOMENTS), quadrature.moment_errors(NUM_MOMENTS)
+    values = np.concatenate([samples.mean(axis=0), fractions(quadrature.mean_weights())])
+    left_out = np.concatenate([without_one(samples), fractions(without_one(quadrature.weights))], axis=1)
+    ends = shares + quadrature.found_between(low, high) / quadrature.size
+    of_moments = values[:NUM_MOMENTS] + np.stack([-below, above])
+    return NumbersOfProbes(values, left_out, np.concatenate([of_moments, ends], axis=1), quadrature.size)

@@ -68,6 +68,22 @@ class Krylov(Saved):
         nodes, vectors = np.linalg.eigh(self._extended(x))
         return nodes, np.sum((self.probes @ vectors[: len(self.ritz_values)]) ** 2, axis=0)
 
+    def earlier(self) -> tuple["Krylov", float]:
+        """Return the space of the same probes after about half of the steps, and how many times as large this one is.
+
+        Block Lanczos in this space: eigenvectors that were found are left out of both.
+        """
+        ritz_values = self.ritz_values[:, None]
+        basis = _block_of(self.probes.T, np.empty((len(ritz_values), 0)))
+        following = _block_of(ritz_values * basis, basis)
+        while following.size and 2 * (basis.shape[1] + following.shape[1]) <= len(ritz_values):
+            basis = np.hstack([basis, following])
+            following = _block_of(ritz_values * following, basis)
+        products = self.ritz_values[:, None] * basis
+        values, vectors = np.linalg.eigh(basis.T @ products)
+        space = Krylov(values, following.T @ products @ vectors, self.probes @ basis @ vectors, self.rounding)
+        return space, len(ritz_values) / max(len(values), 1)
+
     def _squares_left_of(self, x: float) -> FloatArray:
         if not np.isfinite(x) or self.square == 0:
             return np.full(2, self.square if x == np.inf else 0.0)
@@ -92,6 +108,24 @@ class Krylov(Saved):
         matrix[count:, :count], matrix[:count, count:] = coupling, coupling.T
         matrix[count:, count:] = (last + last.T) / 2
         return matrix
+
+
+def _block_of(vectors: FloatArray, basis: FloatArray) -> FloatArray:
+    """Return an orthonormal basis of what vectors, as columns, have outside of a basis, to rounding."""
+    length = np.linalg.norm(vectors, 2) if vectors.size else 0.0
+    for _ in range(2):
+        vectors = vectors - basis @ (basis.T @ vectors)
+    left, values, _ = np.linalg.svd(vectors, full_matrices=False)
+    return np.asarray(left[:, values > NEAREST * length])
+
+
+def shares_between(spaces: Sequence[Krylov], low: FloatArray, high: FloatArray) -> FloatArray:
+    """Return which part of the squares of the probes is between n pairs of ends, at least and at most, (2, n)."""
+    points, places = np.unique(np.concatenate([low, high]), return_inverse=True)
+    squares = sum((space.squares_left_of(points) for space in spaces), np.zeros((2, len(points))))
+    left = squares / max(sum(space.square for space in spaces), np.finfo(np.float64).tiny)
+    first, second = np.split(left[:, places], 2, axis=1)
+    return np.clip(second - first[::-1], 0.0, 1.0)
 
 
 def left_open(

@@ -1,25 +1,26 @@
 """The density of the Lanczos process: some eigenvalues one by one, a quadrature for the others, with intervals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import LEVEL, PAPER_WINDOW, at_least
+from hessdens._checks import LEVEL, PAPER_WINDOW, half_window
 from hessdens._types import FloatArray, Window
-from hessdens.densities.base import NUM_MOMENTS, Density, add_intervals, default_bandwidth, fractions_in, values_of
-from hessdens.densities.difference import SUBSPACE, DensityDifference, NumbersOfProbes, difference_of, without_one
+from hessdens.densities.base import FRACTIONS, NUM_MOMENTS, Density, add_intervals, default_bandwidth, values_of
+from hessdens.densities.difference import SUBSPACE, DensityDifference, difference_of, numbers_of
 from hessdens.densities.interpolation import MeasureCdf
-from hessdens.densities.krylov import Krylov
+from hessdens.densities.krylov import Krylov, shares_between
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.certificates import TOLERANCE, Certificates
 from hessdens.results.eigenpairs import Eigenpairs
 from hessdens.results.intervals import count_interval, skewed_interval
 from hessdens.results.saved import Numbers, Saved, Size, rows
 from hessdens.results.summaries import text
+from hessdens.results.summaries.forecast import Narrowing
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +37,10 @@ class LanczosDensity(Density, Saved):
         Lanczos steps, and products with single vectors.
     certificates
         Measured defects of what should be exact.
-    eigenpairs
-        Eigenvalues found with their vectors, where these were asked for.
+    pairs
+        Eigenvalues found with their vectors, where these were asked for: see `eigenpairs`.
+    window
+        Size of the window around 0 that counts as degenerate, unless another one is asked for.
     """
 
     quadrature: Quadrature
@@ -45,9 +48,11 @@ class LanczosDensity(Density, Saved):
     num_steps: Size
     num_products: int
     certificates: Certificates
-    eigenpairs: Eigenpairs | None = None
+    pairs: Eigenpairs | None = None
+    window: Annotated[float, "amount"] = PAPER_WINDOW
 
     def __post_init__(self) -> None:
+        half_window(self.window)
         probes = sum(len(space.probes) for space in self.spaces)
         if probes != self.num_probes:
             raise ValueError(f"Spaces must be of the probes of the quadrature, {self.num_probes}; got {probes} probes.")
@@ -81,6 +86,13 @@ class LanczosDensity(Density, Saved):
         """Bounds of their errors, the lengths of their residuals, shape (E,)."""
         return self.quadrature.residuals
 
+    @property
+    def eigenpairs(self) -> Eigenpairs:
+        """Eigenvalues found with their eigenvectors; ValueError unless these were asked for."""
+        if self.pairs is None:
+            raise ValueError("eigenpairs must be asked for: lanczos_density(H, eigenvectors=True) keeps them.")
+        return self.pairs
+
     @cached_property
     def _measure(self) -> MeasureCdf:
         """The points with the mean of all probes' weights."""
@@ -97,15 +109,15 @@ class LanczosDensity(Density, Saved):
 
     def moment_samples(self, order: int) -> FloatArray:
         """Return m_1..m_order by each probe, shape (P, order)."""
-        at_least("order", order, 1)
-        powers = self.quadrature.abscissae[:, None] ** np.arange(1, order + 1)
-        return self.quadrature.weights @ powers + self._single_moments(order)
+        return self.quadrature.moment_samples(order)
 
     def moments_interval(self, order: int, level: float = LEVEL) -> FloatArray:
         """Return confidence intervals of the moments, shape (2, order)."""
         samples = self.moment_samples(order)
         errors = SUBSPACE * samples.std(axis=0, ddof=1) / np.sqrt(self.num_probes)
-        by_probes = skewed_interval(samples.mean(axis=0), errors, samples - self._single_moments(order), level)
+        by_probes = skewed_interval(
+            samples.mean(axis=0), errors, samples - self.quadrature.single_moments(order), level
+        )
         below, above = self.quadrature.moment_errors(order)
         return by_probes + np.stack([-below, above])
 
@@ -149,11 +161,8 @@ class LanczosDensity(Density, Saved):
 
     def bandwidth(self) -> float:
         """Return the bandwidth that `pdf` takes by default, in units of the eigenvalues."""
-        points = self.quadrature.abscissae
-        if len(points) > 1:
-            mean = float(np.average(np.gradient(points), weights=np.maximum(self.quadrature.mean_weights(), 1e-300)))
-            if mean > 0:
-                return mean
+        if (mean := self.quadrature.mean_distance()) > 0:
+            return mean
         values = self.nodes()
         return default_bandwidth(float(np.ptp(values)), float(values[0]))
 
@@ -168,27 +177,49 @@ class LanczosDensity(Density, Saved):
             raise ValueError(f"edges must be at least 2 ascending numbers; got {edges!r}.")
         return self._mass_interval(points[:-1], points[1:], np.diff(self.cdf(points)), level)
 
-    def fraction_degenerate(self, window: Window = PAPER_WINDOW) -> float:
+    def fraction_degenerate(self, window: Window | None = None) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
         return float(self.quadrature.inside(self._half(window), self._measure)[0])
 
-    def degenerate_interval(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
+    def degenerate_interval(self, window: Window | None = None, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the degenerate fraction, shape (2,), as `cdf_interval` does."""
         half = self._half(window)
         value = np.array([self.fraction_degenerate(window)])
         return self._mass_interval(np.array([-half]), np.array([half]), value, level)[:, 0]
 
-    def negative_interval(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> FloatArray:
+    def negative_interval(self, window: Window | None = None, level: float = LEVEL) -> FloatArray:
         """Return a confidence interval of the negative fraction, shape (2,), as `cdf_interval` does."""
         return self.cdf_interval(-self._half(window), level)
 
-    def wide_hint(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> list[str]:
-        """Return the line that says so if an interval of a fraction is wide, and what would help, or none."""
-        fractions, half, wider = fractions_in(self, window, level), self._half(window), self._half(text.SHARE)
-        lines = text.wide(text.width(fractions), half, self.rounding(), self.num_products, self.size)
-        if text.width(fractions) < text.UNRESOLVED or not self.rounding() < half < wider:
+    def wide_hint(self, window: Window | None = None, level: float = LEVEL) -> list[str]:
+        """Return lines that say so if an interval of a fraction is wide, and what would help, or none."""
+        half, width = self._half(window), text.widest(own := self._fractions_in(window, level))
+        if width <= text.WIDE:
+            return []
+        if self.rounding() > half:
+            return [text.rounded(self.rounding())]
+        needed = self.narrowing(window, FRACTIONS).budget_for(text.WIDE / width, level)
+        wider = ((share, self._fractions_in(share, level)) for share in text.SHARES if self._half(share) > half)
+        share, others = next(((share, each) for share, each in wider if text.widest(each) <= text.WIDE), (None, own))
+        lines = [text.wide(self.num_products, needed, share)]
+        if share is None or (needed is not None and width <= text.EMPTY):
             return lines
-        return [*lines, *text.resolved(2 * wider, fractions_in(self, text.SHARE, level))]
+        return [*lines, *text.of_other_window(share, self.size, *others)]
+
+    def narrowing(self, window: Window | None, names: Iterable[str]) -> Narrowing:
+        """Return how far this run has narrowed what it leaves open of some fractions, by name."""
+        half = self._half(window)
+        ends = {"degenerate": (-half, half), "negative": (-np.inf, -half)}
+        low, high = np.array([ends[name] for name in names]).T
+        earlier, growths = zip(*(space.earlier() for space in self.spaces), strict=True)
+        before, now = (shares_between(spaces, low, high) for spaces in (earlier, self.spaces))
+        others = self.size - len(self.quadrature.eigenvalues)
+        return Narrowing(before, now, max(growths), self.num_products, self.num_probes, others, self.size)
+
+    def _fractions_in(self, window: Window | None, level: float) -> tuple[text.Fraction, text.Fraction]:
+        """Return the degenerate and the negative fraction, each with the ends of its interval."""
+        (low, high), (least, most) = self.degenerate_interval(window, level), self.negative_interval(window, level)
+        return (self.fraction_degenerate(window), low, high), (self.fraction_negative(window), least, most)
 
     def expect(self, f: Callable[[FloatArray], ArrayLike]) -> float:
         """Return the mean of f(λ) over the eigenvalues; ``f`` takes an array of them and returns one of its shape."""
@@ -200,7 +231,7 @@ class LanczosDensity(Density, Saved):
         return self.quadrature.ritz_values()
 
     def difference(
-        self, other: Self, *, window: Window = PAPER_WINDOW, title: str = "from the first to the second"
+        self, other: Self, *, window: Window | None = None, title: str = "from the first to the second"
     ) -> DensityDifference:
         """Return the changes from this density to ``other``, which `lanczos_density` made from the same probes.
 
@@ -229,8 +260,9 @@ class LanczosDensity(Density, Saved):
                 "Densities must have the same eigenvalues and probes in number; got "
                 f"{self.size:,} and {other.size:,} eigenvalues, {self.num_probes} and {other.num_probes} probes."
             )
-        size = 2 * self._half(window)
-        return difference_of(self._all_numbers(size), other._all_numbers(size), title)
+        half = self._half(window)
+        before, after = (numbers_of(each.quadrature, each.spaces, each.num_steps, half) for each in (self, other))
+        return difference_of(before, after, title)
 
     def _largest(self) -> float:
         return float(np.abs(self.nodes()).max())
@@ -239,14 +271,17 @@ class LanczosDensity(Density, Saved):
         """Return how far the rounding of products moves eigenvalues, as a rule: eps times the largest."""
         return self.certificates.threshold / TOLERANCE * self._largest()
 
-    def summary(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> str:
-        """Return what is printed, with fractions in this window and intervals at this level."""
-        degenerate, negative = fractions_in(self, window, level)
+    def summary(self, window: Window | None = None, level: float = LEVEL) -> str:
+        """Return what ``print`` shows, with fractions in this window and intervals at this level.
+
+        "1%" is of the largest absolute eigenvalue. Default: the window that the density was estimated for, or 0.2.
+        """
+        degenerate, negative = self._fractions_in(window, level)
         lines = [
             text.title("Density", self.size, self.matrix),
             text.fraction("degenerate", self.size, *degenerate),
             text.fraction("negative", self.size, *negative),
-            *text.window(self.nodes(), level, 2 * self._half(window)),
+            *text.window(self._half(window), self._largest(), level),
             *self.wide_hint(window, level),
             *text.ends(self.eigenvalues_found, self.eigenvalue_errors, self.nodes()),
             f"  method: {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
@@ -266,55 +301,20 @@ class LanczosDensity(Density, Saved):
         add_intervals(numbers, self, window, level)
         return numbers | self.certificates._numbers(window, level)
 
-    def _single_moments(self, order: int) -> FloatArray:
-        """Return what the eigenvalues found add to m_1..m_order, shape (order,)."""
-        return np.sum(self.quadrature.eigenvalues[:, None] ** np.arange(1, order + 1), axis=0) / self.size
-
-    def _shares(self, low: FloatArray, high: FloatArray) -> FloatArray:
-        """Return which part of the squares of the probes is between n pairs of ends, at least and at most, (2, n)."""
-        points, places = np.unique(np.concatenate([low, high]), return_inverse=True)
-        squares = sum((space.squares_left_of(points) for space in self.spaces), np.zeros((2, len(points))))
-        left = squares / max(sum(space.square for space in self.spaces), np.finfo(np.float64).tiny)
-        first, second = np.split(left[:, places], 2, axis=1)
-        return np.clip(second - first[::-1], 0.0, 1.0)
-
     def _mass_interval(self, low: FloatArray, high: FloatArray, values: FloatArray, level: float) -> FloatArray:
         """Return confidence intervals, which hold ``values``, of the mass between n pairs of ends, shape (2, n)."""
         quadrature = self.quadrature
         others = self.size - len(quadrature.eigenvalues)
-        counts = count_interval(self._shares(low, high), self.num_probes, others, level)
+        counts = count_interval(shares_between(self.spaces, low, high), self.num_probes, others, level)
         rounding = max(space.rounding for space in self.spaces)
         below, up_to = quadrature.counts(low, rounding), quadrature.counts(high, rounding)
         counts = np.clip(counts + quadrature.found_between(low, high), *(up_to - below[::-1]))
         lower, upper = counts / self.size
         return np.stack([np.minimum(lower, values), np.maximum(upper, values)])
 
-    def _all_numbers(self, window: Window) -> NumbersOfProbes:
-        """Return the moments and both fractions, whose changes `difference` tells."""
-        half, quadrature = self._half(window), self.quadrature
-
-        def fractions(weights: FloatArray) -> FloatArray:
-            measure = quadrature.measure(weights, self.num_steps)
-            negative = quadrature.cdf(np.array([-half]), measure)
-            return np.concatenate([quadrature.inside(half, measure), negative], axis=-1)
-
-        low, high = np.array([-half, -np.inf]), np.array([half, -half])
-        shares = self._shares(low, high) * (1 - len(quadrature.eigenvalues) / self.size)
-        samples, (below, above) = self.moment_samples(NUM_MOMENTS), quadrature.moment_errors(NUM_MOMENTS)
-        values = np.concatenate([samples.mean(axis=0), fractions(quadrature.mean_weights())])
-        left_out = np.concatenate([without_one(samples), fractions(without_one(quadrature.weights))], axis=1)
-        ends = shares + quadrature.found_between(low, high) / self.size
-        of_moments = values[:NUM_MOMENTS] + np.stack([-below, above])
-        return NumbersOfProbes(values, left_out, np.concatenate([of_moments, ends], axis=1), self.size)
-
     def _pdf_samples(self, x: FloatArray, bandwidth: float | None) -> FloatArray:
         """Return the smoothed density by each probe, shape (P, len(x))."""
         width = self.bandwidth() if bandwidth is None else bandwidth
         if not width > 0:
             raise ValueError(f"bandwidth must be positive; got {width}.")
-
-        def kernel(points: FloatArray) -> FloatArray:
-            return np.exp(-0.5 * ((x - points[:, None]) / width) ** 2) / (width * np.sqrt(2 * np.pi))
-
-        single = kernel(self.quadrature.eigenvalues).sum(axis=0) / self.size
-        return self.quadrature.weights @ kernel(self.quadrature.abscissae) + single
+        return self.quadrature.smoothed(x, width)

@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
+from hessdens._checks import at_least
 from hessdens._types import BoolArray, FloatArray
 from hessdens.densities.interpolation import MeasureCdf
 from hessdens.results.saved import Saved, Size
@@ -100,6 +101,29 @@ class Quadrature(Saved):
         missing = self.interlaces * np.maximum(1 / self.size - self.mean_weights(), 0.0)
         shortfalls = missing[:, None] * self.abscissae[:, None] ** powers
         return of_single + np.stack([np.maximum(-shortfalls, 0.0).sum(axis=0), np.maximum(shortfalls, 0.0).sum(axis=0)])
+
+    def single_moments(self, order: int) -> FloatArray:
+        """Return what the eigenvalues found add to m_1..m_order, shape (order,)."""
+        return np.sum(self.eigenvalues[:, None] ** np.arange(1, order + 1), axis=0) / self.size
+
+    def moment_samples(self, order: int) -> FloatArray:
+        """Return m_1..m_order by each probe, shape (P, order)."""
+        at_least("order", order, 1)
+        return self.weights @ self.abscissae[:, None] ** np.arange(1, order + 1) + self.single_moments(order)
+
+    def mean_distance(self) -> float:
+        """Return the mean distance between neighbouring points where the mass lies; 0 of a single point."""
+        if len(self.abscissae) < 2:
+            return 0.0
+        return float(np.average(np.gradient(self.abscissae), weights=np.maximum(self.mean_weights(), 1e-300)))
+
+    def smoothed(self, x: FloatArray, width: float) -> FloatArray:
+        """Return the density by each probe at n points, smoothed by a Gaussian of this width, shape (P, n)."""
+
+        def kernel(points: FloatArray) -> FloatArray:
+            return np.exp(-0.5 * ((x - points[:, None]) / width) ** 2) / (width * np.sqrt(2 * np.pi))
+
+        return self.weights @ kernel(self.abscissae) + kernel(self.eigenvalues).sum(axis=0) / self.size
 
     def inside(self, half: float, measure: MeasureCdf) -> FloatArray:
         """Return the mass in (-half, half), that of the points as a measure has it; shape (1,) or (L, 1)."""

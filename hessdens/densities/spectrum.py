@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import PAPER_WINDOW, at_least
+from hessdens._checks import LEVEL, at_least
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density, default_bandwidth, in_chunks, values_of
 from hessdens.results.saved import Numbers, Saved
@@ -34,7 +34,7 @@ class Spectrum(Density, Saved):
     Spectrum of 4 eigenvalues from -0.5 to 3
       degenerate: 50.00%, 2 of 4
       negative: 25.00%, 1 of 4
-      window: |λ| < 0.1, width 0.2, 5.7% of the range of the eigenvalues
+      window: 0.2, that is |λ| < 0.1, 6.7% of the largest |λ|
     """
 
     eigenvalues: Annotated[FloatArray, "N finite"]
@@ -83,7 +83,7 @@ class Spectrum(Density, Saved):
         )
         return kernels / (bandwidth * np.sqrt(2 * np.pi))
 
-    def fraction_degenerate(self, window: Window = PAPER_WINDOW) -> float:
+    def fraction_degenerate(self, window: Window | None = None) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
         return float(np.mean(np.abs(self.eigenvalues) < self._half(window)))
 
@@ -98,17 +98,14 @@ class Spectrum(Density, Saved):
     def _largest(self) -> float:
         return float(np.abs(self.eigenvalues).max())
 
-    def __str__(self) -> str:
-        return self.summary()
-
-    def summary(self, window: Window = PAPER_WINDOW) -> str:
-        """Return what is printed, with fractions in this window."""
+    def summary(self, window: Window | None = None, level: float = LEVEL) -> str:
+        """Return what ``print`` shows, with fractions in this window."""
         low, high = self.eigenvalues[[0, -1]]
         lines = [
             f"{text.title('Spectrum', self.size, self.matrix)} from {low:.4g} to {high:.4g}",
             text.fraction("degenerate", self.size, self.fraction_degenerate(window)),
             text.fraction("negative", self.size, self.fraction_negative(window)),
-            *text.window(self.eigenvalues, None, 2 * self._half(window)),
+            *text.window(self._half(window), self._largest(), None),
         ]
         return "\n".join(lines)
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdens._checks import PAPER_WINDOW, at_least, half_window
+from hessdens._checks import LEVEL, at_least, half_window
 from hessdens._types import FloatArray, Window
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.linalg.walk import products_per_probe
 from hessdens.results.moments import Moments
+from hessdens.results.summaries import text
 
 PROBES_OF_MOMENTS = 32
 # Two probes are the fewest that have a standard error. Deflation first takes two steps of a block of two: four.
@@ -190,12 +191,6 @@ class Accuracy:
         for name, amount in self._asked.items():
             if not 0 < amount < 1:
                 raise ValueError(f"{name} must lie between 0 and 1; got {amount}.")
-        if window != PAPER_WINDOW and not self.is_asked:
-            raise ValueError(
-                f"window decides when rtol or atol is reached; got {window!r} with neither. To see fractions in it, "
-                f"print density.summary(window={window!r})."
-            )
-        self._window = window
         self._next_look = 0.0
 
     @property
@@ -218,33 +213,37 @@ class Accuracy:
 
     def is_reached(self, density: LanczosDensity) -> bool:
         """Return whether the interval of the fraction outside of the window is narrow enough."""
-        value, error, _ = self._outside(density)
+        value, error, *_ = self._outside(density)
         return error <= self._allowed(value)
 
     def warn_if_short(self, density: LanczosDensity, max_products: int) -> None:
         """Warn the caller of the estimator where the interval is wider than asked for."""
         if not self.is_asked:
             return
-        value, error, least = self._outside(density)
+        value, error, least, most = self._outside(density)
         if error <= self._allowed(value):
             return
         asked = " and ".join(f"{name}={amount:g}" for name, amount in self._asked.items())
         spent = density.num_products
+        number, low, high = (text.percent(each, most - least) for each in (value, least, most))
         words = (
-            f"{asked} was not reached: the fraction outside of the window is {value:.3g} ± {error:.2g} after "
-            f"{spent:,} products of max_products={max_products:,}."
+            f"{asked} was not reached: the fraction outside of the window is {number}, 95% interval {low} to {high}, "
+            f"after {spent:,} products of max_products={max_products:,}."
         )
+        needed = density.narrowing(None, ["degenerate"]).budget_for(self._allowed(value) / error, LEVEL)
         if least <= 0:
             words += " It may be 0; ask for an absolute accuracy, such as atol=0.001, or take a smaller window."
-        else:  # what is left open falls as 1 / steps, noise of probes as 1 / sqrt(probes)
-            needed = spent * min((error / self._allowed(value)) ** 2, density.size)
-            words += f" That takes about {min(float(f'{needed:.2g}'), density.size):,.0f} products."
+        elif needed is None:
+            words += " They do not show how many would do; ask for less, or for another window."
+        else:
+            words += f" {text.enough(*needed).capitalize()}."
         warnings.warn(words, stacklevel=3)
 
     def _allowed(self, value: float) -> float:
         return max(self._asked.get("rtol", 0.0) * value, self._asked.get("atol", 0.0))
 
-    def _outside(self, density: LanczosDensity) -> tuple[float, float, float]:
-        """Return the fraction outside, how far the ends of its interval are from it at most, and the lower one."""
-        inside, (low, high) = density.fraction_degenerate(self._window), density.degenerate_interval(self._window)
-        return 1 - inside, float(max(inside - low, high - inside)), 1 - float(high)
+    @staticmethod
+    def _outside(density: LanczosDensity) -> tuple[float, float, float, float]:
+        """Return the fraction outside, how far the ends of its interval are from it at most, and both of them."""
+        inside, (low, high) = density.fraction_degenerate(), density.degenerate_interval()
+        return 1 - inside, float(max(inside - low, high - inside)), 1 - float(high), 1 - float(low)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hessdens._checks import PAPER_WINDOW
+from hessdens._checks import PAPER_WINDOW, half_window
 from hessdens._types import Window
 from hessdens.densities.krylov import Krylov
 from hessdens.densities.lanczos import LanczosDensity
@@ -64,7 +64,8 @@ def lanczos_density(
         Stop as soon as both ends of the 95% interval of the fraction outside of ``window`` are this near to it,
         relative to it or absolute; ``max_products`` is then 300 by default. A warning says where it is not reached.
     window
-        Size of the window around 0, or as a share of the largest eigenvalue, "1%"; for ``rtol`` and ``atol`` alone.
+        Size of the window around 0 whose eigenvalues count as degenerate, or "1%" of the largest absolute eigenvalue.
+        The density keeps it: summaries, numbers and pictures are of it.
     seed, distribution, checkpoint, progress
         As in `spectral_moments`, with the same probes. The checkpoint keeps every product, P N numbers per step. More
         steps, or a larger budget, extend fewer: unless P is given, it is that of the work in the checkpoint.
@@ -123,18 +124,18 @@ def lanczos_density(
         while space.num_steps < num_steps and not space.is_invariant:
             space.step()
             bar.update(space.num_products - bar.n)
-            density = _density_of(space, run, sums) if accuracy.is_due(space.num_products) else None
+            density = _density_of(space, run, sums, window) if accuracy.is_due(space.num_products) else None
             if density is not None and accuracy.is_reached(density):
                 break
     if density is None:
-        density = _density_of(space, run, sums)
+        density = _density_of(space, run, sums, window)
     accuracy.warn_if_short(density, num_steps * num_probes)
     if not eigenvectors or not isinstance(space, BlockLanczos):
         return density
-    return replace(density, eigenpairs=_found(space, density.quadrature, density.certificates))
+    return replace(density, pairs=_found(space, density.quadrature, density.certificates))
 
 
-def _density_of(space: BlockLanczos | ThreeTermLanczos, run: Run, sums: list[float]) -> LanczosDensity:
+def _density_of(space: BlockLanczos | ThreeTermLanczos, run: Run, sums: list[float], window: Window) -> LanczosDensity:
     """Return the density that a space tells, with ``sums`` of r·Ar and Ar·Ar over the columns of its first product."""
     size = run.operator.size
     reading = _of_block(space, size) if isinstance(space, BlockLanczos) else _of_three_terms(space, size)
@@ -149,7 +150,8 @@ def _density_of(space: BlockLanczos | ThreeTermLanczos, run: Run, sums: list[flo
         trace=abs(trace - first_trace) / max(first_square, TINY) ** 0.5,
         frobenius=abs(square - first_square) / max(first_square, TINY),
     )
-    return LanczosDensity(quadrature, spaces, space.num_steps, space.num_products, certificates)
+    size_of_window = 2 * half_window(window, float(np.abs(quadrature.ritz_values()).max()))
+    return LanczosDensity(quadrature, spaces, space.num_steps, space.num_products, certificates, window=size_of_window)
 
 
 def _check_memory(operator: Operator, num_steps: int, num_probes: int, *, low_memory: bool) -> None:

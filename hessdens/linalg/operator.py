@@ -3,14 +3,17 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
 from hessdens.linalg.team import ALONE, Team
+
+Vectors = TypeVar("Vectors", Tensor, NDArray[Any])
 
 
 class Operator(ABC):
@@ -34,6 +37,8 @@ class Operator(ABC):
     >>> A = as_operator(np.diag([1.0, 2.0, 6.0]))
     >>> (2 * A + 0.5) @ torch.ones(3, dtype=A.dtype)
     tensor([ 2.5000,  4.5000, 12.5000], dtype=torch.float64)
+    >>> A @ np.ones(3)
+    array([1., 2., 6.])
     """
 
     size: int
@@ -78,13 +83,24 @@ class Operator(ABC):
     # NumPy would multiply entry by entry.
     __array_ufunc__ = None
 
-    def __matmul__(self, V: Tensor) -> Tensor:
+    def __matmul__(self, V: Vectors) -> Vectors:
+        """Return A V, shape (N,) or (N, P), as that of V: of a tensor a tensor, of a NumPy array an array."""
+        if isinstance(V, np.ndarray):
+            return self._product_of_array(V)
         _check_vectors(V)
         return self.matvec(V) if V.ndim == 1 else self.matmat(V)
 
-    def __rmatmul__(self, V: Tensor) -> Tensor:
-        _check_vectors(V)
+    def __rmatmul__(self, V: Vectors) -> Vectors:
+        if not isinstance(V, np.ndarray):
+            _check_vectors(V)
         return self @ V if V.ndim == 1 else (self @ V.T).T  # by symmetry
+
+    def _product_of_array(self, V: NDArray[Any]) -> NDArray[Any]:
+        """Return A V of an array, which is converted to the operator's dtype, as an array."""
+        if V.dtype.kind not in "fiub":
+            raise TypeError(f"An operator multiplies arrays of real numbers; got {V.dtype}.")
+        product = (self @ torch.tensor(np.ascontiguousarray(V)).to(self.device, self.dtype)).cpu()
+        return (product if self.dtype == torch.float64 else product.float()).numpy()
 
     def identity(self) -> "Operator":
         """Return the identity of this operator's size, dtype and device; ``H + 5e-4`` adds a multiple. Cost: none."""
@@ -291,7 +307,7 @@ def _check_vectors(V: Any) -> None:
     if not isinstance(V, Tensor):
         raise TypeError(
             f"An operator multiplies vectors, tensors of shape (N,) or (N, P); got {type(V).__name__}. Convert it with "
-            "torch.as_tensor(V, dtype=operator.dtype), or use operator.to_scipy() for arrays."
+            "torch.as_tensor(V, dtype=operator.dtype); operator @ V takes NumPy arrays too."
         )
 
 

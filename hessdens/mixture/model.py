@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, owens_t
 
-from hessdens._checks import at_least, check_interval
+from hessdens._checks import LEVEL, at_least, check_interval
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density
 from hessdens.results.saved import Finite, Numbers, Saved
@@ -109,11 +109,12 @@ class SkewNormalMixture(Density, Saved):
         tail = [self.location + width * grid for width in (self.scale, flank)]
         return np.unique(np.concatenate([*tail, self.narrow_scale * grid, [0.0]]))
 
-    def __str__(self) -> str:
+    def summary(self, window: Window | None = None, level: float = LEVEL) -> str:
+        """Return what ``print`` shows, with fractions in this window."""
         return (
             f"{self.weight:.4g} SkewNormal(location {self.location:.4g}, scale {self.scale:.4g}, "
             f"shape {self.shape:.4g}) + {1 - self.weight:.10g} Normal(0, {self.narrow_scale:.4g}²): "
-            f"{self._fractions()}"
+            f"{self._fractions(window)}"
         )
 
     def _numbers(self, window: Window, level: float) -> Numbers:

@@ -56,7 +56,7 @@ class SpectrumRecord(Saved):
         if (self.density is None) != bool(self.failure):
             raise ValueError(f"A record must have either a density or a failure; got failure {self.failure!r}.")
 
-    def numbers(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> dict[str, float]:
+    def numbers(self, window: Window | None = None, level: float = LEVEL) -> dict[str, float]:
         """Return what a logger is given, by name: values, ends of intervals (``_low``, ``_high``), edges, times."""
         names = [*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative"]
         rows = np.full((3, len(names)), np.nan)  # values, and lower and upper ends of their intervals

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessdens._checks import LEVEL, PAPER_WINDOW, check_level, half_window
+from hessdens._checks import LEVEL, check_level, half_window
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density, check_density
 from hessdens.densities.lanczos import LanczosDensity
@@ -35,7 +35,7 @@ def plot_density(
     ax: "Axes | None" = None,
     label: str | None = None,
     color: Any = None,
-    window: Window = PAPER_WINDOW,
+    window: Window | None = None,
     level: float | None = LEVEL,
     bandwidth: float | None = None,
     zoom: float | None = None,
@@ -59,7 +59,7 @@ def plot_density(
         Of the estimate.
     window
         Size of the window around 0 that counts as degenerate: shaded. The axis is linear well inside it. A share, such
-        as "1%", is of the largest absolute eigenvalue.
+        as "1%", is of the largest absolute eigenvalue. Default: that of the estimate, 0.2 unless it has another.
     level
         Confidence level of the band, pointwise; None: no band.
     bandwidth
@@ -85,7 +85,7 @@ def plot_density(
     ('asinh', 'log')
     """
     _check(estimate, exact, level, bandwidth, zoom)
-    width = 2 * half_window(window, float(np.abs(estimate.nodes()).max()))
+    width = 2 * half_window(estimate.window if window is None else window, float(np.abs(estimate.nodes()).max()))
     linear_width = linear_width_of(width if zoom is None else min(width, zoom))
     ax = new_figure().subplots() if ax is None else ax
     first = not ax.lines and not ax.collections

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from hessdens._checks import LEVEL, PAPER_WINDOW
+from hessdens._checks import LEVEL
+from hessdens._types import Window
 from hessdens.plotting.density import plot_density
 from hessdens.structure.halves import CurvatureHalves
 
@@ -14,7 +15,7 @@ def plot_halves(
     halves: CurvatureHalves,
     *,
     ax: "Axes | None" = None,
-    window: float = PAPER_WINDOW,
+    window: Window | None = None,
     level: float | None = LEVEL,
 ) -> "Axes":
     """Draw the densities of the Hessian H, the Gauss-Newton matrix G and the rest R on one pair of axes.

@@ -7,12 +7,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from hessdens._checks import LEVEL, PAPER_WINDOW, at_least, check_level
+from hessdens._checks import LEVEL, at_least, check_level
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import check_density
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.spectrum import Spectrum
-from hessdens.results.summaries.text import percent
+from hessdens.results.summaries.text import percent, with_interval
 
 Style = Literal["markdown", "latex"]
 # Significant digits of eigenvalues. An error is written where it may change one of them.
@@ -24,7 +24,7 @@ def spectrum_table(
     densities: Mapping[str, Spectrum | LanczosDensity],
     *,
     num_eigenvalues: int = 5,
-    window: Window = PAPER_WINDOW,
+    window: Window | None = None,
     level: float = LEVEL,
     style: Style = "markdown",
 ) -> str:
@@ -41,7 +41,8 @@ def spectrum_table(
     num_eigenvalues
         Largest eigenvalues that are listed.
     window, level
-        Of the fractions, and of the intervals.
+        Of the fractions, by default that of the first density, 0.2 unless it was estimated for another; and of the
+        intervals.
     style
         "markdown", or "latex": a ``tabular`` that needs the package booktabs.
 
@@ -68,8 +69,10 @@ def spectrum_table(
     | smallest eigenvalue  | -0.5   | 0      |
     """
     _check(densities, num_eigenvalues, level, style)
+    first = next(iter(densities.values()))
+    window = first.window if window is None else window
     columns = [
-        ["", *dict(_rows(next(iter(densities.values())), num_eigenvalues, window, level))],
+        ["", *dict(_rows(first, num_eigenvalues, window, level))],
         *[[name, *dict(_rows(d, num_eigenvalues, window, level)).values()] for name, d in densities.items()],
     ]
     rows = list(zip(*columns, strict=True))
@@ -123,9 +126,7 @@ def _end(density: Spectrum | LanczosDensity, step: int, count: int, bound: str) 
 
 
 def _fraction(value: float, interval: FloatArray | None) -> str:
-    if interval is None:
-        return percent(value)
-    return f"{percent(value)} ({percent(float(interval[0]))} to {percent(float(interval[1]))})"
+    return percent(value) if interval is None else with_interval(value, *interval.tolist())
 
 
 def _number(value: float, error: float) -> str:

@@ -19,7 +19,7 @@ Size = Annotated[int, "size"]
 Finite = Annotated[float, "finite"]
 SUPPORT = "2 finite"
 # Fields that files of this format may lack: they then have their default.
-LATER_FIELDS = {"matrix", "labels", "num_eigenvalues"}
+LATER_FIELDS = {"matrix", "labels", "num_eigenvalues", "window"}
 # A short text of a result has arrays of so many numbers.
 SHOWN_NUMBERS = 4
 KINDS_OF_TYPES = {float: "number", int: "count", bool: "flag", str: "text", Interval: SUPPORT}
@@ -103,14 +103,14 @@ class Saved:
         except ValueError as error:  # of a class about its own values: it does not know the file
             raise ValueError(f"{path} holds a damaged {cls.__name__}: {error}") from error
 
-    def numbers(self, window: Window = PAPER_WINDOW, level: float = LEVEL) -> Numbers:
+    def numbers(self, window: Window | None = None, level: float = LEVEL) -> Numbers:
         """Return what the result says: lists, dictionaries, text and numbers; None in place of NaN and infinity.
 
         Parameters
         ----------
         window
             Size of the window around 0 that counts as degenerate; "1%" of the largest absolute eigenvalue where that is
-            known. A `Comparison` keeps the window it was made with.
+            known. Default: the result's own, 0.2 unless it was estimated for another.
         level
             Confidence level of the intervals, "low" to "high", where there are any.
 
@@ -119,7 +119,8 @@ class Saved:
         dict
             "kind" is the name of the class; the command line's documentation lists the other keys.
         """
-        return plain({"kind": type(self).__name__, **self._numbers(window, level)})
+        own: Window = getattr(self, "window", PAPER_WINDOW)
+        return plain({"kind": type(self).__name__, **self._numbers(own if window is None else window, level)})
 
     def _named(self, *names: str) -> Numbers:
         return {name: getattr(self, name) for name in names}

@@ -89,7 +89,6 @@ def curvature_halves(
     hessian = density(operator, "hessian", eigenvectors=True)
     gauss_newton, rest = density(other, "gauss-newton"), density(operator - other, "rest")
     pairs = hessian.eigenpairs
-    assert pairs is not None  # since eigenvectors are asked for
     order = np.argsort(-np.abs(pairs.values))
     parts = np.empty(len(order))
     recorded = Run(other, seed=seed, checkpoint=folder_within(checkpoint, "parts"), settings=settings).recorded
@@ -99,7 +98,7 @@ def curvature_halves(
     found = gauss_newton.nodes()
     bounds = bound_of_parts(pairs.angles[order], float(np.abs(found[[0, -1]]).max()))
     return CurvatureHalves(
-        replace(hessian, eigenpairs=None),
+        replace(hessian, pairs=None),
         gauss_newton,
         rest,
         pairs.values[order],

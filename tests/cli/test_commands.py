@@ -58,7 +58,7 @@ def test_density_by_each_method_is_written_shown_drawn_and_compared(run, method,
     assert (status, err) == (0, "")
     result = load_result("r.npz")
     assert type(result) is kind
-    text = str(result).replace("max_products=", "--products").replace('window="1%"', "--window 1%")
+    text = with_options(str(result))
     assert out == f"{text}\n"
     assert run("show r.npz") == (0, f"{text}\n", "")
     assert run("plot r.npz --out r.png") == (0, "r.png\n", "")
@@ -189,11 +189,9 @@ def test_show(run, saved):
     assert (status, out) == (0, f"exact.npz:\n{EXACT}\n\ncomparison.npz:\n{load_result('comparison.npz')}\n")
     status, out, _ = run("show density.npz --window 0.02 --level 0.9")
     density = load_result("density.npz")
-    assert out == with_options(density.summary(0.02, 0.9)) + "\n"
-    assert f"  degenerate: {100 * density.fraction_degenerate(0.02):.2f}% (" in out
-    assert "  window: |λ| < 0.01, width 0.02, " in out
+    assert out == f"{with_options(density.summary(0.02, 0.9))}\n"
+    assert "  window: 0.02, that is |λ| < 0.01, " in out
     assert "intervals at 90%\n" in out
-    assert "  WIDE INTERVALS: the window is not resolved" in out
 
 
 def test_show_says_where_another_window_has_wide_intervals(run, tmp_path):
@@ -201,10 +199,18 @@ def test_show_says_where_another_window_has_wide_intervals(run, tmp_path):
     density = lanczos_density(np.diag(np.append(bulk, 30.0)), max_products=8)
     density.save(tmp_path / "r.npz")
     assert np.ptp(density.degenerate_interval(0.05)) > 0.1
-    (line,) = (line for line in run("show r.npz --window 0.05")[1].splitlines() if "WIDE" in line)
-    assert line.startswith("  WIDE INTERVALS: the window is not resolved")
-    assert line.endswith(" 32 products (--products).")
+    assert "  WIDE INTERVALS: 8 products do not resolve this window" in run("show r.npz --window 0.05")[1]
     assert "WIDE INTERVALS" not in run("show r.npz --window 50")[1]
+
+
+def test_a_share_of_the_largest_is_a_window_of_every_command(run, saved):
+    density = load_result("density.npz")
+    size = 0.05 * density.nodes()[-1]
+    assert run("show density.npz --window 5%")[1] == f"{with_options(density.summary(size))}\n"
+    assert run("plot density.npz --window 5% --out one.png") == (0, "one.png\n", "")
+    assert run("report density.npz --window 5% --out page.html") == (0, "page.html\n", "")
+    status, _, error = run("plot history.npz --window 5% --out two.png")
+    assert (status, error) == (1, "hessdens: --window must be a number for histories; got 5%.\n")
 
 
 def test_show_as_json(run, saved):
@@ -376,10 +382,8 @@ def test_window_of_a_density(run):
     status, out, _ = run("density factories:problem --products 30 --window 0.5 --level 0.9 --out r.npz")
     assert status == 0
     result = load_result("r.npz")
-    first, *_ = out.splitlines()[1:]
-    assert first.startswith(f"  degenerate: {100 * result.fraction_degenerate(0.5):.1f}")
-    assert "  window: |λ| < 0.25, width 0.5, " in out
-    assert "intervals at 90%" in out
+    assert result.window == 0.5
+    assert out == f"{with_options(result.summary(level=0.9))}\n"
     found = json.loads(run("density factories:problem --products 30 --window 0.5 --json")[1])["results"][0]
     assert found["fractions"]["window"] == 0.5
     assert [pair["value"] for pair in found["eigenvalues"]] == pytest.approx(result.eigenvalues_found, rel=1e-4)

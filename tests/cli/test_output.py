@@ -5,10 +5,9 @@ import json
 
 import pytest
 
-from hessdens import Spectrum
+from hessdens import Spectrum, fit_mixture
 from hessdens.cli.errors import CommandError
 from hessdens.cli.output import loaded, print_json, printable, summary
-from hessdens.mixture import SkewNormalMixture
 
 
 def test_text_of_a_file_cannot_move_the_cursor():
@@ -23,13 +22,11 @@ def test_json_has_a_head(capsys):
 
 
 def test_summaries_are_of_the_window_that_was_asked_for():
-    usual, other = (argparse.Namespace(window=window, level=0.95) for window in (0.2, 0.02))
-    spectrum, mixture = Spectrum([0.0, 0.05, 1.0]), SkewNormalMixture(0.5, 0.0, 1.0, 0.0)
-    assert summary(spectrum, usual) == str(spectrum)
-    assert "  degenerate: 33.33%, 1 of 3\n" in summary(spectrum, other)
-    assert "  window: |λ| < 0.01, width 0.02, " in summary(spectrum, other)
-    assert summary(mixture, usual) == str(mixture)
-    assert summary(mixture, other).endswith("negative (window 0.02, 95% intervals)")
+    spectrum, fit = Spectrum([0.0, 0.05, 1.0]), fit_mixture([0.1, 0.02, 0.01, 0.005])
+    assert summary(spectrum, None, 0.95) == str(spectrum)
+    assert "  degenerate: 33.33%, 1 of 3\n  negative: 0.00%, 0 of 3\n  window: 0.02, " in summary(spectrum, 0.02, 0.95)
+    assert summary(fit, None, 0.95) == str(fit)
+    assert summary(fit, 0.02, 0.95).endswith("% negative (window 0.02, 95% intervals)")
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from hessdens import Spectrum, load_result
 from hessdens.cli.report import names_of, page
+from hessdens.results.summaries.html import as_html
 
 KINDS = ("density", "exact", "moments", "chebyshev", "comparison", "history")
 
@@ -24,8 +25,7 @@ def test_a_page_needs_no_other_file(run, saved):
 def test_numbers_are_those_of_the_results(saved):
     density = load_result(saved / "density.npz")
     html = page({"density": density}, 0.5)
-    low, high = density.negative_interval(0.5)
-    assert f"<td class=number>{density.fraction_negative(0.5):.4%}</td><td class=number>{low:.4%} to {high:.4%}" in html
+    assert as_html(density.summary(0.5)) in html
     assert f"<td>{density.eigenvalues_found[-1]:.6g}</td>" in html
     moments = load_result(saved / "moments.npz")
     traces = page({"a": moments, "b": moments}, 0.2)

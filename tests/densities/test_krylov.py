@@ -125,3 +125,26 @@ def test_probes_that_are_found_whole_leave_nothing():
 def test_ritz_values_ascend():
     with pytest.raises(ValueError, match="ritz_values must ascend; they do not"):
         Krylov(np.array([1.0, 0.0]), np.zeros((1, 2)), np.zeros((1, 2)), 0.0)
+
+
+@pytest.mark.parametrize(("num_probes", "steps"), [(1, 12), (2, 9), (3, 8)])
+def test_the_earlier_space_is_that_of_half_of_the_steps(num_probes, steps):
+    eigenvalues = np.random.default_rng(0).normal(size=60)
+    space, _ = krylov(eigenvalues, num_probes, steps)
+    half, _ = krylov(eigenvalues, num_probes, steps // 2)
+    earlier, growth = space.earlier()
+    assert growth == steps / (steps // 2)
+    np.testing.assert_allclose(earlier.ritz_values, half.ritz_values, atol=1e-12)
+    points = np.linspace(-2, 2, 5)
+    np.testing.assert_allclose(earlier.squares_left_of(points), half.squares_left_of(points), rtol=1e-9)
+    wider, narrower = (np.diff(each.squares_left_of(points), axis=0) for each in (earlier, space))
+    assert (narrower <= wider + 1e-12).all()
+
+
+def test_a_space_of_one_block_or_of_nothing_has_no_earlier_one():
+    space, _ = krylov([1.0, 2.0, 3.0, 4.0], 2, 1)
+    earlier, growth = space.earlier()
+    assert growth == 1
+    np.testing.assert_allclose(earlier.ritz_values, space.ritz_values)
+    empty = Krylov(np.empty(0), np.empty((2, 0)), np.empty((2, 0)), 0.0)
+    assert empty.earlier()[1] == 0

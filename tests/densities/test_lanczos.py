@@ -15,7 +15,7 @@ from hessdens.densities.krylov import Krylov
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.certificates import Certificates
 from hessdens.results.intervals import skewed_interval
-from hessdens.results.summaries.text import percent
+from hessdens.results.summaries import text
 from hessdens.testing import symmetric_matrices
 
 
@@ -110,30 +110,60 @@ def test_wide_intervals_say_so_and_how_many_products_would_do():
     wide, middle, narrow = (lanczos_density(operator, max_products=m) for m in (8, 40, 400))
     widths = [max(np.ptp(each.degenerate_interval()), np.ptp(each.negative_interval())) for each in (wide, middle)]
     assert widths[0] > 0.5 > widths[1] > 0.1
-    not_resolved = "\n  WIDE INTERVALS: the window is not resolved"
-    cure = ", so fractions say little; try a wider one, or 32 products (max_products=).\n"
-    assert not_resolved + cure in str(wide)
-    needed = float(f"{40 * (widths[1] / 0.1) ** 2:.2g}")
-    assert 100 < needed < 1000
-    assert not_resolved + f"; that takes about {needed:,.0f} products (max_products=).\n" in str(middle)
+    assert "\n  WIDE INTERVALS: 8 products do not resolve this window, and do not show how many would; " in str(wide)
+    needed, probes = middle.narrowing(None, ("degenerate", "negative")).budget_for(0.1 / widths[1], 0.95)
+    advice = f"do not resolve this window; about {needed} would do (max_products={needed}, num_probes={probes})."
+    assert f"\n  WIDE INTERVALS: 40 products {advice}\n" in str(middle)
+    enough = lanczos_density(operator, max_products=needed, num_probes=probes)
+    assert np.ptp(enough.degenerate_interval()) < 0.1  # there are more products than eigenvalues to be told apart
     assert np.ptp(narrow.degenerate_interval()) < 0.1
     assert "WIDE" not in str(narrow)
     assert narrow.wide_hint() == []
-    assert "that takes about" in narrow.wide_hint(0.04)[0]  # whose edges lie in the bulk
+    assert "would do (max_products=" in narrow.wide_hint(0.04)[0]  # whose edges lie in the bulk
 
 
-def test_where_a_window_is_not_resolved_a_share_of_the_largest_may_be():
-    values = np.concatenate([np.random.default_rng(0).normal(0, 0.5, 990), np.linspace(400, 1000, 10)])
-    density = lanczos_density(diagonal(values), max_products=20)
-    assert np.ptp(density.degenerate_interval(0.02)) > 0.5
-    hint, line = density.wide_hint(0.02)
-    assert "try a wider one, or 80 products" in hint
-    fraction, (low, high) = density.fraction_degenerate("1%"), density.degenerate_interval("1%")
-    assert high - low < 0.1
-    assert line.startswith('  in window="1%", which is 10: ')
-    assert f"{100 * fraction:.2f}% ({100 * low:.2f}% to {100 * high:.2f}%) degenerate, " in line
-    assert line in density.summary(window=0.02)
-    assert density.wide_hint("1%") == []
+def test_the_products_that_are_told_do():
+    operator = diagonal(np.random.default_rng(1).normal(size=3000))
+    density = lanczos_density(operator, max_products=100, window=0.05)
+    width = np.ptp(density.negative_interval())
+    assert width > 0.12
+    budget = density.narrowing(None, ["negative"]).budget_for(0.1 / width, 0.95)
+    enough = lanczos_density(operator, max_products=budget[0], num_probes=budget[1], window=0.05)
+    assert 0.07 < np.ptp(enough.negative_interval()) < 0.11
+
+
+def test_fractions_of_a_share_of_the_largest_are_told_where_those_of_the_window_say_nothing():
+    bulk = np.random.default_rng(0).normal(0, 0.5, 990)
+    density = lanczos_density(diagonal([*bulk, *np.linspace(400, 1000, 10)]), max_products=20)
+    assert np.ptp(density.degenerate_interval()) > 0.5
+    lines = str(density).splitlines()
+    place = next(index for index, line in enumerate(lines) if "WIDE INTERVALS" in line)
+    assert lines[place].endswith('window="1%" is resolved.')
+    value, (low, high) = density.fraction_degenerate("1%"), density.degenerate_interval("1%")
+    assert lines[place + 1] == text.fraction('degenerate in window="1%"', 1000, value, low, high)
+    assert lines[place + 2].startswith('  negative in window="1%": ')
+
+
+def test_a_density_keeps_the_window_that_it_was_estimated_for(tmp_path):
+    operator = diagonal(NETWORK)
+    density, other = lanczos_density(operator, max_products=40, window="5%"), lanczos_density(operator, max_products=40)
+    assert density.window == pytest.approx(0.05 * np.abs(NETWORK).max())
+    assert other.window == 0.2
+    assert density.fraction_degenerate() == other.fraction_degenerate("5%") != other.fraction_degenerate()
+    first, second = (each.partition("\n  cost")[0] for each in (str(density), other.summary("5%")))
+    assert first == second
+    assert "intervals at 90%" in density.summary(0.2, 0.9)
+    assert density.numbers()["fractions"]["window"] == density.window
+    density.save(tmp_path / "density.npz")
+    assert LanczosDensity.load(tmp_path / "density.npz").window == density.window
+    with pytest.raises(ValueError, match="window"):
+        dataclasses.replace(density, window=-1.0)
+
+
+def test_files_without_a_window_are_of_the_usual_one(tmp_path):
+    density = lanczos_density(diagonal(NETWORK), max_products=20, window=3)
+    arrays = {name: np.asarray(array) for name, array in density.to_arrays().items() if name != "window"}
+    assert LanczosDensity.from_arrays(arrays, "old.npz").window == 0.2
 
 
 def test_density_integrates_and_band_holds_it():
@@ -222,10 +252,10 @@ def test_summary_has_fractions_with_intervals_and_counts():
         (lines[1], density.fraction_degenerate(), density.degenerate_interval()),
         (lines[2], density.fraction_negative(), density.negative_interval()),
     ):
-        assert f": {percent(value)} ({percent(low)} to {percent(high)}), " in line
+        assert f": {text.with_interval(value, low, high)}, " in line
         assert line.endswith(f" {10 * value:.0f} ({10 * low:.0f} to {10 * high:.0f}) of 10")
-    assert "  largest: 5 (errors below" in str(density)
-    assert "  smallest: -3 (errors below" in str(density)
+    assert "  largest: 5.0 ± 0.1\n" in str(density)
+    assert "  smallest: -3.0 ± 0.1\n" in str(density)
 
 
 def test_a_density_needs_two_probes():

@@ -58,7 +58,7 @@ def test_files_and_summary(tmp_path):
         "Spectrum of 8 eigenvalues from -0.5 to 3",
         "  degenerate: 37.50%, 3 of 8",
         "  negative: 25.00%, 2 of 8",
-        "  window: |λ| < 0.1, width 0.2, 5.7% of the range of the eigenvalues",
+        "  window: 0.2, that is |λ| < 0.1, 6.7% of the largest |λ|",
     ]
 
 

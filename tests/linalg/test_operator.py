@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hessdens import as_operator, hessian_operator
-from hessdens.linalg.operator import Operator, Wrapped
+from hessdens.eigenvectors import eigenpairs
+from hessdens.linalg.operator import FunctionOperator, Operator, Wrapped
 from hessdens.linalg.team import Team
 from hessdens.testing import rotated, symmetric_matrices
 
@@ -79,10 +80,41 @@ def test_what_is_no_vector_is_refused_by_name():
     for product in (lambda A: A @ A, lambda A: A.matmat(A), lambda A: A.matvec(A)):
         with pytest.raises(TypeError, match=r"got another operator\. Multiply .*: A @ \(B @ V\)"):
             product(A)
-    ones = np.ones(12)
-    for product in (lambda A: A @ ones, lambda A: ones @ A, lambda A: A @ list(ones), lambda A: list(ones) @ A):
-        with pytest.raises(TypeError, match=r"vectors, tensors of shape .*got (ndarray|list)\. Convert .*to_scipy"):
+    ones = [1.0] * 12
+    for product in (lambda A: A @ ones, lambda A: ones @ A, lambda A: A.matvec(np.ones(12))):
+        with pytest.raises(
+            TypeError, match=r"vectors, tensors .*got (ndarray|list)\. Convert .*@ V takes NumPy arrays"
+        ):
             product(A)
+    for array in (np.ones(12, dtype=complex), np.array(["a"] * 12), np.array([None] * 12)):
+        with pytest.raises(TypeError, match=rf"arrays of real numbers; got {array.dtype}"):
+            A @ array
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_products_of_arrays_are_arrays(dtype):
+    A = FunctionOperator(
+        lambda V: torch.as_tensor(MATRIX).to(dtype) @ V, size=12, dtype=dtype, device=torch.device("cpu")
+    )
+    V = np.random.default_rng(0).standard_normal((12, 3))
+    V.setflags(write=False)
+    expected = A @ torch.tensor(V).to(dtype)
+    product = A @ V
+    assert product.dtype == {torch.float64: np.float64}.get(dtype, np.float32)
+    np.testing.assert_array_equal(product, expected.to(torch.float64).numpy())
+    np.testing.assert_array_equal(A @ V[::-1, 0], (A @ torch.tensor(V[::-1, 0].copy()).to(dtype)).double().numpy())
+    np.testing.assert_allclose(V.T @ A, product.T, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(A @ np.arange(12), (A @ torch.arange(12).to(dtype)).double().numpy())
+    with pytest.raises(ValueError, match=r"V must have shape \(12, P\); got \(3, 12\)"):
+        A @ V.T
+
+
+def test_eigenvectors_of_results_are_multiplied_as_they_are():
+    A = as_operator(MATRIX)
+    pairs = eigenpairs(A, 2, rtol=1e-10)
+    for index in range(2):
+        residual = A @ pairs.vector(index) - pairs.values[index] * pairs.vector(index)
+        assert np.linalg.norm(residual) <= pairs.errors[index] * (1 + 1e-6) + 1e-12
 
 
 def test_operators_that_define_products_alone_do_not_say_what_they_are_of():

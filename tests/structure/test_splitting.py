@@ -31,7 +31,7 @@ def test_densities_are_those_of_the_three_matrices():
     for density, operator in ((halves.hessian, H), (halves.gauss_newton, G), (halves.rest, H - G)):
         exact = exact_spectrum(operator)
         np.testing.assert_allclose(density.moments(2), exact.moments(2), rtol=0.4)
-        assert density.eigenpairs is None
+        assert density.pairs is None
     assert halves.num_products >= 4 * halves.hessian.num_products
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import PAPER_WINDOW, at_least
+from hessdens._checks import LEVEL, at_least
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density, in_chunks
 from hessdens.results.chebyshev import ChebyshevMoments
@@ -85,12 +85,13 @@ class KernelPolynomialDensity(Density, Saved):
         angles = np.linspace(math.pi, 0.0, NODES_PER_MOMENT * (len(self.coefficients) + 1) + 1)
         return np.clip(self.support.centre + self.support.half_width * np.cos(angles), *self.support)
 
-    def __str__(self) -> str:
+    def summary(self, window: Window | None = None, level: float = LEVEL) -> str:
+        """Return what ``print`` shows, with fractions in this window."""
         text = (
             f"Kernel polynomial density of {len(self.coefficients)} Chebyshev moments ({self.kernel}) in "
-            f"{self.support}, resolution {self.resolution:.2g}: {self._fractions()}"
+            f"{self.support}, resolution {self.resolution:.2g}: {self._fractions(window)}"
         )
-        if self.resolution > PAPER_WINDOW / 2:
+        if self.resolution > self._half(window):
             text += "\n  COARSE: the resolution is above half the window, so these fractions say little."
         return text
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import at_least
+from hessdens._checks import LEVEL, at_least
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density
 from hessdens.densities.bounds import eigenvalue_support
@@ -114,9 +114,10 @@ class MaximumEntropyDensity(Density, Saved):
         inside = np.clip(self.support.centre + self.support.half_width * np.cos(angles), *self.support)
         return np.unique([*inside, *self.support])
 
-    def __str__(self) -> str:
+    def summary(self, window: Window | None = None, level: float = LEVEL) -> str:
+        """Return what ``print`` shows, with fractions in this window."""
         lines = [
-            f"Maximum entropy density of {len(self.multipliers)} moments in {self.support}: {self._fractions()}",
+            f"Maximum entropy density of {len(self.multipliers)} moments in {self.support}: {self._fractions(window)}",
             f"  Chebyshev moments within {np.abs(self.residuals).max():.1e} of those given",
         ]
         noisy = self.standard_errors > LEAST_DEVIATION

@@ -1,26 +1,25 @@
 """The lines that a printed density has: fractions and counts, the ends of the spectrum, and what its window says."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from hessdens._checks import LEVEL, PAPER_WINDOW
+from hessdens._checks import LEVEL
 from hessdens._types import FloatArray
 
-# Fractions, each with the ends of its interval.
-Fractions = Sequence[tuple[float, float, float]]
-# A window that is a larger part of the range of the eigenvalues is called wide.
+# A window that is a larger part of the largest absolute eigenvalue is called wide.
 WIDE_WINDOW = 0.1
 # Eigenvalues that are printed at each end.
 SHOWN_ENDS = 3
-# A window that suits networks of any scale: a share of the largest eigenvalue.
-SHARE = "1%"
 # A printed density says so if the interval of a fraction is wider than this.
 WIDE = 0.1
-# An interval wider than this does not tell what budget would do. One so many times as large may tell.
-UNRESOLVED = 0.5
-MORE = 4
-# Printed numbers have four digits: smaller relative errors are not told apart.
+# A fraction with an interval wider than this says almost nothing: those of another window are printed, too.
+EMPTY = 0.5
+# Windows that are named where another one is not resolved: the first of these that is.
+SHARES = ("1%", "2%", "5%", "10%")
+# Printed bounds of errors are at least this part of an eigenvalue: more digits tell little.
 LEAST_ERROR = 1e-5
+# A fraction, and the ends of its interval.
+Fraction = tuple[float, float, float]
 
 
 def title(kind: str, size: int, matrix: str) -> str:
@@ -32,50 +31,61 @@ def fraction(name: str, size: int, value: float, low: float | None = None, high:
     """Return a fraction and its number of eigenvalues, both with the ends of their interval where there is one."""
     if low is None or high is None:
         return f"  {name}: {percent(value)}, {round(size * value):,} of {size:,}"
-    shares = f"{percent(value)} ({percent(low)} to {percent(high)})"
-    return f"  {name}: {shares}, {size * value:,.0f} ({size * low:,.0f} to {size * high:,.0f}) of {size:,}"
+    number, first, last = (_count(each, size, high - low) for each in (value, low, high))
+    return f"  {name}: {with_interval(value, low, high)}, {number} ({first} to {last}) of {size:,}"
 
 
-def window(values: FloatArray, level: float | None = LEVEL, size: float = PAPER_WINDOW) -> list[str]:
-    """Return the window besides the range of ascending eigenvalues, and a line if it is wide."""
-    share = size / length if (length := float(values[-1] - values[0])) else math.inf
+def with_interval(value: float, low: float, high: float) -> str:
+    """Return a fraction and its interval, to the digits that the interval leaves."""
+    number, first, last = (percent(each, high - low) for each in (value, low, high))
+    return f"{number} ({first} to {last})"
+
+
+def widest(fractions: Iterable[Fraction]) -> float:
+    """Return the width of the widest interval."""
+    return max(high - low for _, low, high in fractions)
+
+
+def window(half: float, largest: float, level: float | None = LEVEL) -> list[str]:
+    """Return the window besides the largest absolute eigenvalue, and a line if it is wide."""
+    share = 2 * half / largest if largest else math.inf
     intervals = f"; intervals at {100 * level:.4g}%" if level is not None else ""
-    share_of_range = f", {100 * share:.2g}% of the range of the eigenvalues" if math.isfinite(share) else ""
-    lines = [f"  window: |λ| < {size / 2:.4g}, width {size:.4g}{share_of_range}{intervals}"]
+    of_largest = f", {100 * share:.2g}% of the largest |λ|" if math.isfinite(share) else ""
+    lines = [f"  window: {2 * half:.4g}, that is |λ| < {half:.4g}{of_largest}{intervals}"]
     if share > WIDE_WINDOW:
-        lines.append(
-            '  WIDE WINDOW: more than a tenth of the range; another may tell more, such as window="1%" of the largest.'
-        )
+        lines.append('  WIDE WINDOW: more than a tenth of the largest |λ|; another may tell more, such as window="1%".')
     return lines
 
 
-def wide(width: float, half: float, rounding: float, num_products: int, size: int) -> list[str]:
-    """Return the line that says so if the interval of a fraction is wide, and what would help, or none."""
-    if width <= WIDE:
-        return []
-    if rounding > half:
-        moved = f"rounding moves eigenvalues by about {rounding:.0e}"
-        return [f"  WIDE INTERVALS: {moved}; take the matrix, or the model, in float64."]
-    # What is left open falls as 1 / steps, and steps grow as the square root of products.
-    factor = (width / WIDE) ** 2 if width < UNRESOLVED else MORE
-    needed = min(float(f"{factor * num_products:.2g}"), float(size))
-    budget = f"{needed:,.0f} products (max_products=)"
-    if width < UNRESOLVED:
-        return [f"  WIDE INTERVALS: the window is not resolved; that takes about {budget}."]
-    return [f"  WIDE INTERVALS: the window is not resolved, so fractions say little; try a wider one, or {budget}."]
+def wide(num_products: int, needed: tuple[int, int] | None, share: str | None) -> str:
+    """Return the line that says that a window is not resolved, and what would help.
+
+    ``needed`` are the products and probes that would, None if that is not foreseen; ``share`` is a window that is.
+    """
+    start = f"  WIDE INTERVALS: {num_products:,} products do not resolve this window"
+    if needed is not None:
+        return f"{start}; {enough(*needed)}."
+    other = f'window="{share}" is resolved' if share else f'nor is window="{SHARES[-1]}" resolved'
+    return f"{start}, and do not show how many would; {other}."
 
 
-def resolved(size: float, fractions: Fractions) -> list[str]:
-    """Return the line with fractions in the window `SHARE`, if they have no wide interval."""
-    if width(fractions) > WIDE:
-        return []
-    shares = [f"{percent(value)} ({percent(low)} to {percent(high)})" for value, low, high in fractions]
-    return [f'  in window="{SHARE}", which is {size:.3g}: {shares[0]} degenerate, {shares[1]} negative']
+def enough(num_products: int, num_probes: int) -> str:
+    """Return how many products would do, and how to ask for them."""
+    return f"about {num_products:,} would do (max_products={num_products}, num_probes={num_probes})"
 
 
-def width(fractions: Fractions) -> float:
-    """Return the width of the widest interval."""
-    return max(high - low for _, low, high in fractions)
+def rounded(rounding: float) -> str:
+    """Return the line that says that rounding alone moves eigenvalues across a window."""
+    moved = f"rounding moves eigenvalues by about {rounding:.0e}"
+    return f"  WIDE INTERVALS: {moved}; take the matrix, or the model, in float64."
+
+
+def of_other_window(share: str, size: int, degenerate: Fraction, negative: Fraction) -> list[str]:
+    """Return fractions in a window that is a share of the largest eigenvalue."""
+    return [
+        fraction(f'{name} in window="{share}"', size, *part)
+        for name, part in (("degenerate", degenerate), ("negative", negative))
+    ]
 
 
 def ends(found: FloatArray, errors: FloatArray, ritz_values: FloatArray) -> list[str]:
@@ -87,20 +97,45 @@ def ends(found: FloatArray, errors: FloatArray, ritz_values: FloatArray) -> list
     lines = []
     for name, step, bound in zip(names, (-1, 1), ("at least", "at most"), strict=True):
         end = ritz_values[::step][0]
-        mine, theirs = found[::step], errors[::step]
-        if len(mine) == 0 or mine[0] != end:
+        shown = [
+            with_bound(float(value), float(error))
+            for value, error in zip(*known_ends(found, errors, ritz_values, step), strict=True)
+        ]
+        if not shown:
             lines.append(f"  {name}: {bound} {end:.4g} (a Ritz value, which is a bound)")
             continue
-        shown = [
-            value
-            for value, next_ritz in zip(mine[:SHOWN_ENDS], ritz_values[::step], strict=False)
-            if value == next_ritz
-        ]
-        first, error = abs(float(mine[0])), float(theirs[: len(shown)].max())
-        digits = 10.0 ** math.ceil(math.log10(max(error / (first or 1.0), LEAST_ERROR)))
-        relative = " of the first" if first else ""
-        lines.append(f"  {name}: {', '.join(f'{value:.4g}' for value in shown)} (errors below {digits:.0e}{relative})")
+        lines.append(f"  {name}: {', '.join(shown)}")
     return lines
+
+
+def known_ends(
+    found: FloatArray, errors: FloatArray, ritz_values: FloatArray, step: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the first eigenvalues from the top (``step`` -1) or the bottom (1) and their errors, up to a gap.
+
+    A Ritz value among them that has not converged is such a gap.
+    """
+    mine, theirs = found[::step][:SHOWN_ENDS], errors[::step][:SHOWN_ENDS]
+    is_same = mine == ritz_values[::step][: len(mine)]
+    count = len(mine) if is_same.all() else int(is_same.argmin())
+    return mine[:count], theirs[:count]
+
+
+def with_bound(value: float, error: float) -> str:
+    """Return a value and a bound of its error, of one digit, which holds for the value as it is shown."""
+    bound = max(error, LEAST_ERROR * abs(value))
+    if bound == 0:
+        return f"{value:.4g}"
+    place, steps = math.floor(math.log10(bound)) - 1, 10
+    while steps > 9:
+        place += 1
+        unit, shown = 10.0**place, round(value, -place)
+        steps = math.ceil(max(bound, error + abs(shown - value)) / unit * (1 - 1e-9))
+    decimals = max(0, -place)
+    if abs(value) < 1e-4 or abs(value) >= 1e7:
+        digits = max(0, math.floor(math.log10(abs(value))) - place) if value else 0
+        return f"{value:.{digits}e} ± {steps * unit:.0e}"
+    return f"{shown:.{decimals}f} ± {steps * unit:.{decimals}f}"
 
 
 def with_error(value: float, error: float) -> str:
@@ -112,8 +147,23 @@ def with_error(value: float, error: float) -> str:
     return f"{round(value, place):,.{digits}f} ± {round(error, place):,.{digits}f}"
 
 
-def percent(fraction: float) -> str:
-    """Return a fraction as a percentage that shows how far it is from 0% and 100%."""
+def percent(fraction: float, width: float = 0.0) -> str:
+    """Return a fraction as a percentage that shows how far it is from 0% and 100%.
+
+    Beside an interval of some ``width`` it has no more digits than this leaves.
+    """
     distance = min(fraction, 1 - fraction)
     digits = 2 if distance <= 1e-14 else max(2, -math.floor(math.log10(distance)))
+    if width > 0:
+        nearest = 0 if distance <= 1e-14 else -math.floor(math.log10(100 * distance))
+        digits = min(digits, max(0, nearest, 1 - math.floor(math.log10(100 * width))))
     return f"{100 * fraction:.{digits}f}%"
+
+
+def _count(fraction: float, size: int, width: float) -> str:
+    """Return a fraction as a number of eigenvalues, rounded as its percentage is beside an interval."""
+    count = round(size * fraction)
+    nearest = min(count, size - count)
+    spread = size * width
+    place = min(math.floor(math.log10(each)) for each in (max(spread / 10, 1), nearest or size))
+    return f"{round(count, -place):,}"

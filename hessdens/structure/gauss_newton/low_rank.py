@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hessdens._checks import PAPER_WINDOW, at_least
+from hessdens._checks import LEVEL, at_least
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density, default_bandwidth, in_chunks, values_of
 from hessdens.results.saved import Finite, Numbers, Saved, Size
@@ -86,7 +86,7 @@ class LowRankSpectrum(Density, Saved):
         )
         return kernels / (bandwidth * np.sqrt(2 * np.pi))
 
-    def fraction_degenerate(self, window: Window = PAPER_WINDOW) -> float:
+    def fraction_degenerate(self, window: Window | None = None) -> float:
         """Return the fraction of eigenvalues inside a window of this size around 0: abs(λ) < window / 2."""
         values, masses = self._points
         return float(masses @ (np.abs(values) < self._half(window)))
@@ -106,10 +106,11 @@ class LowRankSpectrum(Density, Saved):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(rank={len(self.eigenvalues)}, size={self.size})"
 
-    def __str__(self) -> str:
+    def summary(self, window: Window | None = None, level: float = LEVEL) -> str:
+        """Return what ``print`` shows, with fractions in this window."""
         kept = self.eigenvalues
         inside = f", {len(kept):,} from {kept[0]:.4g} to {kept[-1]:.4g}" if len(kept) else ""
-        return f"Spectrum of {self.size:,} eigenvalues{inside}, all others {self.rest:g}: {self._fractions()}"
+        return f"Spectrum of {self.size:,} eigenvalues{inside}, all others {self.rest:g}: {self._fractions(window)}"
 
     def _numbers(self, window: Window, level: float) -> Numbers:
         return {"size": self.size, "rank": len(self.eigenvalues), "rest": self.rest, **super()._numbers(window, level)}
