@@ -50,7 +50,7 @@ def window(half: float, largest: float, level: float | None = LEVEL) -> list[str
     """Return the window besides the largest absolute eigenvalue, and a line if it is wide."""
     share = 2 * half / largest if largest else math.inf
     intervals = f"; intervals at {100 * level:.4g}%" if level is not None else ""
-    of_largest = f", {100 * share:.2g}% of the largest |λ|" if math.isfinite(share) else ""
+    of_largest = f", {100 * share:.2g}% of the largest |λ|" if share <= 1 else ", which holds all" if largest else ""
     lines = [f"  window: {2 * half:.4g}, that is |λ| < {half:.4g}{of_largest}{intervals}"]
     if share > WIDE_WINDOW:
         lines.append('  WIDE WINDOW: more than a tenth of the largest |λ|; another may tell more, such as window="1%".')
