@@ -150,7 +150,7 @@ def with_error(value: float, error: float) -> str:
 def percent(fraction: float, width: float = 0.0) -> str:
     """Return a fraction as a percentage that shows how far it is from 0% and 100%.
 
-    Beside an interval of some ``width`` it has no more digits than this leaves.
+    With an interval of some ``width`` it has no more digits than this leaves.
     """
     distance = min(fraction, 1 - fraction)
     digits = 2 if distance <= 1e-14 else max(2, -math.floor(math.log10(distance)))
@@ -161,7 +161,7 @@ def percent(fraction: float, width: float = 0.0) -> str:
 
 
 def _count(fraction: float, size: int, width: float) -> str:
-    """Return a fraction as a number of eigenvalues, rounded as its percentage is beside an interval."""
+    """Return a fraction as a number of eigenvalues, rounded as its percentage is."""
     count = round(size * fraction)
     nearest = min(count, size - count)
     spread = size * width
