@@ -124,7 +124,7 @@ def known_ends(
 def with_bound(value: float, error: float) -> str:
     """Return a value and a bound of its error, of one digit, which holds for the value as it is shown."""
     bound = max(error, LEAST_ERROR * abs(value))
-    if bound == 0:
+    if bound < 1e-300:
         return f"{value:.4g}"
     place, steps = math.floor(math.log10(bound)) - 1, 10
     while steps > 9:
