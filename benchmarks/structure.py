@@ -29,6 +29,8 @@ from hessdens.reference import dense_hessian
 from hessdens.structure import block_norms, diagonal, layer_traces
 
 SEEDS, PROBES = 300, 8
+# Further kinds that are measured at a larger size, too.
+LARGER = ("slow decay", "long decay, both signs", "negative outliers")
 PEER = "curvlinops-for-pytorch"
 
 
@@ -51,9 +53,11 @@ def cases() -> Iterator[Case]:
     for name, matrix in kinds(120).items():
         if name != "diagonal":  # which probes of ±1 know exactly
             yield of_kind(name, matrix, 20)
-    for size, products in ((60, 8), (100, 24)):
-        for name, matrix in further_kinds(size).items():
-            yield of_kind(name, matrix, products)
+    for name, matrix in further_kinds(60).items():
+        yield of_kind(name, matrix, 8)
+    larger = further_kinds(100)
+    for name in LARGER:
+        yield of_kind(name, larger[name], 24)
     for name, (matrix, layers) in networks().items():
         yield Case(name, matrix, layers, 20)
 
@@ -125,16 +129,18 @@ def measured(make: Callable[[int], Any], truth: FloatArray, seeds: int) -> dict[
 
 
 def of_case(case: Case, seeds: int) -> dict[str, dict[str, float]]:
-    """Return the quality of all estimators for one matrix."""
+    """Return the quality of all estimators for one matrix, and errors over those of others."""
     matrix, truth, options = case.matrix, np.diag(case.matrix), {"max_products": case.products}
     entries = measured(lambda seed: diagonal(matrix, seed=seed, **options), truth, seeds)
-    entries["over_others"] = entries["root_mean_square"] / error_of_xdiag(case, seeds)
+    entries["over_others"] = entries.pop("root_mean_square") / error_of_xdiag(case, seeds)
     traces = measured(lambda seed: layer_traces(matrix, case.layers, seed=seed, **options), case.sums(truth), seeds)
-    traces["over_others"] = traces["root_mean_square"] / error_of_plain_traces(case, seeds)
+    traces["over_others"] = traces.pop("root_mean_square") / error_of_plain_traces(case, seeds)
     places = list(case.layers.values())
     squares = np.array([[np.sum(matrix[i, j] ** 2) for j in places] for i in places])
     norms = measured(lambda seed: block_norms(matrix, case.layers, num_probes=PROBES, seed=seed), squares, seeds)
-    return {"diagonal": entries, "traces of layers": traces, "norms of blocks": norms}
+    del norms["root_mean_square"]
+    found = {"diagonal": entries, "traces of layers": traces, "norms of blocks": norms}
+    return {estimate: {name: round(value, 2) for name, value in row.items()} for estimate, row in found.items()}
 
 
 def error_of_xdiag(case: Case, seeds: int) -> float:

@@ -10,6 +10,7 @@ from eigenpairs_tables import eigenpairs
 from example_sections import cards, write_gallery
 from notebook_page import notebook_page
 from reproduction_tables import write as write_reproduction
+from structure_tables import structure
 from suite_tables import write as write_suite
 from what_works_tables import what_works
 
@@ -26,6 +27,7 @@ def write_tables() -> None:
     (OUT / "eigenpairs.md").write_text(
         _if_measured(RESULTS / "eigenpairs.json", eigenpairs, "benchmarks/eigenpairs.py")
     )
+    (OUT / "structure.md").write_text(structure(_read(RESULTS / "structure.json")))
     (OUT / "plans.md").write_text(_plans(_read(RESULTS / "plans.json")))
     (OUT / "exact.md").write_text(_exact(_read(RESULTS / "exact.json")))
     (OUT / "construction.md").write_text(

@@ -44,8 +44,9 @@ class RestartedLanczos:
         self._num_blocks = 1
         self._size = operator.size
         self._asymmetry = 0.0
-        # What residuals of the first vectors have outside of the space.
+        # What residuals of the first vectors have outside of the space: of each, and of any vector of length one.
         self._outside = np.zeros(0)
+        self._most_outside = 0.0
         # The values that were wanted most when random vectors were last added.
         self._before: FloatArray | None = None
         self.symmetry_defect = 0.0
@@ -72,14 +73,23 @@ class RestartedLanczos:
         return self.space.is_invariant or float(np.linalg.norm(self._pairs.residuals)) <= ENDED * self.floor
 
     @property
+    def is_exhausted(self) -> bool:
+        """Whether the space has ended and other random vectors have changed nothing: what is left is rounding."""
+        return self.has_ended and self.has_seen_all
+
+    @property
     def is_whole(self) -> bool:
         """Whether the space is all of R^N, so that its Ritz pairs are all eigenpairs."""
         return self.space.num_products == self._size
 
     def slack(self) -> FloatArray:
         """Return bounds of what residuals of all pairs have besides what the space tells, shape (n,)."""
-        inside = np.abs(self._pairs.coordinates[: len(self._outside)])
-        return self._outside @ inside + self.floor
+        return self._outside_of(self._pairs.coordinates) + self.floor
+
+    def _outside_of(self, coordinates: FloatArray) -> FloatArray:
+        """Return bounds of what residuals of combinations have outside; the sum alone would grow at each restart."""
+        inside = np.abs(coordinates[: len(self._outside)])
+        return np.minimum(self._outside @ inside, self._most_outside)
 
     def has_found(self, rtol: float) -> bool:
         """Return whether each pair that is wanted is known to ``rtol`` or to rounding, and none is left out."""
@@ -90,7 +100,8 @@ class RestartedLanczos:
         return np.linalg.norm(self._pairs.residuals, axis=0) + self.slack()
 
     def _allowed(self, rtol: float) -> FloatArray:
-        return np.maximum(rtol * np.abs(self._pairs.values[: self._num_wanted]), 2 * self.floor)
+        rounding = np.inf if self.is_exhausted else 2 * self.floor
+        return np.maximum(rtol * np.abs(self._pairs.values[: self._num_wanted]), rounding)
 
     def separation(self, rtol: float) -> tuple[Separation, BoolArray]:
         """Return how well the pairs that are wanted are known, and whether each is to ``rtol`` or to rounding."""
@@ -142,11 +153,13 @@ class RestartedLanczos:
         """Keep the Ritz vectors that are wanted most, and go on from there."""
         pairs = self._pairs
         kept = pairs.coordinates[:, : self._num_kept]
-        outside = self._outside @ np.abs(kept[: len(self._outside)])
+        outside = self._outside_of(kept)
         # What A maps the vectors out of the new basis: nothing but rounding.
         both = np.concatenate([kept, pairs.following], axis=1)
         residuals = pairs.residuals[:, : kept.shape[1]]
-        self._outside = outside + np.linalg.norm(residuals - both @ (both.T @ residuals), axis=0)
+        lost = np.linalg.norm(residuals - both @ (both.T @ residuals), axis=0)
+        self._outside = outside + lost
+        self._most_outside += float(np.linalg.norm(lost))
         self.space.compress(kept, pairs.following)
 
     def _renew(self) -> None:
@@ -156,5 +169,6 @@ class RestartedLanczos:
         self._before = np.pad(values, (0, self._num_wanted - len(values)), constant_values=np.inf)
         self._compress()
         self._outside = self._outside + residuals
+        self._most_outside += float(np.linalg.norm(residuals))
         self.space.restart(1, self._new_block(self._num_blocks).T)
         self._num_blocks += 1

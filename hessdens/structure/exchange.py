@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hessdens._types import FloatArray
-from hessdens.linalg.inner_products import gram
+from hessdens.linalg.inner_products import gram, row_lengths
 from hessdens.structure.grams import PartGrams, part_grams
 from hessdens.structure.parts import Parts
 
@@ -207,7 +207,7 @@ def heavy_rows(products: Tensor) -> Tensor:
     size = len(products)
     if size <= 2 * CHOICE_ROWS:
         return torch.arange(size, device=products.device)
-    heavy = torch.linalg.vector_norm(products, dim=1).topk(CHOICE_ROWS).indices
+    heavy = row_lengths(products).topk(CHOICE_ROWS).indices
     even = torch.linspace(0, size - 1, CHOICE_ROWS, dtype=torch.float64, device=products.device).long()
     return torch.cat([heavy, even]).unique()
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hessdens._types import FloatArray
 from hessdens.estimators.run import Run
-from hessdens.linalg.inner_products import asymmetry, raise_if_not_finite
+from hessdens.linalg.inner_products import asymmetry, raise_if_not_finite, row_lengths
 from hessdens.linalg.memory import usual_bytes
 from hessdens.structure.exchange import Exchange, heavy_rows, thinned
 from hessdens.structure.parts import Parts
@@ -98,7 +98,8 @@ def _range_promises_less(probes: Tensor, products: Tensor, upper: FloatArray, ma
     """Return whether a basis of the first products should give smaller errors than as many more probes."""
     half = products.shape[1]
     rows = heavy_rows(products)
-    share = float(torch.linalg.vector_norm(products[rows]) / torch.linalg.vector_norm(products)) ** 2
+    squares = row_lengths(products).square()
+    share = float(squares[rows].sum() / squares.sum())
     directions = lost_directions(upper)
     left = np.mean(np.sum(directions * upper, axis=0) ** 2) / half
     now, before = (_spread(probes[:, :count], products[:, :count], rows) / share for count in (half, half // 2))
@@ -138,7 +139,7 @@ def blocks_of_products(run: Run, first: int, last: int, bar: Any) -> Iterator[tu
 
 
 def _checked(products: Tensor, first: int) -> Tensor:
-    raise_if_not_finite(torch.linalg.vector_norm(products, dim=0), "that of probe {}", first)
+    raise_if_not_finite(row_lengths(products.T), "that of probe {}", first)
     return products
 
 

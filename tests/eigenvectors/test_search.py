@@ -50,6 +50,24 @@ def test_small_matrices_are_known_exactly(case, which, block_size, data):
     assert pairs.num_products <= max(3 * len(matrix) + 30, 60)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    symmetric_matrices(),
+    st.sampled_from([(np.float64, 100), (np.float64, -100), (np.float32, 66), (np.float32, -66)]),
+    st.sampled_from(["largest", "both", "magnitude"]),
+    st.data(),
+)
+def test_eigenvalues_at_all_scales(case, scale, which, data):
+    dtype, exponent = scale
+    matrix = case[0].astype(dtype)
+    k = data.draw(st.integers(1, len(matrix)))
+    pairs = eigenpairs(np.ldexp(matrix, exponent), k, which=which, rtol=1e-3)
+    exact = np.linalg.eigvalsh(matrix.astype(np.float64))
+    values, errors = (np.ldexp(part.astype(np.float64), -exponent) for part in (pairs.values, pairs.errors))
+    assert (np.abs(exact[:, None] - values).min(axis=0) <= errors + 1e-15 * np.abs(exact).max()).all()
+    np.testing.assert_allclose(pairs.vectors @ pairs.vectors.T, np.eye(k), atol=1e3 * np.finfo(dtype).eps)
+
+
 SPECTRA = {
     "network": NETWORK,
     "pairs": np.concatenate([np.linspace(-1, 1, 300), np.repeat([3.0, 2.5, -2.0], 2)]),
@@ -92,6 +110,18 @@ def test_pairs_are_within_their_bounds(name, which, block_size, rtol):
         if which == "magnitude":  # either sign may come first
             found, exact = np.abs(found), np.abs(exact)
         np.testing.assert_allclose(found, exact, atol=2 * pairs.errors.max())
+
+
+@pytest.mark.parametrize("which", ["both", "smallest", "magnitude"])
+def test_eigenvalues_below_rounding_end_the_search(which):
+    """Errors do not grow with restarts, and no budget is spent on what products cannot show."""
+    rng = np.random.default_rng(0)
+    eigenvalues = np.concatenate([1e-14 * rng.standard_normal(100), [1.0, 2.0]])
+    pairs = eigenpairs(rotated(eigenvalues, rng), 2, which=which, rtol=1e-3)
+    assert pairs.num_products < 100
+    assert (pairs.errors < 1e-11).all()
+    nearest = np.abs(eigenvalues[:, None] - pairs.values).min(axis=0)
+    assert (nearest <= pairs.errors).all()
 
 
 @pytest.mark.parametrize("which", ["largest", "smallest", "both", "magnitude"])

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matrices import kinds, rotated
 from naive import xdiag
 from torch import nn
@@ -12,6 +14,7 @@ from hessdens.linalg.operator import FunctionOperator
 from hessdens.linalg.team import Team
 from hessdens.reference import dense_hessian
 from hessdens.structure import diagonal
+from hessdens.testing import symmetric_matrices
 
 KINDS = kinds()
 SEEDS = 60
@@ -44,6 +47,25 @@ def test_no_worse_than_xdiag_at_equal_products(name, num_products):
     theirs = [np.sum((xdiag(matrix, num_products, rng) - truth) ** 2) for _ in range(20)]
     assert np.median(ours) <= 1.1 * np.median(theirs)
     assert np.mean(ours) <= 2 * np.mean(theirs)
+
+
+SCALES = [(np.float64, 100), (np.float64, -100), (np.float32, 66), (np.float32, -66)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(symmetric_matrices(), st.sampled_from(SCALES), st.integers(4, 12), st.booleans())
+def test_all_spectra_at_all_scales(case, scale, max_products, low_memory):
+    """Zero, rank one, N = 1, multiple and tiny eigenvalues, times a power of two: the same digits."""
+    dtype, exponent = scale
+    matrix, options = case[0].astype(dtype), {"max_products": max_products, "low_memory": low_memory}
+    found, scaled = (diagonal(M, **options) for M in (matrix, np.ldexp(matrix, exponent)))
+    size = np.abs(found.values).max()
+    for name in ("values", "standard_errors"):
+        plain = getattr(found, name)
+        assert np.isfinite(plain).all()
+        np.testing.assert_allclose(np.ldexp(getattr(scaled, name), -exponent), plain, rtol=1e-4, atol=1e-4 * size)
+    if len(matrix) <= max_products:
+        np.testing.assert_allclose(found.values, np.diag(matrix), rtol=1e-5)
 
 
 def test_exact_where_so_many_products_are_allowed():
