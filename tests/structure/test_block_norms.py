@@ -6,12 +6,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matrices import kinds, rotated
 from torch import nn
 
 from hessdens import as_operator, hessian_operator
 from hessdens.reference import dense_hessian
 from hessdens.structure import block_norms
+from hessdens.testing import symmetric_matrices
 
 KINDS = kinds()
 EDGES = (0, 7, 30, 60)
@@ -125,3 +128,17 @@ def test_bad_input():
         block_norms(KINDS["flat"], PARTS, block_size=0)
     with pytest.raises(ValueError, match=r"that of part 0 of probe 0 is not \(overflow or NaN\)"):
         block_norms(as_operator(lambda V: V * torch.nan, size=60, check_symmetric=False), PARTS)
+
+
+@settings(max_examples=25, deadline=None)
+@given(symmetric_matrices(), st.sampled_from([-66, 0, 66]))
+def test_blocks_of_one_entry_are_exact_at_all_scales(case, exponent):
+    """A probe of one entry is ±1 there: its product is a column."""
+    matrix = np.ldexp(case[0].astype(np.float32), exponent)
+    parts = {f"{i}": slice(i, i + 1) for i in range(len(matrix))}
+    norms = block_norms(matrix, parts, num_probes=2)
+    squares = matrix.astype(np.float64) ** 2
+    np.testing.assert_allclose(norms.values, squares, rtol=1e-5, atol=1e-12 * squares.max())
+    assert (norms.standard_errors <= 1e-5 * squares.max()).all()
+    assert 0 <= norms.share_outside() <= 1
+    assert -1 <= norms.cosine() <= 1 + 1e-9

@@ -1,14 +1,19 @@
 """Traces of layers: unbiased, with true errors, better than plain samples of the same products."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matrices import kinds
 from torch import nn
 
 from hessdens import as_operator, hessian_operator
 from hessdens.reference import dense_hessian
-from hessdens.structure import layer_traces
+from hessdens.structure import diagonal, layer_traces
+from hessdens.testing import symmetric_matrices
 
 KINDS = kinds()
 HALVES = {"first": slice(0, 20), "second": slice(20, 60)}
@@ -70,3 +75,16 @@ def test_bad_input():
             layer_traces(nowhere, {"all": slice(0, 50)}, max_products=8, low_memory=low_memory)
     with pytest.raises(TypeError, match="parts=None needs an operator that knows its parameters"):
         layer_traces(KINDS["flat"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(symmetric_matrices(), st.sampled_from([-66, 0, 66]), st.integers(4, 12))
+def test_layers_of_one_parameter_are_entries_of_the_diagonal(case, exponent, max_products):
+    """Whatever the spectrum and the scale, in float32: both are made of the same samples."""
+    matrix = np.ldexp(case[0].astype(np.float32), exponent)
+    layers = {f"{i}": slice(i, i + 1) for i in range(len(matrix))} | {"all": slice(0, len(matrix))}
+    traces, entries = (f(matrix, max_products=max_products) for f in (partial(layer_traces, layers=layers), diagonal))
+    size = np.abs(matrix).max()
+    np.testing.assert_allclose(traces.values[:-1], entries.values, rtol=1e-5, atol=1e-5 * size)
+    assert abs(traces.of("all")[0] - entries.values.sum()) <= 1e-4 * size * len(matrix)
+    assert np.isfinite(traces.standard_errors).all()
