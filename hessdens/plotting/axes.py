@@ -1,5 +1,6 @@
 """The axis of eigenvalues in all pictures: an inverse hyperbolic sine scale, with its bins and ticks."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 WINDOW_OVER_LINEAR_WIDTH = 20
 # Size of a new figure, in inches, and its dots per inch.
 SIZE, DPI = (6.0, 4.0), 150
+# Ticks are so far apart at least, in lengths of the axis.
+CLOSEST_TICKS = 0.09
 # Free space at each end of the bins at least, on the scale.
 AXIS_MARGIN = 0.05
 
@@ -62,7 +65,9 @@ def place_ticks(axis: "Axis", linear_width: float) -> None:
     """Put ticks at 0 and at powers of ten outside the linear part; matplotlib's own overlap around 0."""
     low, high = axis.get_view_interval()
     first = round(np.log10(10 * linear_width))
-    powers = 10.0 ** np.arange(first, max(np.log10(max(abs(low), abs(high))), first) + 1)
+    length = float(np.ptp(np.arcsinh(np.array([low, high]) / linear_width)))
+    step = max(1, math.ceil(CLOSEST_TICKS * length / math.log(10)))
+    powers = 10.0 ** np.arange(first, max(np.log10(max(abs(low), abs(high))), first) + 1, step)
     ticks = np.concatenate([-powers[::-1], [0.0], powers])
     axis.set_ticks(ticks[(ticks >= low) & (ticks <= high)])
     axis.set_ticks([], minor=True)

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdens._types import FloatArray
+from hessdens._types import BoolArray, FloatArray
 from hessdens.densities.base import Density
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.spectrum import Spectrum
 from hessdens.plotting.axes import AXIS_MARGIN, evenly
+from hessdens.results.summaries.text import SHOWN_ENDS
 
 # Bins of the axis, between whose edges masses are taken, and the standard deviation that smooths them, in bins.
 NUM_BINS = 240
@@ -63,12 +64,16 @@ class Bins:
         return known[np.isin(known, np.concatenate([*apart, np.empty(0)]))]
 
     def marked(self, density: Density, half: float) -> FloatArray:
-        """Return the eigenvalues that stand alone, and those known at either end outside of a window, ascending."""
+        """Return the eigenvalues that stand alone, and those known at either end outside of a window, ascending.
+
+        The first at either end, which summaries print, are among them wherever they are.
+        """
         if not isinstance(density, Spectrum | LanczosDensity):
             return np.empty(0)
         known, nodes = known_of(density), density.nodes()
         ends = np.concatenate([nodes[:ENDS], nodes[-ENDS:]])
-        return np.union1d(self.alone(density), known[np.isin(known, ends[np.abs(ends) >= half])])
+        first = np.concatenate([nodes[:SHOWN_ENDS], nodes[-SHOWN_ENDS:]])
+        return np.union1d(self.alone(density), known[np.isin(known, [*ends[np.abs(ends) >= half], *first])])
 
     def curve(self, density: Density, size: int) -> FloatArray:
         """Return the density at the centres without eigenvalues that stand alone, NaN where there is none, shape (n,).
@@ -79,14 +84,21 @@ class Bins:
         reach = round(4 * SMOOTHING)
         kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SMOOTHING) ** 2)
         smooth = np.convolve(masses, kernel / kernel.sum(), mode="same")
-        return np.where(smooth * size > LEAST, smooth / np.diff(self.edges), np.nan)
+        is_shown = (smooth * size > LEAST) & self._within(density, self.edges)
+        return np.where(is_shown, smooth / np.diff(self.edges), np.nan)
+
+    @staticmethod
+    def _within(density: Density, edges: FloatArray) -> BoolArray:
+        """Return which bins hold some of the range of a density's nodes."""
+        nodes = density.nodes()
+        return np.asarray((edges[1:] >= nodes[0]) & (edges[:-1] <= nodes[-1]))
 
     def band(self, density: LanczosDensity, level: float) -> FloatArray:
         """Return confidence intervals of the same in wide bins, shape (2, m); they hold the curve."""
         edges = self.wide_edges
         masses = density.mass_interval(edges, level)
         of_alone = np.histogram(self.alone(density), edges)[0] / density.size
-        low, high = np.maximum(masses - of_alone, 0.0) / np.diff(edges)
+        low, high = np.maximum(masses - of_alone, 0.0) / np.diff(edges) * self._within(density, edges)
         curve = np.nan_to_num(self.curve(density, density.size)).reshape(len(edges) - 1, BAND_BINS)
         return np.stack([np.minimum(low, curve.min(axis=1)), np.maximum(high, curve.max(axis=1))])
 

@@ -25,7 +25,9 @@ MARK, MARK_STEP = 0.045, 0.055
 EXACT = "0.55"
 # Opacity of a curve where the interval begins at 0.
 FAINT = 0.4
-WINDOW_COLOR = "0.94"
+# Nor is the shape of a curve known where the interval ends at so many times its beginning.
+OPEN = 30.0
+WINDOW_COLOR = "0.4"
 
 
 def plot_density(
@@ -58,8 +60,9 @@ def plot_density(
     label, color
         Of the estimate.
     window
-        Size of the window around 0 that counts as degenerate: shaded. The axis is linear well inside it. A share, such
-        as "1%", is of the largest absolute eigenvalue. Default: that of the estimate, 0.2 unless it has another.
+        Size of the window around 0 that counts as degenerate: between dotted lines. The axis is linear well inside it.
+        A share, such as "1%", is of the largest absolute eigenvalue. Default: that of the estimate, 0.2 unless it has
+        another.
     level
         Confidence level of the band, pointwise; None: no band.
     bandwidth
@@ -90,7 +93,8 @@ def plot_density(
     ax = new_figure().subplots() if ax is None else ax
     first = not ax.lines and not ax.collections
     if first and (zoom is None or zoom > width / 2):
-        ax.axvspan(-width / 2, width / 2, color=WINDOW_COLOR, zorder=0, label=f"window |λ| < {width / 2:.3g}")
+        for end, name in ((-width / 2, f"window |λ| < {width / 2:.3g}"), (width / 2, None)):
+            ax.axvline(end, color=WINDOW_COLOR, lw=0.8, ls=":", zorder=0, gid="window", label=name)
     values = np.concatenate([density.nodes() for density in (estimate, exact) if density is not None])
     if zoom is not None:
         values = np.array([-zoom, zoom])
@@ -104,7 +108,8 @@ def plot_density(
     band: FloatArray | None = None
     if isinstance(estimate, LanczosDensity) and level is not None and bandwidth is None:
         band = bins.band(estimate, level)
-    color = _draw_curve(ax, estimate, bins, band, label=label, color=color, bandwidth=bandwidth)
+    style = {"label": "estimate" if label is None else label, "color": color}
+    color = _draw_curve(ax, estimate, bins, band, bandwidth=bandwidth, **style)
     _draw_marks(ax, estimate, bins, color, row, half)
     if band is not None:
         _draw_band(ax, bins, band, color, f"{100 * (level or 0):g}% interval")
@@ -133,12 +138,19 @@ def _curve(density: Density, bins: Bins, bandwidth: float | None) -> tuple[Float
         x = _curve_points(density, bins)
         values = density.pdf(x)
     elif bandwidth is not None:
-        x = evenly(bins.edges, bins.linear_width, NUM_POINTS)
+        x = _around(density.nodes(), bandwidth, evenly(bins.edges, bins.linear_width, NUM_POINTS))
         values = density.pdf(x, bandwidth=bandwidth)
         values = np.where(values * density.size * bandwidth > 1e-3, values, 0.0)
     else:
         x, values = bins.centres, bins.curve(density, density.size)
     return x, np.where(values > 0, values, np.nan)
+
+
+def _around(nodes: FloatArray, bandwidth: float, points: FloatArray) -> FloatArray:
+    """Return points, and more around nodes where they are too far apart to show a peak of this bandwidth."""
+    gaps = np.interp(nodes, points[1:], np.diff(points))
+    peaks = np.unique(np.round(nodes[gaps > bandwidth / 4] / bandwidth * 4) * bandwidth / 4)
+    return np.union1d(points, np.add.outer(peaks, bandwidth * np.linspace(-4, 4, 33)))
 
 
 def _curve_points(density: Density, bins: Bins) -> FloatArray:
@@ -159,9 +171,10 @@ def _draw_curve(
     x, values = _curve(density, bins, bandwidth)
     (line,) = ax.plot(x, values, lw=1.5, solid_capstyle="round", zorder=3, gid="curve", **style)
     if band is not None:
-        is_open = np.repeat(band[0] <= 0, len(x) // band.shape[1])
+        is_open = np.repeat(band[1] > OPEN * band[0], len(x) // band.shape[1])
         line.set_ydata(np.where(is_open, np.nan, values))
-        ax.plot(x, values, lw=1.5, alpha=FAINT, color=line.get_color(), zorder=3, gid="open curve")
+        name = "shape not resolved" if np.isfinite(values[is_open]).any() else None
+        ax.plot(x, values, lw=1.5, alpha=FAINT, color=line.get_color(), zorder=3, gid="open curve", label=name)
     return line.get_color()
 
 
@@ -213,7 +226,9 @@ def _finish(ax: "Axes", estimate: Density, bins: Bins, zoom: float | None, *, fi
     values = values[np.isfinite(values)]
     if len(values):
         marks = 1 + len([line for line in ax.lines if line.get_gid() == "marks"])
-        top, bottom = 3 * values.max(), max(0.5 * values.min(), 1e-15 * values.max())
+        bands = [path.vertices for each in ax.collections if each.get_gid() == "band" for path in each.get_paths()]
+        highest = max((float(np.asarray(vertices)[:, 1].max()) for vertices in bands), default=0.0)
+        top, bottom = max(3 * values.max(), 1.5 * highest), max(0.5 * values.min(), 1e-15 * values.max())
         # Room below the curves for the rows of marks.
         share = marks * MARK_STEP
         ax.set_ylim(bottom * (bottom / top) ** (share / (1 - share)), top)
