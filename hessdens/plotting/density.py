@@ -46,7 +46,7 @@ def plot_density(
 
     The curve is the bulk. Marks of equal height at the bottom are eigenvalues that are known one by one: those that
     stand alone, which are not in the curve, and the ten largest and smallest outside of the window. A `LanczosDensity`
-    has a band, the confidence interval of the bulk. Its curve is faint where that begins at 0: no shape is known there.
+    has a band, the confidence interval of the bulk. Its curve is faint where that is wide: no shape is known there.
     Call it again with the same ``ax`` to draw several densities.
 
     Parameters
