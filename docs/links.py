@@ -29,9 +29,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 def _escape_bars(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     """Escape bars outside of code: in docstrings they are absolute values, never substitutions."""
+    is_example = False  # up to the next empty line
     for index, line in enumerate(lines):
         parts = line.split("`")  # every second part is code
-        if not line.lstrip().startswith((">>>", "...")):
+        is_example = bool(line.strip()) and (is_example or line.lstrip().startswith(">>>"))
+        if not is_example:
             lines[index] = "`".join(p.replace("|", r"\|") if i % 2 == 0 else p for i, p in enumerate(parts))
 
 
