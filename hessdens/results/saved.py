@@ -87,7 +87,8 @@ class Saved:
     def from_arrays(cls, arrays: Mapping[str, Any], path: str | os.PathLike[str], prefix: str = "") -> Self:
         """Return the result that `to_arrays` was asked of; ValueError, naming the file, if arrays are damaged."""
         own = {name: kind for name, kind in cls.layout.items() if isinstance(kind, str)}
-        known = {k: v for k, v in own.items() if k not in LATER_FIELDS or prefix + k in arrays}
+        later = {name for name in LATER_FIELDS if hasattr(cls, name)}  # the fields that have a default
+        known = {k: v for k, v in own.items() if k not in later or prefix + k in arrays}
         values = take(arrays, known, path, prefix)
         for name in [name for name in cls.layout if name not in own]:
             part, *other = get_args(cls.layout[name]) or [cls.layout[name]]  # other: [...], [NoneType] or []
