@@ -10,6 +10,7 @@ from hessdens import (
     linalg,
     mixture,
     monitor,
+    multilevel,
     plotting,
     results,
     structure,
@@ -32,8 +33,8 @@ __all__ = [
     "load_result", "plot_density", "spectral_moments",
 ]  # fmt: skip
 _WINGS = (
-    cli, curvature, densities, distributed, eigenvectors, estimators, linalg, mixture, monitor, plotting, results,
-    structure,
+    cli, curvature, densities, distributed, eigenvectors, estimators, linalg, mixture, monitor, multilevel, plotting,
+    results, structure,
 )  # fmt: skip
 WINGS = tuple(wing.__name__.removeprefix("hessdens.") for wing in _WINGS)
 

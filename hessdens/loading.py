@@ -22,6 +22,7 @@ from hessdens.results import (
     Eigenpairs,
     LayerTraces,
     Moments,
+    MultilevelMoments,
 )
 from hessdens.results.storage import read_npz
 from hessdens.structure.gauss_newton.low_rank import LowRankSpectrum
@@ -48,6 +49,7 @@ Result = (
     | MaximumEntropyDensity
     | MixtureFit
     | Moments
+    | MultilevelMoments
     | Overlap
     | SkewNormalMixture
     | Spectrum

@@ -38,6 +38,7 @@ from hessdens import (
 from hessdens.distributed.traffic import examples_traffic, probes_traffic, sharded_traffic
 from hessdens.eigenvectors import loss_slice
 from hessdens.estimators import certified_counts, chebyshev_moments, data_noise
+from hessdens.multilevel import multilevel_moments
 from hessdens.results.counts import SIDES
 from hessdens.structure import layer_moments
 
@@ -184,7 +185,16 @@ def check_results():
             "both": landscape(distributed.share_probes(both, group=grid["probes"])),
         },
         "own examples": mine.total_weight,
+        "levels": levels_of(distributed.share_examples(mine)),
     }
+
+
+def levels_of(operator):
+    """Return how many standard errors moments from levels are off, and their levels."""
+    exact = exact_spectrum(operator).eigenvalues
+    moments = multilevel_moments(operator, 2, num_examples=[9, 17], max_products=80)
+    off = (moments.values - [np.mean(exact), np.mean(exact**2)]) / moments.standard_errors
+    return {"off": off.tolist(), "examples": moments.num_examples, "products": moments.num_products}
 
 
 def answers_of_shift(operator):

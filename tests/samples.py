@@ -9,7 +9,7 @@ from hessdens.estimators import certified_counts, chebyshev_moments, data_noise
 from hessdens.mixture import Grid, fit_uncertainty
 from hessdens.monitor import SpectrumHistory
 from hessdens.monitor.history import SpectrumRecord
-from hessdens.results import ClassStructure, Moments
+from hessdens.results import ClassStructure, Moments, MultilevelMoments
 from hessdens.structure import LowRankSpectrum, block_norms, curvature_halves, diagonal, layer_traces
 
 MATRIX = np.diag(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 40), [3.0, 2.0, -1.0]]))
@@ -42,6 +42,7 @@ def make_results():
         compare(moments, exact),
         compare(kernel_polynomial(chebyshev), exact),
         data_noise([MATRIX, 2 * MATRIX], num_probes=4),
+        MultilevelMoments((moments, spectral_moments(0.1 * MATRIX, max_products=60)), (10, 100)),
         certified_counts(MATRIX, max_products=20),
         pairs,
         overlap(pairs, np.ones(len(MATRIX))),

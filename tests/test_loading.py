@@ -126,6 +126,8 @@ IMPOSSIBLE = [
     ("CertifiedCounts", {"error": first(-1.0)}),
     ("CertifiedCounts", {"look": first(0)}),
     ("DataNoise", {"probe_errors": first(-1.0)}),
+    ("MultilevelMoments", {"num_examples": lambda values: values[::-1]}),
+    ("MultilevelMoments", {"num_examples": only(1)}),
     ("BlockNorms", {"samples": first(-1.0)}),
     ("BlockNorms", {"cosines": only(1)}),
     ("ClassStructure", {"eigenvalues": lambda values: values[::-1]}),

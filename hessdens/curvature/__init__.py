@@ -1,5 +1,6 @@
 """From a model, a loss and data to an operator."""
 
+from hessdens.curvature.data.subsets import fewer_examples
 from hessdens.curvature.factories import fisher_operator, ggn_operator, hessian_operator
 from hessdens.curvature.frameworks.lightning import from_lightning
 from hessdens.curvature.frameworks.transformers import from_transformers
@@ -8,6 +9,6 @@ from hessdens.curvature.plan import Plan, Schedule
 from hessdens.curvature.problem import Problem
 
 __all__ = [
-    "CurvatureOperator", "Plan", "Problem", "Schedule", "fisher_operator", "from_lightning", "from_transformers",
-    "ggn_operator", "hessian_operator",
+    "CurvatureOperator", "Plan", "Problem", "Schedule", "fewer_examples", "fisher_operator", "from_lightning",
+    "from_transformers", "ggn_operator", "hessian_operator",
 ]  # fmt: skip

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from hessdens.curvature.checks import check_batch, check_finite, check_modules, check_scalar, check_total_weight
+from hessdens.curvature.data.passes import RepeatedPasses
 from hessdens.curvature.engines.differences import GRADIENT_ROUNDING, differences, step_sizes
 from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.means import check_mean, check_sum, checked_weight, whole_and_halves
 from hessdens.curvature.parameters import flattened, unflattened
-from hessdens.curvature.passes import RepeatedPasses
 from hessdens.curvature.settings import TURN, Undisturbed
 from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.group import Group

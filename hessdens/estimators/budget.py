@@ -102,7 +102,7 @@ class Budget:
         if self.rtol is None:
             return most
         with np.errstate(divide="ignore", invalid="ignore"):
-            scales = _scales(pilot.mean(axis=0))
+            scales = moment_scales(pilot.mean(axis=0))
             needed = np.nan_to_num(pilot.var(axis=0, ddof=1) / (self.rtol * scales) ** 2, posinf=most)
         return int(min(max(len(pilot), np.ceil(margin * needed.max())), most))
 
@@ -114,7 +114,7 @@ class Budget:
         """Warn the caller of the estimator where standard errors are well above those asked for."""
         if self.rtol is None:
             return
-        reached = moments.standard_errors / np.maximum(_scales(moments.values), np.finfo(np.float64).tiny)
+        reached = moments.standard_errors / np.maximum(moment_scales(moments.values), np.finfo(np.float64).tiny)
         if reached.max() > SHORT_OF_ACCURACY * self.rtol:
             worst = int(reached.argmax()) + 1
             warnings.warn(
@@ -124,7 +124,7 @@ class Budget:
             )
 
 
-def _scales(values: FloatArray) -> FloatArray:
+def moment_scales(values: FloatArray) -> FloatArray:
     """Return lower bounds of the moments of the absolute eigenvalues, from those of the eigenvalues, shape (K,)."""
     scales = np.abs(values)
     for k in range(1, len(values), 2):  # values[k] is m_{k+1}, of even order

@@ -15,7 +15,7 @@ from hessdens.linalg.operator import Operator
 from hessdens.linalg.power_walk import check_range
 from hessdens.linalg.probes import Distribution
 from hessdens.linalg.walk import products_per_probe
-from hessdens.results.data_noise import DataNoise
+from hessdens.results.data.noise import DataNoise
 
 
 def data_noise(

@@ -3,7 +3,8 @@
 from hessdens.results.certificates import Certificates
 from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.counts import CertifiedCounts
-from hessdens.results.data_noise import DataNoise
+from hessdens.results.data.levels import MultilevelMoments
+from hessdens.results.data.noise import DataNoise
 from hessdens.results.eigenpairs import Eigenpairs
 from hessdens.results.moments import Moments
 from hessdens.results.structure.block_norms import BlockNorms
@@ -22,4 +23,5 @@ __all__ = [
     "Eigenpairs",
     "LayerTraces",
     "Moments",
+    "MultilevelMoments",
 ]

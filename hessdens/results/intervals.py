@@ -41,16 +41,40 @@ def skewed_quantiles(
     tends to the normal one for large ν. For few probes it is widened by the ratio of Student's quantile to the normal
     one.
     """
-    skewness = _skewness_of_mean(samples)
-    freedom = 8 / np.maximum(np.abs(skewness), LEAST_SKEWNESS) ** 2
+    freedom = np.float64(len(samples) - 1)
+    return shifted_quantiles(values, standard_errors, _skewness_of_mean(samples), freedom, probabilities)
+
+
+def shifted_quantiles(
+    values: FloatArray,
+    standard_errors: FloatArray,
+    skewness: FloatArray,
+    freedom: FloatArray | np.float64,
+    probabilities: FloatArray,
+) -> FloatArray:
+    """Return what `skewed_quantiles` does, of estimates of a given skewness, shape (K,).
+
+    ``freedom`` is the number of degrees of freedom of the standard errors, one for all or shape (K,).
+    """
+    forms = 8 / np.maximum(np.abs(skewness), LEAST_SKEWNESS) ** 2
     # For negative skewness the mirror image.
     p = np.where(skewness >= 0, probabilities, 1 - probabilities)
-    shift = np.sqrt(freedom / 2) * (freedom / chdtri(freedom, p) - 1)
+    shift = np.sqrt(forms / 2) * (forms / chdtri(forms, p) - 1)
     normal = ndtri(probabilities)
     # The ratio tends to a number at probability 1/2, where both quantiles are 0.
     safe = np.where(np.abs(normal) < NEAR_MEDIAN, NEAR_MEDIAN, normal)
-    widening = stdtrit(len(samples) - 1, ndtr(safe)) / safe
+    widening = stdtrit(freedom, ndtr(safe)) / safe
     return values + widening * np.where(skewness >= 0, shift, -shift) * standard_errors
+
+
+def cumulants_of_mean(standard_errors: FloatArray, samples: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return variance and third cumulant of a mean of samples, shape (P, K), and the variance's own squared error.
+
+    The latter is up to a factor of 2, as the formula of Welch and Satterthwaite has it. All have shape (K,), and those
+    of independent means add up.
+    """
+    variance = standard_errors**2
+    return variance, _skewness_of_mean(samples) * standard_errors**3, variance**2 / (len(samples) - 1)
 
 
 def _skewness_of_mean(samples: FloatArray) -> FloatArray:

@@ -46,6 +46,14 @@ def test_sums_of_shared_operators(together):
     np.testing.assert_allclose(together[0]["results"]["shifted"], alone, rtol=1e-12)
 
 
+def test_levels_take_examples_of_all_processes(together):
+    levels = [rank["results"]["levels"] for rank in together]
+    assert all(other == levels[0] for other in levels)
+    assert np.abs(levels[0]["off"]).max() < 4
+    assert levels[0]["examples"] == [9, 17, 29]
+    assert levels[0]["products"] < 81
+
+
 @pytest.mark.parametrize(
     ("case", "message"),
     [

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.utils.data import DataLoader, TensorDataset
 
 from hessdens import hessian_operator
-from hessdens.curvature.passes import RepeatedPasses
+from hessdens.curvature.data.passes import RepeatedPasses
 
 
 def test_empty_data():

@@ -1,0 +1,1 @@
+"""The data of an operator: passes over all of them, and some of the examples."""

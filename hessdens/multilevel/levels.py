@@ -1,0 +1,119 @@
+"""What a pilot shows of levels, and what is estimated on each of them."""
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hessdens._types import FloatArray
+from hessdens.estimators.budget import moment_scales
+from hessdens.estimators.moments import spectral_moments
+from hessdens.multilevel.coupling import PROBES_PER_LEVEL, Setting, deflated_part, dominant_directions, samples
+from hessdens.multilevel.examples import Source
+from hessdens.multilevel.plan import FIRST_SHARE, LevelPlan, Variances, first_share
+from hessdens.results.moments import Moments
+
+# Probes of the pilot, whose products are with few examples, and the place of these among levels.
+PILOT_PROBES = 32
+PILOT_PLACE = 2**20
+# Dimensions that may be deflated, of one or two moments.
+RANKS = (0, 2, 4, 8, 16, 32, 64)
+# Products with the fewest examples, at most.
+MOST_FIRST_PRODUCTS = 2_000
+TINY = float(np.finfo(np.float64).tiny)
+
+
+def pilot(setting: Setting, examples: Source, count: int) -> tuple[Variances, Tensor]:
+    """Return what two small sets of examples show of variances, and dominant directions of the larger one."""
+    half = max(1, count // 2)
+    few, fewer = examples.operator(count), examples.operator(half)
+    most = RANKS[-1] if setting.num_moments <= 2 else 0
+    most = min(most, few.size // 4)
+    basis = dominant_directions(setting, few, most, f"directions-{count}")
+    # Those of the larger set would fit it too well.
+    own = dominant_directions(setting, fewer, most, f"directions-{half}")
+    ranks = tuple(rank for rank in RANKS if rank <= min(len(basis), len(own)))
+    numbers = PILOT_PLACE * PROBES_PER_LEVEL, PILOT_PLACE * PROBES_PER_LEVEL + PILOT_PROBES
+    pairs = [
+        [samples(setting, A, f"pilot-{n}", numbers, own[:rank]) for A, n in ((few, count), (fewer, half))]
+        for rank in ranks
+    ]
+    scales = np.maximum(moment_scales(pairs[0][0].mean(axis=0)), TINY)
+    variances = [np.var((fine - coarse) / scales, axis=0, ddof=1) for fine, coarse in pairs]
+    return Variances(ranks, np.array(variances) / (1 / half - 1 / count), scales), basis
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels of a plan, and what is estimated on each.
+
+    ``spread`` is the least standard deviation of a coupled sample that counts, shape (L - 1, K): what the pilot foresees
+    where an accuracy is asked for.
+    """
+
+    setting: Setting
+    examples: Source
+    plan: LevelPlan
+    basis: Tensor
+    spread: FloatArray
+
+    def first(self, rtol: float | None, limit: float) -> Moments:
+        """Return the moments of the matrix of fewest examples."""
+        setting, plan = self.setting, self.plan
+        products = first_share(plan.num_examples, limit, setting.per_probe) * plan.num_examples[-1]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "rtol=.* was not reached")  # all levels together tell
+            return spectral_moments(
+                self.examples.operator(plan.num_examples[0]),
+                setting.num_moments,
+                max_products=min(round(products / plan.num_examples[0]), MOST_FIRST_PRODUCTS),
+                rtol=None if rtol is None else rtol * FIRST_SHARE**0.5,
+                seed=setting.seed,
+                block_size=setting.block_size,
+                checkpoint=None if setting.checkpoint is None else setting.checkpoint / "first",
+            )
+
+    def deflated(self) -> FloatArray:
+        """Return what the deflated directions add to the moments of all examples, less those of the first level."""
+        if not self.plan.rank:
+            return np.zeros(self.setting.num_moments)
+        levels = self.plan.num_examples
+        operators = [(self.examples.operator(n), f"deflated-{n}") for n in (levels[-1], levels[0])]
+        last, first = (deflated_part(self.setting, A, name, self.basis) for A, name in operators)
+        return (last - first) / operators[0][0].size
+
+    def changes(self, drawn: NDArray[np.int64], counts: NDArray[np.int64], known: FloatArray) -> list[Moments]:
+        """Return for each level but the first the moments of its matrix less those of the level before.
+
+        From so many probes after those that are drawn, which have only said how many these are. Samples whose spread
+        comes out small by chance would be taken as accurate enough more often than others, were there no least one.
+        """
+        setting, levels = self.setting, self.plan.num_examples
+        changes = []
+        for place, (before, count) in enumerate(zip(drawn.tolist(), counts.tolist(), strict=True), start=1):
+            start = place * PROBES_PER_LEVEL + before
+            pair = [(self.examples.operator(levels[p]), f"level-{place}-{p}") for p in (place, place - 1)]
+            fine, coarse = (samples(setting, A, name, (start, start + count), self.basis) for A, name in pair)
+            spent = (before + count) * setting.per_probe
+            samples_of_change = _spread_out(fine - coarse, self.spread[place - 1])
+            changes.append(Moments.from_samples(samples_of_change, size=pair[0][0].size, num_products=spent))
+        last, rank = changes[-1], self.plan.rank
+        changes[-1] = replace(
+            last,
+            values=last.values + known,
+            samples=last.samples + known,
+            num_products=last.num_products + rank,
+            num_deflated=rank,
+            known=known,
+        )
+        return changes
+
+
+def _spread_out(values: FloatArray, least: FloatArray) -> FloatArray:
+    """Return samples, shape (P, K), whose spread about their mean is no smaller than some, where they vary at all."""
+    spread, mean = values.std(axis=0, ddof=1), values.mean(axis=0)
+    factors = np.maximum(np.divide(least, spread, out=np.ones_like(spread), where=spread > 0), 1.0)
+    result: FloatArray = mean + factors * (values - mean)
+    return result

@@ -1,0 +1,116 @@
+"""Which levels, how much deflation, and how many probes on each: from variances and costs that few examples show."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessdens._types import FloatArray
+
+# Of the variance that is allowed, and of the products, the share of the level of fewest examples.
+FIRST_SHARE = 0.2
+# Products with the fewest examples for two moments, at least.
+FIRST_PRODUCTS = 24
+# Fewer coupled probes do not show their spread.
+FEWEST_PROBES = 6
+# More probes than predicted, since variances are known roughly.
+MARGIN = 1.2
+# Numbers of examples that are considered: all, divided by powers of this.
+RATIO = 2
+MOST_LEVELS = 4
+
+
+@dataclass(frozen=True)
+class Variances:
+    """What a few examples show of the variance of coupled samples.
+
+    ``change[i]`` times 1/n - 1/m is that of a coupled probe of the matrices of n and of m > n examples, n among m,
+    where a space of ``ranks[i]`` dimensions is deflated; shape (R, K), in units of the squares of ``scales``, shape
+    (K,).
+    """
+
+    ranks: tuple[int, ...]
+    change: FloatArray
+    scales: FloatArray
+
+    def of_levels(self, num_examples: Sequence[int], rank: int) -> FloatArray:
+        """Return the variance of a coupled probe on each level but the first, shape (L - 1, K)."""
+        inverse = 1 / np.asarray(num_examples, dtype=np.float64)
+        return -np.diff(inverse)[:, None] * self.change[self.ranks.index(rank)]
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """Numbers of examples of the levels, ascending, dimensions that are deflated, and coupled probes but of the first.
+
+    ``work`` is the least cost, in products with all examples, and ``error`` the largest standard error that is
+    predicted for the sum of coupled levels, in units of the moments.
+    """
+
+    num_examples: tuple[int, ...]
+    rank: int
+    probes: tuple[int, ...]
+    work: float
+    error: float
+
+
+def costs(num_examples: Sequence[int]) -> FloatArray:
+    """Return the cost of two coupled products on each level but the first, in products with all examples."""
+    counts = np.asarray(num_examples, dtype=np.float64)
+    return np.asarray((counts[1:] + counts[:-1]) / counts[-1])
+
+
+def candidates(fewest: int, total: int) -> Iterator[tuple[int, ...]]:
+    """Yield levels from ``fewest`` examples or more to all."""
+    powers = range(1, 1 + max(0, math.floor(math.log(total / fewest, RATIO))))
+    counts = sorted({total // RATIO**power for power in powers} | {min(fewest, total // RATIO)})
+    for size in range(1, MOST_LEVELS):
+        for some in itertools.combinations(counts, size):
+            yield (*some, total)
+
+
+def plan_for_accuracy(
+    variances: Variances, choices: Sequence[tuple[int, ...]], rtol: float, per_probe: int
+) -> LevelPlan:
+    """Return the cheapest plan for a relative standard error, of which the first level has its share."""
+    allowed = (1 - FIRST_SHARE) * rtol**2
+    plans = []
+    for levels, rank in itertools.product(choices, variances.ranks):
+        spread, each = variances.of_levels(levels, rank), costs(levels)[:, None]
+        counts = np.max(np.sqrt(spread / each) * np.sqrt(spread * each).sum(axis=0), axis=1) / allowed
+        probes = [max(FEWEST_PROBES, math.ceil(MARGIN * count)) for count in counts]
+        plans.append(_plan(variances, levels, rank, probes, per_probe))
+    return min(plans, key=lambda plan: plan.work)
+
+
+def first_share(num_examples: Sequence[int], products: float, per_probe: int) -> float:
+    """Return the products with all examples that the first level may cost: its share, or what it needs at least."""
+    return max(FIRST_SHARE * products, FIRST_PRODUCTS * per_probe * num_examples[0] / num_examples[-1])
+
+
+def plan_for_budget(
+    variances: Variances, choices: Sequence[tuple[int, ...]], products: float, per_probe: int
+) -> LevelPlan | None:
+    """Return the plan with the smallest error for so many products with all examples; None if they do not suffice."""
+    plans = []
+    for levels, rank in itertools.product(choices, variances.ranks):
+        spread, each = variances.of_levels(levels, rank), costs(levels)
+        share = np.sqrt(spread / each[:, None]).max(axis=1)
+        left = (products - first_share(levels, products, per_probe) - rank * (1 + levels[0] / levels[-1])) / per_probe
+        probes: list[int] = []
+        for index in reversed(range(len(each))):  # levels of many examples have few probes, which are whole
+            part = left * share[index] / max(float(share[: index + 1] @ each[: index + 1]), np.finfo(float).tiny)
+            probes.append(max(FEWEST_PROBES, int(part)))
+            left -= probes[-1] * each[index]
+        if left >= 0:
+            plans.append(_plan(variances, levels, rank, probes[::-1], per_probe))
+    return min(plans, key=lambda plan: plan.error, default=None)
+
+
+def _plan(variances: Variances, levels: Sequence[int], rank: int, probes: Sequence[int], per_probe: int) -> LevelPlan:
+    error = np.sqrt(np.max(np.sum(variances.of_levels(levels, rank) / np.array(probes)[:, None], axis=0)))
+    first = first_share(levels, 0.0, per_probe)
+    work = first + rank * (1 + levels[0] / levels[-1]) + per_probe * float(np.dot(probes, costs(levels)))
+    return LevelPlan(tuple(levels), rank, tuple(probes), work, float(error))

@@ -1,0 +1,164 @@
+"""Moments of a matrix of many examples as a sum over levels: those of few examples, and what more examples change."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated
+
+import numpy as np
+
+from hessdens._checks import LEVEL, check_level
+from hessdens._types import FloatArray, Window
+from hessdens.results.intervals import cumulants_of_mean, shifted_quantiles
+from hessdens.results.moments import Moments
+from hessdens.results.saved import Numbers, Saved, rows
+
+
+@dataclass(frozen=True, eq=False)
+class MultilevelMoments(Saved):
+    """Estimated moments m_1..m_K of the matrix of all examples, as a sum over levels.
+
+    Parameters
+    ----------
+    levels
+        The moments of the matrix of fewest examples, and for each further level those of the matrix of its examples
+        less those of the level before. Their ``num_products`` are those with each of both matrices.
+    num_examples
+        Of each level, ascending; the last one has all.
+
+    Examples
+    --------
+    >>> from hessdens.results import Moments
+    >>> few = Moments.from_samples([[1.0], [1.2], [1.1]], size=100, num_products=3)
+    >>> change = Moments.from_samples([[-0.1], [-0.2], [-0.3]], size=100, num_products=6)
+    >>> print(MultilevelMoments((few, change), (50, 1_000)))
+    Moments of 100 eigenvalues from levels of 50 and 1,000 examples, at the cost of 6.5 products with all
+      trace = 90 ± 8, which is 100 m_1
+      m_1 =  9.0000e-01 ± 8.2e-02
+      with 50 examples: m_1 = 1.1, larger by 0.2 ± 0.06
+    """
+
+    levels: tuple[Moments, ...]
+    num_examples: Annotated[tuple[int, ...], "L count"]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.levels or len(self.levels) != len(self.num_examples):
+            raise ValueError(
+                f"levels must be at least one, each with its num_examples; got {len(self.levels)} and "
+                f"{len(self.num_examples)}."
+            )
+        if (np.diff(self.num_examples) <= 0).any() or self.num_examples[0] < 1:
+            raise ValueError(f"num_examples must ascend from 1 at least; got {list(self.num_examples)}.")
+        first = self.levels[0]
+        for level in self.levels[1:]:
+            if (level.size, len(level.values)) != (first.size, len(first.values)):
+                raise ValueError("levels must be of matrices of one size, with as many moments each.")
+
+    @property
+    def size(self) -> int:
+        """N, the number of eigenvalues."""
+        return self.levels[0].size
+
+    @property
+    def values(self) -> FloatArray:
+        """Moments of the matrix of all examples, shape (K,)."""
+        total: FloatArray = np.sum([level.values for level in self.levels], axis=0)
+        return total
+
+    @property
+    def standard_errors(self) -> FloatArray:
+        """Standard errors of `values`, shape (K,): levels are independent."""
+        return _root_sum(self.levels)
+
+    @property
+    def num_products(self) -> float:
+        """What all levels have cost, in products with all examples."""
+        both = [self.num_examples[0], *map(sum, pairwise(self.num_examples))]
+        work = sum(level.num_products * count for level, count in zip(self.levels, both, strict=True))
+        return work / self.num_examples[-1]
+
+    @property
+    def trace(self) -> float:
+        """The trace of the matrix, N m_1."""
+        return self.size * float(self.values[0])
+
+    @property
+    def trace_error(self) -> float:
+        """The standard error of the trace."""
+        return self.size * float(self.standard_errors[0])
+
+    def interval(self, level: float = LEVEL) -> FloatArray:
+        """Return confidence intervals of the moments, shape (2, K): lower ends, upper ends.
+
+        That of a shifted gamma distribution with the skewness of the sum, as `Moments.interval` has it, and wider by
+        what Student's t adds: degrees of freedom are those of Welch and Satterthwaite.
+        """
+        # Quadratic forms of the first level may have one sign; changes have both.
+        centres = [self.levels[0].known, *(part.values for part in self.levels[1:])]
+        return _interval(self.levels, centres, level)
+
+    def change(self, first: int) -> tuple[FloatArray, FloatArray]:
+        """Return the moments of all examples less those of level ``first``, and standard errors, both of shape (K,)."""
+        later = self.levels[first + 1 :]
+        if not later:
+            return np.zeros(len(self.values)), np.zeros(len(self.values))
+        return np.sum([level.values for level in later], axis=0), _root_sum(later)
+
+    def change_interval(self, first: int, level: float = LEVEL) -> FloatArray:
+        """Return confidence intervals of `change`, shape (2, K)."""
+        later = self.levels[first + 1 :]
+        return _interval(later, [part.values for part in later], level) if later else np.zeros((2, len(self.values)))
+
+    def enough_examples(self, rtol: float, level: float = LEVEL) -> tuple[int, ...]:
+        """Return for each moment the fewest examples, of those of the levels, that give it within a relative error.
+
+        For these examples, the whole confidence interval of `change` lies within ``rtol`` times the moment.
+        """
+        if not rtol > 0:
+            raise ValueError(f"rtol must be positive; got {rtol}.")
+        worst = np.array([np.abs(self.change_interval(i, level)).max(axis=0) for i in range(len(self.levels))])
+        is_enough = worst <= rtol * np.abs(self.values)
+        return tuple(self.num_examples[i] for i in is_enough.argmax(axis=0))
+
+    def __str__(self) -> str:
+        counts = [f"{n:,}" for n in self.num_examples]
+        of = f"levels of {', '.join(counts[:-1])} and {counts[-1]}" if len(counts) > 1 else counts[0]
+        lines = [
+            f"Moments of {self.size:,} eigenvalues from {of} examples, at the cost of {self.num_products:.2g} products "
+            "with all",
+            f"  trace = {self.trace:.4g} ± {self.trace_error:.1g}, which is {self.size:,} m_1",
+        ]
+        pairs = enumerate(zip(self.values, self.standard_errors, strict=True), start=1)
+        lines += [f"  m_{k} = {value: .4e} ± {error:.1e}" for k, (value, error) in pairs]
+        for index, count in enumerate(counts[:-1]):
+            value = float(np.sum([level.values[0] for level in self.levels[: index + 1]]))
+            (change, *_), (error, *_) = self.change(index)
+            side = "smaller" if change > 0 else "larger"
+            lines.append(f"  with {count} examples: m_1 = {value:.4g}, {side} by {abs(change):.2g} ± {error:.1g}")
+        certificates = [level.certificates for level in self.levels if level.certificates is not None]
+        return "\n".join([*lines, *map(str, certificates[:1])])
+
+    def _numbers(self, window: Window, level: float) -> Numbers:
+        low, high = self.interval(level)
+        table = rows(value=self.values, standard_error=self.standard_errors, low=low, high=high)
+        parts = [
+            {"num_examples": count, **part._numbers(window, level)}
+            for count, part in zip(self.num_examples, self.levels, strict=True)
+        ]
+        return {**self._named("size", "num_products"), "moments": table, "levels": parts}
+
+
+def _root_sum(levels: tuple[Moments, ...]) -> FloatArray:
+    return np.sqrt(np.sum([level.standard_errors**2 for level in levels], axis=0))
+
+
+def _interval(levels: tuple[Moments, ...], centres: list[FloatArray], level: float) -> FloatArray:
+    """Return confidence intervals of the sum of independent means, of samples whose signs count from a centre each."""
+    check_level(level)
+    parts = [cumulants_of_mean(part.standard_errors, part.samples - c) for part, c in zip(levels, centres, strict=True)]
+    variance, third, squared_error = (np.sum(kind, axis=0) for kind in zip(*parts, strict=True))
+    varies = variance > 0
+    skewness = third / np.where(varies, variance, 1.0) ** 1.5
+    freedom = np.where(varies, variance**2, 1.0) / np.where(varies, squared_error, 1.0)
+    tail, values = (1 - level) / 2, np.sum([part.values for part in levels], axis=0)
+    return shifted_quantiles(values, np.sqrt(variance), skewness, freedom, np.array([[tail], [1 - tail]]))
