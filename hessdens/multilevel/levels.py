@@ -49,8 +49,8 @@ def pilot(setting: Setting, examples: Source, count: int) -> tuple[Variances, Te
 class Levels:
     """The levels of a plan, and what is estimated on each.
 
-    ``spread`` is the least standard deviation of a coupled sample that counts, shape (L - 1, K): what the pilot foresees
-    where an accuracy is asked for.
+    ``spread`` is the least standard deviation of a coupled sample that counts, shape (L - 1, K): what the pilot
+    foresees where an accuracy is asked for.
     """
 
     setting: Setting

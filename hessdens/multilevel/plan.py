@@ -26,9 +26,9 @@ MOST_LEVELS = 4
 class Variances:
     """What a few examples show of the variance of coupled samples.
 
-    ``change[i]`` times 1/n - 1/m is that of a coupled probe of the matrices of n and of m > n examples, n among m,
-    where a space of ``ranks[i]`` dimensions is deflated; shape (R, K), in units of the squares of ``scales``, shape
-    (K,).
+    Let a coupled probe meet the matrices of n and of m > n examples, n among m, where a space of ``ranks[i]``
+    dimensions is deflated. Its variance is ``change[i]`` times 1/n - 1/m; shape (R, K). Units are the squares of
+    ``scales``, shape (K,).
     """
 
     ranks: tuple[int, ...]

@@ -75,7 +75,11 @@ class MultilevelMoments(Saved):
         """What all levels have cost, in products with all examples."""
         both = [self.num_examples[0], *map(sum, pairwise(self.num_examples))]
         work = sum(level.num_products * count for level, count in zip(self.levels, both, strict=True))
-        return work / self.num_examples[-1]
+        # What is deflated is multiplied with the first and the last matrix.
+        deflated = (
+            self.levels[-1].num_deflated * (self.num_examples[0] - self.num_examples[-2]) if self.levels[1:] else 0
+        )
+        return (work + deflated) / self.num_examples[-1]
 
     @property
     def trace(self) -> float:

@@ -1,5 +1,7 @@
 """Moments as sums over levels: values, errors, intervals, costs, and how many examples were enough."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -26,6 +28,12 @@ def test_levels_add_up():
 
 def test_a_product_costs_its_examples_and_a_coupled_one_those_of_both():
     assert THREE.num_products == pytest.approx((30 * 10 + 8 * 110 + 2 * 1_100) / 1_000)
+
+
+def test_what_is_deflated_is_multiplied_with_the_first_and_the_last_matrix():
+    last = replace(ALL, num_deflated=1, num_products=3)
+    three = MultilevelMoments((FEW, MORE, last), (10, 100, 1_000))
+    assert three.num_products == pytest.approx(THREE.num_products + (1_000 + 10) / 1_000)
 
 
 def test_intervals_of_symmetric_samples_are_those_of_welch_and_satterthwaite():
