@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import matplotlib as mpl
@@ -36,11 +37,11 @@ PERCENT = ("train_accuracy", "test_accuracy", "degenerate", "negative", "varianc
 
 
 def grid(rows: int, columns: int, *, width: float = 3.6, height: float = 3.1) -> tuple[Figure, Any]:
-    """Return a figure and its axes, lettered in the first row."""
+    """Return a figure and its axes, lettered."""
     figure, axes = plt.subplots(
         rows, columns, figsize=(width * columns + 0.6, height * rows + 0.9), layout="constrained", squeeze=False
     )
-    for letter, ax in zip("abcdefgh", axes.flat, strict=False):
+    for letter, ax in zip(ascii_lowercase, axes.flat, strict=False):
         ax.set_title(letter, loc="left", fontweight="bold")
     return figure, axes
 
