@@ -10,6 +10,8 @@ from torch import Tensor
 from hessdens._types import FloatArray
 from hessdens.estimators.budget import moment_scales
 from hessdens.estimators.moments import spectral_moments
+from hessdens.linalg.memory import usual_bytes
+from hessdens.linalg.operator import Operator
 from hessdens.multilevel.coupling import PROBES_PER_LEVEL, Setting, deflated_part, dominant_directions, samples
 from hessdens.multilevel.examples import Source
 from hessdens.multilevel.plan import FIRST_SHARE, LevelPlan, Variances, first_share
@@ -20,6 +22,8 @@ PILOT_PROBES = 32
 PILOT_PLACE = 2**20
 # Dimensions that may be deflated, of one or two moments.
 RANKS = (0, 2, 4, 8, 16, 32, 64)
+# Two spaces with two vectors for each direction, what is found of both, and their products.
+VECTORS_PER_DIRECTION = 6
 # Products with the fewest examples, at most.
 MOST_FIRST_PRODUCTS = 2_000
 TINY = float(np.finfo(np.float64).tiny)
@@ -29,8 +33,7 @@ def pilot(setting: Setting, examples: Source, count: int) -> tuple[Variances, Te
     """Return what two small sets of examples show of variances, and dominant directions of the larger one."""
     half = max(1, count // 2)
     few, fewer = examples.operator(count), examples.operator(half)
-    most = RANKS[-1] if setting.num_moments <= 2 else 0
-    most = min(most, few.size // 4)
+    most = _most_directions(few) if setting.num_moments <= 2 else 0
     basis = dominant_directions(setting, few, most, f"directions-{count}")
     # Those of the larger set would fit it too well.
     own = dominant_directions(setting, fewer, most, f"directions-{half}")
@@ -43,6 +46,13 @@ def pilot(setting: Setting, examples: Source, count: int) -> tuple[Variances, Te
     scales = np.maximum(moment_scales(pairs[0][0].mean(axis=0)), TINY)
     variances = [np.var((fine - coarse) / scales, axis=0, ddof=1) for fine, coarse in pairs]
     return Variances(ranks, np.array(variances) / (1 / half - 1 / count), scales), basis
+
+
+def _most_directions(operator: Operator) -> int:
+    """Return the directions that may be deflated, by size and by the memory that finding them takes."""
+    vector_bytes = operator.num_rows * operator.dtype.itemsize
+    by_memory = operator.team.least(usual_bytes(operator.device) // (VECTORS_PER_DIRECTION * vector_bytes))
+    return max(rank for rank in RANKS if rank <= min(operator.size // 4, by_memory))
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,7 @@ def multilevel_moments(
     """
     operator = called_alike("multilevel_moments", H, locals())
     limit = _limit(num_moments, rtol, max_products)
+    at_least("seed", seed, 0)
     examples = Examples(operator, seed)
     choices = _choices(examples.total) if num_examples is None else [examples.levels(num_examples)]
     folder = None if checkpoint is None else Path(checkpoint)

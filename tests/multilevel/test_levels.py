@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from levels import SIZE, TOTAL, Matrices, setting
 
+from hessdens.multilevel import levels
 from hessdens.multilevel.levels import Levels, pilot
 from hessdens.multilevel.plan import LevelPlan
 
@@ -28,13 +29,19 @@ def test_a_pilot_predicts_the_variance_of_levels():
     assert (np.diff(variances.change[:, 1]) < 0).all()
 
 
+def test_memory_limits_what_is_deflated(monkeypatch):
+    for vectors, ranks in ((0, (0,)), (13, (0, 2)), (49, (0, 2, 4, 8))):
+        monkeypatch.setattr(levels, "usual_bytes", lambda device, n=vectors: n * SIZE * 8)
+        assert pilot(setting(2, 0), MATRICES, 256)[0].ranks == ranks
+
+
 def test_levels_give_what_changes():
     plan = LevelPlan((256, 1_024, TOTAL), 3, (900, 900), 0.0, 0.0)
     frame = setting(2, 1)
     basis = pilot(frame, MATRICES, 256)[1]
-    levels = Levels(frame, MATRICES, plan, basis[:3], np.array([[1e-9, 1e-9], [1e-9, 9.0]]))
-    known = levels.deflated()
-    changes = levels.changes(np.array([10, 10]), np.array([900, 900]), known)
+    found = Levels(frame, MATRICES, plan, basis[:3], np.array([[1e-9, 1e-9], [1e-9, 9.0]]))
+    known = found.deflated()
+    changes = found.changes(np.array([10, 10]), np.array([900, 900]), known)
     total = sum(level.values for level in changes)
     error = np.sqrt(sum(level.standard_errors**2 for level in changes))
     exact = [np.trace(change(TOTAL, 256, k)) / SIZE for k in (1, 2)]
@@ -44,6 +51,6 @@ def test_levels_give_what_changes():
     # An error is that of the samples, or what the pilot predicts where that is more.
     assert changes[1].standard_errors[1] == pytest.approx(9.0 / 900**0.5)
     assert changes[1].standard_errors[0] < 1e-2
-    first = levels.first(None, 40.0)
+    first = found.first(None, 40.0)
     few = [np.trace(np.linalg.matrix_power(MATRICES.matrix(256), k)) / SIZE for k in (1, 2)]
     np.testing.assert_allclose(first.values, few, rtol=1e-6)  # more products than dimensions

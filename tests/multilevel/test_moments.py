@@ -87,6 +87,8 @@ def test_an_accuracy_beyond_the_budget_says_what_it_takes():
     ("arguments", "message"),
     [
         ({"num_moments": 0}, "num_moments must be at least 1; got 0"),
+        ({"seed": -1}, "seed must be at least 0; got -1"),
+        ({"block_size": 0}, "block_size must be at least 1; got 0"),
         ({"rtol": 0.0}, "rtol must lie between 0 and 1; got 0"),
         ({"max_products": 0.0}, "max_products must be positive and finite; got 0"),
         ({"max_products": 3.0}, r"max_products must be at least \d+\.?\d*, for 6 probes with all examples; got 3"),

@@ -71,6 +71,7 @@ def fewer_examples(operator: CurvatureOperator, num_examples: int, *, seed: int 
             f"{type(operator).__name__}. Take fewer examples first, then add or scale."
         )
     at_least("num_examples", num_examples, 1)
+    at_least("seed", seed, 0)
     with TURN:
         problem = operator.problem
         sizes = _sizes(problem)
