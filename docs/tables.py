@@ -8,6 +8,7 @@ from pathlib import Path
 from agreement_tables import agreement, agreement_by_case
 from eigenpairs_tables import eigenpairs
 from example_sections import cards, write_gallery
+from multilevel_tables import multilevel
 from notebook_page import notebook_page
 from reproduction_tables import write as write_reproduction
 from structure_tables import structure
@@ -28,6 +29,7 @@ def write_tables() -> None:
         _if_measured(RESULTS / "eigenpairs.json", eigenpairs, "benchmarks/eigenpairs.py")
     )
     (OUT / "structure.md").write_text(structure(_read(RESULTS / "structure.json")))
+    (OUT / "multilevel.md").write_text(multilevel(_read(RESULTS / "multilevel_small.json")))
     (OUT / "plans.md").write_text(_plans(_read(RESULTS / "plans.json")))
     (OUT / "exact.md").write_text(_exact(_read(RESULTS / "exact.json")))
     (OUT / "construction.md").write_text(

@@ -1,0 +1,48 @@
+"""The table of what moments of many examples cost, from the committed results."""
+
+from typing import Any
+
+
+def multilevel(content: dict[str, Any]) -> str:
+    """Return what one interval costs in products with all examples, and how often intervals hold."""
+    problem, costs = content["problem"], content["costs"]
+    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+    widths = " and ".join(f"{width:.1%}" for width in costs["levels"]["width"])
+    examples = " and ".join(f"{n:,}" for n in costs["levels"]["num_examples"])
+    rows = [
+        [
+            "levels of " + ", ".join(f"{n:,}" for n in costs["levels"]["num_examples"]),
+            f"{costs['levels']['products']:.0f}",
+        ],
+        ["plain probes, by the variance of some", f"{costs['plain']['products']:.0f}"],
+        ["deflated, all examples", _deflated(costs)],
+    ]
+    lines = [
+        f"{content['date']}, {content['machine']}; {versions}. A {problem['depth']}x{problem['width']} network of "
+        f"{problem['parameters']:,} parameters, {problem['images']:,} images, asked for {problem['rtol']:.0%}.",
+        "",
+        f"| intervals of m_1 and m_2 of {widths} | products with all |",
+        "|---|---|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+        "",
+    ]
+    if "coverage" in content:
+        found = content["coverage"]
+        held = " and ".join(f"{share:.0%}" for share in found["held"])
+        errors = " and ".join(f"{ratio:.2f}" for ratio in found["reported over true errors"])
+        bias = " and ".join(f"{number:.1f}" for number in found["bias in standard errors of the mean"])
+        lines.append(
+            f"Over {found['seeds']} seeds, {found['products']:.0f} products on average: 95% intervals hold in {held}; "
+            f"reported errors are {errors} of the true ones; means are off by {bias} of their standard errors."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _deflated(costs: dict[str, Any]) -> str:
+    """Return the fewest products that were tried whose intervals are as narrow, after the most that were not enough."""
+    before = 0
+    for row in costs["deflated"]:
+        if all(mine <= asked for mine, asked in zip(row["width"], costs["levels"]["width"], strict=True)):
+            return f"more than {before}, at most {row['products']}"
+        before = row["products"]
+    return f"more than {before}"
