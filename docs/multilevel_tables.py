@@ -10,10 +10,7 @@ def multilevel(content: dict[str, Any]) -> str:
     widths = " and ".join(f"{width:.1%}" for width in costs["levels"]["width"])
     examples = " and ".join(f"{n:,}" for n in costs["levels"]["num_examples"])
     rows = [
-        [
-            "levels of " + ", ".join(f"{n:,}" for n in costs["levels"]["num_examples"]),
-            f"{costs['levels']['products']:.0f}",
-        ],
+        [f"levels of {examples} images", f"{costs['levels']['products']:.0f}"],
         ["plain probes, by the variance of some", f"{costs['plain']['products']:.0f}"],
         ["deflated, all examples", _deflated(costs)],
     ]
