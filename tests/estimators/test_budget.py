@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from hessdens.estimators.budget import Budget, _scales, steps_and_probes
+from hessdens.estimators.budget import Budget, moment_scales, steps_and_probes
 from hessdens.results import Moments
 
 
@@ -62,8 +62,8 @@ def test_scales_are_below_the_moments_of_absolute_eigenvalues():
         eigenvalues = rng.standard_normal(20) ** 3
         exact = np.array([np.mean(eigenvalues**k) for k in range(1, 7)])
         absolute = np.array([np.mean(np.abs(eigenvalues) ** k) for k in range(1, 7)])
-        assert np.all(np.abs(exact) <= _scales(exact) + 1e-12)
-        assert np.all(_scales(exact) <= absolute * (1 + 1e-12))
+        assert np.all(np.abs(exact) <= moment_scales(exact) + 1e-12)
+        assert np.all(moment_scales(exact) <= absolute * (1 + 1e-12))
 
 
 def test_warning_where_the_accuracy_is_not_reached():
@@ -98,9 +98,9 @@ def test_steps_and_probes_of_densities():
 def test_scales_of_two_opposite_eigenvalues_are_exact(size):
     """Odd moments are 0; those of the absolute value follow from the even ones."""
     exact = np.array([np.mean(np.array([-size, size]) ** k) for k in range(1, 8)])
-    np.testing.assert_allclose(_scales(exact), size ** np.arange(1, 8), rtol=1e-12)
-    np.testing.assert_allclose(_scales(exact[:3]), [0, size**2, size**3], rtol=1e-12)
-    np.testing.assert_array_equal(_scales(np.zeros(4)), 0)
+    np.testing.assert_allclose(moment_scales(exact), size ** np.arange(1, 8), rtol=1e-12)
+    np.testing.assert_allclose(moment_scales(exact[:3]), [0, size**2, size**3], rtol=1e-12)
+    np.testing.assert_array_equal(moment_scales(np.zeros(4)), 0)
 
 
 def test_probes_for_an_accuracy_of_moments_with_no_variance_or_no_size():

@@ -1,6 +1,5 @@
 """What new users meet first: each message is two lines at most, and has the code to write instead."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -48,7 +47,7 @@ def shuffled():
         ),
         (lambda: operator(parameters=network()[0]), "parameters='layers.0.*'"),
         (lambda: plot_density(operator()), "Write lanczos_density(H)"),
-        (lambda: operator() @ np.ones(operator().size), "torch.as_tensor(V, dtype=operator.dtype)"),
+        (lambda: operator() @ ([1.0] * operator().size), "torch.as_tensor(V, dtype=operator.dtype)"),
         (lambda: from_transformers(network(), {"input_ids": INPUTS}), "Write [batch]"),
     ],
 )
