@@ -35,16 +35,19 @@ class Setting:
 
     @property
     def per_probe(self) -> int:
-        """Products that a probe takes."""
+        """How many products one probe takes."""
         return products_per_probe(self.num_moments)
 
     def run(self, operator: Operator, name: str) -> Run:
         """Return the frame of one operator's products with probes of ±1."""
-        folder = None if self.checkpoint is None else self.checkpoint / name
         return Run(
-            operator, self.num_moments, self.seed, "rademacher", self.block_size, checkpoint=folder,
+            operator, self.num_moments, self.seed, "rademacher", self.block_size, checkpoint=self.folder(name),
             settings={"function": "multilevel_moments"},
         )  # fmt: skip
+
+    def folder(self, name: str) -> Path | None:
+        """Return the folder of a part of the work; None where there is no checkpoint."""
+        return None if self.checkpoint is None else self.checkpoint / name
 
 
 def dominant_directions(setting: Setting, operator: Operator, most: int, name: str) -> Tensor:
@@ -52,9 +55,9 @@ def dominant_directions(setting: Setting, operator: Operator, most: int, name: s
 
     Cost: twice as many products.
     """
-    run = setting.run(operator, name)
     if most < 1:
         return torch.empty(0, operator.num_rows, dtype=operator.dtype, device=operator.device)
+    run = setting.run(operator, name)
     width = min(WIDTH, operator.size)
     steps = max(1, min(2 * most, operator.size) // width)
     space = BlockLanczos(run.recorded, run.probes(0, width).T, steps)

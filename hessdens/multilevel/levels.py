@@ -14,7 +14,7 @@ from hessdens.linalg.memory import usual_bytes
 from hessdens.linalg.operator import Operator
 from hessdens.multilevel.coupling import PROBES_PER_LEVEL, Setting, deflated_part, dominant_directions, samples
 from hessdens.multilevel.examples import Source
-from hessdens.multilevel.plan import FIRST_SHARE, LevelPlan, Variances, first_share
+from hessdens.multilevel.plan import FIRST_SHARE, TINY, LevelPlan, Variances, first_share
 from hessdens.results.moments import Moments
 
 # Probes of the pilot, whose products are with few examples, and the place of these among levels.
@@ -26,7 +26,6 @@ RANKS = (0, 2, 4, 8, 16, 32, 64)
 VECTORS_PER_DIRECTION = 6
 # Products with the fewest examples, at most.
 MOST_FIRST_PRODUCTS = 2_000
-TINY = float(np.finfo(np.float64).tiny)
 
 
 def pilot(setting: Setting, examples: Source, count: int) -> tuple[Variances, Tensor]:
@@ -82,7 +81,7 @@ class Levels:
                 rtol=None if rtol is None else rtol * FIRST_SHARE**0.5,
                 seed=setting.seed,
                 block_size=setting.block_size,
-                checkpoint=None if setting.checkpoint is None else setting.checkpoint / "first",
+                checkpoint=setting.folder("first"),
             )
 
     def deflated(self) -> FloatArray:

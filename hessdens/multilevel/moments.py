@@ -14,11 +14,12 @@ from hessdens.estimators.budget import moment_scales
 from hessdens.estimators.run import called_alike
 from hessdens.multilevel.coupling import Setting
 from hessdens.multilevel.examples import Examples, Source
-from hessdens.multilevel.levels import TINY, Levels, pilot
+from hessdens.multilevel.levels import Levels, pilot
 from hessdens.multilevel.plan import (
     FEWEST_PROBES,
     FIRST_SHARE,
     MARGIN,
+    TINY,
     LevelPlan,
     Variances,
     candidates,

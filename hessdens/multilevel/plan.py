@@ -20,6 +20,7 @@ MARGIN = 1.2
 # Numbers of examples that are considered: all, divided by powers of this.
 RATIO = 2
 MOST_LEVELS = 4
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def plan_for_budget(
         left = (products - first_share(levels, products, per_probe) - rank * (1 + levels[0] / levels[-1])) / per_probe
         probes: list[int] = []
         for index in reversed(range(len(each))):  # levels of many examples have few probes, which are whole
-            part = left * share[index] / max(float(share[: index + 1] @ each[: index + 1]), np.finfo(float).tiny)
+            part = left * share[index] / max(float(share[: index + 1] @ each[: index + 1]), TINY)
             probes.append(max(FEWEST_PROBES, int(part)))
             left -= probes[-1] * each[index]
         if left >= 0:

@@ -12,7 +12,7 @@ from scipy.linalg import toeplitz
 from hessdens._checks import at_least
 from hessdens._types import FloatArray, Window
 from hessdens.results.certificates import Certificates
-from hessdens.results.moments import Moments, ProbeMeans, mean_and_errors
+from hessdens.results.moments import Moments, ProbeMeans, mean_and_errors, moment_lines
 from hessdens.results.saved import Numbers, Size, rows
 from hessdens.results.support import Interval
 
@@ -149,7 +149,7 @@ class ChebyshevMoments(ProbeMeans):
             f"Chebyshev moments of {self.size:,} eigenvalues in {self.support} from {self.num_probes} probes, "
             f"{self.num_products} products"
         )
-        lines = self._lines("μ")
+        lines = moment_lines("μ", self.values, self.standard_errors)
         if len(lines) > 8:
             lines = [*lines[:4], "  ...", lines[-1]]
         return "\n".join([title, *lines, *self._certified()])

@@ -36,11 +36,6 @@ class ProbeMeans(Saved):
         """P, the number of random vectors."""
         return len(self.samples)
 
-    def _lines(self, symbol: str) -> list[str]:
-        """Return a line for each moment."""
-        pairs = enumerate(zip(self.values, self.standard_errors, strict=True), start=1)
-        return [f"  {symbol}_{k} = {value: .4e} ± {error:.1e}" for k, (value, error) in pairs]
-
     def _certified(self) -> list[str]:
         return [] if self.certificates is None else [str(self.certificates)]
 
@@ -140,13 +135,19 @@ class Moments(ProbeMeans):
         low, high = self.size * self.interval()[:, 0]
         error = f"standard error; 95% interval {low:.4g} to {high:.4g}"
         trace = f"  trace = {text.with_error(self.trace, self.trace_error)} ({error})"
-        return "\n".join([title, trace, *self._lines("m"), *self._certified()])
+        return "\n".join([title, trace, *moment_lines("m", self.values, self.standard_errors), *self._certified()])
 
     def _numbers(self, window: Window, level: float) -> Numbers:
         low, high = self.interval(level)
         table = rows(value=self.values, standard_error=self.standard_errors, low=low, high=high)
         counts = self._named("size", "num_products", "num_probes", "num_deflated")
         return {**counts, "moments": table, **super()._numbers(window, level)}
+
+
+def moment_lines(symbol: str, values: FloatArray, standard_errors: FloatArray) -> list[str]:
+    """Return a line for each moment, from the first on."""
+    pairs = enumerate(zip(values, standard_errors, strict=True), start=1)
+    return [f"  {symbol}_{k} = {value: .4e} ± {error:.1e}" for k, (value, error) in pairs]
 
 
 def mean_and_errors(samples: Any) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -9,7 +9,7 @@ import numpy as np
 from hessdens._checks import LEVEL, check_level
 from hessdens._types import FloatArray, Window
 from hessdens.results.intervals import cumulants_of_mean, shifted_quantiles
-from hessdens.results.moments import Moments
+from hessdens.results.moments import Moments, moment_lines
 from hessdens.results.saved import Numbers, Saved, rows
 
 
@@ -132,8 +132,7 @@ class MultilevelMoments(Saved):
             "with all",
             f"  trace = {self.trace:.4g} ± {self.trace_error:.1g}, which is {self.size:,} m_1",
         ]
-        pairs = enumerate(zip(self.values, self.standard_errors, strict=True), start=1)
-        lines += [f"  m_{k} = {value: .4e} ± {error:.1e}" for k, (value, error) in pairs]
+        lines += moment_lines("m", self.values, self.standard_errors)
         for index, count in enumerate(counts[:-1]):
             value = float(np.sum([level.values[0] for level in self.levels[: index + 1]]))
             (change, *_), (error, *_) = self.change(index)
