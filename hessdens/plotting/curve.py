@@ -14,6 +14,8 @@ from hessdens.results.summaries.text import SHOWN_ENDS
 # Bins of the axis, between whose edges masses are taken, and the standard deviation that smooths them, in bins.
 NUM_BINS = 240
 SMOOTHING = 2.5
+# The Gaussian ends at so many standard deviations, at 1e-8 of its peak: below what an axis shows.
+REACH = 6
 # Points further apart than so many bins belong to two clusters. Eigenvalues in small clusters are drawn one by one.
 GAP = 8.0
 FEW = 20
@@ -80,10 +82,7 @@ class Bins:
 
         Masses of bins are smoothed by a Gaussian on the axis, so that single points of a quadrature are no steps.
         """
-        masses = np.maximum(_masses(density, self.edges, self.alone(density), size), 0.0)
-        reach = round(4 * SMOOTHING)
-        kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SMOOTHING) ** 2)
-        smooth = np.convolve(masses, kernel / kernel.sum(), mode="same")
+        smooth = _smoothed(np.maximum(_masses(density, self.edges, self.alone(density), size), 0.0))
         is_shown = (smooth * size > LEAST) & self._within(density, self.edges)
         return np.where(is_shown, smooth / np.diff(self.edges), np.nan)
 
@@ -94,13 +93,18 @@ class Bins:
         return np.asarray((edges[1:] >= nodes[0]) & (edges[:-1] <= nodes[-1]))
 
     def band(self, density: LanczosDensity, level: float) -> FloatArray:
-        """Return confidence intervals of the same in wide bins, shape (2, m); they hold the curve."""
-        edges = self.wide_edges
-        masses = density.mass_interval(edges, level)
-        of_alone = np.histogram(self.alone(density), edges)[0] / density.size
-        low, high = np.maximum(masses - of_alone, 0.0) / np.diff(edges) * self._within(density, edges)
-        curve = np.nan_to_num(self.curve(density, density.size)).reshape(len(edges) - 1, BAND_BINS)
-        return np.stack([np.minimum(low, curve.min(axis=1)), np.maximum(high, curve.max(axis=1))])
+        """Return confidence intervals of the curve at the centres, shape (2, n); they hold it.
+
+        They are intervals of masses in wide bins, smoothed as the curve is, so that they fall to 0 as it does. Of what
+        is not known one by one, each wide bin has the mean only: its shape is finer than the curve shows.
+        """
+        known, wide = known_of(density), self.wide_edges
+        bounds = density.mass_interval(wide, level) - np.histogram(known, wide)[0] / density.size
+        others = np.maximum(bounds, 0.0) * self._within(density, wide) / BAND_BINS
+        found = (np.histogram(known, self.edges)[0] - np.histogram(self.alone(density), self.edges)[0]) / density.size
+        ends = [_smoothed(np.repeat(end, BAND_BINS) + found) / np.diff(self.edges) for end in others]
+        curve = self.curve(density, density.size)
+        return np.stack([np.fmin(ends[0], curve), np.fmax(ends[1], curve)])
 
 
 def known_of(density: Spectrum | LanczosDensity) -> FloatArray:
@@ -112,3 +116,10 @@ def _masses(density: Density, edges: FloatArray, alone: FloatArray, size: int) -
     """Return the mass in each bin, without eigenvalues that stand alone."""
     of_alone = np.histogram(alone, edges)[0] / size
     return np.asarray(np.diff(density.cdf(edges)) - of_alone, dtype=np.float64)
+
+
+def _smoothed(masses: FloatArray) -> FloatArray:
+    """Return masses of bins smoothed by a Gaussian on the axis."""
+    reach = round(REACH * SMOOTHING)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / SMOOTHING) ** 2)
+    return np.convolve(masses, kernel / kernel.sum(), mode="same")

@@ -46,7 +46,8 @@ def plot_density(
 
     The curve is the bulk. Marks of equal height at the bottom are eigenvalues that are known one by one: those that
     stand alone, which are not in the curve, and the ten largest and smallest outside of the window. A `LanczosDensity`
-    has a band, the confidence interval of the bulk. Its curve is faint where that is wide: no shape is known there.
+    has a band, the confidence interval of the bulk: of its mean over a fortieth of the axis, smoothed as the curve is.
+    The curve is faint where the band is wide: no shape is known there.
     Call it again with the same ``ax`` to draw several densities.
 
     Parameters
@@ -171,7 +172,7 @@ def _draw_curve(
     x, values = _curve(density, bins, bandwidth)
     (line,) = ax.plot(x, values, lw=1.5, solid_capstyle="round", zorder=3, gid="curve", **style)
     if band is not None:
-        is_open = np.repeat(band[1] > OPEN * band[0], len(x) // band.shape[1])
+        is_open = band[1] > OPEN * band[0]
         line.set_ydata(np.where(is_open, np.nan, values))
         name = "shape not resolved" if np.isfinite(values[is_open]).any() else None
         ax.plot(x, values, lw=1.5, alpha=FAINT, color=line.get_color(), zorder=3, gid="open curve", label=name)
@@ -199,11 +200,10 @@ def _draw_marks(ax: "Axes", density: Density, bins: Bins, color: Any, row: int, 
 
 def _draw_band(ax: "Axes", bins: Bins, band: FloatArray, color: Any, label: str) -> None:
     low, high = band
-    centres = bins.centres.reshape(-1, len(bins.centres) // len(low)).mean(axis=1)
-    is_known = high * np.diff(bins.wide_edges) > LEAST_MASS
+    is_known = high * np.diff(bins.edges) > LEAST_MASS
     ax.fill_between(
-        centres, np.maximum(low, 1e-300), high, where=is_known, color=color, alpha=0.13, lw=0, zorder=1, gid="band",
-        label=label,
+        bins.centres, np.maximum(low, 1e-300), high, where=is_known, color=color, alpha=0.13, lw=0, zorder=1,
+        gid="band", label=label,
     )  # fmt: skip
 
 
