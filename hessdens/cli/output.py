@@ -19,6 +19,11 @@ from hessdens.results.summaries.text import percent, with_interval
 
 # Version of the JSON that commands print. It grows when a key changes its meaning or goes.
 SCHEMA = 1
+# What to do with results that a density can be made of.
+ADVICE = {
+    "Moments": "`hessdens density --method mixture` makes a density of moments, and so does fit_mixture in Python. ",
+    "ChebyshevMoments": "maximum_entropy in Python makes a density of them. ",
+}
 
 
 def check_out(arguments: argparse.Namespace) -> None:
@@ -71,7 +76,9 @@ def loaded(path: str, *kinds: type[Any], what: str) -> Any:
     result = load_result(path)
     estimate = without_fit(result)
     if not isinstance(estimate, kinds):
-        raise CommandError(f"{path} must hold {what}; it holds {type(result).__name__}.")
+        name = type(result).__name__
+        advice = ADVICE.get(name, "")
+        raise CommandError(f"{path} must hold {what}; it holds {name}. {advice}`hessdens show {path}` prints it.")
     return estimate
 
 

@@ -15,10 +15,12 @@ from hessdens.plotting import (
     plot_density,
     plot_halves,
     plot_history,
+    plot_layer_traces,
     plot_slice,
 )
 from hessdens.plotting.history import SIZE, history_axes
-from hessdens.results import BlockNorms, ClassStructure
+from hessdens.plotting.traces import height_of
+from hessdens.results import BlockNorms, ClassStructure, LayerTraces
 from hessdens.structure import CurvatureHalves
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ ALONE: dict[type[Any], Callable[..., Any]] = {
     ClassStructure: plot_class_structure,
     CurvatureHalves: plot_halves,
 }
-DRAWN = (Density, SpectrumHistory, LossSlice, *ALONE)
-WHAT = "a density, a history, losses along directions, norms of blocks, halves or classes"
+DRAWN = (Density, SpectrumHistory, LossSlice, LayerTraces, *ALONE)
+WHAT = "a density, a history, losses along directions, traces of layers, norms of blocks, halves or classes"
 
 
 def draw(
@@ -57,13 +59,18 @@ def draw(
         axes = figure.subplots()
         for label, result in zip(labels, results, strict=True):
             plot_slice(result, ax=axes, label=label)
+    elif LayerTraces in kinds:
+        if exact is not None or set(kinds) != {LayerTraces}:
+            raise CommandError("Traces of layers must be drawn apart from other results, without --exact.")
+        figure.set_size_inches(figure.get_figwidth(), height_of(results[0]))
+        axes = figure.subplots()
+        for label, result in zip(labels, results, strict=True):
+            plot_layer_traces(result, ax=axes, label=label, level=level)
     elif SpectrumHistory in kinds:
         if exact is not None or set(kinds) != {SpectrumHistory}:
             raise CommandError("Histories must be drawn apart from densities, without --exact.")
         figure.set_size_inches(*SIZE)
         runs: Any = dict(zip(labels, results, strict=True)) if len(kinds) > 1 else results[0]
-        if isinstance(window, str):
-            raise CommandError(f"--window must be a number for histories; got {window}.")
         plot_history(runs, axes=history_axes(figure), window=PAPER_WINDOW if window is None else window)
     else:
         axes = figure.subplots()

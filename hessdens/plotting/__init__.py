@@ -1,4 +1,4 @@
-"""Pictures of densities, of training runs, of losses, of blocks and of classes, and tables of spectra."""
+"""Pictures of densities, of training runs, of losses, of blocks, of layers and of classes, and tables of spectra."""
 
 from hessdens.plotting.blocks import plot_block_norms
 from hessdens.plotting.classes import plot_class_structure
@@ -7,6 +7,7 @@ from hessdens.plotting.halves import plot_halves
 from hessdens.plotting.history import plot_history
 from hessdens.plotting.slices import plot_slice
 from hessdens.plotting.table import spectrum_table
+from hessdens.plotting.traces import plot_layer_traces
 
 __all__ = [
     "plot_block_norms",
@@ -14,6 +15,7 @@ __all__ = [
     "plot_density",
     "plot_halves",
     "plot_history",
+    "plot_layer_traces",
     "plot_slice",
     "spectrum_table",
 ]

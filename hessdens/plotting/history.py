@@ -1,13 +1,13 @@
 """The evolution of a spectrum in training: density as a heat map over steps, fractions with bands, edges."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens._checks import PAPER_WINDOW
-from hessdens._types import FloatArray
+from hessdens._checks import PAPER_WINDOW, half_window
+from hessdens._types import FloatArray, Window
 from hessdens.monitor.history import SpectrumHistory
 from hessdens.plotting.axes import AXIS_MARGIN, evenly, linear_width_of, mean_density, new_figure, place_ticks
 
@@ -26,7 +26,7 @@ def plot_history(
     history: SpectrumHistory | Mapping[str, SpectrumHistory],
     *,
     axes: "Sequence[Axes] | None" = None,
-    window: float = PAPER_WINDOW,
+    window: Window = PAPER_WINDOW,
 ) -> "tuple[Axes, Axes, Axes]":
     """Draw how a spectrum has changed in training, in three panels over the training step.
 
@@ -44,7 +44,8 @@ def plot_history(
     axes
         Three axes to draw on, which are returned. Default: new ones, one below the other. Nothing is shown or saved.
     window
-        Size of the window around 0 that counts as degenerate: between the lines in the first panel.
+        Size of the window around 0 that counts as degenerate: between the lines in the first panel. A share, such as
+        "1%", is of the largest absolute eigenvalue of all steps, so that the window is the same at each.
 
     Raises
     ------
@@ -66,8 +67,11 @@ def plot_history(
     'training step'
     """
     runs = history if isinstance(history, Mapping) else {"": history}
+    if not runs:
+        raise ValueError("history must hold one run at least; got none.")
     for run in runs.values():
         _check(run)
+    window = 2 * half_window(window, _largest(runs.values()))
     linear_width = linear_width_of(window)
     axes = history_axes(new_figure(SIZE)) if axes is None else axes
     if len(axes) != PANELS:
@@ -98,11 +102,17 @@ def _check(history: SpectrumHistory) -> None:
         raise ValueError(f"history must have a record with a density; got {len(history)} records without.")
 
 
+def _largest(runs: Iterable[SpectrumHistory]) -> float:
+    """Return the largest absolute Ritz value of all steps."""
+    densities = [record.density for run in runs for record in run if record.density is not None]
+    return max(float(np.abs(density.nodes()[[0, -1]]).max()) for density in densities)
+
+
 def _draw_runs(axes: "Sequence[Axes]", runs: Mapping[str, SpectrumHistory], window: float) -> None:
     """Draw the same three numbers of several runs."""
     half = window / 2
     names = ("largest", "degenerate", "negative")
-    titles = ("largest eigenvalue", f"% with |λ| ≥ {half:g}", f"% with λ ≤ −{half:g}")
+    titles = ("largest eigenvalue", f"% with |λ| ≥ {half:.3g}", f"% with λ ≤ −{half:.3g}")
     for ax, name, title in zip(axes, names, titles, strict=True):
         for index, (label, run) in enumerate(runs.items()):
             columns, color = run.columns(window), f"C{index}"
@@ -154,7 +164,7 @@ def step_edges(steps: NDArray[np.int64]) -> FloatArray:
 def _draw_fractions(ax: "Axes", steps: NDArray[np.int64], columns: Mapping[str, FloatArray], half: float) -> None:
     other = [100 * (1 - columns[f"degenerate{end}"]) for end in ("", "_high", "_low")]
     negative = [100 * columns[f"negative{end}"] for end in ("", "_low", "_high")]
-    labels = (f"not degenerate, |λ| ≥ {half:g}", f"negative, λ ≤ −{half:g}")
+    labels = (f"not degenerate, |λ| ≥ {half:.3g}", f"negative, λ ≤ −{half:.3g}")
     for (values, low, high), label, color in zip((other, negative), labels, ("C0", "C1"), strict=True):
         ax.fill_between(steps, low, high, color=color, alpha=0.25, lw=0)
         ax.plot(steps, values, ".-", color=color, label=label)

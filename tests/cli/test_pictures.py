@@ -9,15 +9,16 @@ from samples import make_results
 from hessdens import Spectrum
 from hessdens.cli.errors import CommandError
 from hessdens.cli.pictures import ALONE, draw
+from hessdens.plotting.traces import height_of
 
 mpl.use("Agg")
 RESULTS = {name.partition("-")[0]: result for name, result in make_results().items()}
 EXACT = Spectrum([1.0, 2.0])
 
 
-def drawn(*names, exact=None):
+def drawn(*names, exact=None, window=0.2):
     figure = Figure()
-    draw(figure, [RESULTS[name] for name in names], list(names), exact, window=0.2, level=0.95)
+    draw(figure, [RESULTS[name] for name in names], list(names), exact, window=window, level=0.95)
     return figure.axes
 
 
@@ -37,6 +38,17 @@ def test_lines_share_axes_also_under_one_label():
         drawn("LossSlice", exact=EXACT)
 
 
+def test_traces_of_layers_share_rows():
+    traces = RESULTS["LayerTraces"]
+    (ax,) = drawn("LayerTraces", "LayerTraces")
+    assert [text.get_text() for text in ax.get_yticklabels()] == list(traces.names)
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["LayerTraces"] * 2
+    assert ax.figure.get_figheight() == height_of(traces)
+    for names, exact in ((["LayerTraces", "Spectrum"], None), (["LayerTraces"], EXACT)):
+        with pytest.raises(CommandError, match="Traces of layers must be drawn apart from other results, without"):
+            drawn(*names, exact=exact)
+
+
 def test_densities_share_axes_with_exact_eigenvalues():
     (ax,) = drawn("Spectrum", "KernelPolynomialDensity", exact=EXACT)
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
@@ -46,5 +58,8 @@ def test_densities_share_axes_with_exact_eigenvalues():
 
 def test_histories_are_drawn_apart():
     assert len(drawn("SpectrumHistory")) > 1
+    largest = np.abs(RESULTS["SpectrumHistory"][0].density.nodes()).max()
+    (text, _) = drawn("SpectrumHistory", window="1%")[1].get_legend().get_texts()
+    assert text.get_text() == f"not degenerate, |λ| ≥ {0.005 * largest:.3g}"
     with pytest.raises(CommandError, match="Histories must be drawn apart from densities, without --exact"):
         drawn("SpectrumHistory", "Spectrum")

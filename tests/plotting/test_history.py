@@ -51,6 +51,19 @@ def test_fractions_and_edges_are_those_of_the_history():
     bottom.figure.canvas.draw()
 
 
+def test_a_share_is_of_the_largest_eigenvalue_of_all_steps():
+    largest = max(np.abs(record.density.nodes()).max() for record in HISTORY if record.density is not None)
+    for history in (HISTORY, {"first": HISTORY, "second": HISTORY}):
+        shares, numbers = plot_history(history, window="1%"), plot_history(history, window=0.01 * largest)
+        for share, number in zip(shares, numbers, strict=True):
+            assert share.get_ylabel() == number.get_ylabel()
+            np.testing.assert_allclose(share.lines[0].get_ydata(), number.lines[0].get_ydata())
+    with pytest.raises(ValueError, match=r'window must be a number, or a share as "1%"'):
+        plot_history(HISTORY, window="much")
+    with pytest.raises(ValueError, match="history must hold one run at least; got none"):
+        plot_history({}, window="1%")
+
+
 def test_numbers_of_a_record_are_computed_once(monkeypatch):
     numbers, calls = SpectrumRecord.numbers, []
 
