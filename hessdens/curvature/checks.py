@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from hessdens._torch import is_batch_norm, is_dropout
-from hessdens.curvature.containers import flattened, leaves_of, map_tensors, tensors_of
+from hessdens.curvature.containers import IGNORED, counting_labels, flattened, leaves_of, map_tensors, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values, without_graph
 from hessdens.curvature.engines.replacement import called, is_of_the_model
 from hessdens.curvature.settings import same_random_state
@@ -173,7 +173,7 @@ def check_loss(loss: LossModule, batch: Any) -> None:
         raise ValueError(mean_message(f"its reduction is {loss.reduction!r}") + OF_A_SUM)
     with noted(loss, batch, 0):
         value = evaluated(loss, batch)
-    check_finite(value)
+    check_finite(value, loss, batch)
 
 
 def _check_copies(model: nn.Module, copies: Values) -> None:
@@ -283,10 +283,23 @@ def check_scalar(value: Any) -> None:
         raise ValueError(f"The loss must be a scalar, the mean over the examples of a batch; got {received}. {cure}")
 
 
-def check_finite(value: Tensor) -> None:
+def check_finite(value: Tensor, loss: LossModule, batch: Any) -> None:
     """Raise NonFiniteError unless the loss of the first batch is finite."""
+    check_labels(value, loss, batch, 0)
     if not torch.isfinite(value):
         raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
+
+
+def check_labels(value: Tensor, loss: LossModule, batch: Any, index: int) -> None:
+    """Raise NonFiniteError if a loss is NaN because it ignores all labels of a batch: a mean over none."""
+    if not torch.isnan(value):
+        return
+    ignored = getattr(loss.loss_fn, "ignore_index", IGNORED)
+    if any(not t.is_floating_point() and t.numel() and bool((t == ignored).all()) for t in tensors_of(batch)):
+        raise NonFiniteError(
+            f"The loss and its gradient must be finite; the loss of batch {index} is nan, a mean over no labels, since "
+            f"all of them are {ignored}. Leave such batches out, or count labels: {counting_labels(batch, ignored)}."
+        )
 
 
 def check_total_weight(weight: float) -> None:

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from hessdens._torch import containers
 
+# Of labels that losses ignore, unless they say otherwise.
+IGNORED = -100
+
 
 def leaves_of(batch: Any) -> list[Any]:
     """Return what is in nested tuples, lists and mappings, in order."""
@@ -98,9 +101,9 @@ def batch_length(batch: Any) -> int:
     lengths = {tensor.size(0): None for tensor in tensors_of(batch) if tensor.ndim > 0}
     if len(lengths) > 1:
         raise ValueError(
-            "Examples are counted by the first dimension of a batch's tensors, and batches cut along it, where it is "
-            f"the same for all of them; got {', '.join(map(str, lengths))}. Pass num_examples=, the weight of a batch "
-            "in the mean, and split_batches=False."
+            "Examples are counted by the first dimension of a batch's tensors, and batches cut along it, so it must be "
+            f"the same for all of them; got {', '.join(map(str, lengths))}. Pad examples of unequal lengths into one "
+            "tensor, or pass both num_examples=, the weight of a batch in the mean, and split_batches=False."
         )
     for length in lengths:
         return length
@@ -110,6 +113,12 @@ def batch_length(batch: Any) -> int:
         f"{type(batch).__name__}{kinds and f' of {kinds}'}. Make tensors of arrays with torch.as_tensor, or pass both "
         "num_examples= and split_batches=False."
     )
+
+
+def counting_labels(batch: Any, ignored: int = IGNORED) -> str:
+    """Return how a batch is weighed by its labels that count, as an argument to write: text for messages."""
+    place = '"labels"' if isinstance(batch, Mapping) and "labels" in batch else "1"
+    return f"num_examples=lambda batch: (batch[{place}] != {ignored}).sum()"
 
 
 def slice_batch(batch: Any, start: int, stop: int) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor, is_autocast_enabled
 
 from hessdens.curvature.checks import (
     OF_A_SUM,
+    check_labels,
     evaluated,
     evaluated_nearby,
     first_sentence,
@@ -20,7 +21,7 @@ from hessdens.curvature.checks import (
     mean_message,
     moved,
 )
-from hessdens.curvature.containers import batch_length, joined, slice_batch, tensors_of
+from hessdens.curvature.containers import batch_length, counting_labels, joined, slice_batch, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.replacement import is_of_the_model
 
@@ -87,12 +88,13 @@ class MeanCheck:
                 check_sum(sums[0], sums[1:], self._rounding(sums))
         self._look(batch, (nearby, value))
 
-    def look(self, batch: Any) -> None:
+    def look(self, batch: Any, index: int) -> None:
         """Look at a batch: at parameters that are moved a little, or at the present ones where there is no loss."""
         if self._weight(batch) == 0:
             return
         with contextlib.suppress(torch.OutOfMemoryError):  # products take smaller pieces
-            evaluated(self._loss, batch)  # which sees whether weights or the batch are changed
+            value = evaluated(self._loss, batch)  # which sees whether weights or the batch are changed
+            check_labels(value, self._loss, batch, index)
         self._look(batch)
 
     def _look(self, batch: Any, known: Known | None = None) -> None:
@@ -126,8 +128,8 @@ class MeanCheck:
             raise ValueError(
                 "The weight of a batch in the mean must be certain; where batches are as unlike as "
                 f"{given(self._batches[0])} and {given(self._batches[-1])}, and can be neither joined nor cut, nothing "
-                "tells whether their loss is a mean over examples or, say, over tokens. Pass num_examples=, the weight "
-                "of a batch: lambda batch: 1 for batches of one example each."
+                "tells whether their loss is a mean over examples or over tokens. If over tokens, pass "
+                f"{counting_labels(self._batches[0])}; if over examples, one a batch, num_examples=lambda batch: 1."
             )
 
     def _is_mean_of_two(self, batch: Any) -> bool:
@@ -170,7 +172,7 @@ class MeanCheck:
             return False
         if len(values) > 1:
             check_sum(whole, values, self._rounding(values))
-        check_mean(whole, values, [weight for weight, _ in counted], partial(self._agree, batch))
+        check_mean(whole, values, [weight for weight, _ in counted], partial(self._agree, batch), batch)
         return True
 
     def _check_hidden_weights(self, batch: Any, whole: float) -> bool:
@@ -272,13 +274,13 @@ def check_sum(whole: float, values: Sequence[float], tolerance: float) -> None:
         raise ValueError(f"{mean_message(reason)} Divide it by the number of examples.{OF_A_SUM}")
 
 
-def check_mean(whole: float, values: Sequence[float], weights: Sequence[float], agree: Agree) -> None:
+def check_mean(whole: float, values: Sequence[float], weights: Sequence[float], agree: Agree, batch: Any) -> None:
     """Raise ValueError unless the loss of a batch is the weighted mean of those of its parts."""
     if not agree(mean(values, weights), whole):
         raise ValueError(
             mean_message(
                 "the losses of the parts of a batch, weighted by numbers of examples, do not give that of the whole"
             )
-            + " If it is a mean with other weights pass num_examples=, such as lambda batch: (batch[1] != -100).sum() "
-            "for labels that count; if batches must not be cut, split_batches=False."
+            + f" If it is a mean with other weights pass them, as {counting_labels(batch)} does for labels "
+            "that count; if batches must not be cut, split_batches=False."
         )

@@ -103,7 +103,7 @@ class Problem:
             if index not in looked_at:
                 looked_at.add(index)
                 with full_precision(), noted(loss, batch, index):
-                    means.look(batch)
+                    means.look(batch, index)
 
         check_batch(passes.first_batch, loss, device)
         passes.skip_to(lambda batch: weight(batch) > 0)

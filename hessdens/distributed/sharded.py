@@ -181,7 +181,7 @@ class ShardedOperator(Operator):
 
         def verdict() -> None:
             check_scalar(whole)
-            check_finite(whole)
+            check_finite(whole, self._loss, batch)
             value = float(whole)
             if repeats and not torch.equal(whole, again):
                 raise ValueError(f"The loss must not be random; got {value!r} and then {float(again)!r}.")
@@ -189,7 +189,7 @@ class ShardedOperator(Operator):
             rounding = torch.finfo(self.dtype).eps ** 0.5 * max(map(abs, values))
             check_sum(value, values, rounding)
             if min(weights) > 0:
-                check_mean(value, values, weights, lambda x, y: abs(x - y) <= rounding)
+                check_mean(value, values, weights, lambda x, y: abs(x - y) <= rounding, batch)
 
         self._group.together(verdict)
 

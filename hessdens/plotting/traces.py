@@ -120,4 +120,5 @@ def _scale(ax: "Axes") -> None:
     places = np.arcsinh(np.array([ends.min(), ends.max()]) / linear_width)
     ax.set_xlim(*evenly(ends, linear_width, 2, MARGIN * float(np.ptp(places))))
     place_ticks(ax.xaxis, linear_width)
+    ax.tick_params(axis="x", labelsize="small")
     ax.axvline(0, color="0.7", lw=0.8, zorder=0)

@@ -29,7 +29,7 @@ def test_undeclared_sum(data, split_batches):
 
 def test_mean_with_other_weights():
     refuse(
-        "do not give that of the whole. If it is a mean with other weights pass num_examples=",
+        "do not give that of the whole. If it is a mean with other weights pass them, as num_examples=",
         loss_fn=nn.CrossEntropyLoss(weight=torch.tensor([1.0, 10.0])),
     )
 

@@ -101,7 +101,8 @@ def test_first_dimensions_that_differ():
     """An auxiliary tensor may have the length of one batch by chance, so it is not cut in any."""
     for function in (batch_length, lambda batch: slice_batch(batch, 0, 1)):
         with pytest.raises(
-            ValueError, match=r"the same for all of them; got 4, 7\. Pass num_examples=.* split_batches="
+            ValueError,
+            match=r"the same for all of them; got 4, 7\. Pad examples .*, or pass both num_examples=.* split_batches=",
         ):
             function({"x": B, "constant": torch.ones(7)})
 

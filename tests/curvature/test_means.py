@@ -6,7 +6,7 @@ from curvature_cases import DATA, INPUTS, TARGETS, batches, dense, linear, norma
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from hessdens import hessian_operator, spectral_moments
+from hessdens import NonFiniteError, hessian_operator, spectral_moments
 from hessdens.curvature.checks import evaluated_nearby, moved
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.curvature.means import MeanCheck, check_mean, check_sum, checked_weight, mean, whole_and_halves
@@ -115,7 +115,7 @@ def test_batches_that_cannot_be_cut_say_so():
     refuse(r"num_examples=.* The error was: RuntimeError\.$", data=DATA[:1], loss_fn=unequal,
            forward=lambda model, batch: (model(batch[0])[: 2 * (len(batch[0]) // 5)], batch[1]))  # fmt: skip
     images = [([INPUTS[:1], INPUTS[1:2]], TARGETS[:2])]
-    refuse("the same for all of them; got 1, 2. Pass num_examples=", data=images)
+    refuse("the same for all of them; got 1, 2. Pad examples .* or pass both num_examples=", data=images)
 
 
 def test_weights_are_numbers():
@@ -133,9 +133,11 @@ def test_checks_of_given_values():
     check_sum(3.0, [1.0, 1.5], 1e-12)
     with pytest.raises(ValueError, match="as a sum's do"):
         check_sum(3.0, [1.0, 2.0], 1e-12)
-    check_mean(1.75, [1.0, 2.0], [1.0, 3.0], agree)
-    with pytest.raises(ValueError, match="weighted by numbers of examples, do not give"):
-        check_mean(1.5, [1.0, 2.0], [1.0, 3.0], agree)
+    check_mean(1.75, [1.0, 2.0], [1.0, 3.0], agree, (INPUTS, TARGETS))
+    with pytest.raises(
+        ValueError, match=r"do not give .* pass them, as num_examples=lambda batch: \(batch\[1\] != -100\).sum\(\) does"
+    ):
+        check_mean(1.5, [1.0, 2.0], [1.0, 3.0], agree, (INPUTS, TARGETS))
     assert mean([1.0, 2.0], [1.0, 3.0]) == 1.75
     whole, first, second = whole_and_halves((INPUTS[:1], TARGETS[:1]))
     assert torch.equal(whole[0], torch.cat([first[0], second[0]]))
@@ -149,7 +151,7 @@ def test_batches_too_large_for_the_memory_are_not_looked_at_whole():
         return F.cross_entropy(z, t)
 
     check = MeanCheck(LossModule(linear(), loss_fn, None), checked_weight(None), is_counted=False, splits=True)
-    check.look((INPUTS, TARGETS))
+    check.look((INPUTS, TARGETS), 0)
 
 
 def test_cost_is_three_passes_of_a_batch():
@@ -167,7 +169,7 @@ def test_cost_is_three_passes_of_a_batch():
     check.first(batch, nearby, value)
     assert counts == [2, 2, 4], "the first batch has been looked at"
     counts.clear()
-    check.look(batch)
+    check.look(batch, 0)
     assert counts == [8, 8, 2, 2, 4]
 
 
@@ -229,7 +231,10 @@ def ragged(lengths, num_labels):
 @pytest.mark.parametrize("options", [{}, {"split_batches": False}])
 def test_single_examples_of_unequal_lengths_have_weights_that_are_given(options):
     data = ragged((3, 5, 4), (3, 1, 2))
-    message = r"weight of a batch .* must be certain; .* \(1, 3, 3\), .* \(1, 5, 3\), .* Pass num_examples="
+    message = (
+        r"weight of a batch .* must be certain; .* \(1, 3, 3\), .* \(1, 5, 3\), .* If over tokens, pass "
+        r"num_examples=lambda batch: .*; if over examples, one a batch, num_examples=lambda batch: 1"
+    )
     refuse(message, data=data, forward=tokens, **options)
     for weight, total in ((counted, 6), (lambda batch: 1, 3)):
         H = hessian_operator(linear(), F.cross_entropy, data, forward=tokens, num_examples=weight, **options)
@@ -286,5 +291,35 @@ def test_batches_that_are_cut_in_vain_are_alike_or_have_weights():
     dense(hessian_operator(linear(), F.cross_entropy, batches(INPUTS, TARGETS, (4, 4)), **options))
     inputs, targets = torch.cat([INPUTS, INPUTS[:4]]), torch.cat([TARGETS, TARGETS[:4]])
     data = batches(inputs, targets, (8, 4))
-    refuse("must be certain; .* Pass num_examples=", data=data, **options)
+    refuse("must be certain; .* pass num_examples=", data=data, **options)
     dense(hessian_operator(linear(), F.cross_entropy, data, num_examples=lambda batch: len(batch[1]), **options))
+
+
+@pytest.mark.parametrize(("ignored", "loss_fn"), [(-100, F.cross_entropy), (2, nn.CrossEntropyLoss(ignore_index=2))])
+def test_batches_whose_labels_are_all_ignored_are_named(ignored, loss_fn):
+    nothing, model = (INPUTS, torch.full_like(TARGETS, ignored)), linear()
+    message = (
+        rf"the loss of batch {{}} is nan, a mean over no labels, since all of them are {ignored}\. Leave such batches "
+        rf"out, or count labels: num_examples=lambda batch: \(batch\[1\] != {ignored}\)\.sum\(\)\."
+    )
+    with pytest.raises(NonFiniteError, match=message.format(0)):
+        hessian_operator(model, loss_fn, [nothing])
+    something = (INPUTS, torch.where(ignored == TARGETS, 0, TARGETS))
+    H = hessian_operator(model, loss_fn, [something, nothing])
+    with pytest.raises(NonFiniteError, match=message.format(1)):
+        H @ torch.ones(H.size)
+    H = hessian_operator(
+        model, loss_fn, [nothing, something], num_examples=lambda batch: (batch[1] != ignored).sum()
+    )  # fmt: skip
+    alone = hessian_operator(model, loss_fn, [something])
+    torch.testing.assert_close(H @ torch.ones(H.size), alone @ torch.ones(H.size))
+    with pytest.raises(NonFiniteError, match=r"the loss of batch 0 is nan\.$"):  # for another reason
+        hessian_operator(model, loss_fn, [(INPUTS * torch.nan, something[1])])
+
+
+def test_advice_names_the_labels_of_mappings():
+    batch = {"x": INPUTS, "labels": torch.full_like(TARGETS, -100)}
+    with pytest.raises(NonFiniteError, match=r'num_examples=lambda batch: \(batch\["labels"\] != -100\)\.sum'):
+        hessian_operator(
+            linear(), nn.CrossEntropyLoss(), [batch], forward=lambda model, batch: (model(batch["x"]), batch["labels"])
+        )

@@ -1,24 +1,26 @@
 """Operators of models of Hugging Face transformers, whose batches hold labels and whose loss the model computes."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from hessdens.curvature.checks import check_modules
-from hessdens.curvature.containers import on_device_of
+from hessdens.curvature.containers import IGNORED, on_device_of
 from hessdens.curvature.factories import fisher_operator, ggn_operator, hessian_operator
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.problem import ProblemOptions
 from hessdens.curvature.settings import TURN, Undisturbed
 
 FACTORIES: Mapping[str, Any] = {"hessian": hessian_operator, "ggn": ggn_operator, "fisher": fisher_operator}
-# Of labels that do not count, in all of transformers.
-IGNORED = -100
 # Two ways to compute one loss agree to this part of it, in half precision too.
 AGREEMENT = 1e-2
 EXACT_AGREEMENT = 1e-4
+COLLATE = (
+    "Pad and stack examples: tokenizer(texts, padding=True, return_tensors='pt'), or DataLoader(dataset, batch_size=8, "
+    "collate_fn=DataCollatorWithPadding(tokenizer))."
+)
 
 
 class Reading(NamedTuple):
@@ -121,7 +123,7 @@ def from_transformers(
         raise ValueError(f"curvature must be one of {', '.join(FACTORIES)}; got {curvature!r}.")
     check_modules(model)
     data = batches_of(model, batches)
-    reading = reading_of(model, data[0])
+    reading = reading_of(model, data)
     if reading is None:
         if curvature != "hessian":
             raise ValueError(
@@ -141,7 +143,18 @@ def batches_of(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> list[d
     data = [_with_labels(batch) for batch in on_device_of(model, [_mapping(batch) for batch in batches])]
     if not data:
         raise ValueError("batches must be at least one; got none. Pass a list of batches, or a DataLoader.")
+    if not any(map(_has_labels, data)):
+        raise ValueError(
+            f"batches must have labels that count; all labels of all {len(data)} are {IGNORED}, which losses ignore. "
+            "Look at the padding and at what the collator masks."
+        )
     return data
+
+
+def _has_labels(batch: Mapping[str, Any]) -> bool:
+    """Return whether some labels of a batch count, or nothing is known of them."""
+    labels = batch["labels"]
+    return not isinstance(labels, Tensor) or bool((labels != IGNORED).any())
 
 
 def model_loss(model: nn.Module, batch: Any) -> tuple[Any, None]:
@@ -160,8 +173,12 @@ def logits_of(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
     return logits
 
 
-def reading_of(model: nn.Module, batch: Mapping[str, Any]) -> Reading | None:
-    """Return the way in which the model's loss comes from logits and labels, None if it is none of the known."""
+def reading_of(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> Reading | None:
+    """Return the way in which the model's loss comes from logits and labels, None if it is none of the known.
+
+    The first batch with labels that count shows it.
+    """
+    batch = next(filter(_has_labels, batches))
     with TURN, Undisturbed(model), torch.no_grad():
         outputs, labels = model(**batch), batch["labels"]
     loss, logits = getattr(outputs, "loss", None), getattr(outputs, "logits", None)
@@ -169,7 +186,7 @@ def reading_of(model: nn.Module, batch: Mapping[str, Any]) -> Reading | None:
         raise ValueError(
             "model must return a loss where a batch has labels; it returned none. Use a model with a head."
         )
-    if not isinstance(logits, Tensor):
+    if not isinstance(logits, Tensor) or not isinstance(labels, Tensor):
         return None
     is_half = logits.dtype in (torch.float16, torch.bfloat16)
     for reading in READINGS:
@@ -188,7 +205,20 @@ def _mapping(batch: Any) -> dict[str, Any]:
             f"A batch must be a mapping with 'labels', as a tokenizer and a collator make it; got "
             f"{type(batch).__name__}. For other batches use hessian_operator with forward=."
         )
+    for name in ("input_ids", "attention_mask", "labels"):
+        _check_tensor(name, batch.get(name))
     return dict(batch)
+
+
+def _check_tensor(name: str, value: Any) -> None:
+    """Raise unless a part of a batch, if there is one, is a tensor with examples as rows, or labels of another kind."""
+    if isinstance(value, Tensor):
+        if name == "input_ids" and value.ndim < 2:
+            raise ValueError(
+                f"input_ids must have shape (examples, length); got {tuple(value.shape)}, a single example. {COLLATE}"
+            )
+    elif isinstance(value, Sequence) and not (value and isinstance(value[0], Mapping)):
+        raise TypeError(f"{name} of a batch must be a tensor; got {type(value).__name__}. {COLLATE}")
 
 
 def _with_labels(batch: dict[str, Any]) -> dict[str, Any]:

@@ -132,3 +132,50 @@ def test_bad_input():
         from_transformers(model, [{"pixels": torch.ones(2, 3)}])
     with pytest.raises(ValueError, match=r"in training mode. Call model.eval\(\)"):
         from_transformers(causal().train(), batches(LABELS, 0, 6))
+
+
+def test_examples_that_are_not_padded_are_refused_with_what_to_do():
+    rows, advice = [[1, 2, 3], [4, 5]], r"Pad and stack examples: tokenizer\(texts, padding=True, return_tensors='pt'\)"
+    tensors = [torch.tensor(row) for row in rows]
+    for ids in (rows, rows[0], tensors, tuple(tensors)):
+        with pytest.raises(TypeError, match=rf"input_ids of a batch must be a tensor; got (list|tuple)\. {advice}"):
+            from_transformers(causal(), [{"input_ids": ids, "labels": ids}])
+    with pytest.raises(TypeError, match=rf"labels of a batch must be a tensor; got list\. {advice}"):
+        from_transformers(causal(), [{"input_ids": TOKENS, "labels": rows}])
+    with pytest.raises(
+        ValueError, match=rf"must have shape \(examples, length\); got \(3,\), a single example\. {advice}"
+    ):
+        from_transformers(causal(), [{"input_ids": tensors[0], "labels": tensors[0]}])
+
+
+def test_labels_of_mappings_are_the_models_own_matter():
+    class Detector(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 1)
+
+        def forward(self, inputs, labels):
+            boxes = torch.stack([label["box"] for label in labels])
+            return SimpleNamespace(loss=(self.layer(inputs) - boxes).pow(2).mean(), logits=self.layer(inputs))
+
+    data = [{"inputs": torch.randn(2, 3), "labels": [{"box": torch.ones(1)}, {"box": torch.zeros(1)}]}]
+    options = {"num_examples": lambda batch: 2, "split_batches": False}
+    assert from_transformers(Detector(), data, **options).size == 4
+
+
+def test_batches_without_labels_that_count_weigh_nothing():
+    none, some = torch.full_like(LABELS, -100), batches(LABELS, 0, 6)
+    expected = from_transformers(causal(), some)
+    for data in ([*batches(none, 0, 6), *some], [*some, *batches(none, 0, 6)]):
+        H = from_transformers(causal(), data)
+        v = torch.ones(H.size)
+        torch.testing.assert_close(H @ v, expected @ v)
+        assert H.total_weight == expected.total_weight
+        assert "CrossEntropyLoss" in repr(H.problem.loss.loss_fn), (
+            "the loss is known though the first batch says nothing"
+        )
+    with pytest.raises(
+        ValueError,
+        match=r"batches must have labels that count; all labels of all 2 are -100, which losses ignore\. Look",
+    ):
+        from_transformers(causal(), batches(none, 0, 2, 6))
