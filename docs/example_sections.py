@@ -40,12 +40,13 @@ def stem(name: str) -> str:
 def page(name: str) -> str:
     """Return the page of an example: what it is for, its picture, its decisive lines, its run time."""
     source, (title, command, text) = _source(name), _parts(name)
+    text, _, caption = text.partition("\n\nFigure: ")
     link = f"[`examples/{name}.py`](https://github.com/hessdens/hessdens/blob/main/examples/{name}.py)"
     head, _, about = title.rstrip(".").partition(": ")
     parts = [f"# {head}", *([f"{about[0].upper()}{about[1:]}."] if about else [])]
     figure = _figure(name)
     if figure is not None:
-        parts.append(f"![{title}](../../figures/{figure.name})")
+        parts += [f"![{title}](../../figures/{figure.name})", f"*{caption[0].upper()}{caption[1:]}*"]
     parts.append(f"{text[0].upper()}{text[1:].strip()}")
     if decisive := DECISIVE.search(source):
         parts += ["The decisive lines:", f"```{{code-block}} python\n{textwrap.dedent(decisive[1]).strip()}\n```"]

@@ -11,6 +11,10 @@ residual network learns 10,000 images of CIFAR-10. A share of 0 and a cosine of 
 coupled. The verdict is printed for both at each step, with intervals: neither is block-diagonal, at the start or
 later. Most of the squared norm lies outside of the diagonal blocks of both. Without CIFAR-10 on disk or network, the
 digits of scikit-learn are used, and figure and output say so.
+
+Figure: how strongly parameters of different layers are coupled. Left: the share of the Hessian's squared norm outside
+of the diagonal blocks, over training, with 95% intervals, for a GPT-2 shape and a residual network. Middle and right:
+the norm of each block of both after training, divided by the geometric mean of the norms of its two diagonal blocks.
 """
 
 from collections.abc import Callable, Sequence

@@ -9,6 +9,10 @@ is a mean over tokens, not over paragraphs. ``from_transformers`` finds that out
 model is called, and ``num_examples=`` how much a batch weighs. With these weights, products do not depend on how
 paragraphs are divided into batches. Weights by paragraphs give another matrix. The figure shows how training changes
 the density.
+
+Figure: densities of the Hessian of a GPT-2 of 120,576 parameters on paragraphs of Python's documentation, before and
+after 400 steps of training, from 100 products each. Bands are 95% intervals; marks at the bottom are single
+eigenvalues.
 """
 
 from collections.abc import Sequence

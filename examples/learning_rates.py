@@ -9,6 +9,9 @@ reaches 2 / (learning rate). Above that, gradient descent on a quadratic functio
 just above the line, while the loss keeps falling, but not in each step. With a very small learning rate the line is
 not reached, and there is growth alone. One operator serves for the whole run: it sees the model as it is when a
 product is made.
+
+Figure: a network learns digits by gradient descent with three learning rates. Top: the training loss. Bottom: the
+largest eigenvalue of the Hessian; dashed lines are 2 / (learning rate).
 """
 
 from collections.abc import Sequence

@@ -8,6 +8,11 @@ eigenvalues are found one by one; it has no gap at the number of classes. Negati
 as far. How many eigenvalues count as degenerate depends on the window, so the fractions are drawn for windows of many
 sizes. With 120 products they are known well for windows wider than the usual 0.2, and hardly for narrower ones.
 Without CIFAR-10 on disk or network, the digits of scikit-learn are used, and figure and output say so.
+
+Figure: Hessian of a ResNet of 77,850 parameters on CIFAR-10. Left: the density from 120 products, with its 95%
+interval; marks are single eigenvalues. Middle: eigenvalues that were found one by one, by their rank in size. Right:
+the shares of eigenvalues outside of a window and negative beyond it, over the size of the window, with 95% intervals;
+the dotted line is the usual window of 0.2.
 """
 
 from collections.abc import Sequence

@@ -10,6 +10,10 @@ differ by orders of magnitude. The head is the sharpest, and the embeddings of p
 attention of both layers, the largest eigenvalue of keys is several times that of queries. Such differences are one
 explanation of why transformers are trained with Adam, which scales each coordinate, and not by plain gradient descent
 (Zhang et al. 2024).
+
+Figure: eigenvalues of the Hessian's diagonal block of each weight matrix, for a transformer that predicts bytes.
+Diamonds: the largest, from 20 products. Circles and squares: root mean square and mean of all, with 95% intervals. In
+brackets: numbers of weights.
 """
 
 from collections.abc import Sequence

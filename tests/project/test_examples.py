@@ -1,8 +1,11 @@
 """The worked examples, each run at small size."""
 
+import ast
 import importlib
 import json
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ from torch import nn
 
 from hessdens import exact_spectrum, hessian_operator
 
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ROOT / "docs" / "figures"
 PROPERTY_TESTS = "examples/property_tests"
 
 
@@ -24,6 +29,20 @@ def run(name, folder):
     assert json.loads(path.with_suffix(".json").read_text()) == numbers
     assert numbers["command"] == f"python examples/{name}.py --small --output {path}"
     return numbers
+
+
+def test_figures_of_the_gallery_have_captions():
+    figures = sorted(FIGURES.glob("examples_*.png"))
+    assert len(figures) >= 7
+    for figure in figures:
+        name = figure.stem.removeprefix("examples_")
+        text = ast.get_docstring(ast.parse((ROOT / "examples" / f"{name}.py").read_text()))
+        about, _, caption = text.partition("\n\nFigure: ")
+        assert about
+        assert len(caption.split()) > 20, f"examples/{name}.py says in its last paragraph what its figure shows"
+        size = json.loads(figure.with_suffix(".json").read_text())["parameters"]
+        numbers = re.findall(r"(\d[\d,]*) parameters", caption)
+        assert numbers in ([], [f"{size:,}"])
 
 
 def test_resnet(tmp_path, monkeypatch):
