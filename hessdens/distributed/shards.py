@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import FSDPModule
-from torch.distributed.tensor import DTensor
-from torch.distributed.tensor import Shard as ShardOf
+
+if TYPE_CHECKING:
+    from torch.distributed.fsdp import FSDPModule
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ def shards_of(model: nn.Module) -> tuple[dict[str, Shard], DeviceMesh]:
     Raises ValueError unless all are sharded along their first dimension, over one mesh of one dimension, in float32 or
     float64.
     """
+    from torch.distributed.tensor import DTensor  # here, because it takes 0.5 s to import
+    from torch.distributed.tensor import Shard as ShardOf
+
     trainable: dict[str, Any] = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if not trainable:
         raise ValueError("The operator needs at least one trainable parameter; the model has none.")
@@ -74,10 +77,17 @@ def rows_of(shards: list[Shard]) -> list[slice]:
     return rows
 
 
+def _units(model: nn.Module) -> "dict[str, FSDPModule]":
+    """Return the modules that ``fully_shard`` was called with, by name."""
+    from torch.distributed.fsdp import FSDPModule  # here, because it takes 0.5 s to import
+
+    return {name: module for name, module in model.named_modules() if isinstance(module, FSDPModule)}
+
+
 def group_sizes(model: nn.Module) -> list[int]:
     """Return the parameters that a process holds of each ``fully_shard``, with the padding that is sent along."""
     sizes: Counter[str] = Counter()
-    roots = sorted((name for name, module in model.named_modules() if isinstance(module, FSDPModule)), key=len)
+    roots = sorted(_units(model), key=len)
     parameters: dict[str, Any] = dict(model.named_parameters())
     for name, parameter in parameters.items():
         owner = [root for root in roots if not root or name == root or name.startswith(root + ".")][-1]
@@ -101,9 +111,8 @@ def gradients_aside(shards: Iterable[Shard]) -> Iterator[None]:
 
 def reshard(model: nn.Module) -> None:
     """Free gathered parameters: those of a forward pass without a backward pass are kept, and would be out of date."""
-    for module in model.modules():
-        if isinstance(module, FSDPModule):
-            module.reshard()
+    for module in _units(model).values():
+        module.reshard()
 
 
 @contextmanager

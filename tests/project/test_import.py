@@ -20,6 +20,13 @@ def test_import_brings_no_heavy_module_beyond_torch():
     assert not {"numba", "matplotlib", "hypothesis", "pandas", "sklearn"} & set(loaded)
 
 
+def test_import_brings_no_sharded_models():
+    """They take a quarter of the time of the whole import, and few users have any."""
+    code = "import hessdens, sys; print({'torch.distributed.fsdp', 'torch.distributed.tensor'} & {*sys.modules})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
+
+
 def test_statistics_side_does_not_import_torch():
     """The wings `results`, `densities` and `mixture` work on plain arrays."""
     code = (

@@ -57,7 +57,7 @@ MAY_IMPORT = {
 }
 WITHOUT_TORCH = ("results", "densities", "mixture")
 # Imports inside functions: libraries that take long to import, where a function alone needs them.
-IN_FUNCTIONS = {"matplotlib", "hessdens.mixture.grid_search"}
+IN_FUNCTIONS = {"matplotlib", "hessdens.mixture.grid_search", "torch.distributed.fsdp", "torch.distributed.tensor"}
 
 
 def path_of(module):
