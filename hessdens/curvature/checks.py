@@ -167,13 +167,13 @@ def _is_linear(function: Callable[[list[Tensor]], Tensor], points: list[Tensor])
     return float(slope.detach()) > 0 and not any(bend.any() for bend in bends)
 
 
-def check_loss(loss: LossModule, batch: Any) -> None:
+def check_loss(loss: LossModule, batch: Any, index: int) -> None:
     """Raise ValueError unless the loss of a batch is a finite scalar, and leaves the weights as they are."""
     if loss.reduction in ("sum", "none"):
         raise ValueError(mean_message(f"its reduction is {loss.reduction!r}") + OF_A_SUM)
-    with noted(loss, batch, 0):
+    with noted(loss, batch, index):
         value = evaluated(loss, batch)
-    check_finite(value, loss, batch)
+    check_finite(value, loss, batch, index)
 
 
 def _check_copies(model: nn.Module, copies: Values) -> None:
@@ -283,11 +283,11 @@ def check_scalar(value: Any) -> None:
         raise ValueError(f"The loss must be a scalar, the mean over the examples of a batch; got {received}. {cure}")
 
 
-def check_finite(value: Tensor, loss: LossModule, batch: Any) -> None:
-    """Raise NonFiniteError unless the loss of the first batch is finite."""
-    check_labels(value, loss, batch, 0)
+def check_finite(value: Tensor, loss: LossModule, batch: Any, index: int) -> None:
+    """Raise NonFiniteError unless the loss of the first batch that counts is finite."""
+    check_labels(value, loss, batch, index)
     if not torch.isfinite(value):
-        raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch 0 is {float(value)}.")
+        raise NonFiniteError(f"The loss and its gradient must be finite; the loss of batch {index} is {float(value)}.")
 
 
 def check_labels(value: Tensor, loss: LossModule, batch: Any, index: int) -> None:

@@ -111,7 +111,7 @@ class Problem:
         passes.look, passes.end = look, means.end
         check_total_weight(weight(passes.first_batch))
         with product_settings(tf32=False):
-            check_loss(loss, passes.first_batch)
+            check_loss(loss, passes.first_batch, passes.first_index)
             nearby = moved(loss)
             value = evaluated_nearby(loss, passes.first_batch, nearby)
             if check_deterministic:

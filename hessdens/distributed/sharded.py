@@ -181,7 +181,7 @@ class ShardedOperator(Operator):
 
         def verdict() -> None:
             check_scalar(whole)
-            check_finite(whole, self._loss, batch)
+            check_finite(whole, self._loss, batch, self._passes.first_index)
             value = float(whole)
             if repeats and not torch.equal(whole, again):
                 raise ValueError(f"The loss must not be random; got {value!r} and then {float(again)!r}.")

@@ -315,6 +315,11 @@ def test_batches_whose_labels_are_all_ignored_are_named(ignored, loss_fn):
     torch.testing.assert_close(H @ torch.ones(H.size), alone @ torch.ones(H.size))
     with pytest.raises(NonFiniteError, match=r"the loss of batch 0 is nan\.$"):  # for another reason
         hessian_operator(model, loss_fn, [(INPUTS * torch.nan, something[1])])
+    with pytest.raises(NonFiniteError, match=r"the loss of batch 1 is nan\.$"):  # the first that counts
+        hessian_operator(
+            model, loss_fn, [nothing, (INPUTS * torch.nan, something[1])],
+            num_examples=lambda batch: (batch[1] != ignored).sum(),
+        )  # fmt: skip
 
 
 def test_advice_names_the_labels_of_mappings():
