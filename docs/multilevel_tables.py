@@ -1,5 +1,6 @@
-"""The table of what moments of many examples cost, from the committed results."""
+"""The tables of what moments and traces of many examples cost, from the committed results."""
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -43,3 +44,44 @@ def _deflated(costs: dict[str, Any]) -> str:
             return f"more than {before}, at most {row['products']}"
         before = row["products"]
     return f"more than {before}"
+
+
+def multilevel_traces(content: dict[str, Any]) -> str:
+    """Return what one accuracy costs in products with all examples, and how often intervals hold."""
+    problem, costs, found = content["problem"], content["costs"], content["coverage"]
+    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+    names = {
+        "levels": "`multilevel_layer_traces`",
+        "all examples": "`layer_traces`, all examples",
+        "plain probes": "plain probes, all examples",
+    }
+    rows = [
+        f"| {shown} | {costs[name]['mean']:.0f} ({min(costs[name]['products']):.0f} to "
+        f"{max(costs[name]['products']):.0f}) |"
+        for name, shown in names.items()
+    ]
+    lines = [
+        f"{content['date']}, {content['machine']}; {versions}. A network of {problem['parameters']:,} parameters, "
+        f"{problem['points']:,} points, {len(costs['levels']['products'])} seeds.",
+        "",
+        f"| intervals of the layers within {problem['rtol']:.0%} | products with all |",
+        "|---|---|",
+        *rows,
+        "",
+        f"Of the layers {_listed(problem['layers'])}, 95% intervals hold in {_shares(found['held'])} of "
+        f"{found['seeds']} seeds, and in {_shares(found['held by more seeds'])} of {found['more seeds']}. The accuracy "
+        f"is kept in {_shares(found['kept'])} of {found['seeds']}. Means over {found['more seeds']} seeds are off by "
+        f"{_listed(f'{abs(bias):.1f}' for bias in found['bias in standard errors of the mean'])} of their standard "
+        f"errors; reported errors are {_listed(f'{ratio:.2f}' for ratio in found['reported over true errors'])} of the "
+        "true ones.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _listed(items: Iterable[str]) -> str:
+    *first, last = items
+    return f"{', '.join(first)} and {last}"
+
+
+def _shares(shares: list[float]) -> str:
+    return _listed(f"{share:.0%}" for share in shares)

@@ -3,6 +3,21 @@
 from typing import Any
 
 
+def accuracy_of_traces(content: dict[str, Any]) -> str:
+    """Return a table with a row for each matrix and accuracy."""
+    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+    header = ["matrix", "size", "rtol", "products", "kept", "held, least layer", "held, mean", "largest z"]
+    lines = [header, ["---"] * len(header)]
+    for row in content["rows"]:
+        counts = f"{row['products']:.0f} ({row['fewest']} to {row['most']})"
+        shares = (f"{row[name]:.0%}" for name in ("kept", "held", "held on average"))
+        lines.append(
+            [row["matrix"], f"{row['size']:,}", f"{row['rtol']:g}", counts, *shares, f"{row['largest_z_score']:.2f}"]
+        )
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{content['date']}, {content['machine']}; {versions}. {content['seeds']} seeds.\n\n{table}\n"
+
+
 def structure(content: dict[str, Any]) -> str:
     """Return a table with a row for each matrix."""
     versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())

@@ -8,10 +8,10 @@ from pathlib import Path
 from agreement_tables import agreement, agreement_by_case
 from eigenpairs_tables import eigenpairs
 from example_sections import cards, write_gallery
-from multilevel_tables import multilevel
+from multilevel_tables import multilevel, multilevel_traces
 from notebook_page import notebook_page
 from reproduction_tables import write as write_reproduction
-from structure_tables import structure
+from structure_tables import accuracy_of_traces, structure
 from suite_tables import write as write_suite
 from what_works_tables import what_works
 
@@ -29,7 +29,11 @@ def write_tables() -> None:
         _if_measured(RESULTS / "eigenpairs.json", eigenpairs, "benchmarks/eigenpairs.py")
     )
     (OUT / "structure.md").write_text(structure(_read(RESULTS / "structure.json")))
+    (OUT / "accuracy_of_traces.md").write_text(accuracy_of_traces(_read(RESULTS / "accuracy_of_traces.json")))
     (OUT / "multilevel.md").write_text(multilevel(_read(RESULTS / "multilevel_small.json")))
+    (OUT / "multilevel_traces.md").write_text(
+        _if_measured(RESULTS / "multilevel_traces.json", multilevel_traces, "benchmarks/multilevel_traces.py")
+    )
     (OUT / "plans.md").write_text(_plans(_read(RESULTS / "plans.json")))
     (OUT / "exact.md").write_text(_exact(_read(RESULTS / "exact.json")))
     (OUT / "construction.md").write_text(

@@ -23,6 +23,7 @@ from hessdens.results import (
     LayerTraces,
     Moments,
     MultilevelMoments,
+    MultilevelTraces,
 )
 from hessdens.results.storage import read_npz
 from hessdens.structure.gauss_newton.low_rank import LowRankSpectrum
@@ -50,6 +51,7 @@ Result = (
     | MixtureFit
     | Moments
     | MultilevelMoments
+    | MultilevelTraces
     | Overlap
     | SkewNormalMixture
     | Spectrum

@@ -5,8 +5,12 @@ import torch
 
 from hessdens import as_operator
 from hessdens.multilevel.coupling import Setting
+from hessdens.multilevel.quantities import MomentsOfAll, TracesOfAll
+from hessdens.structure.accuracy import TraceAccuracy
+from hessdens.structure.parts import Parts
 
 TOTAL, SIZE = 4_096, 40
+LAYERS = {"first": slice(0, 15), "second": slice(15, SIZE)}
 
 
 class Bar:
@@ -47,5 +51,11 @@ class Matrices:
         return self.operators[n]
 
 
-def setting(num_moments, seed):
-    return Setting(num_moments, seed, 8, None, Bar())
+def setting(num_moments, seed, rtol=None):
+    return Setting(MomentsOfAll(num_moments, rtol), seed, 8, None, Bar())
+
+
+def trace_setting(seed, rtol=None, atol=None):
+    """Return the frame of traces of two layers."""
+    parts = Parts.of(as_operator(np.eye(SIZE)), LAYERS)
+    return Setting(TracesOfAll(LAYERS, parts, TraceAccuracy(rtol, atol)), seed, 8, None, Bar())

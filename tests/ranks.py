@@ -38,9 +38,9 @@ from hessdens import (
 from hessdens.distributed.traffic import examples_traffic, probes_traffic, sharded_traffic
 from hessdens.eigenvectors import loss_slice
 from hessdens.estimators import certified_counts, chebyshev_moments, data_noise
-from hessdens.multilevel import multilevel_moments
+from hessdens.multilevel import multilevel_layer_traces, multilevel_moments
 from hessdens.results.counts import SIDES
-from hessdens.structure import layer_moments
+from hessdens.structure import layer_moments, layer_traces
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
@@ -116,6 +116,8 @@ def answers(operator):
         found["gaussian"] = spectral_moments(operator, 2, **plain).samples
         found["support"] = list(chebyshev_moments(operator, 2, num_probes=2).support)
         found["exact"] = exact_spectrum(operator, block_size=33).eigenvalues
+        traces = layer_traces(operator, rtol=0.4, atol=0.5, max_products=50)
+        found["traces"] = [*traces.values, *traces.standard_errors, traces.num_products]
         found["layers"] = [m.values for m in layer_moments(operator, num_probes=4, block_size=6).values()]
     return {name: np.asarray(value).tolist() for name, value in found.items()}
 
@@ -190,11 +192,13 @@ def check_results():
 
 
 def levels_of(operator):
-    """Return how many standard errors moments from levels are off, and their levels."""
+    """Return how many standard errors moments and the trace from levels are off, and their levels."""
     exact = exact_spectrum(operator).eigenvalues
     moments = multilevel_moments(operator, 2, num_examples=[9, 17], max_products=80)
     off = (moments.values - [np.mean(exact), np.mean(exact**2)]) / moments.standard_errors
-    return {"off": off.tolist(), "examples": moments.num_examples, "products": moments.num_products}
+    traces = multilevel_layer_traces(operator, {"all": "*"}, num_examples=[9, 17], max_products=80)
+    off = [*off, (traces.values[0] - exact.sum()) / traces.standard_errors[0]]
+    return {"off": list(off), "examples": moments.num_examples, "products": moments.num_products}
 
 
 def answers_of_shift(operator):

@@ -9,7 +9,7 @@ from hessdens.estimators import certified_counts, chebyshev_moments, data_noise
 from hessdens.mixture import Grid, fit_uncertainty
 from hessdens.monitor import SpectrumHistory
 from hessdens.monitor.history import SpectrumRecord
-from hessdens.results import ClassStructure, Moments, MultilevelMoments
+from hessdens.results import ClassStructure, Moments, MultilevelMoments, MultilevelTraces
 from hessdens.structure import LowRankSpectrum, block_norms, curvature_halves, diagonal, layer_traces
 
 MATRIX = np.diag(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 40), [3.0, 2.0, -1.0]]))
@@ -55,6 +55,7 @@ def make_results():
         ClassStructure(43, [3.0, 1.0], [[1, 1], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [0, 1]], [[0, 0]] * 2, (4, 5)),
         LowRankSpectrum([3.0, 2.0, -1.0], 43, 0.01),
         layer_traces(MATRIX, HALVES, max_products=8),
+        MultilevelTraces((layer_traces(MATRIX, HALVES), layer_traces(MATRIX, HALVES, max_products=8)), (10, 100), 2),
         block_norms(MATRIX, HALVES, num_probes=2),
         SpectrumHistory({"size": len(MATRIX), "model": "matrix"}, (*records, failed)),
     ]

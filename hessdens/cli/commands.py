@@ -49,7 +49,7 @@ DENSITIES = {
 }
 # Those that each question of the command for structure takes.
 STRUCTURES = {
-    "traces": ("max_products", "seed", "checkpoint", "heads"),
+    "traces": ("max_products", "rtol", "atol", "seed", "checkpoint", "heads"),
     "diagonal": ("max_products", "seed", "checkpoint"),
     "blocks": ("num_probes", "seed", "checkpoint", "heads"),
     "halves": ("max_products", "seed", "checkpoint"),

@@ -172,6 +172,7 @@ def _structure(subparsers: Any) -> None:
         say which layers, blocks and halves carry the curvature
         Print the traces of all layers of the Hessian that FACTORY makes, or what else --what asks for, with errors.
           hessdens structure train:problem --products 64
+          hessdens structure train:problem --rtol 0.05
           hessdens structure train:problem --what blocks --probes 8 --out blocks.npz
           hessdens structure train:problem --what blocks --heads 12"""
     what = (
@@ -182,7 +183,10 @@ def _structure(subparsers: Any) -> None:
     command = _command(subparsers, "structure", commands.structure, text)
     estimate = _add_problem(command).add_argument_group("estimate")
     _add(estimate, "--what", choices=list(commands.STRUCTURES), default="traces", help=what)
-    _add(estimate, "--products", "--probes", "--seed", "--checkpoint", "--heads", "--max-rows")
+    _add(estimate, "--products")
+    _add(estimate, "--rtol", help="stop when 95%% intervals of all traces are within this part of them (traces)")
+    _add(estimate, "--atol", type=real("above 0", lambda x: x > 0), help="the same, absolute; the larger one counts")
+    _add(estimate, "--probes", "--seed", "--checkpoint", "--heads", "--max-rows")
     _add_output(command, "blocks.npz")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessdens.curvature.data.subsets import fewer_examples, num_examples_of
+from hessdens.curvature.data.subsets import Subsets
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.exchange import Shared
@@ -84,16 +84,24 @@ class SharedExamples(Shared):
     def __init__(self, operator: CurvatureOperator, group: Group, data: Mapping[str, str | int]) -> None:
         super().__init__(operator, group)
         self._data = data
+        self._counted: tuple[Subsets, list[int]] | None = None
 
     def examples_of_ranks(self) -> list[int]:
-        """Return the number of examples of each process. Cost: one read of the data."""
-        return self._group.gather_objects(num_examples_of(self._operator))
+        """Return the number of examples of each process. Cost: one read of the data, once."""
+        return self._subsets()[1]
+
+    def _subsets(self) -> tuple[Subsets, list[int]]:
+        if self._counted is None:
+            own = Subsets(self._operator)
+            self._counted = own, self._group.gather_objects(own.total)
+        return self._counted
 
     def fewer_examples(self, num_examples: int, seed: int) -> "SharedExamples":
         """Return the matrix of some of the examples, of each process in proportion to what it has, and at least one."""
-        ends = np.cumsum([0, *self.examples_of_ranks()])
+        own, counts = self._subsets()
+        ends = np.cumsum([0, *counts])
         shares = np.maximum(np.diff(num_examples * ends // ends[-1]), 1)
-        part = fewer_examples(self._operator, int(shares[self._group.rank]), seed=seed)
+        part = own.operator(int(shares[self._group.rank]), seed=seed)
         return SharedExamples(part, self._group, {**self._data, "examples": num_examples, "drawn by seed": seed})
 
     def origin(self) -> dict[str, str | int | float]:

@@ -1,5 +1,6 @@
 """Products of two matrices, of many and of fewer examples, with the same probes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from hessdens._types import FloatArray
 from hessdens.estimators.deflation import projected
 from hessdens.estimators.run import Run
 from hessdens.linalg.block_lanczos import BlockLanczos
-from hessdens.linalg.inner_products import column_dots, gram, raise_if_not_finite, thin_qr
+from hessdens.linalg.inner_products import raise_if_not_finite, thin_qr
 from hessdens.linalg.operator import Operator
 from hessdens.linalg.power_walk import check_range
-from hessdens.linalg.walk import products_per_probe
+from hessdens.multilevel.quantities import Quantity
 
 # Probes of a level are numbered from this many times its place, so that no two levels share one.
 PROBES_PER_LEVEL = 2**32
@@ -27,22 +28,17 @@ WIDTH = 4
 class Setting:
     """What all levels of a call have in common."""
 
-    num_moments: int
+    quantity: Quantity
     seed: int
     block_size: int
     checkpoint: Path | None
     bar: Any
 
-    @property
-    def per_probe(self) -> int:
-        """How many products one probe takes."""
-        return products_per_probe(self.num_moments)
-
     def run(self, operator: Operator, name: str) -> Run:
         """Return the frame of one operator's products with probes of ±1."""
         return Run(
-            operator, self.num_moments, self.seed, "rademacher", self.block_size, checkpoint=self.folder(name),
-            settings={"function": "multilevel_moments"},
+            operator, 1, self.seed, "rademacher", self.block_size, checkpoint=self.folder(name),
+            settings={"function": self.quantity.function},
         )  # fmt: skip
 
     def folder(self, name: str) -> Path | None:
@@ -70,35 +66,64 @@ def dominant_directions(setting: Setting, operator: Operator, most: int, name: s
     return thin_qr(space.combinations(coordinates).T, operator.team)[0].T
 
 
-def deflated_part(setting: Setting, operator: Operator, name: str, basis: Tensor) -> FloatArray:
-    """Return tr A^k - tr B^k for k = 1, 2, where B is A outside of the span of a basis, shape (K,).
-
-    Cost: a product for each row of the basis.
-    """
-    run, team = setting.run(operator, name), operator.team
+def multiplied(setting: Setting, operator: Operator, name: str, basis: Tensor) -> Tensor:
+    """Return the products of a basis, both with a row for each vector."""
+    run = setting.run(operator, name)
     products = torch.empty_like(basis)
     for start, stop in run.blocks(0, len(basis)):
         products[start:stop] = run.recorded.matmat(basis[start:stop].T.contiguous()).T
         setting.bar.update(stop - start)
     raise_if_not_finite(products.T, "product {} with a deflated direction")
-    inner = gram(basis.T, products.T, team)
-    squares = float(column_dots(products.T, products.T, team).sum())
-    return np.array([np.trace(inner), 2 * squares - np.sum(inner**2)])[: setting.num_moments]
+    return products
+
+
+def deflated_part(setting: Setting, operator: Operator, name: str, basis: Tensor) -> FloatArray:
+    """Return by how much A exceeds B, which is A outside of the span of a basis, shape (K,).
+
+    Cost: a product for each row of the basis.
+    """
+    return setting.quantity.known(operator, basis, multiplied(setting, operator, name, basis))
 
 
 def samples(setting: Setting, operator: Operator, name: str, probes: tuple[int, int], basis: Tensor) -> FloatArray:
-    """Return estimates of (1/N) tr B^k from probes of ±1, numbered from the first to the last, shape (P, K)."""
-    run, team, per_probe = setting.run(operator, name), operator.team, setting.per_probe
+    """Return estimates of B from probes of ±1, numbered from the first to the last, shape (P, K)."""
+    run, team, quantity = setting.run(operator, name), operator.team, setting.quantity
     first, last = probes
-    found = np.empty((last - first, 2 * per_probe))
+    found = np.empty((last - first, quantity.count))
     for start, stop in run.blocks(first, last):
-        v = projected(run.probes(start, stop), basis, team)
-        for step in range(per_probe):
-            w = projected(run.recorded.matmat(v), basis, team)
-            raise_if_not_finite(w, f"product {step + 1} of probe {{}}", start - first)
-            forms = torch.stack([column_dots(v, w, team), column_dots(w, w, team)], dim=1)
-            found[start - first : stop - first, 2 * step : 2 * step + 2] = forms.cpu().numpy() / operator.size
-            v = w
-        setting.bar.update((stop - start) * per_probe)
+        V = run.probes(start, stop)
+        inside, forms = projected(V, basis, team), []
+        for step in range(quantity.per_probe):
+            W = projected(run.recorded.matmat(inside), basis, team)
+            raise_if_not_finite(W, f"product {step + 1} of probe {{}}", start - first)
+            forms.append(quantity.forms(operator, V, W))
+            V = inside = W
+        found[start - first : stop - first] = np.concatenate(forms, axis=1)[:, : quantity.count]
+        setting.bar.update((stop - start) * quantity.per_probe)
     check_range(found)
-    return found[:, : setting.num_moments]
+    return found
+
+
+def samples_of_ranks(
+    setting: Setting, operator: Operator, name: str, probes: tuple[int, int], basis: Tensor, ranks: Sequence[int]
+) -> list[FloatArray]:
+    """Return `samples` for each number of the first rows of a basis, from the same products.
+
+    Cost: those of the probes and, where anything is deflated, of the basis.
+    """
+    if max(ranks) == 0:
+        return [samples(setting, operator, name, probes, basis[:0]) for _ in ranks]
+    run, team, quantity = setting.run(operator, name), operator.team, setting.quantity
+    products = multiplied(setting, operator, name, basis[: max(ranks)])
+    found = np.empty((len(ranks), probes[1] - probes[0], quantity.count))
+    for start, stop in run.blocks(*probes):
+        V = run.probes(start, stop)
+        W = run.recorded.matmat(V)
+        raise_if_not_finite(W, "product 1 of probe {}", start - probes[0])
+        for index, rank in enumerate(ranks):
+            some = basis[:rank]
+            left = projected(W - products[:rank].T @ team.sum(some @ V), some, team)
+            found[index, start - probes[0] : stop - probes[0]] = quantity.forms(operator, V, left)[:, : quantity.count]
+        setting.bar.update(stop - start)
+    check_range(found)
+    return list(found)

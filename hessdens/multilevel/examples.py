@@ -3,14 +3,13 @@
 import itertools
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from hessdens._checks import at_least
-from hessdens.curvature import CurvatureOperator, fewer_examples
-from hessdens.curvature.data.subsets import num_examples_of
+from hessdens.curvature import CurvatureOperator
+from hessdens.curvature.data.subsets import Subsets
 from hessdens.distributed.shared_examples import SharedExamples
 from hessdens.linalg.operator import Operator
 
@@ -51,8 +50,8 @@ class Examples:
             self.total = sum(operator.examples_of_ranks())
             self._fewer: Callable[..., Operator] = operator.fewer_examples
         else:
-            self.total = num_examples_of(operator)
-            self._fewer = partial(fewer_examples, operator)
+            subsets = Subsets(operator)
+            self.total, self._fewer = subsets.total, subsets.operator
         self._made: dict[int, Operator] = {self.total: operator}
 
     def operator(self, num_examples: int) -> Operator:

@@ -1,21 +1,27 @@
 """What a pilot shows of levels, and what is estimated on each of them."""
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from hessdens._types import FloatArray
-from hessdens.estimators.budget import moment_scales
-from hessdens.estimators.moments import spectral_moments
 from hessdens.linalg.memory import usual_bytes
 from hessdens.linalg.operator import Operator
-from hessdens.multilevel.coupling import PROBES_PER_LEVEL, Setting, deflated_part, dominant_directions, samples
+from hessdens.multilevel.coupling import (
+    PROBES_PER_LEVEL,
+    Setting,
+    deflated_part,
+    dominant_directions,
+    samples,
+    samples_of_ranks,
+)
 from hessdens.multilevel.examples import Source
-from hessdens.multilevel.plan import FIRST_SHARE, TINY, LevelPlan, Variances, first_share
-from hessdens.results.moments import Moments
+from hessdens.multilevel.plan import LevelPlan, Variances
+from hessdens.multilevel.quantities import Change
 
 # Probes of the pilot, whose products are with few examples, and the place of these among levels.
 PILOT_PROBES = 32
@@ -32,19 +38,19 @@ def pilot(setting: Setting, examples: Source, count: int) -> tuple[Variances, Te
     """Return what two small sets of examples show of variances, and dominant directions of the larger one."""
     half = max(1, count // 2)
     few, fewer = examples.operator(count), examples.operator(half)
-    most = _most_directions(few) if setting.num_moments <= 2 else 0
+    most = _most_directions(few) if setting.quantity.deflates else 0
     basis = dominant_directions(setting, few, most, f"directions-{count}")
     # Those of the larger set would fit it too well.
     own = dominant_directions(setting, fewer, most, f"directions-{half}")
     ranks = tuple(rank for rank in RANKS if rank <= min(len(basis), len(own)))
     numbers = PILOT_PLACE * PROBES_PER_LEVEL, PILOT_PLACE * PROBES_PER_LEVEL + PILOT_PROBES
-    pairs = [
-        [samples(setting, A, f"pilot-{n}", numbers, own[:rank]) for A, n in ((few, count), (fewer, half))]
-        for rank in ranks
-    ]
-    scales = np.maximum(moment_scales(pairs[0][0].mean(axis=0)), TINY)
-    variances = [np.var((fine - coarse) / scales, axis=0, ddof=1) for fine, coarse in pairs]
-    return Variances(ranks, np.array(variances) / (1 / half - 1 / count), scales), basis
+    fine, coarse = (
+        np.array(samples_of_ranks(setting, A, f"pilot-{n}", numbers, own, ranks))
+        for A, n in ((few, count), (fewer, half))
+    )
+    scales = setting.quantity.scales(fine[0].mean(axis=0))
+    variances = np.var((fine - coarse) / scales, axis=1, ddof=1)
+    return Variances(ranks, variances / (1 / half - 1 / count), scales, setting.quantity.first_level), basis
 
 
 def _most_directions(operator: Operator) -> int:
@@ -68,55 +74,47 @@ class Levels:
     basis: Tensor
     spread: FloatArray
 
-    def first(self, rtol: float | None, limit: float) -> Moments:
-        """Return the moments of the matrix of fewest examples."""
+    def first(self, limit: float) -> Any:
+        """Return the estimate of the matrix of fewest examples."""
         setting, plan = self.setting, self.plan
-        products = first_share(plan.num_examples, limit, setting.per_probe) * plan.num_examples[-1]
+        products = setting.quantity.first_level.work(plan.num_examples, limit) * plan.num_examples[-1]
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "rtol=.* was not reached")  # all levels together tell
-            return spectral_moments(
+            warnings.filterwarnings("ignore", ".*tol=.* was not reached")  # all levels together tell
+            return setting.quantity.first(
                 self.examples.operator(plan.num_examples[0]),
-                setting.num_moments,
-                max_products=min(round(products / plan.num_examples[0]), MOST_FIRST_PRODUCTS),
-                rtol=None if rtol is None else rtol * FIRST_SHARE**0.5,
+                min(round(products / plan.num_examples[0]), MOST_FIRST_PRODUCTS),
                 seed=setting.seed,
                 block_size=setting.block_size,
                 checkpoint=setting.folder("first"),
             )
 
     def deflated(self) -> FloatArray:
-        """Return what the deflated directions add to the moments of all examples, less those of the first level."""
+        """Return what the deflated directions add to the matrix of all examples, less that of the first level."""
         if not self.plan.rank:
-            return np.zeros(self.setting.num_moments)
+            return np.zeros(self.setting.quantity.count)
         levels = self.plan.num_examples
         operators = [(self.examples.operator(n), f"deflated-{n}") for n in (levels[-1], levels[0])]
         last, first = (deflated_part(self.setting, A, name, self.basis) for A, name in operators)
-        return (last - first) / operators[0][0].size
+        return last - first
 
-    def changes(self, drawn: NDArray[np.int64], counts: NDArray[np.int64], known: FloatArray) -> list[Moments]:
-        """Return for each level but the first the moments of its matrix less those of the level before.
+    def changes(self, drawn: NDArray[np.int64], counts: NDArray[np.int64], known: FloatArray) -> list[Any]:
+        """Return for each level but the first the estimate of its matrix less that of the level before.
 
         From so many probes after those that are drawn, which have only said how many these are. Samples whose spread
         comes out small by chance would be taken as accurate enough more often than others, were there no least one.
         """
-        setting, levels = self.setting, self.plan.num_examples
+        setting, levels, quantity = self.setting, self.plan.num_examples, self.setting.quantity
         changes = []
         for place, (before, count) in enumerate(zip(drawn.tolist(), counts.tolist(), strict=True), start=1):
-            start = place * PROBES_PER_LEVEL + before
+            start, is_last = place * PROBES_PER_LEVEL + before, place == len(counts)
             pair = [(self.examples.operator(levels[p]), f"level-{place}-{p}") for p in (place, place - 1)]
+            run = setting.run(pair[0][0], pair[0][1])
             fine, coarse = (samples(setting, A, name, (start, start + count), self.basis) for A, name in pair)
-            spent = (before + count) * setting.per_probe
-            samples_of_change = _spread_out(fine - coarse, self.spread[place - 1])
-            changes.append(Moments.from_samples(samples_of_change, size=pair[0][0].size, num_products=spent))
-        last, rank = changes[-1], self.plan.rank
-        changes[-1] = replace(
-            last,
-            values=last.values + known,
-            samples=last.samples + known,
-            num_products=last.num_products + rank,
-            num_deflated=rank,
-            known=known,
-        )
+            rank, part = (self.plan.rank, known) if is_last else (0, np.zeros_like(known))
+            spent = (before + count) * quantity.per_probe + rank
+            values = _spread_out(fine - coarse, self.spread[place - 1]) + part
+            change = Change(values, pair[0][0].size, spent, rank, part, run.certificates(spent))
+            changes.append(quantity.change(change))
         return changes
 
 

@@ -3,40 +3,13 @@
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
 from hessdens._checks import at_least
-from hessdens.estimators.budget import moment_scales
 from hessdens.estimators.run import called_alike
-from hessdens.multilevel.coupling import Setting
-from hessdens.multilevel.examples import Examples, Source
-from hessdens.multilevel.levels import Levels, pilot
-from hessdens.multilevel.plan import (
-    FEWEST_PROBES,
-    FIRST_SHARE,
-    MARGIN,
-    TINY,
-    LevelPlan,
-    Variances,
-    candidates,
-    costs,
-    plan_for_accuracy,
-    plan_for_budget,
-)
+from hessdens.multilevel.estimate import Call, checked_limit
+from hessdens.multilevel.quantities import MomentsOfAll
 from hessdens.results.data.levels import MultilevelMoments
-
-# In products with all examples: what is spent by default, and at most for an accuracy.
-DEFAULT_PRODUCTS = 20.0
-MOST_PRODUCTS = 1_000.0
-# The fewest examples of a level that is chosen: this many times the square root of all.
-FEWEST = 4.0
-NO_ACCURACY = 1e9
-# Standard errors may exceed what is asked for by so much.
-SHORT_OF_ACCURACY = 1.1
 
 
 def multilevel_moments(
@@ -92,7 +65,7 @@ def multilevel_moments(
 
     Notes
     -----
-    Cost: what is asked for, and a pilot of some 500 products with few examples, 4 times the square root of all. Memory:
+    Cost: what is asked for, and a pilot of some 600 products with few examples, 4 times the square root of all. Memory:
     besides that of `spectral_moments`, up to 64 vectors, and the examples of all levels but the last. Source: M. B.
     Giles, Multilevel Monte Carlo methods (2015); for deflation, R. A. Meyer and others, Hutch++ (2021).
 
@@ -108,85 +81,18 @@ def multilevel_moments(
     True
     """
     operator = called_alike("multilevel_moments", H, locals())
-    limit = _limit(num_moments, rtol, max_products)
-    at_least("seed", seed, 0)
-    examples = Examples(operator, seed)
-    choices = _choices(examples.total) if num_examples is None else [examples.levels(num_examples)]
-    folder = None if checkpoint is None else Path(checkpoint)
-    with tqdm(unit="product", disable=not progress) as bar:
-        result, needed = estimated(Setting(num_moments, seed, block_size, folder, bar), examples, choices, rtol, limit)
-    if needed > limit:
-        warnings.warn(
-            f"rtol={rtol:g} was not reached: standard errors are {relative_error(result):.1e} of the moments, at the "
-            f"cost of {result.num_products:.3g} products of max_products={limit:g}. It takes about {needed:.2g}. Of "
-            "moments near 0 no relative error can be reached: give max_products alone.",
-            stacklevel=2,
-        )
-    return result
-
-
-def estimated(
-    setting: Setting, examples: Source, choices: list[tuple[int, ...]], rtol: float | None, limit: float
-) -> tuple[MultilevelMoments, float]:
-    """Return moments from the best of some levels, and what their accuracy takes in products, or 0 if it is reached."""
-    variances, basis = pilot(setting, examples, choices[0][0])
-    plan = _plan(setting, variances, choices, rtol, limit)
-    foreseen = np.sqrt(variances.of_levels(plan.num_examples, plan.rank)) * variances.scales
-    spread = np.zeros_like(foreseen) if rtol is None else foreseen
-    levels = Levels(setting, examples, plan, basis[: plan.rank], spread)
-    first, known = levels.first(rtol, limit), levels.deflated()
-    drawn, counts = np.zeros(len(plan.probes), dtype=int), np.array(plan.probes)
-    while True:
-        result = MultilevelMoments((first, *levels.changes(drawn, counts, known)), plan.num_examples)
-        short = 0.0 if rtol is None else relative_error(result) / rtol
-        drawn = drawn + counts
-        counts = np.ceil(MARGIN * short**2 * counts).astype(int)
-        needed = result.num_products + setting.per_probe * float(counts @ costs(plan.num_examples))
-        if short <= SHORT_OF_ACCURACY or needed > limit:
-            return result, needed if short > SHORT_OF_ACCURACY else 0.0
-
-
-def _limit(num_moments: int, rtol: float | None, max_products: float | None) -> float:
-    """Return the products that may be spent; ValueError if arguments are out of range."""
     at_least("num_moments", num_moments, 1)
     if rtol is not None and not 0 < rtol < 1:
         raise ValueError(f"rtol must lie between 0 and 1; got {rtol}.")
-    if max_products is None:
-        return DEFAULT_PRODUCTS if rtol is None else MOST_PRODUCTS
-    if not 0 < max_products < np.inf:
-        raise ValueError(f"max_products must be positive and finite; got {max_products}.")
-    return float(max_products)
-
-
-def _choices(total: int) -> list[tuple[int, ...]]:
-    """Return levels to choose from, the smallest one first."""
-    fewest = round(FEWEST * total**0.5)
-    if 2 * fewest > total:
-        raise ValueError(
-            f"The data must have at least {round(4 * FEWEST**2)} examples for levels of fewer; they have {total:,}. "
-            "Use spectral_moments, or give num_examples."
+    limit = checked_limit(max_products, has_accuracy=rtol is not None)
+    quantity = MomentsOfAll(num_moments, rtol)
+    result, needed = Call(operator, quantity, num_examples, seed, block_size, checkpoint, progress).estimated(limit)
+    if needed > limit:
+        reached = quantity.excess(result) * (rtol or 0.0)
+        warnings.warn(
+            f"rtol={rtol:g} was not reached: standard errors are {reached:.1e} of the moments, at the cost of "
+            f"{result.num_products:.3g} products of max_products={limit:g}. It takes about {needed:.2g}. Of moments "
+            "near 0 no relative error can be reached: give max_products alone.",
+            stacklevel=2,
         )
-    return sorted(candidates(fewest, total))
-
-
-def _plan(
-    setting: Setting, variances: Variances, choices: list[tuple[int, ...]], rtol: float | None, limit: float
-) -> LevelPlan:
-    """Return the cheapest plan for an accuracy where the budget allows it, or else the best one of the budget."""
-    if rtol is not None:
-        plan = plan_for_accuracy(variances, choices, rtol, setting.per_probe)
-        if plan.work <= (1 - FIRST_SHARE) * limit:
-            return plan
-    best = plan_for_budget(variances, choices, limit, setting.per_probe)
-    if best is None:
-        least = plan_for_accuracy(variances, choices, NO_ACCURACY, setting.per_probe).work
-        raise ValueError(
-            f"max_products must be at least {np.ceil(10 * least / (1 - FIRST_SHARE)) / 10:g}, for {FEWEST_PROBES} "
-            f"probes with all examples; got {limit:g}."
-        )
-    return best
-
-
-def relative_error(result: MultilevelMoments) -> float:
-    """Return the largest standard error in units of the moments of the absolute eigenvalues."""
-    return float(np.max(result.standard_errors / np.maximum(moment_scales(result.values), TINY)))
+    return result

@@ -9,10 +9,6 @@ import numpy as np
 
 from hessdens._types import FloatArray
 
-# Of the variance that is allowed, and of the products, the share of the level of fewest examples.
-FIRST_SHARE = 0.2
-# Products with the fewest examples for two moments, at least.
-FIRST_PRODUCTS = 24
 # Fewer coupled probes do not show their spread.
 FEWEST_PROBES = 6
 # More probes than predicted, since variances are known roughly.
@@ -21,6 +17,21 @@ MARGIN = 1.2
 RATIO = 2
 MOST_LEVELS = 4
 TINY = float(np.finfo(np.float64).tiny)
+
+
+@dataclass(frozen=True)
+class First:
+    """What the level of fewest examples has of the variance that is allowed and of the products, and takes at least.
+
+    ``num_products`` are those with the matrix of that level.
+    """
+
+    share: float
+    num_products: int
+
+    def work(self, num_examples: Sequence[int], products: float) -> float:
+        """Return what it may cost of so many products, in products with all examples."""
+        return max(self.share * products, self.num_products * num_examples[0] / num_examples[-1])
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,7 @@ class Variances:
     ranks: tuple[int, ...]
     change: FloatArray
     scales: FloatArray
+    first: First
 
     def of_levels(self, num_examples: Sequence[int], rank: int) -> FloatArray:
         """Return the variance of a coupled probe on each level but the first, shape (L - 1, K)."""
@@ -76,7 +88,7 @@ def plan_for_accuracy(
     variances: Variances, choices: Sequence[tuple[int, ...]], rtol: float, per_probe: int
 ) -> LevelPlan:
     """Return the cheapest plan for a relative standard error, of which the first level has its share."""
-    allowed = (1 - FIRST_SHARE) * rtol**2
+    allowed = (1 - variances.first.share) * rtol**2
     plans = []
     for levels, rank in itertools.product(choices, variances.ranks):
         spread, each = variances.of_levels(levels, rank), costs(levels)[:, None]
@@ -84,11 +96,6 @@ def plan_for_accuracy(
         probes = [max(FEWEST_PROBES, math.ceil(MARGIN * count)) for count in counts]
         plans.append(_plan(variances, levels, rank, probes, per_probe))
     return min(plans, key=lambda plan: plan.work)
-
-
-def first_share(num_examples: Sequence[int], products: float, per_probe: int) -> float:
-    """Return the products with all examples that the first level may cost: its share, or what it needs at least."""
-    return max(FIRST_SHARE * products, FIRST_PRODUCTS * per_probe * num_examples[0] / num_examples[-1])
 
 
 def plan_for_budget(
@@ -99,7 +106,7 @@ def plan_for_budget(
     for levels, rank in itertools.product(choices, variances.ranks):
         spread, each = variances.of_levels(levels, rank), costs(levels)
         share = np.sqrt(spread / each[:, None]).max(axis=1)
-        left = (products - first_share(levels, products, per_probe) - rank * (1 + levels[0] / levels[-1])) / per_probe
+        left = (products - variances.first.work(levels, products) - rank * (1 + levels[0] / levels[-1])) / per_probe
         probes: list[int] = []
         for index in reversed(range(len(each))):  # levels of many examples have few probes, which are whole
             part = left * share[index] / max(float(share[: index + 1] @ each[: index + 1]), TINY)
@@ -112,6 +119,6 @@ def plan_for_budget(
 
 def _plan(variances: Variances, levels: Sequence[int], rank: int, probes: Sequence[int], per_probe: int) -> LevelPlan:
     error = np.sqrt(np.max(np.sum(variances.of_levels(levels, rank) / np.array(probes)[:, None], axis=0)))
-    first = first_share(levels, 0.0, per_probe)
+    first = variances.first.work(levels, 0.0)
     work = first + rank * (1 + levels[0] / levels[-1]) + per_probe * float(np.dot(probes, costs(levels)))
     return LevelPlan(tuple(levels), rank, tuple(probes), work, float(error))

@@ -3,6 +3,7 @@
 from hessdens.results.certificates import Certificates
 from hessdens.results.chebyshev import ChebyshevMoments
 from hessdens.results.counts import CertifiedCounts
+from hessdens.results.data.level_traces import MultilevelTraces
 from hessdens.results.data.levels import MultilevelMoments
 from hessdens.results.data.noise import DataNoise
 from hessdens.results.eigenpairs import Eigenpairs
@@ -24,4 +25,5 @@ __all__ = [
     "LayerTraces",
     "Moments",
     "MultilevelMoments",
+    "MultilevelTraces",
 ]

@@ -43,8 +43,30 @@ class ProbeMeans(Saved):
         return {} if self.certificates is None else self.certificates._numbers(window, level)
 
 
+class TraceOfMoments:
+    """The trace of a matrix of N eigenvalues, from its first moment."""
+
+    @property
+    def trace(self) -> float:
+        """The trace of the matrix, N m_1."""
+        of: Any = self
+        return float(of.size * of.values[0])
+
+    @property
+    def trace_error(self) -> float:
+        """The standard error of the trace."""
+        of: Any = self
+        return float(of.size * of.standard_errors[0])
+
+    def _trace_line(self) -> str:
+        of: Any = self
+        low, high = of.size * of.interval()[:, 0]
+        error = f"standard error; 95% interval {low:.4g} to {high:.4g}"
+        return f"  trace = {text.with_error(self.trace, self.trace_error)} ({error})"
+
+
 @dataclass(frozen=True, eq=False)
-class Moments(ProbeMeans):
+class Moments(ProbeMeans, TraceOfMoments):
     """Estimated moments m_1..m_K of a spectral density, m_k = (1/N) tr(A^k).
 
     Parameters
@@ -108,16 +130,6 @@ class Moments(ProbeMeans):
         """
         return skewed_interval(self.values, self.standard_errors, self.samples - self.known, level)
 
-    @property
-    def trace(self) -> float:
-        """The trace of the matrix, N m_1."""
-        return self.size * float(self.values[0])
-
-    @property
-    def trace_error(self) -> float:
-        """The standard error of the trace."""
-        return self.size * float(self.standard_errors[0])
-
     def hankel_eigenvalue(self) -> float:
         """Return the smallest eigenvalue of the scaled Hankel matrix of 1, m_1, m_2, ...
 
@@ -132,10 +144,9 @@ class Moments(ProbeMeans):
         deflated = f" besides {self.num_deflated} deflated dimensions" if self.num_deflated else ""
         source = f"{self.num_probes} probes{deflated}"
         title = f"Moments of {self.size:,} eigenvalues from {source}, {self.num_products} products"
-        low, high = self.size * self.interval()[:, 0]
-        error = f"standard error; 95% interval {low:.4g} to {high:.4g}"
-        trace = f"  trace = {text.with_error(self.trace, self.trace_error)} ({error})"
-        return "\n".join([title, trace, *moment_lines("m", self.values, self.standard_errors), *self._certified()])
+        return "\n".join(
+            [title, self._trace_line(), *moment_lines("m", self.values, self.standard_errors), *self._certified()]
+        )
 
     def _numbers(self, window: Window, level: float) -> Numbers:
         low, high = self.interval(level)

@@ -12,8 +12,8 @@ from hessdens.estimators.exact import dense_matrix
 from hessdens.estimators.run import Run, called_alike, check_memory
 from hessdens.linalg.operator import Operator
 from hessdens.results.structure.diagonal import Diagonal
+from hessdens.structure.diagonals.sampling import blocks_of_products, diagonal_samples, fits_memory
 from hessdens.structure.parts import WHOLE, Parts, Piece
-from hessdens.structure.sampling import blocks_of_products, diagonal_samples, fits_memory
 
 # Products where no budget is given.
 DIAGONAL_PRODUCTS = 64

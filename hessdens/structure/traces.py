@@ -1,26 +1,35 @@
 """The traces of all layers from products that they share."""
 
+import math
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from hessdens._checks import at_least
-from hessdens._types import FloatArray
 from hessdens.estimators.exact import dense_matrix
 from hessdens.estimators.run import Run, called_alike
 from hessdens.results.structure.traces import LayerTraces
+from hessdens.structure.accuracy import TraceAccuracy, half_widths
 from hessdens.structure.diagonal import DIAGONAL_PRODUCTS, FEWEST_PRODUCTS, check_whole
+from hessdens.structure.diagonals.growth import FIRST_LOOK, PlainSums, Sums, sums_to_accuracy
+from hessdens.structure.diagonals.sampling import diagonal_samples, fits_memory
 from hessdens.structure.parts import Parts, Selection
-from hessdens.structure.sampling import blocks_of_products, diagonal_samples, fits_memory
+
+# The limit where an accuracy is asked for, unless another one is given.
+MOST_PRODUCTS = 1_000
 
 
 def layer_traces(
     A: Any,
     layers: Mapping[str, Selection] | None = None,
     *,
-    max_products: int = DIAGONAL_PRODUCTS,
+    max_products: int | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
     seed: int = 0,
     block_size: int = 8,
     low_memory: bool = False,
@@ -40,7 +49,13 @@ def layer_traces(
     layers
         What each layer has, by its name: names and globs of parameters, or slices of them (`attention_parts`). Default:
         the parameters of each module make a layer. Layers may overlap.
-    max_products, seed, block_size, checkpoint, progress
+    max_products
+        Products that may be spent, at least 4. Default: 64, and 1,000 where an accuracy is given.
+    rtol, atol
+        Stop as soon as the 95% interval of each layer's trace lies within this relative, or this absolute distance of
+        the estimate, whichever is larger, even with the upper limit of its width. ``max_products`` is then a limit,
+        with a warning where it is reached first. A trace near 0 has no relative accuracy: give ``atol`` too.
+    seed, block_size, checkpoint, progress
         As in `diagonal`.
     low_memory
         Keep nothing but the sums: plain samples, whose standard errors are larger where there are outliers. Taken
@@ -61,8 +76,9 @@ def layer_traces(
     Notes
     -----
     Cost: ``max_products`` products for all layers together; memory: as `diagonal`, with ``low_memory`` 2 N block_size
-    numbers. Where N products are allowed, traces are exact. Sources: as `diagonal`; Z. Dong and others, HAWQ-V2 (2020),
-    for the use.
+    numbers. Where N products are allowed, traces are exact. With an accuracy: the products that it takes, in steps of a
+    fifth, or N more where these make traces exact; and 4 N numbers for each of them, at most 200 or those that fit.
+    Sources: as `diagonal`; Z. Dong and others, HAWQ-V2 (2020), for the use.
 
     Examples
     --------
@@ -78,26 +94,47 @@ def layer_traces(
     settings: dict[str, str | int] = {"function": "layer_traces"}
     run = Run(operator, 1, seed, "rademacher", block_size, checkpoint=checkpoint, settings=settings, progress=progress)
     check_whole(operator, "layer_traces")
+    accuracy = TraceAccuracy(rtol, atol, torch.finfo(operator.dtype).eps)
+    if max_products is None:
+        max_products = MOST_PRODUCTS if accuracy.is_asked else DIAGONAL_PRODUCTS
     at_least("max_products", max_products, FEWEST_PRODUCTS)
     parts = Parts.of(operator, layers, may_overlap=True)
-    if operator.size <= max_products:
-        exact = parts.sums(dense_matrix(run).diagonal()[:, None]).numpy()[:, 0]
-        samples, spent = np.stack([exact, exact]), operator.size
+    if accuracy.is_asked:
+        found = _accurate(run, parts, accuracy, max_products, low_memory)
+    elif operator.size <= max_products:
+        found = _exact(run, parts)
     else:
         with run.bar(max_products) as bar:
-            is_short = low_memory or not fits_memory(run, max_products)
-            if is_short:
-                samples, spent = _plain_samples(run, parts, max_products, bar), max_products
+            if low_memory or not fits_memory(run, max_products):
+                plain = PlainSums(run, parts, bar)
+                plain.grow(max_products)
+                found = Sums(plain.samples, max_products)
             else:
-                found = diagonal_samples(run, max_products, bar)
-                samples, spent = found.sums(parts), found.num_products
-    certificates = run.certificates(spent, symmetry=run.asymmetry)
-    errors = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
-    return LayerTraces(samples.mean(axis=0), errors, samples, parts.names, parts.sizes, spent, certificates)
+                shared = diagonal_samples(run, max_products, bar)
+                found = Sums(shared.sums(parts), shared.num_products)
+    if found.excess > 1:
+        spent = f"{found.num_products:,} products of max_products={max_products:,}"
+        needed = min(found.needed, found.num_products + operator.size)
+        warnings.warn(accuracy.message(parts.names, *half_widths(found.samples), spent, needed), stacklevel=2)
+    certificates = run.certificates(found.num_products, symmetry=run.asymmetry)
+    return LayerTraces.from_samples(found.samples, parts.names, parts.sizes, found.num_products, certificates)
 
 
-def _plain_samples(run: Run, parts: Parts, count: int, bar: Any) -> FloatArray:
-    samples = np.empty((count, len(parts.names)))
-    for start, V, W in blocks_of_products(run, 0, count, bar):
-        samples[start : start + V.shape[1]] = parts.sums(V * W).T.numpy()
-    return samples
+def _accurate(run: Run, parts: Parts, accuracy: TraceAccuracy, max_products: int, low_memory: bool) -> Sums:
+    """Return sums of an accuracy, those of as many products as are allowed, or exact ones where these pay for them."""
+    size = run.operator.size
+    is_affordable = size <= max_products
+    most = min(size, max_products - size) if is_affordable else max_products
+    if most < FIRST_LOOK and is_affordable:
+        return _exact(run, parts)
+    with run.bar(most) as bar:
+        worth = size if is_affordable else math.inf
+        found = sums_to_accuracy(run, parts, accuracy, most, low_memory, bar, worth=worth)
+    is_enough = found.excess <= 1 or not is_affordable
+    return found if is_enough else _exact(run, parts, spent=found.num_products)
+
+
+def _exact(run: Run, parts: Parts, spent: int = 0) -> Sums:
+    """Return the sums of the diagonal of the dense matrix, after so many products."""
+    exact = parts.sums(dense_matrix(run).diagonal()[:, None]).numpy()[:, 0]
+    return Sums(np.stack([exact, exact]), spent + run.operator.size)

@@ -433,6 +433,7 @@ def test_comparison_names_its_files_where_none_is_exact(run, saved):
     ("options", "kind", "expected"),
     [
         ("--products 20", LayerTraces, lambda H, G: layer_traces(H, max_products=20)),
+        ("--rtol 0.2 --atol 2", LayerTraces, lambda H, G: layer_traces(H, rtol=0.2, atol=2.0)),
         ("--what diagonal --products 12 --seed 3", Diagonal, lambda H, G: diagonal(H, max_products=12, seed=3)),
         ("--what blocks --probes 3", BlockNorms, lambda H, G: block_norms(H, num_probes=3)),
         ("--what halves --products 40", CurvatureHalves, lambda H, G: curvature_halves(H, G, max_products=40)),

@@ -28,6 +28,21 @@ def test_operators_are_made_once_and_that_of_all_is_the_users():
     assert examples.operator(20).total_weight == 20
 
 
+def test_examples_are_counted_once():
+    reads = []
+
+    class Data:
+        def __iter__(self):
+            reads.append(1)
+            return iter([(torch.ones(60, 2), LABELS)])
+
+    operator = hessian_operator(NET, nn.CrossEntropyLoss(), Data())
+    examples, before = Examples(operator, seed=0), len(reads)
+    for count in (10, 20, 30):
+        examples.operator(count)
+    assert len(reads) - before == 3
+
+
 def test_levels_end_with_all():
     examples = Examples(H, seed=0)
     assert examples.levels([20, 40]) == examples.levels([20, 40, 60]) == (20, 40, 60)

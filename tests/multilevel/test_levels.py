@@ -51,6 +51,6 @@ def test_levels_give_what_changes():
     # An error is that of the samples, or what the pilot predicts where that is more.
     assert changes[1].standard_errors[1] == pytest.approx(9.0 / 900**0.5)
     assert changes[1].standard_errors[0] < 1e-2
-    first = found.first(None, 40.0)
+    first = found.first(40.0)
     few = [np.trace(np.linalg.matrix_power(MATRICES.matrix(256), k)) / SIZE for k in (1, 2)]
     np.testing.assert_allclose(first.values, few, rtol=1e-6)  # more products than dimensions

@@ -8,7 +8,7 @@ from torch import nn
 
 from hessdens import hessian_operator, spectral_moments
 from hessdens.multilevel import multilevel_moments
-from hessdens.multilevel.moments import estimated
+from hessdens.multilevel.estimate import estimated
 from hessdens.multilevel.plan import candidates
 
 CHOICES = sorted(candidates(256, TOTAL))
@@ -19,7 +19,7 @@ def test_moments_are_unbiased_and_intervals_hold(num_moments):
     """100 draws of probes, for one set of matrices: without the last level, or what is deflated, means are off."""
     matrices = Matrices(0)
     exact = [np.trace(np.linalg.matrix_power(matrices.matrix(TOTAL), k)) / SIZE for k in range(1, num_moments + 1)]
-    found = [estimated(setting(num_moments, seed), matrices, CHOICES, None, 24.0)[0] for seed in range(100)]
+    found = [estimated(setting(num_moments, seed), matrices, CHOICES, 24.0)[0] for seed in range(100)]
     values = np.array([result.values for result in found])
     z = (values.mean(axis=0) - exact) / (values.std(axis=0, ddof=1) / np.sqrt(len(found)))
     assert np.abs(z).max() < 4
@@ -35,7 +35,7 @@ def test_moments_are_unbiased_and_intervals_hold(num_moments):
 def test_an_accuracy_is_kept_and_costs_less_than_plain_probes():
     matrices = Matrices(1)
     exact = np.array([np.trace(np.linalg.matrix_power(matrices.matrix(TOTAL), k)) / SIZE for k in (1, 2)])
-    found = [estimated(setting(2, seed), matrices, CHOICES, 0.03, 1e4) for seed in range(40)]
+    found = [estimated(setting(2, seed, 0.03), matrices, CHOICES, 1e4) for seed in range(40)]
     assert all(needed == 0 for _, needed in found)
     off = np.array([np.abs(result.values / exact - 1) for result, _ in found])
     assert np.mean(off < 2 * 0.033, axis=0).min() > 0.9

@@ -5,9 +5,18 @@ import itertools
 import numpy as np
 import pytest
 
-from hessdens.multilevel.plan import FEWEST_PROBES, Variances, candidates, costs, plan_for_accuracy, plan_for_budget
+from hessdens.multilevel.plan import (
+    FEWEST_PROBES,
+    First,
+    Variances,
+    candidates,
+    costs,
+    plan_for_accuracy,
+    plan_for_budget,
+)
 
-PLAIN = Variances((0,), np.array([[2.0, 3.0]]), np.ones(2))
+FIRST = First(0.2, 24)
+PLAIN = Variances((0,), np.array([[2.0, 3.0]]), np.ones(2), FIRST)
 
 
 def test_costs_are_those_of_both_matrices():
@@ -43,7 +52,7 @@ def test_probes_for_an_accuracy_have_it_and_no_split_is_cheaper():
 
 
 def test_deflation_is_taken_where_it_pays():
-    variances = Variances((0, 10), np.array([[100.0], [0.1]]), np.ones(1))
+    variances = Variances((0, 10), np.array([[100.0], [0.1]]), np.ones(1), FIRST)
     loose, tight = (plan_for_accuracy(variances, [(100, 1_000)], rtol, 1) for rtol in (0.5, 0.01))
     assert (loose.rank, tight.rank) == (0, 10)
     assert tight.work < 100
@@ -55,3 +64,12 @@ def test_a_budget_is_kept_and_used(budget):
     assert 0.6 * budget < plan.work + max(0.2 * budget - 24 * plan.num_examples[0] / 4_096, 0) <= budget
     assert min(plan.probes) >= FEWEST_PROBES
     assert plan_for_budget(PLAIN, list(candidates(64, 4_096)), 3.0, 1) is None
+
+
+def test_the_first_level_has_its_share_or_what_it_takes():
+    assert FIRST.work((100, 1_000), 50.0) == 10
+    assert FIRST.work((100, 1_000), 5.0) == 2.4
+    dear = Variances((0,), PLAIN.change, PLAIN.scales, First(0.2, 2_400))
+    choices = [(100, 6_400), (3_200, 6_400)]
+    plans = [plan_for_accuracy(variances, choices, 0.01, 1).num_examples for variances in (PLAIN, dear)]
+    assert plans == [(3_200, 6_400), (100, 6_400)]

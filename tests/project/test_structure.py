@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "eigenvectors": {"results", "densities", "linalg", "curvature", "estimators"},
     "structure": {"results", "densities", "linalg", "curvature", "curvature.engines", "estimators"},
     "distributed": {"linalg", "curvature", "curvature.engines"},
-    "multilevel": {"results", "linalg", "curvature", "estimators", "distributed"},
+    "multilevel": {"results", "linalg", "curvature", "estimators", "structure", "distributed"},
     "monitor": {"results", "densities", "linalg", "curvature", "estimators"},
     "plotting": {"results", "densities", "mixture", "eigenvectors.slices", "monitor.history", "structure.halves"},
     "loading": {

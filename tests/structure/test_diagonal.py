@@ -110,7 +110,7 @@ def test_block_size_and_checkpoint_do_not_change_the_result(low_memory, tmp_path
 
 
 def test_memory_that_is_short_is_not_used(monkeypatch):
-    monkeypatch.setattr("hessdens.structure.sampling.usual_bytes", lambda device: 100)
+    monkeypatch.setattr("hessdens.structure.diagonals.sampling.usual_bytes", lambda device: 100)
     found = diagonal(KINDS["indefinite"], max_products=12)
     np.testing.assert_array_equal(found.values, diagonal(KINDS["indefinite"], max_products=12, low_memory=True).values)
 

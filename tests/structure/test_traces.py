@@ -66,7 +66,64 @@ def test_layers_of_a_model_may_overlap():
     assert np.abs((found.values - [truth[:30].sum(), truth[30:].sum()]) / found.standard_errors).max() < 5
 
 
+@pytest.mark.parametrize("name", ["decaying", "network"])
+def test_an_accuracy_is_kept(name):
+    """By at least 36 of 40 seeds, for each layer; ``benchmarks/accuracy_of_traces.py`` has 100 of more matrices."""
+    matrix, rtol = KINDS[name] + 0.1 * np.eye(60), 0.1
+    found = [layer_traces(matrix, HALVES, rtol=rtol, max_products=500, seed=seed) for seed in range(40)]
+    errors = np.abs(np.array([result.values for result in found]) - exact(matrix))
+    assert (np.mean(errors <= rtol * np.abs(exact(matrix)), axis=0) >= 0.9).all()
+    widths = np.array([np.diff(result.interval(), axis=0)[0] / 2 for result in found])
+    assert (widths <= rtol * np.abs([result.values for result in found])).all()
+    assert (np.mean(errors <= widths, axis=0) >= 0.85).all()
+    assert max(result.num_products for result in found) <= 60
+
+
+def test_an_absolute_accuracy_serves_a_trace_near_zero():
+    matrix = KINDS["decaying"] - np.diag(np.diag(KINDS["decaying"]))
+    found = layer_traces(matrix, HALVES, atol=0.2, max_products=50)
+    assert found.num_products < 50
+    assert np.diff(found.interval(), axis=0).max() <= 0.4
+    with pytest.warns(UserWarning, match=r"rtol=0.1 was not reached after \d+ products of max_products=50: .* be 0"):
+        layer_traces(matrix, HALVES, rtol=0.1, max_products=50)
+
+
+def test_an_accuracy_beyond_the_budget_is_said():
+    with pytest.warns(UserWarning, match=r"rtol=0.001 was not reached .* It takes about \d+ products"):
+        found = layer_traces(KINDS["flat"] + np.eye(60), HALVES, rtol=1e-3, max_products=40)
+    assert found.num_products <= 40
+
+
+def test_an_accuracy_that_needs_many_products_is_exact():
+    for most, spent in ((60, 60), (70, 69), (1_000, 78)):  # after some looks
+        found = layer_traces(KINDS["flat"], HALVES, rtol=1e-6, max_products=most)
+        np.testing.assert_allclose(found.values, exact(KINDS["flat"]))
+        assert (found.standard_errors == 0).all()
+        assert 60 <= found.num_products <= most
+        assert found.num_products == pytest.approx(spent, abs=5)
+
+
+def test_a_checkpoint_serves_a_closer_accuracy(tmp_path):
+    matrix, counts = KINDS["decaying"] + 0.1 * np.eye(60), []
+
+    def product(V):
+        counts.append(V.shape[1])
+        return torch.from_numpy(matrix) @ V
+
+    operator = as_operator(product, size=60, dtype=torch.float64, check_symmetric=False)
+    options = {"layers": HALVES, "checkpoint": tmp_path}
+    first = layer_traces(operator, rtol=0.1, **options)
+    spent = sum(counts)
+    second = layer_traces(operator, rtol=0.05, **options)
+    assert first.num_products < second.num_products
+    assert sum(counts) - spent <= second.num_products - first.num_products + 2  # and those that know the function
+    np.testing.assert_array_equal(second.values, layer_traces(matrix, HALVES, rtol=0.05).values)
+
+
 def test_bad_input():
+    for options, message in (({"rtol": 2.0}, "rtol must lie between 0 and 1; got 2"), ({"atol": -1.0}, "atol must be")):
+        with pytest.raises(ValueError, match=message):
+            layer_traces(KINDS["flat"], HALVES, **options)
     with pytest.raises(ValueError, match="max_products must be at least 4; got 2"):
         layer_traces(KINDS["flat"], HALVES, max_products=2)
     nowhere = as_operator(lambda V: V * torch.nan, size=50, check_symmetric=False)

@@ -16,13 +16,45 @@ from hessdens.curvature.problem import Problem
 from hessdens.curvature.settings import TURN
 
 
-def num_examples_of(operator: CurvatureOperator) -> int:
-    """Return the number of examples in an operator's data: rows, or batches where these are not to be cut.
+class Subsets:
+    """The examples of an operator, counted once, and the matrices of some of them.
 
-    Cost: one read of the data.
+    Cost: one read of the data, and one for each matrix.
+
+    Attributes
+    ----------
+    total
+        The number of examples: rows, or batches where these are not to be cut.
     """
-    with TURN:
-        return int(sum(_sizes(operator.problem)))
+
+    def __init__(self, operator: CurvatureOperator) -> None:
+        with TURN:
+            self._operator, self._sizes = operator, _sizes(operator.problem)
+        self.total = int(sum(self._sizes))
+
+    def operator(self, num_examples: int, *, seed: int) -> CurvatureOperator:
+        """Return what `fewer_examples` does."""
+        at_least("num_examples", num_examples, 1)
+        at_least("seed", seed, 0)
+        operator, sizes = self._operator, self._sizes
+        with TURN:
+            problem = operator.problem
+            if num_examples > self.total:
+                raise ValueError(f"num_examples must be at most the {self.total:,} of the data; got {num_examples:,}.")
+            if not problem.splits and len(sizes) == 1:
+                raise ValueError(
+                    "The data are one batch that is not to be cut (split_batches=False): no part can be taken. Give "
+                    "the data in several batches."
+                )
+            places = drawn_places(self.total, num_examples, seed)
+            batches = list(_joined(_parts(problem, places, sizes), max(sizes)))
+        passes = RepeatedPasses(batches, check=False)
+        passes.skip_to(lambda batch: problem.weight(batch) > 0)
+        fewer = CurvatureOperator(
+            replace(problem, passes=passes), operator.matrix, operator._plan, operator._schedules.memory_limit
+        )
+        fewer.name = operator.name
+        return fewer
 
 
 def fewer_examples(operator: CurvatureOperator, num_examples: int, *, seed: int = 0) -> CurvatureOperator:
@@ -70,26 +102,7 @@ def fewer_examples(operator: CurvatureOperator, num_examples: int, *, seed: int 
             "operator must have data to take examples from, as hessian_operator makes it; got "
             f"{type(operator).__name__}. Take fewer examples first, then add or scale."
         )
-    at_least("num_examples", num_examples, 1)
-    at_least("seed", seed, 0)
-    with TURN:
-        problem = operator.problem
-        sizes = _sizes(problem)
-        if num_examples > sum(sizes):
-            raise ValueError(f"num_examples must be at most the {sum(sizes):,} of the data; got {num_examples:,}.")
-        if not problem.splits and len(sizes) == 1:
-            raise ValueError(
-                "The data are one batch that is not to be cut (split_batches=False): no part can be taken. Give the "
-                "data in several batches."
-            )
-        batches = list(_joined(_parts(problem, drawn_places(sum(sizes), num_examples, seed), sizes), max(sizes)))
-    passes = RepeatedPasses(batches, check=False)
-    passes.skip_to(lambda batch: problem.weight(batch) > 0)
-    fewer = CurvatureOperator(
-        replace(problem, passes=passes), operator.matrix, operator._plan, operator._schedules.memory_limit
-    )
-    fewer.name = operator.name
-    return fewer
+    return Subsets(operator).operator(num_examples, seed=seed)
 
 
 def drawn_places(total: int, count: int, seed: int) -> NDArray[np.int64]:

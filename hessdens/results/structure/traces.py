@@ -1,7 +1,8 @@
 """The traces of all layers, with their errors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
 from scipy.special import stdtrit
@@ -9,6 +10,7 @@ from scipy.special import stdtrit
 from hessdens._checks import LEVEL, check_level
 from hessdens._types import FloatArray, Window
 from hessdens.results.certificates import Certificates
+from hessdens.results.moments import mean_and_errors
 from hessdens.results.saved import Numbers, Saved
 from hessdens.results.structure.named import check_lengths, place_of, shown
 from hessdens.results.summaries.text import with_error
@@ -57,6 +59,18 @@ class LayerTraces(Saved):
         if self.samples.ndim != 2 or self.samples.shape[1] != len(self.names) or len(self.samples) < 2:
             raise ValueError(f"samples must have shape (P, {len(self.names)}), P > 1; got {self.samples.shape}.")
 
+    @classmethod
+    def from_samples(
+        cls,
+        samples: FloatArray,
+        names: tuple[str, ...],
+        sizes: tuple[int, ...],
+        num_products: int,
+        certificates: Certificates,
+    ) -> Self:
+        """Return mean and standard error over the first axis of ``samples``, shape (P, L) with P >= 2."""
+        return cls(*mean_and_errors(samples), names, sizes, num_products, certificates)
+
     @property
     def num_probes(self) -> int:
         """P, the number of random vectors."""
@@ -76,12 +90,7 @@ class LayerTraces(Saved):
     def summary(self) -> str:
         """Return a line for each layer."""
         title = f"Traces of {len(self.names)} layers ± standard errors, {self.num_products:,} products"
-        rows = zip(self.names, self.values, self.standard_errors, self.sizes, strict=True)
-        lines = [
-            f"  {shown(name)}: {with_error(value, error)} ({size:,} parameters, mean {value / size:.3g})"
-            for name, value, error, size in rows
-        ]
-        return "\n".join([title, *lines])
+        return "\n".join([title, *trace_lines(self.names, self.values, self.standard_errors, self.sizes)])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(layers={len(self.names)}, num_products={self.num_products})"
@@ -97,3 +106,13 @@ class LayerTraces(Saved):
             "layers": [dict(zip(keys, row, strict=True)) for row in zip(*columns, strict=True)],
             **self.certificates._numbers(window, level),
         }
+
+
+def trace_lines(
+    names: Sequence[str], values: FloatArray, standard_errors: FloatArray, sizes: Sequence[int]
+) -> list[str]:
+    """Return a line for each layer."""
+    return [
+        f"  {shown(name)}: {with_error(value, error)} ({size:,} parameters, mean {value / size:.3g})"
+        for name, value, error, size in zip(names, values, standard_errors, sizes, strict=True)
+    ]

@@ -7,7 +7,7 @@ from torch import nn
 
 from hessdens import hessian_operator
 from hessdens.curvature import fewer_examples, fisher_operator, ggn_operator
-from hessdens.curvature.data.subsets import drawn_places, num_examples_of
+from hessdens.curvature.data.subsets import Subsets, drawn_places
 
 NET = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3))
 
@@ -71,7 +71,7 @@ def test_each_example_is_drawn_alike():
 def test_batches_that_are_not_cut_are_taken_whole():
     data = batches([4, 6, 5])
     whole = hessian_operator(NET, nn.CrossEntropyLoss(), data, split_batches=False, num_examples=lambda b: len(b[1]))
-    assert num_examples_of(whole) == 3
+    assert Subsets(whole).total == 3
     few = fewer_examples(whole, 2)
     sizes = sorted(len(y) for _, y in few.problem.passes)
     assert len(sizes) == 2

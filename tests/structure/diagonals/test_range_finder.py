@@ -6,8 +6,8 @@ import torch
 from matrices import kinds
 from naive import range_diagonals
 
+from hessdens.structure.diagonals.range_finder import RangeFinder, lost_directions, orthonormal
 from hessdens.structure.parts import Parts, Piece
-from hessdens.structure.range_finder import RangeFinder, lost_directions, orthonormal
 
 KINDS = kinds(40)
 PARTS = Parts({"a": [Piece("", 0, (40,), ((0, 15),))], "b": [Piece("", 0, (40,), ((20, 40),))]})
@@ -68,6 +68,28 @@ def test_dependent_products_have_fewer_directions():
     assert basis.shape == (40, 1)
     np.testing.assert_allclose(basis.numpy() @ upper, products, atol=1e-10)
     assert orthonormal(torch.zeros(40, 3))[0].shape == (40, 0)
+
+
+@pytest.mark.parametrize("name", ["indefinite", "fast decay"])
+def test_a_basis_is_extended_to_that_of_all_products(name):
+    products = torch.tensor(KINDS[name] @ probes_of(9))
+    basis, upper = orthonormal(products[:, :4])
+    columns, whole = orthonormal(products[:, 4:], basis, upper)
+    extended = torch.cat([basis, columns], dim=1)
+    np.testing.assert_allclose(extended.T @ extended, np.eye(9), atol=1e-12)
+    np.testing.assert_allclose(extended @ torch.tensor(whole), products, atol=1e-10)
+    assert not np.tril(whole, -1)[:, :4].any()
+
+
+def test_products_within_a_basis_add_nothing_to_it():
+    low_rank = np.outer(np.arange(40.0), np.arange(40.0)) - np.outer(np.ones(40), np.ones(40))
+    products = torch.tensor(low_rank @ probes_of(5))
+    basis, upper = orthonormal(products[:, :2])
+    columns, whole = orthonormal(products[:, 2:], basis, upper)
+    assert columns.shape == (40, 0)
+    np.testing.assert_allclose(basis.numpy() @ whole, products, atol=1e-9)
+    columns, whole = orthonormal(torch.tensor(low_rank @ probes_of(3)), torch.empty(40, 0), np.empty((0, 2)))
+    assert (columns.shape, whole.shape) == ((40, 2), (2, 5))
 
 
 def test_samples_are_exact_where_the_range_is_known():

@@ -6,10 +6,10 @@ import torch
 from matrices import kinds
 
 from hessdens.estimators.run import Run
-from hessdens.structure.exchange import Exchange
+from hessdens.structure.diagonals.exchange import Exchange
+from hessdens.structure.diagonals.range_finder import RangeFinder
+from hessdens.structure.diagonals.sampling import Products, diagonal_samples, fits_memory
 from hessdens.structure.parts import Parts
-from hessdens.structure.range_finder import RangeFinder
-from hessdens.structure.sampling import diagonal_samples, fits_memory
 
 KINDS = kinds()
 
@@ -35,7 +35,7 @@ def test_the_way_that_promises_less(name, kind):
 def test_chunks_are_all_rows(name, monkeypatch):
     _, found = samples_of(KINDS[name])
     whole = found.sampler.samples(slice(None))
-    monkeypatch.setattr("hessdens.structure.sampling.ENTRIES_PER_CHUNK", 7 * found.count)
+    monkeypatch.setattr("hessdens.structure.diagonals.sampling.ENTRIES_PER_CHUNK", 7 * found.count)
     pieces = list(found.chunks())
     assert [rows.stop - rows.start for rows, _ in pieces] == [7] * 8 + [4]
     np.testing.assert_allclose(np.concatenate([part for _, part in pieces]), whole, rtol=1e-9, atol=1e-12)
@@ -53,6 +53,31 @@ def test_sums_keep_their_mean(name):
     assert 1.01 < found.entry_scale() < 2
 
 
+@pytest.mark.parametrize(("name", "has_basis"), [("decaying", False), ("indefinite", True), ("decaying", True)])
+def test_products_that_are_added_are_those_of_one_call(name, has_basis):
+    found = []
+    for counts in ((12,), (3, 5, 4)):
+        run = Run(KINDS[name], 1, 0, "rademacher", 4)
+        with run.bar(24) as bar:
+            made = Products(run, bar)
+            for count in counts:
+                made.add_probes(count)
+                if has_basis:
+                    made.add_basis()
+        assert (made.num_probes, made.num_products, made.has_basis) == (12, 12 + 12 * has_basis, has_basis)
+        found.append(made.samples().sampler.samples(slice(None)))
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6, atol=1e-8)
+
+
+def test_a_basis_of_no_products_is_one():
+    run = Run(np.zeros((20, 20)), 1, 0, "rademacher")
+    with run.bar(8) as bar:
+        found = diagonal_samples(run, 8, bar)
+    assert type(found.sampler) is RangeFinder
+    assert found.num_products == 4
+    assert not found.sampler.samples(slice(None)).any()
+
+
 def test_covariances_below_zero_are_noise(monkeypatch):
     run, found = samples_of(KINDS["decaying"])
     monkeypatch.setattr(Exchange, "covariances", lambda self, rows: np.full(len(rows), -1.0))
@@ -64,6 +89,6 @@ def test_covariances_below_zero_are_noise(monkeypatch):
 
 def test_memory_for_all_vectors(monkeypatch):
     run = Run(torch.eye(10, dtype=torch.float64), 1, 0, "rademacher")
-    monkeypatch.setattr("hessdens.structure.sampling.usual_bytes", lambda device: 2.5 * 4 * 10 * 8)
+    monkeypatch.setattr("hessdens.structure.diagonals.sampling.usual_bytes", lambda device: 2.5 * 4 * 10 * 8)
     assert fits_memory(run, 4)
     assert not fits_memory(run, 5)

@@ -12,9 +12,9 @@ from hessdens._types import FloatArray
 from hessdens.estimators.run import Run
 from hessdens.linalg.inner_products import asymmetry, raise_if_not_finite, row_lengths
 from hessdens.linalg.memory import usual_bytes
-from hessdens.structure.exchange import Exchange, heavy_rows, thinned
+from hessdens.structure.diagonals.exchange import Exchange, heavy_rows, thinned
+from hessdens.structure.diagonals.range_finder import RangeFinder, lost_directions, orthonormal
 from hessdens.structure.parts import Parts
-from hessdens.structure.range_finder import RangeFinder, lost_directions, orthonormal
 
 # Entries of a block of rows that are worked on at once: 8 MB of numbers, in a few copies.
 ENTRIES_PER_CHUNK = 2**20
@@ -70,28 +70,91 @@ class DiagonalSamples:
         return scales
 
 
-def diagonal_samples(run: Run, max_products: int, bar: Any) -> DiagonalSamples:
+class Products:
+    """Probes of ±1 and their products; where that is worth it, an orthonormal basis of these too, with its products.
+
+    More may be added at any time. ``first`` is the number of the first probe.
+    """
+
+    def __init__(self, run: Run, bar: Any, first: int = 0) -> None:
+        operator = run.operator
+        self._run, self._bar, self._first = run, bar, first
+        # All have a row for each vector.
+        self._probes = torch.empty(0, operator.num_rows, dtype=operator.dtype, device=operator.device)
+        self._products = self._basis = self._further = self._probes
+        self._upper = np.empty((0, 0))
+        self.has_basis = False
+
+    @property
+    def num_probes(self) -> int:
+        """How many probes there are."""
+        return len(self._probes)
+
+    @property
+    def num_products(self) -> int:
+        """How many products are made."""
+        return len(self._products) + len(self._further)
+
+    def add_probes(self, count: int) -> None:
+        """Multiply so many more probes."""
+        run, first = self._run, self._first + self.num_probes
+        probes = torch.empty(count, *self._probes.shape[1:], dtype=self._probes.dtype, device=self._probes.device)
+        products = torch.empty_like(probes)
+        for start, V, W in blocks_of_products(run, first, first + count, self._bar):
+            place = slice(start - first, start - first + V.shape[1])
+            probes[place], products[place] = V.T, W.T
+        self._probes = torch.cat([self._probes, probes])
+        del probes
+        self._products = torch.cat([self._products, products])
+
+    def basis_promises_less(self, num_products: int) -> bool:
+        """Return whether a basis of the products should give smaller errors than so many probes.
+
+        The length of what each product has outside of the span of the others says what the basis would leave; the
+        spread of samples from the probes, and how fast it has fallen, says what more probes would give. Where products
+        are dependent, a basis of them leaves nothing.
+        """
+        probes, products = self._probes.T, self._products.T
+        upper = orthonormal(products)[1]
+        is_less = len(upper) < len(products.T) or _range_promises_less(probes, products, upper, num_products)
+        return bool(self._run.operator.team.least(int(is_less)))
+
+    def add_basis(self) -> None:
+        """Multiply what a basis of all products of probes lacks."""
+        run, known = self._run, self._upper.shape[1]
+        columns, self._upper = orthonormal(self._products[known:].T, self._basis.T, self._upper)
+        further = torch.empty_like(columns.T)
+        for start, stop in run.blocks(0, len(further)):
+            further[start:stop] = _checked(run.recorded.matmat(columns[:, start:stop]), len(self._basis) + start).T
+            self._bar.update(stop - start)
+        self._basis = torch.cat([self._basis, columns.T])
+        self._further = torch.cat([self._further, further])
+        self.has_basis = True
+
+    def samples(self) -> DiagonalSamples:
+        """Return the estimates that all products give."""
+        probes, products = self._probes.T, self._products.T
+        if self.has_basis:
+            basis, further = self._basis.T, self._further.T
+            sampler: Exchange | RangeFinder = RangeFinder.of(probes, products, basis, further, self._upper)
+        else:
+            sampler = Exchange.of(probes, products)
+        return DiagonalSamples(sampler, self._run.operator.size, self.num_probes, self.num_products)
+
+
+def diagonal_samples(run: Run, max_products: int, bar: Any, first: int = 0) -> DiagonalSamples:
     """Return samples of the diagonal that so many products give.
 
     Half of the products are those of probes. The others are those of more probes, or of an orthonormal basis of the
-    first products (`RangeFinder`). The length of what each product has outside of the span of the others says what the
-    basis would leave; the spread of samples from the first probes, and how fast it has fallen, says what more probes
-    would give.
+    first products (`RangeFinder`), whichever promises less. ``first`` is the number of the first probe.
     """
-    half = max_products // 2
-    probes, products = _multiplied(run, 0, half, bar)
-    basis, upper = orthonormal(products)
-    rank = len(upper)
-    if half > 1 and (rank < half or _range_promises_less(probes, products, upper, max_products)):
-        further = torch.empty_like(basis.T)
-        for start, stop in run.blocks(0, rank):
-            further[start:stop] = _checked(run.recorded.matmat(basis[:, start:stop]), start).T
-            bar.update(stop - start)
-        sampler = RangeFinder.of(probes, products, basis, further.T, upper)
-        return DiagonalSamples(sampler, run.operator.size, half, half + rank)
-    more = _multiplied(run, half, max_products, bar)
-    probes, products = (torch.cat([V.T, W.T]).T for V, W in zip((probes, products), more, strict=True))
-    return DiagonalSamples(Exchange.of(probes, products), run.operator.size, max_products, max_products)
+    half, made = max_products // 2, Products(run, bar, first)
+    made.add_probes(half)
+    if half > 1 and made.basis_promises_less(max_products):
+        made.add_basis()
+    else:
+        made.add_probes(max_products - half)
+    return made.samples()
 
 
 def _range_promises_less(probes: Tensor, products: Tensor, upper: FloatArray, max_products: int) -> bool:
@@ -112,17 +175,6 @@ def _spread(probes: Tensor, products: Tensor, rows: Tensor) -> float:
     if probes.shape[1] < 2:
         return 0.0
     return float(Exchange.of(probes, products).samples(rows).var(axis=1, ddof=1).sum())
-
-
-def _multiplied(run: Run, first: int, last: int, bar: Any) -> tuple[Tensor, Tensor]:
-    """Return probes of ±1 and their products, both of shape (N, P)."""
-    operator = run.operator
-    probes = torch.empty(last - first, operator.num_rows, dtype=operator.dtype, device=operator.device)
-    products = torch.empty_like(probes)
-    for start, V, W in blocks_of_products(run, first, last, bar):
-        place = slice(start - first, start - first + V.shape[1])
-        probes[place], products[place] = V.T, W.T
-    return probes.T, products.T
 
 
 def blocks_of_products(run: Run, first: int, last: int, bar: Any) -> Iterator[tuple[int, Tensor, Tensor]]:

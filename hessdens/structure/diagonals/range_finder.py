@@ -10,8 +10,8 @@ from torch import Tensor
 
 from hessdens._types import FloatArray
 from hessdens.linalg.inner_products import gram, thin_qr
-from hessdens.structure.exchange import mean_product
-from hessdens.structure.grams import part_grams
+from hessdens.structure.diagonals.exchange import mean_product
+from hessdens.structure.diagonals.grams import part_grams
 from hessdens.structure.parts import Parts
 
 # Without two of fewer probes a range is far less than with them, so that covariances would be noise; they are small.
@@ -140,12 +140,29 @@ def lost_directions(upper: FloatArray) -> FloatArray:
     return result
 
 
-def orthonormal(products: Tensor) -> tuple[Tensor, FloatArray]:
-    """Return a basis Q of some products and R with Q R; of fewer columns where they are dependent to rounding."""
-    basis, upper = thin_qr(products)
-    factors = upper.double().cpu().numpy()
-    left, lengths, _ = np.linalg.svd(factors)
-    rank = int(np.count_nonzero(lengths > len(lengths) * torch.finfo(products.dtype).eps * lengths[0]))
-    if rank == products.shape[1]:
-        return basis, factors
-    return basis @ torch.from_numpy(left[:, :rank]).to(basis), left[:, :rank].T @ factors
+def orthonormal(
+    products: Tensor, basis: Tensor | None = None, upper: FloatArray | None = None
+) -> tuple[Tensor, FloatArray]:
+    """Return the columns of a basis Q of some products, and R with Q R; fewer where these are dependent to rounding.
+
+    With ``basis`` and ``upper`` of other products, before these: the columns that it lacks, and R of all products.
+    """
+    upper = np.empty((0, 0)) if upper is None else upper
+    if basis is None or not basis.shape[1]:
+        columns, factors = thin_qr(products)
+        whole = factors.double().cpu().numpy()
+        inner = np.empty((0, products.shape[1]))
+    else:  # twice, for what rounding leaves
+        along = basis.T @ products
+        columns, factors = thin_qr(products - basis @ along)
+        more = basis.T @ columns
+        columns, again = thin_qr(columns - basis @ more)
+        whole = (again @ factors).double().cpu().numpy()
+        inner = (along + more @ factors).double().cpu().numpy()
+    left, lengths, _ = np.linalg.svd(whole)
+    largest = max([*lengths, np.linalg.norm(upper, 2) if upper.size else 0.0])
+    rank = int(np.count_nonzero(lengths > products.shape[1] * torch.finfo(products.dtype).eps * largest))
+    if rank < products.shape[1]:
+        columns = columns @ torch.from_numpy(left[:, :rank]).to(columns)
+        whole = left[:, :rank].T @ whole
+    return columns, np.block([[upper, inner], [np.zeros((len(whole), upper.shape[1])), whole]])

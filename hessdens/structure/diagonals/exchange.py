@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hessdens._types import FloatArray
 from hessdens.linalg.inner_products import gram, row_lengths
-from hessdens.structure.grams import PartGrams, part_grams
+from hessdens.structure.diagonals.grams import PartGrams, part_grams
 from hessdens.structure.parts import Parts
 
 ComplexArray = NDArray[np.complex128]

@@ -8,7 +8,7 @@ import torch
 from matrices import kinds, rotated
 from naive import exchanged_diagonals
 
-from hessdens.structure.exchange import Exchange, heavy_rows, thinned
+from hessdens.structure.diagonals.exchange import Exchange, heavy_rows, thinned
 from hessdens.structure.parts import Parts, Piece
 
 KINDS = kinds(40)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from hessdens.structure.grams import part_grams, sum_of
+from hessdens.structure.diagonals.grams import part_grams, sum_of
 from hessdens.structure.parts import Parts, Piece
 
 

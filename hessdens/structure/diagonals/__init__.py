@@ -1,0 +1,1 @@
+"""Samples of a diagonal, whose sums are the traces of parts."""
