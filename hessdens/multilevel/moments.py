@@ -65,7 +65,7 @@ def multilevel_moments(
 
     Notes
     -----
-    Cost: what is asked for, and a pilot of some 600 products with few examples, 4 times the square root of all. Memory:
+    Cost: what is asked for, and a pilot of some 450 products with few examples, 4 times the square root of all. Memory:
     besides that of `spectral_moments`, up to 64 vectors, and the examples of all levels but the last. Source: M. B.
     Giles, Multilevel Monte Carlo methods (2015); for deflation, R. A. Meyer and others, Hutch++ (2021).
 

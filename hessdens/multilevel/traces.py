@@ -62,7 +62,7 @@ def multilevel_layer_traces(
 
     Notes
     -----
-    Cost: what is asked for, and a pilot of some 600 products with few examples, 4 times the square root of all. Memory:
+    Cost: what is asked for, and a pilot of some 450 products with few examples, 4 times the square root of all. Memory:
     that of `layer_traces` or up to 64 vectors, and the examples of all levels but the last. Sources: as
     `multilevel_moments` and `layer_traces`.
 
