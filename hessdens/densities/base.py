@@ -81,7 +81,7 @@ class Density(ABC):
         return self.mass(-half, half)
 
     def fraction_negative(self, window: Window | None = None) -> float:
-        """Return the mass to the left of the window: λ <= -window / 2."""
+        """Return the mass to the left of the window: λ <= -window / 2. Those below 0 inside of it do not count."""
         return float(self.cdf(-self._half(window)))
 
     def expect(self, f: Callable[[FloatArray], ArrayLike]) -> float:

@@ -204,7 +204,7 @@ class LanczosDensity(Density, Saved):
         lines = [text.wide(self.num_products, needed, share)]
         if share is None or (needed is not None and width <= text.EMPTY):
             return lines
-        return [*lines, *text.of_other_window(share, self.size, *others)]
+        return [*lines, *text.fractions(self.size, *others, f' in window="{share}"')]
 
     def narrowing(self, window: Window | None, names: Iterable[str]) -> Narrowing:
         """Return how far this run has narrowed what it leaves open of some fractions, by name."""
@@ -276,14 +276,14 @@ class LanczosDensity(Density, Saved):
 
         "1%" is of the largest absolute eigenvalue. Default: the window that the density was estimated for, or 0.2.
         """
-        degenerate, negative = self._fractions_in(window, level)
+        errors, half = self.eigenvalue_errors, self._half(window)
         lines = [
             text.title("Density", self.size, self.matrix),
-            text.fraction("degenerate", self.size, *degenerate),
-            text.fraction("negative", self.size, *negative),
-            *text.window(self._half(window), self._largest(), level),
+            *text.fractions(self.size, *self._fractions_in(window, level)),
+            *text.below_zero(self.eigenvalues_found, errors + self.rounding(), half),
+            *text.window(half, self._largest(), level),
             *self.wide_hint(window, level),
-            *text.ends(self.eigenvalues_found, self.eigenvalue_errors, self.nodes()),
+            *text.ends(self.eigenvalues_found, errors, self.nodes()),
             f"  method: {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
             f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
         ]

@@ -44,10 +44,16 @@ def plot_density(
 ) -> "Axes":
     """Draw a spectral density on a logarithmic scale, over eigenvalues on an inverse hyperbolic sine scale.
 
-    The curve is the bulk. Marks of equal height at the bottom are eigenvalues that are known one by one: those that
-    stand alone, which are not in the curve, and the ten largest and smallest outside of the window. A `LanczosDensity`
-    has a band, the confidence interval of the bulk: of its mean over a fortieth of the axis, smoothed as the curve is.
-    The curve is faint where the band is wide: no shape is known there.
+    The curve is the bulk: its area over an interval is the fraction of eigenvalues there. Marks of equal height at the
+    bottom are eigenvalues that are known one by one. They are those that stand alone, which are not in the curve. They
+    are also the ten largest and smallest outside of the window, and the three at either end that a summary prints.
+
+    A `LanczosDensity` has a band, the confidence interval of the bulk: of its mean over a fortieth of the axis,
+    smoothed as the curve is. Where it reaches the bottom, there may be no eigenvalue. The curve is faint where the band
+    is wide: no shape is known there.
+
+    The axis is linear near 0, well inside the window, and logarithmic outside. The curve is smoothed on that axis, so a
+    peak at 0 is higher and narrower for a smaller window: its area is the same. Compare areas, not heights.
     Call it again with the same ``ax`` to draw several densities.
 
     Parameters
@@ -220,7 +226,7 @@ def _finish(ax: "Axes", estimate: Density, bins: Bins, zoom: float | None, *, fi
     place_ticks(ax.xaxis, bins.linear_width)
     name = f"eigenvalue of the {estimate.matrix}" if estimate.matrix else "eigenvalue"
     ax.set_xlabel(name if first or ax.get_xlabel() == name else "eigenvalue")
-    ax.set_ylabel("spectral density")
+    ax.set_ylabel("spectral density per unit of λ")
     curves = [line for line in ax.lines if line.get_gid() in ("curve", "open curve")]
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in curves])
     values = values[np.isfinite(values)]

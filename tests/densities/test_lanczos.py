@@ -1,6 +1,7 @@
 """What a Lanczos density answers, and intervals that are consistent with it; see also tests/estimators."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -256,6 +257,18 @@ def test_summary_has_fractions_with_intervals_and_counts():
         assert line.endswith(f" {10 * value:.0f} ({10 * low:.0f} to {10 * high:.0f}) of 10")
     assert "  largest: 5.0 ± 0.1\n" in str(density)
     assert "  smallest: -3.0 ± 0.1\n" in str(density)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.floats(-1, 1), min_size=8, max_size=8), st.floats(0.0, 1.5))
+def test_no_more_eigenvalues_are_called_negative_than_are(values, half):
+    exact = np.array([*values, *np.linspace(-0.5, 0.5, 22), 3.0])
+    density = lanczos_density(np.diag(exact), max_products=24, num_probes=2)
+    line = re.search("below 0 inside of the window: at least ([0-9]+),", density.summary(2 * half))
+    shown = int(line[1]) if line else 0
+    errors = density.eigenvalue_errors + density.rounding()
+    proved = (density.eigenvalues_found < -errors).sum() - (density.eigenvalues_found <= -half).sum()
+    assert max(proved, 0) <= shown <= (exact < 0).sum()
 
 
 def test_a_density_needs_two_probes():

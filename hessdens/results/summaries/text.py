@@ -80,12 +80,20 @@ def rounded(rounding: float) -> str:
     return f"  WIDE INTERVALS: {moved}; take the matrix, or the model, in float64."
 
 
-def of_other_window(share: str, size: int, degenerate: Fraction, negative: Fraction) -> list[str]:
-    """Return fractions in a window that is a share of the largest eigenvalue."""
+def fractions(size: int, degenerate: Fraction, negative: Fraction, where: str = "") -> list[str]:
+    """Return both fractions, inside of a window and left of it; ``where`` names a window that is another one."""
     return [
-        fraction(f'{name} in window="{share}"', size, *part)
-        for name, part in (("degenerate", degenerate), ("negative", negative))
+        fraction(f"{name}{where}", size, *part) for name, part in (("degenerate", degenerate), ("negative", negative))
     ]
+
+
+def below_zero(found: FloatArray, errors: FloatArray, half: float) -> list[str]:
+    """Return how many eigenvalues were found that are below 0 and yet count as degenerate, or nothing if none were.
+
+    ``errors`` are bounds, so that there are at least so many.
+    """
+    count = int(((found > -half) & (found < -errors)).sum())
+    return [f"  below 0 inside of the window: at least {count:,}, counted as degenerate"] if count else []
 
 
 def ends(found: FloatArray, errors: FloatArray, ritz_values: FloatArray) -> list[str]:

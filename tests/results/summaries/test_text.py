@@ -18,6 +18,17 @@ def test_ends_that_have_converged_have_errors():
 
 
 @pytest.mark.parametrize(
+    ("half", "count"),
+    # -3 lies left of a narrow window, and -0.01 is below 0 by less than its error.
+    [(5.0, "3"), (1.0, "2"), (0.3, "1"), (0.05, None)],
+)
+def test_eigenvalues_below_zero_inside_of_a_window_are_counted(half, count):
+    found, errors = np.array([-3.0, -0.4, -0.2, -0.01, 0.1, 2.0]), np.array([0.1, 0.1, 0.1, 0.02, 0.01, 0.1])
+    line = f"  below 0 inside of the window: at least {count}, counted as degenerate"
+    assert text.below_zero(found, errors, half) == ([line] if count else [])
+
+
+@pytest.mark.parametrize(
     ("value", "error", "expected"),
     [
         (3755.23, 12.0, "3760 ± 20"),
