@@ -284,7 +284,7 @@ class LanczosDensity(Density, Saved):
             *text.window(half, self._largest(), level),
             *self.wide_hint(window, level),
             *text.ends(self.eigenvalues_found, errors, self.nodes()),
-            f"  method: {len(self.eigenvalues_found)} eigenvalues found, quadrature of {self.num_probes} probes and "
+            f"  method: {text.counted(len(errors), 'eigenvalue')} found, quadrature of {self.num_probes} probes and "
             f"{self.num_steps} steps for the others{'' if self.quadrature.interlaces else ', low memory'}",
         ]
         return "\n".join([*lines, str(self.certificates)])

@@ -112,17 +112,20 @@ class LossSlice(Saved):
 
     def __str__(self) -> str:
         low, high = self.reach()
-        texts = [f"{end:.3g}" if np.isfinite(end) else "the end" for end in (low, high)]
-        dimensions = "a direction" if self.num_directions == 1 else "two directions"
+        # There is no point further out than the first and the last.
+        first, last = max(low, self.offsets[0]), min(high, self.offsets[-1])
+        reach = f"from {first:.3g} to {last:.3g}" if np.isfinite([low, high]).any() else "at all points"
+        dimensions, each = ("a direction", "it") if self.num_directions == 1 else ("two directions", "each")
+        lengths = ", ".join(f"{length:.3g}" for length in self.lengths)
         diagonal = ", ".join(f"{value:.6g}" for value in np.diag(self.curvatures))
         return "\n".join(
             [
                 f"Loss along {dimensions}: {self.losses.size} points from {self.offsets[0]:.3g} to "
-                f"{self.offsets[-1]:.3g}, in units of {', '.join(f'{length:.3g}' for length in self.lengths)}",
+                f"{self.offsets[-1]:.3g} times {each}, of length {lengths}",
                 f"  loss {self.loss:.6g} in the middle, from {np.fmin.reduce(self.losses, axis=None):.6g} to "
                 f"{np.fmax.reduce(self.losses, axis=None):.6g}",
                 f"  slope {', '.join(f'{slope:.6g}' for slope in self.slopes)}, curvature {diagonal}",
-                f"  the quadratic prediction holds to {TOLERATED:.0%} from {texts[0]} to {texts[1]}",
+                f"  the quadratic prediction holds to {TOLERATED:.0%} {reach}",
             ]
         )
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from hessdens._types import Window
 from hessdens.results.certificates import Certificates
 from hessdens.results.saved import Numbers, Saved, Size
+from hessdens.results.summaries.text import counted
 
 SIDES = ("negative", "degenerate", "positive")
 
@@ -90,7 +91,8 @@ class CertifiedCounts(Saved):
         return f"{fewest:,}{f' to {most:,}' if most > fewest else ''} of {self.size:,}"
 
     def __str__(self) -> str:
-        source = f"  {self.num_deflated:,} deflated dimensions, {self.num_probes:,} probes, edges ± {self.error:.1e}"
+        deflated, probes = counted(self.num_deflated, "deflated dimension"), counted(self.num_probes, "probe")
+        source = f"  {deflated}, {probes}, edges ± {self.error:.1e}"
         return "\n".join([self.summary(), source, str(self.certificates)])
 
     def _numbers(self, window: Window, level: float) -> Numbers:

@@ -141,7 +141,7 @@ class Moments(ProbeMeans, TraceOfMoments):
         return float(least_hankel_eigenvalue(self.values))
 
     def __str__(self) -> str:
-        deflated = f" besides {self.num_deflated} deflated dimensions" if self.num_deflated else ""
+        deflated = f" besides {text.counted(self.num_deflated, 'deflated dimension')}" if self.num_deflated else ""
         source = f"{self.num_probes} probes{deflated}"
         title = f"Moments of {self.size:,} eigenvalues from {source}, {self.num_products} products"
         return "\n".join(

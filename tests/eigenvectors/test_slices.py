@@ -16,9 +16,10 @@ def test_the_prediction_fails_where_it_is_off_by_a_tenth_of_what_it_changes():
     quadratic = line(1 + 0.5 * OFFSETS + OFFSETS**2, slope=0.5)
     assert not quadratic.fails().any()
     assert quadratic.reach() == (-np.inf, np.inf)
+    assert "the quadratic prediction holds to 10% at all points" in str(quadratic)
     cubic = line(1 + OFFSETS**2 + np.where(OFFSETS > 0, 0.4 * OFFSETS**3, 0.0))  # a tenth of it at 0.25
     assert cubic.reach() == (-np.inf, pytest.approx(0.2))
-    assert "the quadratic prediction holds to 10% from the end to 0.2" in str(cubic)
+    assert "the quadratic prediction holds to 10% from -1 to 0.2" in str(cubic)
     assert line(2 + OFFSETS**2).reach() == (0, 0)
 
 

@@ -1,5 +1,7 @@
 """Counts that are guaranteed: words, numbers, files, and what they cannot be."""
 
+import dataclasses
+
 import pytest
 
 from hessdens.results import Certificates, CertifiedCounts
@@ -30,6 +32,8 @@ def test_words():
     ]
     assert str(COUNTS).startswith(COUNTS.summary())
     assert "170 deflated dimensions, 6 probes, edges ± 1.0e-09" in str(COUNTS)
+    few = dataclasses.replace(COUNTS, num_deflated=1, num_probes=1)
+    assert "  1 deflated dimension, 1 probe, edges" in str(few)
 
 
 def test_assumptions_name_the_error_that_is_allowed_for():

@@ -11,6 +11,7 @@ from hessdens._types import FloatArray, Window
 from hessdens.results.certificates import Certificates
 from hessdens.results.saved import Numbers, Saved
 from hessdens.results.structure.named import check_lengths, place_of, shown
+from hessdens.results.summaries.text import counted
 
 # Blocks that a text names.
 MOST_LINES = 10
@@ -139,7 +140,8 @@ class BlockNorms(Saved):
 
     def summary(self) -> str:
         """Return what lies outside of the diagonal blocks, in words."""
-        title = f"Blocks of {len(self.names)} parts, {sum(self.sizes):,} entries, {self.num_products:,} products"
+        parts, entries = counted(len(self.names), "part"), f"{sum(self.sizes):,} entries"
+        title = f"Blocks of {parts}, {entries}, {self.num_products:,} products"
         share = "{:.4g}% of |H|² ({:.4g}% to {:.4g}%)".format(
             *(100 * part for part in (self.share_outside(), *self.share_outside_interval()))
         )

@@ -13,7 +13,7 @@ from hessdens.results.certificates import Certificates
 from hessdens.results.moments import mean_and_errors
 from hessdens.results.saved import Numbers, Saved
 from hessdens.results.structure.named import check_lengths, place_of, shown
-from hessdens.results.summaries.text import with_error
+from hessdens.results.summaries.text import counted, with_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ class LayerTraces(Saved):
 
     def summary(self) -> str:
         """Return a line for each layer."""
-        title = f"Traces of {len(self.names)} layers ± standard errors, {self.num_products:,} products"
+        title = f"Traces of {counted(len(self.names), 'layer')} ± standard errors, {self.num_products:,} products"
         return "\n".join([title, *trace_lines(self.names, self.values, self.standard_errors, self.sizes)])
 
     def __repr__(self) -> str:

@@ -27,6 +27,11 @@ def title(kind: str, size: int, matrix: str) -> str:
     return f"{kind} of {size:,} eigenvalues{f' of the {matrix}' if matrix else ''}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something, such as "1 probe" and "1,200 products"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def fraction(name: str, size: int, value: float, low: float | None = None, high: float | None = None) -> str:
     """Return a fraction and its number of eigenvalues, both with the ends of their interval where there is one."""
     if low is None or high is None:

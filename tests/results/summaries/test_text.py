@@ -11,6 +11,10 @@ from hessdens.results.summaries import text
 RITZ = np.array([-2.0, -0.5, 0.1, 3.0, 7.0])
 
 
+def test_one_thing_has_no_plural():
+    assert [text.counted(number, "probe") for number in (0, 1, 1_200)] == ["0 probes", "1 probe", "1,200 probes"]
+
+
 def test_ends_that_have_converged_have_errors():
     largest, smallest = text.ends(np.array([-2.0, 3.0, 7.0]), np.array([1e-3, 1e-9, 2e-9]), RITZ)
     assert largest == "  largest: 7.00000 ± 0.00007, 3.00000 ± 0.00003"
