@@ -30,9 +30,9 @@ def spectrum_table(
 ) -> str:
     """Return a table with a column for each density: fractions, trace and the largest and smallest eigenvalues.
 
-    Fractions and traces have intervals. An eigenvalue has its error where that may change a digit that is shown. "≥"
-    marks a lower bound of the largest eigenvalue, and "≤" an upper bound of the smallest, where these have not
-    converged.
+    Fractions and traces have intervals in brackets. An eigenvalue has a bound of its error, after "±", where that may
+    change a digit that is shown. "≥" marks a lower bound of the largest eigenvalue, and "≤" an upper bound of the
+    smallest, where these have not converged.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _rows(density: Spectrum | LanczosDensity, count: int, window: Window, level:
     yield "negative", _fraction(density.fraction_negative(window), negative)
     trace = density.size * float(density.moments(1)[0])
     ends = None if estimated is None else density.size * estimated.moments_interval(1, level)[:, 0]
-    yield "trace", _number(trace, 0.0 if ends is None else float(np.abs(ends - trace).max()))
+    yield "trace", _number(trace, 0.0) if ends is None else _with_ends(trace, *ends.tolist())
     for rank, value in enumerate(_end(density, -1, count, "≥"), start=1):
         yield f"largest eigenvalue {rank}", value
     yield "smallest eigenvalue", _end(density, 1, 1, "≤")[0]
@@ -135,6 +135,17 @@ def _number(value: float, error: float) -> str:
     return shown if error < 0.5 * 10.0 ** (place + 1 - DIGITS) else f"{shown} ± {error:.1g}"
 
 
+def _with_ends(value: float, low: float, high: float) -> str:
+    """Return a number and its interval, to the digits that half of its width leaves; without it if none changes."""
+    half = (high - low) / 2
+    place = math.floor(math.log10(abs(value))) if value else 0
+    if half < 0.5 * 10.0 ** (place + 1 - DIGITS):
+        return _number(value, 0.0)
+    digits = 1 - math.floor(math.log10(half))
+    shown = [f"{round(each, digits):.{max(digits, 0)}f}" for each in (value, low, high)]
+    return f"{shown[0]} ({shown[1]} to {shown[2]})"
+
+
 def _markdown(rows: list[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [f"| {' | '.join(map(str.ljust, row, widths))} |" for row in rows]
@@ -151,4 +162,4 @@ def _in_latex(cell: str) -> str:
     escaped = re.sub("[&%_#]", lambda sign: LATEX_SIGNS[sign[0]], cell)
     signs = escaped.replace("±", r"$\pm$").replace("≥", r"$\geq$").replace("≤", r"$\leq$")
     powers = re.sub(r"(\d)e([+-])0*(\d+)", lambda m: rf"{m[1]} $\cdot 10^{{{m[2].strip('+')}{m[3]}}}$", signs)
-    return re.sub(r"(^|(?<= ))-(?=\d)", "$-$", powers)
+    return re.sub(r"(^|(?<=[ (]))-(?=\d)", "$-$", powers)

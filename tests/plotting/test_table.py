@@ -30,8 +30,12 @@ def test_numbers_are_those_of_the_densities():
     assert table["largest eigenvalue 3"] == ["4.5", "4.5"]
     assert table["smallest eigenvalue"] == ["-2", "-2"]
     assert table["trace"][0] == "21.25"
-    middle, error = map(float, table["trace"][1].split(" ± "))
-    assert abs(middle - VALUES.sum()) <= error
+    middle, low, high = map(float, re.findall(r"[\d.]+", table["trace"][1]))
+    assert low <= VALUES.sum() <= high
+    unit = 10 ** -len(table["trace"][1].partition(" ")[0].partition(".")[2])
+    expected = [density.moments(1)[0], *density.moments_interval(1)[:, 0]]
+    np.testing.assert_allclose([middle, low, high], 396 * np.array(expected), rtol=0, atol=0.51 * unit)
+    assert unit <= (high - low) / 2 / 9, "two digits of half of the width"
     assert table["negative"][0] == "1.77%"
     low, high = map(float, re.findall(r"([\d.]+)%", table["negative"][1])[1:])
     assert low - 0.01 <= 100 * 7 / 396 <= high + 0.01
@@ -53,6 +57,17 @@ def test_an_error_is_written_where_it_may_change_a_digit():
     assert errors[0] > 1e-5, "a case that says something"
     shown = cells(spectrum_table({"a": density}, num_eigenvalues=1))["largest eigenvalue 1"]
     assert shown == [f"{density.eigenvalues_found[-1]:.4g} ± {errors[0]:.1g}"]
+
+
+def test_a_trace_has_the_digits_that_its_interval_leaves():
+    values = np.concatenate([np.linspace(-0.5, 0.5, 400), [-30.0, 20.0]])
+    density = lanczos_density(np.diag(values), max_products=60)
+    options = {"num_eigenvalues": 0, "level": 0.9}
+    shown = cells(spectrum_table({"a": density}, **options))["trace"][0]
+    low, high = 402 * density.moments_interval(1, 0.9)[:, 0]
+    assert shown.endswith(f" ({low:.1f} to {high:.1f})")
+    in_latex = spectrum_table({"a": density}, style="latex", **options)
+    assert f"($-${-low:.1f} to" in in_latex
 
 
 def test_latex():
