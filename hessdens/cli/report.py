@@ -38,6 +38,14 @@ pre { white-space: pre-wrap; }
 caption { text-align: left; }
 footer { color: #666; font-size: 0.85em; margin-top: 3rem; }
 """
+# For readers who did not make the results.
+WORDS = (
+    "Eigenvalues of the Hessian are curvatures of the loss. Those inside of the window, an interval around 0, are "
+    "degenerate: the loss is almost flat in so many directions. Negative ones lie left of the window. Intervals in "
+    "brackets are for this window, and do not include its choice. A number after ± bounds the error of an eigenvalue. "
+    "A product is the Hessian times a vector. Curvature alone tells no saddle point from a slope: that takes the "
+    "gradient, which is not on this page."
+)
 
 
 def page(results: Mapping[str, Result], window: Window | None = None, level: float = LEVEL) -> str:
@@ -46,6 +54,8 @@ def page(results: Mapping[str, Result], window: Window | None = None, level: flo
     parts = ["<h1>Spectra</h1>" if len(results) > 1 else f"<h1>{escape(next(iter(results)))}</h1>"]
     if densities:
         parts.append(_picture_of(densities, window, level))
+        if {density.matrix for density in densities.values()} == {"Hessian"}:
+            parts.append(f"<p>{WORDS}</p>")
     if len(layers := {n: r for n, r in results.items() if isinstance(r, Moments)}) > 1:
         parts.append(_traces(layers))
     for name, result in results.items():

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from hessdens import Spectrum, load_result
-from hessdens.cli.report import names_of, page
+from hessdens.cli.report import WORDS, names_of, page
 from hessdens.results.summaries.html import as_html
 
 KINDS = ("density", "exact", "moments", "chebyshev", "comparison", "history")
@@ -32,6 +32,12 @@ def test_numbers_are_those_of_the_results(saved):
     assert traces.count(f"<td class=number>{moments.trace:.4g}</td>") == 2
     low, high = moments.size * moments.interval()[:, 0]
     assert traces.count(f"<td class=number>{low:.4g} to {high:.4g}</td>") == 2
+
+
+def test_words_of_hessians_are_explained_once():
+    hessian, other = Spectrum([0.0, 1.0], "Hessian"), Spectrum([0.0, 2.0])
+    assert page({"a": hessian, "b": hessian}).count(WORDS) == 1
+    assert WORDS not in page({"a": hessian, "b": other})
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a'b\"c"])
