@@ -23,7 +23,7 @@ FACTORY is a function of yours without arguments, package.module:function (looke
 first) or path/to/file.py:function. It returns (model, loss_fn, data), as hessian_operator takes them; or
 (model, loss_fn, data, {keyword arguments}), such as {"forward": forward}; or an operator or symmetric matrix."""
 
-RTOL = "stop at this relative accuracy of the moments, against those of absolute eigenvalues"
+RTOL = "stop when 95%% intervals of the moments are within this part of those of absolute eigenvalues"
 WHICH = "largest (default), smallest, both, magnitude, or a number: those nearest to it"
 GLOBS = "names of parameters, such as 'layers.*.weight'; default all"
 WINDOW = (

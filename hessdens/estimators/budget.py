@@ -1,5 +1,6 @@
 """How many products an estimate may spend, and on what: steps, probes, and a pilot where an accuracy is asked for."""
 
+import math
 import warnings
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import numpy as np
 from hessdens._checks import LEVEL, at_least, half_window
 from hessdens._types import FloatArray, Window
 from hessdens.densities.lanczos import LanczosDensity
+from hessdens.estimators.krylov import Forecast
 from hessdens.linalg.walk import products_per_probe
 from hessdens.results.moments import Moments
 from hessdens.results.summaries import text
@@ -19,10 +21,15 @@ FEWEST_PROBES = {"skilling": 2, "deflated": 4}
 MOST_PRODUCTS = 10_000
 # Probes that say how many are needed for an accuracy. They vary more where outliers are not deflated.
 PILOT_PROBES = {"skilling": 20, "deflated": 6}
-# So many times the probes that the pilot asks for are drawn, since its variance is itself an estimate.
-PILOT_MARGIN = 1.3
+# Standard errors of a round are planned to be so many times smaller than they need be, since the variance of the round
+# before is itself an estimate, and what a Krylov space foresees is another.
+ROUND_MARGIN, FORECAST_MARGIN = 1.15, 1.25
+# Standard errors that the half of an interval has.
+ERRORS_IN_HALF = 2.0
 # A standard error above so many times the accuracy asked for is warned of.
 SHORT_OF_ACCURACY = 1.5
+# Numbers of probes that a forecast is asked about, from the fewest to the most.
+TRIED_PROBES = 60
 # Products of a density by Lanczos where neither steps nor probes are given.
 DENSITY_PRODUCTS = 100
 # Its probes in units of the square root of the budget: 4 or 5 at 100 products, 6 at 200.
@@ -55,7 +62,8 @@ def check_products(
 class Budget:
     """What K moments may cost: so many products in all, or fewer if they reach the accuracy ``rtol``.
 
-    With an accuracy, ``pilot`` probes say how many are needed; they do not enter the result.
+    With an accuracy, ``pilot`` probes say how many are needed, unless a Krylov space does; they do not enter the
+    result. It is reached where intervals, two standard errors to each side, are within it.
     """
 
     max_products: int
@@ -97,29 +105,50 @@ class Budget:
         """Return the probes that what is left pays."""
         return (self.max_products - spent) // self.per_probe
 
-    def enough_probes(self, pilot: FloatArray, most: int, margin: float = PILOT_MARGIN) -> int:
-        """Return the probes after which standard errors should be those asked for, by the samples of the pilot."""
+    @property
+    def standard_error(self) -> float:
+        """That which is asked for, relative to the moments of the absolute eigenvalues."""
+        return math.inf if self.rtol is None else self.rtol / ERRORS_IN_HALF
+
+    def first_probes(self, forecast: Forecast, most: int) -> int:
+        """Return the probes after which standard errors should be those asked for, by what a Krylov space shows."""
+        allowed = self.standard_error * moment_scales(forecast.moments())
+        for count in np.unique(np.geomspace(self.pilot, max(most, self.pilot), TRIED_PROBES).astype(int)).tolist():
+            if (FORECAST_MARGIN * forecast.standard_errors(count) <= allowed).all():
+                return min(count, most)
+        return most
+
+    def enough_probes(self, round_: FloatArray, most: int, exponents: FloatArray | None = None) -> int:
+        """Return the same by samples of another round, shape (P, K), if errors fall as P to the power of -exponents."""
         if self.rtol is None:
             return most
-        with np.errstate(divide="ignore", invalid="ignore"):
-            scales = moment_scales(pilot.mean(axis=0))
-            needed = np.nan_to_num(pilot.var(axis=0, ddof=1) / (self.rtol * scales) ** 2, posinf=most)
-        return int(min(max(len(pilot), np.ceil(margin * needed.max())), most))
+        short = np.nan_to_num(self._shortness(round_), posinf=float(most))
+        falls = np.full(len(short), 0.5) if exponents is None else exponents
+        needed = np.ceil(len(round_) * np.max((ROUND_MARGIN * short) ** (1 / falls), initial=0.0))
+        return int(min(max(len(round_), needed), most))
 
     def is_reached(self, samples: FloatArray) -> bool:
         """Return whether the means of samples, shape (P, K), have the accuracy asked for."""
-        return self.enough_probes(samples, len(samples) + 1, margin=1.0) <= len(samples)
+        return self.rtol is None or bool((self._shortness(samples) <= 1).all())
+
+    def _shortness(self, samples: FloatArray) -> FloatArray:
+        """Return standard errors over those asked for, shape (K,); NaN where a moment of 0 has none."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            errors = np.sqrt(samples.var(axis=0, ddof=1) / len(samples))
+            short: FloatArray = errors / (self.standard_error * moment_scales(samples.mean(axis=0)))
+        return np.where(np.isnan(short), 0.0, short)
 
     def warn_if_short(self, moments: Moments) -> None:
         """Warn the caller of the estimator where standard errors are well above those asked for."""
         if self.rtol is None:
             return
         reached = moments.standard_errors / np.maximum(moment_scales(moments.values), np.finfo(np.float64).tiny)
-        if reached.max() > SHORT_OF_ACCURACY * self.rtol:
+        if reached.max() > SHORT_OF_ACCURACY * self.standard_error:
             worst = int(reached.argmax()) + 1
             warnings.warn(
-                f"rtol={self.rtol:g} was not reached: m_{worst} has a relative standard error of {reached.max():.1e} "
-                f"after {moments.num_products:,} products of max_products={self.max_products:,}.",
+                f"rtol={self.rtol:g} was not reached: m_{worst} has a relative standard error of {reached.max():.1e}, "
+                f"where {self.standard_error:.1e} is asked for, after {moments.num_products:,} products of "
+                f"max_products={self.max_products:,}.",
                 stacklevel=3,
             )
 

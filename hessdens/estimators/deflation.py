@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hessdens._types import FloatArray
 from hessdens.estimators.budget import Budget
-from hessdens.estimators.krylov import KrylovCoefficients
+from hessdens.estimators.krylov import Forecast, KrylovCoefficients
 from hessdens.estimators.run import Run
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.inner_products import gram, thin_qr
@@ -47,6 +47,7 @@ class Deflation:
     ``basis`` is Q, orthonormal rows, shape (rows, N). ``known`` is tr A^k - tr B^k for k = 1..K, and ``rounding`` its
     error if that of products is one eps. ``num_start`` is the number of start vectors. ``norm`` is a lower bound of the
     operator's norm. ``symmetry`` and ``orthogonality`` are defects of the Krylov basis; NaN where there is none.
+    ``forecast`` is what probes of the rest promise.
     """
 
     basis: Tensor
@@ -57,6 +58,7 @@ class Deflation:
     norm: float = 0.0
     symmetry: float = math.nan
     orthogonality: float = math.nan
+    forecast: Forecast | None = None
 
     def leaves_rounding(self, samples: FloatArray, size: int) -> bool:
         """Return whether estimates of m_1..m_K, shape (P, K), add nothing but rounding to what is known."""
@@ -103,7 +105,8 @@ def deflate(run: Run, budget: Budget, bar: Any) -> Deflation:
     basis = space.basis(coefficients.num_blocks).clone()
     known, largest = coefficients.known_part(len(basis))
     rounding = torch.finfo(run.operator.dtype).eps * largest
-    return Deflation(basis, known, rounding, space.num_products, width, *defects)
+    forecast = coefficients.forecast(len(basis), run.operator.size)
+    return Deflation(basis, known, rounding, space.num_products, width, *defects, forecast)
 
 
 def _width_and_most_steps(operator: Operator, budget: Budget, max_products: int) -> tuple[int, int]:
@@ -125,7 +128,7 @@ def _is_worth_more(coefficients: KrylovCoefficients, budget: Budget, max_product
     """Return whether another step of the Krylov space is worth more than the probes that its products would pay."""
     left = max_products - coefficients.num_known
     if budget.rtol is not None and coefficients.num_steps > budget.per_probe:
-        left = min(left, budget.per_probe * coefficients.probes_needed(budget.rtol))
+        left = min(left, budget.per_probe * coefficients.probes_needed(budget.standard_error))
     # For m_1 alone probes take what the latest blocks have taken too, and change places.
     return coefficients.will_gain(left, most_steps) or (budget.num_moments > 1 and coefficients.has_gained(left))
 

@@ -1,5 +1,7 @@
 """What the coefficients of a Krylov space say of deflation: the part of moments that is known, and what is left."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from hessdens._types import FloatArray
@@ -7,6 +9,9 @@ from hessdens.densities.ritz import CONVERGED
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.walk import products_per_probe
 
+# What a forecast's exponent is at least and at most: errors fall as the square root of probes, or faster where they
+# change places, and not as fast as spectra of a few nodes promise.
+SLOWEST, FASTEST = 0.5, 0.85
 TINY = float(np.finfo(np.float64).tiny)
 # More probes than any budget pays.
 MOST_PROBES = 2.0**62
@@ -18,6 +23,51 @@ TRIED_STEPS = 20
 HALVINGS = 30
 # What is left of vectors outside a space is rounding where it is shorter than this, relative to the longest.
 DEPENDENT = 1e-10
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Standard errors of K moments that so many probes of the rest should have, by the density of the start vectors.
+
+    ``counts`` eigenvalues are at each of ``nodes``, in units of ``unit``; ``counts_left`` of them are not deflated. On
+    spectra of networks the errors are found to be 0.5 to 1.1 times the true ones for up to a hundred probes.
+    """
+
+    nodes: FloatArray
+    counts: FloatArray
+    counts_left: FloatArray
+    unit: float
+    size: int
+    num_moments: int
+    num_start: int
+
+    def moments(self) -> FloatArray:
+        """Return m_1..m_K, the first no nearer to zero than the start vectors tell."""
+        sums = self.nodes ** self._orders[:, None] @ self.counts
+        unclear = np.sqrt(2 * (self.nodes**2 @ self.counts) / self.num_start)
+        sums[0] = max(abs(sums[0]), unclear)
+        return self._in_units(sums)
+
+    def standard_errors(self, num_probes: int) -> FloatArray:
+        """Return those of the means of so many probes, shape (K,)."""
+        variances = _variances(self.nodes, self.counts_left, self.num_moments, num_probes)
+        return self._in_units(np.sqrt(2 * np.maximum(variances, 0.0) / num_probes))
+
+    def exponents(self, num_probes: int) -> FloatArray:
+        """Return how errors fall from so many probes on, shape (K,): as probes to the power of -a."""
+        few, many = (self.standard_errors(count)[0] for count in (num_probes, 2 * num_probes))
+        falls = np.log2(few / many) if many > 0 else SLOWEST
+        exponents = np.full(self.num_moments, SLOWEST)
+        exponents[0] = np.clip((SLOWEST + falls) / 2, SLOWEST, FASTEST)
+        return exponents
+
+    @property
+    def _orders(self) -> FloatArray:
+        return np.arange(1.0, self.num_moments + 1)
+
+    def _in_units(self, sums: FloatArray) -> FloatArray:
+        with np.errstate(over="ignore", under="ignore"):
+            return sums * self.unit**self._orders / self.size
 
 
 class KrylovCoefficients:
@@ -63,6 +113,13 @@ class KrylovCoefficients:
             needed = np.max(2 * traces / np.maximum(errors, TINY) ** 2)
         return int(np.ceil(min(needed, MOST_PROBES)))
 
+    def forecast(self, num_deflated: int, size: int) -> Forecast:
+        """Return what probes promise where so many basis vectors are deflated, of N."""
+        nodes, counts = self._by_size()
+        left = np.clip(np.cumsum(counts) - EFFICIENCY * num_deflated, 0.0, counts)
+        unit = max(float(np.abs(self.matrix).max()), TINY)
+        return Forecast(nodes, counts, left, unit, size, self.num_moments, len(self.start))
+
     def has_gained(self, products_left: int) -> bool:
         """Return whether the latest blocks have made the variance fall by more than probes for another would."""
         width, num_blocks = len(self.start), self.num_blocks
@@ -77,9 +134,7 @@ class KrylovCoefficients:
         Of the basis vectors beyond the first blocks, six in ten are taken to remove an eigenvalue each, the largest
         first. Where a node stands for many, as in the bulk, that changes little.
         """
-        nodes, counts = self.nodes_and_counts()
-        order = np.argsort(-np.abs(nodes))
-        nodes, counts = nodes[order], counts[order]
+        nodes, counts = self._by_size()
         width = len(self.start)
 
         def size(num_steps: int, products: int) -> float:
@@ -94,6 +149,12 @@ class KrylovCoefficients:
             if rest > 0 and size(self.num_steps + more, rest) < now:
                 return True
         return False
+
+    def _by_size(self) -> tuple[FloatArray, FloatArray]:
+        """Return nodes and what they count, the largest absolute ones first."""
+        nodes, counts = self.nodes_and_counts()
+        order = np.argsort(-np.abs(nodes))
+        return nodes[order], counts[order]
 
     def nodes_and_counts(self) -> tuple[FloatArray, FloatArray]:
         """Return the nodes of the start vectors' quadrature, in units of the largest coefficient, and what each counts.
@@ -138,7 +199,13 @@ class KrylovCoefficients:
 
 
 def _log_variance(nodes: FloatArray, counts: FloatArray, num_moments: int, num_probes: float) -> float:
-    """Return the mean over k of the log of the variance of m_k, by orthonormal probes, up to a constant.
+    """Return the mean over k of the log of the variance of m_k, by orthonormal probes, up to a constant."""
+    variances = _variances(nodes, counts, num_moments, num_probes)
+    return float(np.mean(np.log(np.maximum(variances, TINY)))) - float(np.log(num_probes))
+
+
+def _variances(nodes: FloatArray, counts: FloatArray, num_moments: int, num_probes: float) -> FloatArray:
+    """Return half the variance of tr A^k by one of so many orthonormal probes, shape (K,).
 
     ``counts`` eigenvalues are at each of ``nodes``. Probes of length sqrt(N) do not see their mean. For m_1 they change
     places: a share q = k / (a + k) of an eigenvalue a is left, with k such that the shares taken sum to their number
@@ -155,10 +222,10 @@ def _log_variance(nodes: FloatArray, counts: FloatArray, num_moments: int, num_p
     values = nodes ** np.arange(1, num_moments + 1)[:, None]
     left = high / np.maximum(sizes + high, TINY)
     values[0] *= left
-    variances = values**2 @ counts - (values @ counts) ** 2 / number
+    variances: FloatArray = values**2 @ counts - (values @ counts) ** 2 / number
     mixed = counts * left * (1 - left)
     variances[0] += np.sum(sizes * mixed) ** 2 / max(float(mixed.sum()), TINY)
-    return float(np.mean(np.log(np.maximum(variances, TINY)))) - float(np.log(num_probes))
+    return variances
 
 
 def _krylov_bases(matrix: FloatArray, start: FloatArray, depth: int) -> list[FloatArray]:

@@ -60,10 +60,11 @@ def spectral_moments(
         Instead of ``max_products``: P, the number of random vectors of "skilling"; "deflated" spends as many products
         as these take. Standard errors fall as 1/sqrt(P).
     rtol
-        Stop when standard errors are this fraction of the moments of the absolute eigenvalues. ``max_products``
-        (default 10,000) is then a limit, with a warning where it is reached first. A pilot sample of 6 probes (20 with
-        "skilling") says how many are needed. It does not enter the result: stopping on a running mean would bias it.
-        Where these are too few after all, they are the pilot sample of others.
+        Stop when intervals of 95%, two standard errors to each side, reach no further than this fraction of the moments
+        of the absolute eigenvalues. ``max_products`` (default 10,000) is then a limit, with a warning where it is
+        reached first. The Krylov space says how many probes are needed ("skilling": a pilot of 20). Where they are too
+        few after all, they say how many others are, and do not enter the result: stopping on a running mean would bias
+        it.
     seed
         Probe i depends on (seed, i) alone: with "skilling", more probes extend fewer, whatever the device or
         ``block_size``.
@@ -157,27 +158,33 @@ def _draw(run: Run, budget: Budget, deflation: Deflation, bar: Any) -> tuple[Flo
         drawn += len(samples)
         return samples
 
-    if not budget.pilot:
+    if budget.rtol is None:
         run.check_samples(most)
-    samples = draw(budget.pilot or most)
-    if budget.pilot and not deflation.leaves_rounding(samples, size):
-        samples = _accurate(budget, draw, samples, most - drawn)
+        samples = draw(most)
+    else:
+        samples = _accurate(budget, deflation, draw, most, size)
     if len(samples) == 1:  # of the one dimension that was left, exact
         samples = np.repeat(samples, 2, axis=0)
     return samples, deflation.num_products + drawn * budget.per_probe
 
 
-def _accurate(budget: Budget, draw: Callable[[int], FloatArray], pilot: FloatArray, most: int) -> FloatArray:
+def _accurate(
+    budget: Budget, deflation: Deflation, draw: Callable[[int], FloatArray], most: int, size: int
+) -> FloatArray:
     """Return samples, of at most so many probes in all, whose standard errors are those asked for if that pays for it.
 
-    Each round says how many probes the next one takes, and does not enter it. One that the budget cuts shorter than the
-    round before is added to that.
+    The Krylov space says how many probes the first round takes, or else a pilot; each round says the same of the next,
+    and does not enter it. One that the budget cuts shorter than the round before is added to that.
     """
-    while True:
-        samples = draw(count := budget.enough_probes(pilot, most))
+    forecast = deflation.forecast
+    samples = draw(budget.pilot if forecast is None else budget.first_probes(forecast, most))
+    most -= len(samples)
+    is_pilot = forecast is None
+    while not deflation.leaves_rounding(samples, size) and (is_pilot or not budget.is_reached(samples)) and most > 0:
+        exponents = None if forecast is None else forecast.exponents(len(samples))
+        count = budget.enough_probes(samples, most, exponents)
+        further = draw(count)
         most -= count
-        if budget.is_reached(samples) or most == 0:
-            return samples
-        if most < len(samples):
-            return np.concatenate([samples, draw(most)])
-        pilot = samples
+        samples = further if is_pilot or count >= len(samples) else np.concatenate([samples, further])
+        is_pilot = False
+    return samples

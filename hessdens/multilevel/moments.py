@@ -38,7 +38,7 @@ def multilevel_moments(
     num_moments
         K. Deflation serves the first two; of more, all probes are plain.
     rtol
-        Stop when standard errors are this fraction of the moments of the absolute eigenvalues.
+        Stop when 95% intervals reach no further than this fraction of the moments of the absolute eigenvalues.
     max_products
         What may be spent, in products with all examples: 20 by default, 1,000 where ``rtol`` is given.
     num_examples
@@ -90,7 +90,7 @@ def multilevel_moments(
     if needed > limit:
         reached = quantity.excess(result) * (rtol or 0.0)
         warnings.warn(
-            f"rtol={rtol:g} was not reached: standard errors are {reached:.1e} of the moments, at the cost of "
+            f"rtol={rtol:g} was not reached: 95% intervals reach {reached:.1e} of the moments, at the cost of "
             f"{result.num_products:.3g} products of max_products={limit:g}. It takes about {needed:.2g}. Of moments "
             "near 0 no relative error can be reached: give max_products alone.",
             stacklevel=2,

@@ -97,11 +97,16 @@ class Quantity(Protocol):
 
 @dataclass(frozen=True)
 class MomentsOfAll:
-    """The first moments, to a relative standard error."""
+    """The first moments; ``rtol`` is of their 95% intervals."""
 
     count: int
-    tolerance: float | None = None
+    rtol: float | None = None
     function: str = "multilevel_moments"
+
+    @property
+    def tolerance(self) -> float | None:
+        """The relative standard error that an interval may have."""
+        return None if self.rtol is None else self.rtol / HALF_WIDTH
 
     @property
     def per_probe(self) -> int:
@@ -136,7 +141,7 @@ class MomentsOfAll:
 
     def first(self, operator: Operator, max_products: int, **options: Any) -> Moments:
         """Return the moments of one matrix."""
-        rtol = None if self.tolerance is None else self.tolerance * self.first_level.share**0.5
+        rtol = None if self.rtol is None else self.rtol * self.first_level.share**0.5
         return spectral_moments(operator, self.count, max_products=max_products, rtol=rtol, **options)
 
     def change(self, change: Change) -> Moments:
@@ -149,7 +154,7 @@ class MomentsOfAll:
         return MultilevelMoments(tuple(levels), num_examples)
 
     def excess(self, result: MultilevelMoments) -> float:
-        """Return the largest relative standard error, over what is allowed."""
+        """Return half the width of the widest interval, relative to its moment, over what is allowed."""
         errors = float(np.max(result.standard_errors / self.scales(result.values)))
         return 0.0 if self.tolerance is None else errors / self.tolerance
 

@@ -184,12 +184,13 @@ def test_accuracy_asked_for_is_reached_without_bias(method, spectrum):
         runs = [spectral_moments(np.diag(eigenvalues), 4, method=method, rtol=0.05, seed=seed) for seed in range(40)]
     expected, scale = exact(eigenvalues, 4), exact(np.abs(eigenvalues), 4)
     errors = (np.array([run.values for run in runs]) - expected) / scale
-    assert np.all(np.sqrt(np.mean(errors**2, axis=0)) < 0.07)
+    assert np.all(np.sqrt(np.mean(errors**2, axis=0)) < 0.035)
+    assert np.mean(np.all(np.abs(errors) < 0.05, axis=1)) >= 0.95
     assert np.all(np.abs(errors.mean(axis=0)) < 4 * errors.std(axis=0, ddof=1) / np.sqrt(len(runs)) + 1e-12)
     products = np.array([run.num_products for run in runs])
     assert np.all(products < 10_000)
     worst = np.array([np.max(run.standard_errors / scale) for run in runs])
-    assert np.median(worst) > 0.05 / 4, "far more products than asked for"
+    assert np.median(worst) > 0.025 / 5, "far more products than asked for"
 
 
 @pytest.mark.parametrize("budget", [20, 21, 24])
@@ -343,6 +344,6 @@ def test_a_space_grows_while_it_is_worth_it():
     endless = np.geomspace(1e-3, 100, 500)
     assert len(deflated(endless, max_products=200)[0].basis) > 150
     for eigenvalues, most in ((few, 40), (endless, 320)):
-        sizes = [len(deflated(eigenvalues, rtol=rtol)[0].basis) for rtol in (0.2, 0.05, 0.01, 0.001)]
+        sizes = [len(deflated(eigenvalues, rtol=rtol)[0].basis) for rtol in (0.4, 0.1, 0.02, 0.002)]
         assert sizes == sorted(sizes)
         assert sizes[0] <= 12 < 2.5 * sizes[0] < sizes[-1] < most, "no larger than the accuracy needs"

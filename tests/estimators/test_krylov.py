@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hessdens import as_operator
-from hessdens.estimators.krylov import KrylovCoefficients, _log_variance
+from hessdens.estimators.krylov import FASTEST, SLOWEST, Forecast, KrylovCoefficients, _log_variance
 from hessdens.linalg.block_lanczos import BlockLanczos
 
 RNG = np.random.default_rng(0)
@@ -88,6 +88,36 @@ def test_variance_that_exchanged_probes_leave(num_probes):
     squares = np.log(400 * np.var(eigenvalues**2) / num_probes)
     both = _log_variance(eigenvalues, np.ones(400), 2, num_probes)
     assert both == pytest.approx((_log_variance(eigenvalues, np.ones(400), 1, num_probes) + squares) / 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("num_probes", [10, 100])
+def test_forecast_of_a_known_spectrum(num_probes):
+    """m_2 is a mean of forms; m_1, whose probes change places, falls faster where eigenvalues decay."""
+    for eigenvalues, falls in ((1 / np.arange(1, 401.0), True), (np.repeat([1.0, 2.0], 200), False)):
+        each = np.ones(400)
+        forecast = Forecast(eigenvalues / eigenvalues.max(), each, each, eigenvalues.max(), 400, 2, 3)
+        expected = np.sqrt(2 * 400 * np.var(eigenvalues**2) / num_probes) / 400
+        assert forecast.standard_errors(num_probes)[1] == pytest.approx(expected)
+        np.testing.assert_allclose(forecast.moments()[1], np.mean(eigenvalues**2))
+        exponents = forecast.exponents(num_probes)
+        assert exponents[1] == SLOWEST
+        assert (SLOWEST + 0.05 < exponents[0] <= FASTEST) if falls else exponents[0] < SLOWEST + 0.02
+
+
+def test_a_trace_that_cancels_is_no_nearer_to_zero_than_start_vectors_tell():
+    forecast = Forecast(np.array([1.0, -1.0]), np.full(2, 50.0), np.full(2, 50.0), 3.0, 100, 1, 2)
+    np.testing.assert_allclose(forecast.moments(), [3 * np.sqrt(2 * 100 / 2) / 100])
+
+
+def test_forecast_of_what_is_not_deflated():
+    eigenvalues = np.concatenate([np.zeros(480), np.geomspace(0.3, 30, 20)])
+    coefficients = KrylovCoefficients(space_of(np.diag(eigenvalues), 2, 6)[0], 2)
+    whole, some = (coefficients.forecast(count, 500) for count in (0, 10))
+    np.testing.assert_allclose(whole.counts_left, whole.counts)
+    assert some.counts_left.sum() == pytest.approx(whole.counts.sum() - 6)
+    assert some.counts_left[0] == 0, "the largest first"
+    assert (some.standard_errors(20) < whole.standard_errors(20)).all()
+    assert some.unit == pytest.approx(np.abs(coefficients.matrix).max())
 
 
 def test_nothing_varies_where_all_eigenvalues_are_equal_or_probes_take_them_all():

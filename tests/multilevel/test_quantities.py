@@ -6,7 +6,7 @@ import torch
 from levels import LAYERS, setting, trace_setting
 
 from hessdens import as_operator
-from hessdens.multilevel.quantities import Change, MomentsOfAll
+from hessdens.multilevel.quantities import HALF_WIDTH, Change, MomentsOfAll
 from hessdens.results import Certificates, LayerTraces, Moments, MultilevelMoments, MultilevelTraces
 
 RNG = np.random.default_rng(0)
@@ -66,7 +66,7 @@ def test_results_are_of_their_kind():
     whole, both = (f.quantity.total([x], (10,), 2) for f, x in ((setting(2, 0), part), (trace_setting(0), traces)))
     assert (type(whole), type(both), both.num_deflated) == (MultilevelMoments, MultilevelTraces, 2)
     errors = np.max(part.standard_errors / np.abs(part.values))
-    assert setting(2, 0, 0.01).quantity.excess(whole) == pytest.approx(errors / 0.01)
+    assert setting(2, 0, 0.01).quantity.excess(whole) == pytest.approx(HALF_WIDTH * errors / 0.01)
     widths = np.max(both.half_widths() / np.abs(both.values))
     assert trace_setting(0, 0.01).quantity.excess(both) == pytest.approx(widths / 0.01)
     assert setting(2, 0).quantity.excess(whole) == trace_setting(0).quantity.excess(both) == 0
