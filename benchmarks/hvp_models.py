@@ -67,6 +67,31 @@ def resnet18() -> Case:
     return Case(nn.Sequential(*layers).eval(), inputs, prepared.train[1][:32], 4, (8, 16, 32), images.title)
 
 
+def convolutional() -> Case:
+    """Return a convolutional network of 61,162 parameters on a thousand images of CIFAR-10."""
+    images = load_images("cifar10")
+    prepared = prepare(images)
+    if images.shape != (3, 32, 32):
+        raise SystemExit("The convolutional network needs CIFAR; only digits were found.")
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for inputs, outputs, stride in ((3, 16, 1), (16, 32, 2), (32, 64, 2), (64, 64, 2)):
+        layers += [nn.Conv2d(inputs, outputs, 3, stride, 1), nn.GELU()]
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    inputs, targets = (part[:1000] for part in prepared.train)
+    return Case(model, inputs.view(-1, 3, 32, 32), targets, 4, (100, 250, 1000), images.title)
+
+
+def wide_perceptron() -> Case:
+    """Return a perceptron of 398,858 parameters on 2,000 images of CIFAR-10, reduced to 256 components."""
+    images = load_images("cifar10")
+    prepared = prepare(images, num_components=256)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(256, 512), nn.GELU(), nn.Linear(512, 512), nn.GELU(), nn.Linear(512, 10))
+    inputs, targets = (part[:2000] for part in prepared.train)
+    return Case(model, inputs, targets, 4, (250, 1000, 2000), images.title)
+
+
 class Attention(nn.Module):
     """Causal self-attention and a feedforward layer, as in GPT-2."""
 

@@ -58,14 +58,19 @@ def problem(sizes: tuple[int, ...], dtype: torch.dtype = torch.float64) -> tuple
     inputs, targets = torch.from_numpy(digits.data / 16)[:600], torch.from_numpy(digits.target)[:600].long()
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 10)).double()
+    train(model, inputs, targets)
+    inputs = inputs.to(dtype)
+    return model.to(dtype), list(zip(inputs.split(sizes), targets.split(sizes), strict=True))
+
+
+def train(model: nn.Module, inputs: Tensor, targets: Tensor) -> None:
+    """Train a network by 60 steps of Adam."""
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     for _ in range(60):
         optimizer.zero_grad()
         LOSS(model(inputs), targets).backward()
         optimizer.step()
     model.zero_grad()
-    inputs = inputs.to(dtype)
-    return model.to(dtype), list(zip(inputs.split(sizes), targets.split(sizes), strict=True))
 
 
 def dense(model: nn.Module, batches: Batches) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The table of diagonals, traces and norms: their errors over what is reported and over others, from the results."""
+"""Tables of diagonals, traces, norms and Gram matrices: errors, and what large models take, from the results."""
 
 from typing import Any
 
@@ -35,3 +35,50 @@ def structure(content: dict[str, Any]) -> str:
         lines.append([matrix, f"{size:,}", str(products), *(f"{number:.2f}" for number in numbers)])
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{content['date']}, {content['machine']}; {versions}. {content['seeds']} seeds.\n\n{table}\n"
+
+
+def gpt2_blocks(content: dict[str, Any]) -> str:
+    """Return what traces of layers and norms of blocks of a large transformer took, and what they say."""
+    products, spent = content["products"], content["spent"]
+    steps = [
+        ("making the operator", "making the operator", 0),
+        (f"traces of {content['blocks']} blocks", "traces", products["traces"]),
+        (f"norms of {content['blocks']}x{content['blocks']} blocks", "norms", products["norms"]),
+    ]
+    lines = ["| step | products | minutes |", "|---|---|---|"]
+    lines += [f"| {title} | {count or ''} | {spent[step]['seconds'] / 60:.1f} |" for title, step, count in steps]
+    total = sum(row["seconds"] for row in spent.values()) / 60
+    lines.append(f"| all | {products['traces'] + products['norms']} | {total:.1f} |")
+    share, low, high = (f"{part:.1%}" for part in content["share_outside"])
+    cosine, least, most = (f"{part:.3f}" for part in content["cosine"])
+    return (
+        f"{_origin(content)} {content['parameters']:,} parameters, {content['sequences']} sequences of "
+        f"{content['tokens']} random tokens; peak of the process {content['peak_gib']:.1f} GiB.\n\n"
+        + "\n".join(lines)
+        + f"\n\nOf |H|², {share} ({low} to {high}) is outside of the diagonal blocks. The cosine of H v and its "
+        f"block-diagonal part is {cosine} ({least} to {most}).\n"
+    )
+
+
+def gram(content: dict[str, Any]) -> str:
+    """Return what exact spectra of Gauss-Newton matrices of large classifiers took."""
+    header = ["classifier", "parameters", "n C", "rank", "passes", "minutes", "peak (GiB)", "largest residual"]
+    lines = [header, ["---"] * len(header)]
+    lines += [
+        [
+            row["model"],
+            *(f"{row[name]:,}" for name in ("parameters", "outputs", "rank", "passes")),
+            f"{sum(row['seconds'].values()) / 60:.1f}",
+            f"{row['peak_gib']:.1f}",
+            f"{max(row['relative_residuals']):.0e}",
+        ]
+        for row in content["rows"]
+    ]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    first = content["rows"][0]
+    return f"{_origin(first)} {first['examples']} images of {first['data']}.\n\n{table}\n"
+
+
+def _origin(content: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
+    return f"{content['date']}, {content['machine']}, threads: {content['threads']}; {versions}."

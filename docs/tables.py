@@ -11,7 +11,7 @@ from example_sections import cards, write_gallery
 from multilevel_tables import multilevel, multilevel_traces
 from notebook_page import notebook_page
 from reproduction_tables import write as write_reproduction
-from structure_tables import accuracy_of_traces, structure
+from structure_tables import accuracy_of_traces, gpt2_blocks, gram, structure
 from suite_tables import write as write_suite
 from what_works_tables import what_works
 
@@ -30,6 +30,8 @@ def write_tables() -> None:
     )
     (OUT / "structure.md").write_text(structure(_read(RESULTS / "structure.json")))
     (OUT / "accuracy_of_traces.md").write_text(accuracy_of_traces(_read(RESULTS / "accuracy_of_traces.json")))
+    (OUT / "gpt2_blocks.md").write_text(gpt2_blocks(_read(RESULTS / "gpt2_blocks.json")))
+    (OUT / "gram.md").write_text(gram(_read(RESULTS / "gram.json")))
     (OUT / "multilevel.md").write_text(multilevel(_read(RESULTS / "multilevel_small.json")))
     (OUT / "multilevel_traces.md").write_text(multilevel_traces(_read(RESULTS / "multilevel_traces.json")))
     (OUT / "plans.md").write_text(_plans(_read(RESULTS / "plans.json")))

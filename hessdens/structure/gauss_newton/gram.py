@@ -1,7 +1,7 @@
 """The Gram matrix of output gradients, and what follows from it: eigenvalues and eigenvectors."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,9 @@ from hessdens.curvature.settings import TURN, product_settings
 from hessdens.estimators.run import progress_bar
 from hessdens.linalg.memory import free_bytes, readable_bytes
 from hessdens.structure.gauss_newton.low_rank import LowRankSpectrum
-from hessdens.structure.gauss_newton.outputs import Root, blocks_of, root_of
+from hessdens.structure.gauss_newton.outputs import Root, blocks_of, joined_blocks, root_of
 from hessdens.structure.gauss_newton.passes import planned_shares
-from hessdens.structure.gauss_newton.rows import OtherUseError, Rows, Share, add_block, pulled
+from hessdens.structure.gauss_newton.rows import OtherUseError, Rows, Share, add_block, pulled_parts
 
 # Matrices of all rows that are in memory at once, those of layers besides: sums, a part, and two of the solver.
 MATRICES = 4
@@ -101,17 +101,23 @@ class OutputGram:
         if not 1 <= count <= len(order):
             raise ValueError(f"count must be from 1 to the rank, {len(spectral.values):,}; got {count}.")
         operator = self.operator
-        weights = torch.from_numpy(spectral.weights[:, order])
         vectors = torch.zeros(count, operator.size, dtype=operator.dtype, device=operator.device)
-        start = 0
+        rows = self._rows(spectral.weights[:, order])
         with TURN, operator.problem.undisturbed(), product_settings(tf32=False):
             loss = operator.problem.loss
             values = dict(loss.named(operator.parameter_names))
-            for (block, _), root in zip(blocks_of(operator), self.roots, strict=True):
-                if root.rank:
-                    vectors += pulled(loss, block, values, root, weights[start : start + root.rank]).to(vectors)
-                start += root.rank
+            for block, singles in joined_blocks(operator):
+                own = [next(rows) if counts else None for _, counts in singles]
+                for part in pulled_parts(loss, block, [single for single, _ in singles], values, own):
+                    vectors += part.to(vectors)
         return spectral.values[order] + operator.problem.weight_decay, vectors.T
+
+    def _rows(self, weights: FloatArray) -> Iterator[FloatArray]:
+        """Yield F w of each example, for each column w of ``weights``: shape (k, m)."""
+        start = 0
+        for root in self.roots:
+            yield weights[start : start + root.rank].T @ root.columns
+            start += root.rank
 
 
 def spectral_of(matrix: FloatArray, signs: FloatArray) -> Spectral:

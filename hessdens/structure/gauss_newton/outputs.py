@@ -47,6 +47,14 @@ def blocks_of(operator: CurvatureOperator) -> Iterator[tuple[Any, float]]:
                 yield block, weight
 
 
+def joined_blocks(operator: CurvatureOperator) -> Iterator[tuple[Any, list[tuple[Any, bool]]]]:
+    """Yield blocks as products have them, with their single examples, and whether each is one of `blocks_of`."""
+    problem, length = operator.problem, operator.plan.examples_per_block
+    for batch in problem.passes:
+        for block in problem.blocks(batch, length):
+            yield block, [(single, problem.weight(single) > 0) for single in problem.blocks(block, 1)]
+
+
 def root_of(loss: LossModule, block: Any, values: Values, weight: float) -> Root:
     """Return the square root of the Hessian in the outputs."""
     with torch.no_grad():
@@ -80,6 +88,21 @@ def _hessian(gradient: tuple[Tensor, ...], points: list[Tensor]) -> FloatArray:
         rows = backward_each(pairs, points, stop - start)
         matrix[start:stop] = torch.cat([row.flatten(start_dim=1).double() for row in rows], dim=1).cpu().numpy()
     return matrix
+
+
+def joined_like(rows: list[FloatArray], parts: list[Tensor]) -> list[Tensor] | None:
+    """Return rows of single examples, shape (r, m) each, as tensors of the shapes of the parts of all, with an axis r.
+
+    None if the parts are not made of examples one after the other.
+    """
+    count = len(rows)
+    if count > 1 and any(part.ndim == 0 or len(part) != count for part in parts):
+        return None
+    singles = parts if count == 1 else [part[:1] for part in parts]
+    if any(row.shape[1] != sum(part.numel() for part in singles) for row in rows):
+        return None
+    pieces = [split_like(torch.from_numpy(row), singles) for row in rows]
+    return pieces[0] if count == 1 else [torch.cat(piece, dim=1) for piece in zip(*pieces, strict=True)]
 
 
 def split_like(rows: Tensor, parts: list[Tensor]) -> list[Tensor]:

@@ -1,18 +1,19 @@
 """Rows of the Jacobian of the outputs, as factors of linear maps or entry by entry, some parameters at a time."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from hessdens._types import FloatArray
 from hessdens.curvature.containers import flattened
 from hessdens.curvature.engines.general import backward_each
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.structure.gauss_newton.factors import Factors
 from hessdens.structure.gauss_newton.linear_tape import LinearTape, Use
-from hessdens.structure.gauss_newton.outputs import Root, split_like
+from hessdens.structure.gauss_newton.outputs import Root, joined_like, split_like
 
 # Columns of rows that are converted to float64 at a time.
 COLUMNS = 2**16
@@ -91,7 +92,7 @@ def add_block(rows: Rows, loss: LossModule, block: Any, values: Values, factored
         probes = [use.probe for use in tape.uses]
         inputs = [*probes, *(leaves[name] for name in share.columns)]
         checked = [leaves[name] for name in share.factored]
-        pairs = _pairs(parts, root)
+        pairs = _pairs(parts, split_like(torch.from_numpy(root.columns), parts))
         if pairs and checked:
             found = torch.autograd.grad(
                 [p for p, _ in pairs], checked, [u[0] for _, u in pairs], True, allow_unused=True
@@ -106,22 +107,42 @@ def add_block(rows: Rows, loss: LossModule, block: Any, values: Values, factored
     loss.with_values(leaves, made)
 
 
-def _pairs(parts: list[Tensor], root: Root) -> list[tuple[Tensor, Tensor]]:
+def _pairs(parts: list[Tensor], pieces: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Return outputs that depend on parameters, and what is multiplied with each from the left."""
-    columns = torch.from_numpy(root.columns).to(device=parts[0].device)
-    pieces = split_like(columns, parts)
-    return [(part, piece.to(part.dtype)) for part, piece in zip(parts, pieces, strict=True) if part.requires_grad]
+    return [(part, piece.to(part)) for part, piece in zip(parts, pieces, strict=True) if part.requires_grad]
 
 
-def pulled(loss: LossModule, block: Any, values: Values, root: Root, weights: Tensor) -> Tensor:
-    """Return J^T F w for each column of ``weights``, shape (r, k): rows of shape (k, N)."""
+def pulled_parts(
+    loss: LossModule, block: Any, singles: list[Any], values: Values, rows: list[FloatArray | None]
+) -> Iterator[Tensor]:
+    """Yield tensors of shape (k, N) whose sum is that of J^T w over examples, for rows w of each, shape (k, m).
+
+    Examples without rows do not count. One backward pass is made for all where each of them counts.
+    """
+    known = [row for row in rows if row is not None]
+    together = pulled(loss, block, values, known) if known and len(known) == len(rows) else None
+    if together is not None:
+        yield together
+        return
+    for single, row in zip(singles, rows, strict=True):
+        part = None if row is None else pulled(loss, single, values, [row])
+        if part is not None:
+            yield part
+
+
+def pulled(loss: LossModule, block: Any, values: Values, rows: list[FloatArray]) -> Tensor | None:
+    """Return the sum of J^T w over the examples of a block, for rows w of each, shape (k, m): rows of shape (k, N).
+
+    None if outputs are not made of examples one after the other.
+    """
     leaves = {name: value.detach().requires_grad_() for name, value in values.items()}
 
-    def made() -> list[Tensor]:
+    def made() -> list[Tensor] | None:
         with torch.enable_grad():
             outputs, _ = loss.outputs(block, leaves)
         parts = list(flattened(outputs)[0])
-        combined = Root((weights.double().T.cpu().numpy() @ root.columns), root.signs)
-        return backward_each(_pairs(parts, combined), list(leaves.values()), weights.shape[1])
+        pieces = joined_like(rows, parts)
+        return None if pieces is None else backward_each(_pairs(parts, pieces), list(leaves.values()), len(rows[0]))
 
-    return torch.cat([part.flatten(start_dim=1) for part in loss.with_values(leaves, made)], dim=1)
+    found = loss.with_values(leaves, made)
+    return None if found is None else torch.cat([part.flatten(start_dim=1) for part in found], dim=1)
