@@ -129,7 +129,7 @@ class MultilevelMoments(LevelSum, TraceOfMoments):
     >>> change = Moments.from_samples([[-0.1], [-0.2], [-0.3]], size=100, num_products=6)
     >>> print(MultilevelMoments((few, change), (50, 1_000)))
     Moments of 100 eigenvalues from levels of 50 and 1,000 examples, at the cost of 6.5 products with all
-      trace = 90.0 ± 8.2 (standard error; 95% interval 66.89 to 113.8)
+      trace = 90.0 ± 8.2 (standard error; 95% interval 67.94 to 113.3)
       m_1 =  9.0000e-01 ± 8.2e-02
       with 50 examples: m_1 = 1.1, larger by 0.2 ± 0.06
     """
