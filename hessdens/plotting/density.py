@@ -71,7 +71,7 @@ def plot_density(
         A share, such as "1%", is of the largest absolute eigenvalue. Default: that of the estimate, 0.2 unless it has
         another.
     level
-        Confidence level of the band, pointwise; None: no band.
+        Confidence level of the band, pointwise; None: no band. The curve is faint where its shape is open all the same.
     bandwidth
         Standard deviation, in units of the eigenvalues, of a Gaussian that smooths all eigenvalues into one curve, as
         other libraries do. Default: only the bulk is a curve, smoothed on the axis by a hundredth of its length.
@@ -113,13 +113,13 @@ def plot_density(
         _draw_exact(ax, exact, bins, bandwidth)
         row += _draw_marks(ax, exact, bins, EXACT, row, half)
     band: FloatArray | None = None
-    if isinstance(estimate, LanczosDensity) and level is not None and bandwidth is None:
-        band = bins.band(estimate, level)
+    if isinstance(estimate, LanczosDensity) and bandwidth is None:
+        band = bins.band(estimate, LEVEL if level is None else level)
     style = {"label": "estimate" if label is None else label, "color": color}
     color = _draw_curve(ax, estimate, bins, band, bandwidth=bandwidth, **style)
     _draw_marks(ax, estimate, bins, color, row, half)
-    if band is not None:
-        _draw_band(ax, bins, band, color, f"{100 * (level or 0):g}% interval")
+    if band is not None and level is not None:
+        _draw_band(ax, bins, band, color, f"{100 * level:g}% interval")
     _finish(ax, estimate, bins, zoom, first=first)
     return ax
 
