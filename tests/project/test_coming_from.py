@@ -33,8 +33,11 @@ def test_code_of_the_page(names):
     assert abs(names["trace"] - np.trace(matrix)) < 6 * errors[0] + 1e-5
     assert abs(names["squared_frobenius"] - np.sum(matrix**2)) < 6 * errors[1] + 1e-5
     assert names["error"] == errors[0]
-    total = sum(found.size * found.values[0] for found in names["by_layer"].values())
-    assert total == pytest.approx(np.trace(matrix), rel=0.5)
+    by_layer, diagonal, start = names["by_layer"], np.diag(matrix), 0
+    for size, value, error in zip(by_layer.sizes, by_layer.values, by_layer.standard_errors, strict=True):
+        assert abs(value - diagonal[start : start + size].sum()) < 6 * error + 1e-5
+        start += size
+    assert start == H.size
 
 
 def test_every_call_on_the_right_exists():
