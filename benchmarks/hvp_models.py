@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import measuring  # noqa: F401  # puts the examples on the path
 import torch
-from skip_paper.data.images import load_images, prepare
+from skip_paper.data.images import Examples, Images, load_images, prepare
 from skip_paper.networks.skip_network import SkipNetwork
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -50,12 +50,17 @@ class Block(nn.Module):
         return F.relu(self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x))))) + self.short(x))
 
 
+def _cifar(name: str, model: str) -> tuple[Images, Examples]:
+    """Return images of CIFAR, and what a model takes of them; SystemExit where only digits are found."""
+    images = load_images(name)
+    if images.shape != (3, 32, 32):
+        raise SystemExit(f"{model} needs CIFAR; only digits were found.")
+    return images, prepare(images)
+
+
 def resnet18() -> Case:
     """ResNet-18 for 32x32 images, in evaluation mode, on CIFAR-100."""
-    images = load_images("cifar100")
-    prepared = prepare(images)
-    if images.shape != (3, 32, 32):
-        raise SystemExit("ResNet-18 needs CIFAR; only digits were found.")
+    images, prepared = _cifar("cifar100", "ResNet-18")
     torch.manual_seed(0)
     layers: list[nn.Module] = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
     width = 64
@@ -69,10 +74,7 @@ def resnet18() -> Case:
 
 def convolutional() -> Case:
     """Return a convolutional network of 61,162 parameters on a thousand images of CIFAR-10."""
-    images = load_images("cifar10")
-    prepared = prepare(images)
-    if images.shape != (3, 32, 32):
-        raise SystemExit("The convolutional network needs CIFAR; only digits were found.")
+    images, prepared = _cifar("cifar10", "The convolutional network")
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     for inputs, outputs, stride in ((3, 16, 1), (16, 32, 2), (32, 64, 2), (64, 64, 2)):

@@ -5,10 +5,10 @@
 Models are trained for 200 steps. Each call makes its operator, finds its plan and gives its answer; seeds differ. Where
 a library stops by itself, or has a default, its call is timed as it is. Where it wants a number of products m, numbers
 are doubled until the error over all seeds is small enough: that is hindsight, which users do not have. Where hessdens
-is given ``rtol``, two standard errors are within it, so that errors come out at half of it. Errors are roots
-of mean squares over seeds, relative to references of many products (exact for small models). A way stops being tried
-where one call took more than ``--limit`` seconds. Batches of peers have the fastest of three sizes. The libraries come
-with ``pip install hessdens[peers,examples]``.
+is given ``rtol``, two standard errors are within it, so that errors come out at half of it. Errors are roots of mean
+squares over seeds, relative to references of many products (exact for small models). A way stops being tried where one
+call took more than ``--limit`` seconds. Batches of peers have the fastest of three sizes. The libraries come with ``pip
+install hessdens[peers,examples]``.
 """
 
 import json

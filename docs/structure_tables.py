@@ -5,7 +5,6 @@ from typing import Any
 
 def accuracy_of_traces(content: dict[str, Any]) -> str:
     """Return a table with a row for each matrix and accuracy."""
-    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
     header = ["matrix", "size", "rtol", "products", "kept", "held, least layer", "held, mean", "largest z"]
     lines = [header, ["---"] * len(header)]
     for row in content["rows"]:
@@ -14,13 +13,11 @@ def accuracy_of_traces(content: dict[str, Any]) -> str:
         lines.append(
             [row["matrix"], f"{row['size']:,}", f"{row['rtol']:g}", counts, *shares, f"{row['largest_z_score']:.2f}"]
         )
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{content['date']}, {content['machine']}; {versions}. {content['seeds']} seeds.\n\n{table}\n"
+    return _of_seeds(content, lines)
 
 
 def structure(content: dict[str, Any]) -> str:
     """Return a table with a row for each matrix."""
-    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
     rows: dict[tuple[str, int, int], dict[str, Any]] = {}
     for row in content["rows"]:
         rows.setdefault((row["matrix"], row["size"], row["products"]), {})[row["estimate"]] = row
@@ -33,8 +30,7 @@ def structure(content: dict[str, Any]) -> str:
             traces["over_others"], norms["reported_over_actual"], max(row["largest_z_score"] for row in found.values()),
         ]  # fmt: skip
         lines.append([matrix, f"{size:,}", str(products), *(f"{number:.2f}" for number in numbers)])
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{content['date']}, {content['machine']}; {versions}. {content['seeds']} seeds.\n\n{table}\n"
+    return _of_seeds(content, lines)
 
 
 def gpt2_blocks(content: dict[str, Any]) -> str:
@@ -74,11 +70,22 @@ def gram(content: dict[str, Any]) -> str:
         ]
         for row in content["rows"]
     ]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     first = content["rows"][0]
-    return f"{_origin(first)} {first['examples']} images of {first['data']}.\n\n{table}\n"
+    return f"{_origin(first)} {first['examples']} images of {first['data']}.\n\n{_table(lines)}"
+
+
+def _of_seeds(content: dict[str, Any], lines: list[list[str]]) -> str:
+    origin = f"{content['date']}, {content['machine']}; {_versions(content)}. {content['seeds']} seeds."
+    return f"{origin}\n\n{_table(lines)}"
+
+
+def _table(lines: list[list[str]]) -> str:
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
 def _origin(content: dict[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in content["versions"].items())
-    return f"{content['date']}, {content['machine']}, threads: {content['threads']}; {versions}."
+    return f"{content['date']}, {content['machine']}, threads: {content['threads']}; {_versions(content)}."
+
+
+def _versions(content: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in content["versions"].items())
