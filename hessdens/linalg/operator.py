@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 
+from hessdens._threads import WATCH
 from hessdens.linalg.team import ALONE, Team
 
 Vectors = TypeVar("Vectors", Tensor, NDArray[Any])
@@ -71,7 +72,8 @@ class Operator(ABC):
                 f"V must be {self.dtype} on {self.device}, as the operator is; got {V.dtype} on {V.device}. "
                 "Convert it with V.to(operator.device, operator.dtype)."
             )
-        return self._matmat(V)
+        with WATCH.product(self.device):
+            return self._matmat(V)
 
     def matvec(self, v: Tensor) -> Tensor:
         """Return A v, shape (N,), for v of shape (N,). Cost: one product."""
