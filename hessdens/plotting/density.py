@@ -242,21 +242,17 @@ def _finish(ax: "Axes", estimate: Density, bins: Bins, zoom: float | None, *, fi
 
 
 def _legend(ax: "Axes") -> None:
-    """Name what was drawn, the same thing once."""
-    handles, labels = ax.get_legend_handles_labels()
-    lines = [pair for pair in zip(labels, handles, strict=True) if pair[1].get_gid() == "curve"]
-    areas = [pair for pair in zip(labels, handles, strict=True) if pair not in lines]
-    entries: dict[str, Any] = dict(lines)
-    for label, handle in reversed(areas):  # the window, which was drawn first, comes last
-        entries.setdefault(label, handle)
-    marks = [line for line in ax.lines if line.get_gid() == "marks"]
-    if marks:
-        from matplotlib.lines import Line2D
+    """Name what was drawn, the same thing once, in all of its colors."""
+    from matplotlib.legend_handler import HandlerTuple
+    from matplotlib.lines import Line2D
 
-        colors = {line.get_color() for line in marks if line.get_color() != EXACT}
-        color = colors.pop() if len(colors) == 1 else "0.3"
-        mark = Line2D([], [], color=color, marker="|", ls="", ms=8)
-        place = len(lines)
-        entries = dict([*list(entries.items())[:place], ("single eigenvalues", mark), *list(entries.items())[place:]])
-    if entries:
-        ax.legend(entries.values(), entries.keys(), frameon=False, fontsize="small")
+    drawn = list(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    lines = [pair for pair in drawn if pair[1].get_gid() == "curve"]
+    colors = dict.fromkeys(line.get_color() for line in ax.lines if line.get_gid() == "marks")
+    marks = [("single eigenvalues", Line2D([], [], color=color, marker="|", ls="", ms=8)) for color in colors]
+    # Areas and the window, which was drawn first, come last.
+    names = dict.fromkeys(label for label, _ in [*lines, *marks, *drawn[::-1]])
+    handles = {name: tuple(handle for label, handle in [*marks, *drawn] if label == name) for name in names}
+    if names:
+        shown = {tuple: HandlerTuple(ndivide=None, pad=0.3)}
+        ax.legend(handles.values(), handles.keys(), frameon=False, fontsize="small", handler_map=shown)

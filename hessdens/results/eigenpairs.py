@@ -129,7 +129,7 @@ class Eigenpairs(Saved):
         missed = "" if np.isinf(self.rtol) else f", {self.is_converged.sum()} of them to rtol {self.rtol:g}"
         lines = [f"{len(self.values)} eigenvalues of {self.size:,}, {self.which}{missed}"]
         if len(self.values):
-            lines.append("           value    error   angle of its vector or cluster")
+            lines.append("           value    error   angle (rad) of its vector or cluster")
         for index, members in enumerate(map(self._members, range(min(len(self.values), MOST_PRINTED)))):
             cluster = f"  one cluster: {', '.join(map(str, members))}" if len(members) > 1 else ""
             angle = "unknown" if self.gaps[index] <= self.errors[index] else f"{self.angles[index]:.1e}"

@@ -6,6 +6,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import DrawingArea
 from naive import Normal
 
 from hessdens import (
@@ -168,6 +171,32 @@ def test_several_on_the_same_axes_have_colors_of_their_own():
     assert len({line.get_color() for line in drawn(ax, "curve")}) == 3
     assert len({line.get_ydata()[0] for line in drawn(ax, "marks")}) == 3
     assert [text.get_text() for text in ax.get_legend().get_texts()].count("95% interval") == 1
+
+
+def test_legend_shows_each_thing_in_all_of_its_colors():
+    """One entry for the marks of all densities, in the color of each; so for bands, and for what is not resolved."""
+    wide = lanczos_density(np.diag(np.random.default_rng(0).normal(0, 1, 500)), max_products=16)
+    ax = plot_density(wide, exact=EIGENVALUES, color="C1", label="before")
+    plot_density(wide, ax=ax, color="C2", label="after")
+    plot_density(EIGENVALUES, ax=ax, color="C3", label="end")
+    ax.figure.canvas.draw()
+    legend = ax.get_legend()
+    names = [text.get_text() for text in legend.get_texts()]
+    shown = [[to_hex(color_of(part)) for part in area.get_children()] for area in legend.findobj(DrawingArea)]
+    assert dict(zip(names, shown, strict=True)) == {
+        "exact (503 eigenvalues)": [to_hex("0.75")],
+        "before": [to_hex("C1")],
+        "after": [to_hex("C2")],
+        "end": [to_hex("C3")],
+        "single eigenvalues": [to_hex("0.55"), to_hex("C3")],
+        "95% interval": [to_hex("C1"), to_hex("C2")],
+        "shape not resolved": [to_hex("C1"), to_hex("C2")],
+        "window |λ| < 0.1": [to_hex("0.4")],
+    }
+
+
+def color_of(swatch):
+    return swatch.get_color() if isinstance(swatch, Line2D) else swatch.get_facecolor()
 
 
 def test_the_axis_names_the_matrix():

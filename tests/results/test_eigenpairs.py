@@ -99,6 +99,7 @@ def test_a_vector_of_a_cluster_is_refused_and_its_subspace_given():
     with pytest.raises(ValueError, match="index must be from 0 to 2; got 3"):
         pairs.vector(3)
     assert "one cluster: 1, 2" in str(pairs)
+    assert "angle (rad)" in str(pairs)
     assert repr(pairs) == f"Eigenpairs(3 largest of 23, {pairs.num_products} products)"
 
 
