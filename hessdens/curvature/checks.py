@@ -1,7 +1,7 @@
 """What a model, its loss and its data must satisfy before the first product, each with a message of its own."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from hessdens._torch import is_batch_norm, is_dropout
-from hessdens.curvature.containers import IGNORED, counting_labels, flattened, leaves_of, map_tensors, tensors_of
+from hessdens.curvature.containers import IGNORED, counting_labels, flattened, map_tensors, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values, without_graph
 from hessdens.curvature.engines.replacement import called, is_of_the_model
+from hessdens.curvature.notes import given, noted
 from hessdens.curvature.settings import same_random_state
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import fingerprint, is_same
@@ -24,8 +25,8 @@ OF_A_SUM = " Write nn.CrossEntropyLoss() or the like; the matrix of a sum is num
 def check_modules(model: Any) -> None:
     """Raise if a module would make the loss random or dependent on the other examples of a batch."""
     if not isinstance(model, nn.Module):
-        hint = " Pass the model itself, not its outputs." if isinstance(model, Tensor) else ""
-        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}.{hint}")
+        kind = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"model must be a torch.nn.Module; got {kind}. {_instead_of(model)}")
     for name, module in model.named_modules():
         place = called(name, module)
         if module.training and _is_random(module):
@@ -45,6 +46,17 @@ def check_modules(model: Any) -> None:
                 raise ValueError(f"{mixes}{place} is in training mode. Call model.eval().")
 
 
+def _instead_of(model: Any) -> str:
+    """Return what to write in place of something that is no model."""
+    if isinstance(model, Tensor):
+        return "Pass the model itself, not its outputs."
+    if isinstance(model, type):
+        return f"Write model = {model.__name__}(..), and pass that."
+    if isinstance(model, Mapping):
+        return "Write model.load_state_dict(state), and pass the model."
+    return "Write hessian_operator(model, loss_fn, data), in this order."
+
+
 def _is_random(module: Any) -> bool:
     if is_dropout(module):
         return float(module.p) > 0
@@ -59,12 +71,21 @@ def check_parameters(model: nn.Module) -> torch.device:
     if lazy:
         raise ValueError(f"The parameters must have shapes; {lazy[0]!r} is lazy: run the model once on a batch.")
     if torch.is_inference_mode_enabled() or any(p.is_inference() for p in model.parameters()):
-        raise ValueError("Derivatives cannot be taken in torch.inference_mode(), nor of parameters made in it.")
+        raise ValueError(
+            "Derivatives cannot be taken in torch.inference_mode(), nor of parameters made in it. Make model and "
+            "operator outside of it; torch.no_grad() does no harm."
+        )
     sharded = [name for name, parameter in model.named_parameters() if hasattr(parameter, "placements")]
     if sharded:
         raise ValueError(
             f"The parameters must be whole tensors; {sharded[0]!r} is sharded over processes. Use "
             "hessdens.distributed.sharded_operator."
+        )
+    empty = [name for name, parameter in model.named_parameters() if parameter.is_meta]
+    if empty:
+        raise ValueError(
+            f"The parameters must have values; {empty[0]!r} is on device 'meta'. Write model.to_empty(device='cpu') "
+            "and model.load_state_dict(state), or load the model without init_empty_weights or device_map."
         )
     devices = {str(p.device): name for name, p in [*model.named_buffers(), *model.named_parameters()]}
     if len(devices) > 1:
@@ -87,10 +108,16 @@ def check_batch(batch: Any, loss: LossModule, device: torch.device, *, name: str
                 f"A batch must be a pair (inputs, targets); got a mapping with 'labels' as {name}. For models of "
                 "transformers write hessdens.curvature.from_transformers(model, batches), for others pass forward=."
             )
+        size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
+        pair = f"A batch must be a pair (inputs, targets); got {type(batch).__name__}{size} as {name}."
+        if isinstance(batch, Mapping) and len(batch) > 1:
+            first, *_, last = batch
+            raise TypeError(f"{pair} Write forward=lambda model, batch: (model(batch[{first!r}]), batch[{last!r}]).")
+        if isinstance(batch, tuple | list) and len(batch) > 2:
+            raise TypeError(f"{pair} Write forward=lambda model, batch: (model(*batch[:-1]), batch[-1]).")
         raise TypeError(
-            f"A batch must be a pair (inputs, targets); got {type(batch).__name__} as {name}. "
-            "Pass [(inputs, targets)] for a single batch, or for other batches forward=, a function of model and batch "
-            "that returns (outputs, targets)."
+            f"{pair} Pass [(inputs, targets)] for a single batch, or for other batches forward=, a function of model "
+            "and batch that returns (outputs, targets)."
         )
     tensors = tensors_of(batch)
     for tensor in tensors:
@@ -186,40 +213,6 @@ def _check_copies(model: nn.Module, copies: Values) -> None:
                 f"The forward pass must not change weights in place; it changes {name!r}. Do that after the steps of "
                 "training, or compute the changed weights as new tensors."
             )
-
-
-@contextlib.contextmanager
-def noted(loss: LossModule, batch: Any, index: int) -> Iterator[None]:
-    """Give an error of the model or the loss function a note of what they were given."""
-    try:
-        yield
-    except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError):
-            error.add_note(f"hessdens was computing the loss of batch {index}: {given(batch)}.{_expected(loss)}")
-        raise
-
-
-def given(batch: Any) -> str:
-    """Return dtypes and shapes of the first tensors of a batch, and the kinds of others."""
-    tensors = [f"{t.dtype} {'nested' if t.is_nested else tuple(t.shape)}" for t in tensors_of(batch)[:4]]
-    others = dict.fromkeys(type(leaf).__name__ for leaf in leaves_of(batch) if not isinstance(leaf, Tensor))
-    return ", ".join([*tensors, *others])
-
-
-def first_sentence(error: object) -> str:
-    """Return the first sentence of an error's message, or its kind where there is none."""
-    lines = str(error).splitlines()
-    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
-
-
-def _expected(loss: LossModule) -> str:
-    if not isinstance(loss.loss_fn, nn.CrossEntropyLoss) and loss.loss_fn is not nn.functional.cross_entropy:
-        return ""
-    return (
-        " The cross-entropy takes outputs as one tensor (if the model's are not, forward= chooses it, a function of "
-        "model and batch that returns (outputs, targets)), and targets as class numbers in int64, or probabilities in "
-        "the dtype of the outputs."
-    )
 
 
 def present(loss: LossModule) -> Values:

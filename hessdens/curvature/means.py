@@ -16,14 +16,13 @@ from hessdens.curvature.checks import (
     check_labels,
     evaluated,
     evaluated_nearby,
-    first_sentence,
-    given,
     mean_message,
     moved,
 )
 from hessdens.curvature.containers import batch_length, counting_labels, joined, slice_batch, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.replacement import is_of_the_model
+from hessdens.curvature.notes import first_sentence, given
 
 Weight = Callable[[Any], float]
 Agree = Callable[[float, float], bool]

@@ -60,7 +60,10 @@ def select_parameters(
             break
     used = {name: parameter for name, parameter in trainable.items() if name not in unused}
     if not used:
-        raise ValueError("The loss must depend on the selected parameters; it depends on none of them.")
+        raise ValueError(
+            "The loss must depend on the selected parameters; it depends on none of them. Leave .detach(), .data, "
+            "argmax and torch.no_grad() out of model and loss_fn, and select parameters that they use."
+        )
     if unused:
         warnings.warn(f"Parameters that no batch uses are left out: {_some(list(unused))}.", stacklevel=4)
     dtypes = {str(parameter.dtype): name for name, parameter in used.items()}

@@ -18,12 +18,12 @@ from hessdens.curvature.checks import (
     check_total_weight,
     evaluated_nearby,
     moved,
-    noted,
 )
 from hessdens.curvature.containers import batch_length, chosen_examples, slice_batch
 from hessdens.curvature.data.passes import RepeatedPasses
 from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.means import MeanCheck, checked_weight
+from hessdens.curvature.notes import noted
 from hessdens.curvature.parameters import Selection, select_parameters, warn_of_constants
 from hessdens.curvature.settings import TURN, Undisturbed, full_precision, product_settings
 from hessdens.curvature.trials.repeats import check_repeats

@@ -50,8 +50,8 @@ class SpectrumCallback(MonitorCallback, TrainerCallback):  # type: ignore[misc]
 
     def _read_loss(self, model: nn.Module) -> None:
         """Compute the model's loss from its logits, if it is one that is known, so that labels are counted."""
-        self._data = batches_of(model, self._data)
-        reading = reading_of(model, self._data)
+        self._data, have_labels = batches_of(model, self._data)
+        reading = reading_of(model, self._data, have_labels=have_labels)
         if reading is not None:
             self._loss_fn = reading.loss_fn
             options: Any = reading.options()

@@ -86,10 +86,15 @@ def test_mixed_dtypes_and_devices():
     model = nn.Sequential(linear(), nn.Linear(2, 2).to(torch.float64))
     forward = lambda model, batch: (model[1](model[0](batch[0]).double()), batch[1])  # noqa: E731
     refuse(r"must have one dtype; got torch.float32 \(0.bias\), torch.float64", model=model, forward=forward)
-    refuse(
-        r"The model must be on one device; got cpu .*, meta",
-        model=nn.Sequential(linear(), nn.Linear(2, 2, device="meta")),
-    )
+    model = nn.Sequential(linear(), nn.Linear(2, 2))
+    model[1].register_buffer("elsewhere", torch.ones(2, device="meta"))
+    refuse(r"The model must be on one device; got meta \(1.elsewhere\), cpu", model=model)
+
+
+def test_parameters_without_values():
+    """As those that accelerate has moved to the disk: model.to(device) would not bring them back."""
+    model = nn.Sequential(linear(), nn.Linear(2, 2, device="meta"))
+    refuse(r"must have values; '1.weight' is on device 'meta'\. Write model.to_empty\(device='cpu'\)", model=model)
     refuse("Inputs must have the model's dtype, torch.float32; got torch.float64", data=[(INPUTS.double(), TARGETS)])
     refuse("must be on the model's device, cpu; .* has a tensor on meta", data=[(INPUTS.to("meta"), TARGETS)])
 

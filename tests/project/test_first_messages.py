@@ -1,5 +1,7 @@
 """What new users meet first: each message is two lines at most, and has the code to write instead."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -22,6 +24,31 @@ def network():
 
 def operator(data=None, **options):
     return hessian_operator(network(), LOSS, [(INPUTS, TARGETS)] if data is None else data, **options)
+
+
+class Classifier(nn.Module):
+    """A classifier with the interface of transformers, whose loss needs a label for each example."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = network()
+
+    def forward(self, input_ids, labels):
+        logits = self.network(input_ids)
+        return SimpleNamespace(loss=LOSS(logits, labels), logits=logits)
+
+
+class Restoring(Classifier):
+    """A model that predicts each token from all of them, as for masked tokens: with itself as label it is no task."""
+
+    def forward(self, input_ids, labels):
+        logits = self.network(nn.functional.one_hot(input_ids, 4).float())
+        return SimpleNamespace(loss=LOSS(logits.flatten(0, 1), labels.flatten()), logits=logits)
+
+
+def of_inference_mode():
+    with torch.inference_mode():
+        return operator()
 
 
 def shuffled():
@@ -49,6 +76,28 @@ def shuffled():
         (lambda: plot_density(operator()), "Write lanczos_density(H)"),
         (lambda: operator() @ ([1.0] * operator().size), "torch.as_tensor(V, dtype=operator.dtype)"),
         (lambda: from_transformers(network(), {"input_ids": INPUTS}), "Write [batch]"),
+        (
+            lambda: from_transformers(Classifier().eval(), [{"input_ids": INPUTS}]),
+            "return_tensors='pt'), 'labels': labels}].",
+        ),
+        (lambda: from_transformers(Restoring().eval(), [{"input_ids": TARGETS.view(2, 3)}]), "'labels': labels}]."),
+        (lambda: hessian_operator(network().state_dict(), LOSS, [(INPUTS, TARGETS)]), "Write model.load_state_dict("),
+        (lambda: hessian_operator(nn.Linear, LOSS, [(INPUTS, TARGETS)]), "got the class Linear. Write model = Linear("),
+        (lambda: hessian_operator(lambda x: x, LOSS, [(INPUTS, TARGETS)]), "Write hessian_operator(model, loss_fn, da"),
+        (lambda: hessian_operator(network().to("meta"), LOSS, [(INPUTS, TARGETS)]), "Write model.to_empty(device='cpu"),
+        (of_inference_mode, "Make model and operator outside of it"),
+        (
+            lambda: operator([(INPUTS, INPUTS, TARGETS)]),
+            "forward=lambda model, batch: (model(*batch[:-1]), batch[-1])",
+        ),
+        (
+            lambda: operator([{"x": INPUTS, "y": TARGETS}]),
+            "forward=lambda model, batch: (model(batch['x']), batch['y'])",
+        ),
+        (
+            lambda: hessian_operator(network(), lambda z, t: LOSS(z.detach(), t), [(INPUTS, TARGETS)]),
+            "Leave .detach(), .data, argmax and torch.no_grad() out of model and loss_fn",
+        ),
     ],
 )
 def test_message_has_the_code_to_write_instead(call, instead):
@@ -58,6 +107,27 @@ def test_message_has_the_code_to_write_instead(call, instead):
     assert instead in message
     assert len(message) <= TWO_LINES
     assert "\n" not in message
+
+
+def test_what_messages_say_to_write_works():
+    expected = operator() @ torch.ones(23)
+    others = [{"x": INPUTS, "y": TARGETS}]
+    H = hessian_operator(network(), LOSS, others, forward=lambda model, batch: (model(batch["x"]), batch["y"]))
+    torch.testing.assert_close(H @ torch.ones(23), expected)
+    pairs = [(INPUTS, TARGETS)]
+    H = hessian_operator(network(), LOSS, pairs, forward=lambda model, batch: (model(*batch[:-1]), batch[-1]))
+    torch.testing.assert_close(H @ torch.ones(23), expected)
+    model = network().to("meta").to_empty(device="cpu")
+    model.load_state_dict(network().state_dict())
+    torch.testing.assert_close(hessian_operator(model, LOSS, pairs) @ torch.ones(23), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(operator() @ torch.ones(23), expected)
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, lambda model: torch.compile(model, backend="eager")])
+def test_wrapped_models_are_as_those_inside(wrap):
+    H = hessian_operator(wrap(network()), LOSS, [(INPUTS, TARGETS)])
+    torch.testing.assert_close(H @ torch.ones(23), operator() @ torch.ones(23))
 
 
 @pytest.mark.parametrize("returned", ["model", "model, loss_fn", "None", "model, loss_fn, inputs, targets"])

@@ -23,6 +23,12 @@ COLLATE = (
 )
 
 
+NO_LABELS = (
+    "batches must have 'labels', except for a causal language model, which predicts its own tokens. Write "
+    "batches = [{**tokenizer(texts, padding=True, return_tensors='pt'), 'labels': labels}]."
+)
+
+
 class Reading(NamedTuple):
     """One way in which a loss may come from logits and labels."""
 
@@ -91,8 +97,9 @@ def from_transformers(
     Raises
     ------
     ValueError
-        If there is no batch, it has no labels, or for "ggn" and "fisher" the model's loss is not one of these: cross
-        entropy of the next token, of each token or of each example, squared error, binary cross entropy.
+        If there is no batch, or it has no labels and the model is no causal language model. For "ggn" and "fisher",
+        if the model's loss is not one of these: cross entropy of the next token, of each token or of each example,
+        squared error, binary cross entropy.
 
     Notes
     -----
@@ -122,8 +129,8 @@ def from_transformers(
     if curvature not in FACTORIES:
         raise ValueError(f"curvature must be one of {', '.join(FACTORIES)}; got {curvature!r}.")
     check_modules(model)
-    data = batches_of(model, batches)
-    reading = reading_of(model, data)
+    data, have_labels = batches_of(model, batches)
+    reading = reading_of(model, data, have_labels=have_labels)
     if reading is None:
         if curvature != "hessian":
             raise ValueError(
@@ -136,11 +143,12 @@ def from_transformers(
     return operator
 
 
-def batches_of(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return all batches, with labels, on the device of a model."""
+def batches_of(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], bool]:
+    """Return all batches, with labels, on the device of a model, and whether all had labels of their own."""
     if isinstance(batches, Mapping):
         raise TypeError("batches must be a list of batches or a DataLoader; got a single batch. Write [batch].")
-    data = [_with_labels(batch) for batch in on_device_of(model, [_mapping(batch) for batch in batches])]
+    read = on_device_of(model, [_mapping(batch) for batch in batches])
+    data = [_with_labels(batch) for batch in read]
     if not data:
         raise ValueError("batches must be at least one; got none. Pass a list of batches, or a DataLoader.")
     if not any(map(_has_labels, data)):
@@ -148,7 +156,7 @@ def batches_of(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> list[d
             f"batches must have labels that count; all labels of all {len(data)} are {IGNORED}, which losses ignore. "
             "Look at the padding and at what the collator masks."
         )
-    return data
+    return data, all(batch.get("labels") is not None for batch in read)
 
 
 def _has_labels(batch: Mapping[str, Any]) -> bool:
@@ -173,18 +181,33 @@ def logits_of(model: nn.Module, batch: Mapping[str, Any]) -> Tensor:
     return logits
 
 
-def reading_of(model: nn.Module, batches: Iterable[Mapping[str, Any]]) -> Reading | None:
+def reading_of(model: nn.Module, batches: Iterable[Mapping[str, Any]], *, have_labels: bool) -> Reading | None:
     """Return the way in which the model's loss comes from logits and labels, None if it is none of the known.
 
-    The first batch with labels that count shows it.
+    The first batch with labels that count shows it. ValueError if batches have tokens as labels only, and the model is
+    no causal language model.
     """
     batch = next(filter(_has_labels, batches))
-    with TURN, Undisturbed(model), torch.no_grad():
-        outputs, labels = model(**batch), batch["labels"]
+    try:
+        with TURN, Undisturbed(model), torch.no_grad():
+            outputs, labels = model(**batch), batch["labels"]
+    except (RuntimeError, ValueError, IndexError) as error:
+        if have_labels:
+            raise
+        raise ValueError(NO_LABELS) from error
+    reading = _reading(outputs, labels)
+    if not have_labels and reading not in (None, READINGS[0]):
+        raise ValueError(NO_LABELS)
+    return reading
+
+
+def _reading(outputs: Any, labels: Any) -> Reading | None:
+    """Return the first way that gives a model's loss."""
     loss, logits = getattr(outputs, "loss", None), getattr(outputs, "logits", None)
     if loss is None:
         raise ValueError(
-            "model must return a loss where a batch has labels; it returned none. Use a model with a head."
+            "model must return a loss where a batch has labels; it returned none. Use a model with a head, such as "
+            "AutoModelForSequenceClassification."
         )
     if not isinstance(logits, Tensor) or not isinstance(labels, Tensor):
         return None

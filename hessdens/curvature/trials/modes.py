@@ -10,10 +10,10 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from hessdens.curvature.checks import first_sentence
 from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.tables import COSTLY, ENGINES, LAST_RESORT, REFERENCE, Mode
+from hessdens.curvature.notes import first_sentence
 from hessdens.curvature.trials.confirmation import confirmed, in_brackets
 from hessdens.curvature.trials.culprits import (
     gradient_exists,
