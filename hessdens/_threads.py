@@ -1,4 +1,4 @@
-"""Threads of torch that wait for a core, and so for one another: measured during products, and said once."""
+"""Threads of torch that wait for a core, and so for one another: measured during long work, and said once."""
 
 import logging
 import os
@@ -11,9 +11,9 @@ import torch
 
 # Where Linux keeps, for each thread, the time on a core and the time it was ready and waited for one, in nanoseconds.
 TASKS = Path("/proc/self/task")
-# Seconds of products before there is a verdict, and between two.
+# Seconds of work before there is a verdict, and between two.
 PERIOD = 3.0
-# Seconds between two products after which they count as separate work.
+# Seconds between two pieces of work after which they are measured apart.
 PAUSE = 1.0
 # Where both are exceeded, threads hinder one another. Quiet machines have less than a hundredth of each.
 LEAST_SHARE = 0.05  # of the time in which threads were ready to run
@@ -42,10 +42,11 @@ def thread_times() -> Times | None:
 
 
 class Watch:
-    """Looks at products, and logs once, as a warning, that torch has more threads than there are free cores.
+    """Looks at long work, and logs once, as a warning, that torch has more threads than there are free cores.
 
-    A product on a CPU stands in `product`; a long one calls `look` now and then. Cost: a look at the clock each, and
-    every few seconds a file for each thread. Nothing is measured where torch has one thread, or on another device.
+    Products, Gram matrices and the making of operators stand in `work`. Each evaluation of a model inside calls `look`.
+    Cost: a look at the clock each, and every few seconds a file for each thread. Nothing is measured where torch has
+    one thread, or on another device than a CPU.
     """
 
     def __init__(
@@ -56,11 +57,11 @@ class Watch:
         self._is_done = False
         self._depth = 0
         self._start: tuple[float, Times] | None = None  # of the period that is measured
-        self._last = 0.0  # when a product ended
+        self._last = 0.0  # when work ended
 
     @contextmanager
-    def product(self, device: torch.device) -> Iterator[None]:
-        """Measure what happens within, unless it is part of such a product."""
+    def work(self, device: torch.device) -> Iterator[None]:
+        """Measure what happens within, unless it is part of such work."""
         if self._is_done or device.type != "cpu" or torch.get_num_threads() == 1:
             yield
             return
@@ -75,7 +76,7 @@ class Watch:
             self._last = self._clock()
 
     def look(self) -> None:
-        """Come to a verdict, if this is part of a product and a period is over."""
+        """Come to a verdict, if this is part of such work and a period is over."""
         if self._is_done or self._depth == 0 or self._start is None or self._clock() - self._start[0] < PERIOD:
             return
         before, past = self._start
@@ -100,7 +101,7 @@ def _hint(threads: int, share: float, cores: float) -> str:
     """Return two lines: what was measured, and what to write, with as many threads as there were cores."""
     fewer = max(1, min(threads - 1, int(cores)))
     return (
-        f"hessdens: products are slow, because torch has {threads} threads and too few cores are free: threads waited "
+        f"hessdens: work is slow, because torch has {threads} threads and too few cores are free: threads waited "
         f"for a core in {share:.0%} of their time.\n"
         f"Write torch.set_num_threads({fewer}), or set OMP_NUM_THREADS={fewer} before Python starts."
     )

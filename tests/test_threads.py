@@ -7,8 +7,9 @@ import threading
 import pytest
 import torch
 
-from hessdens import _threads, as_operator, hessian_operator, lanczos_density
+from hessdens import _threads, as_operator, fisher_operator, ggn_operator, hessian_operator, lanczos_density
 from hessdens._threads import PAUSE, PERIOD, Watch, thread_times
+from hessdens.structure import output_gram
 
 CPU = torch.device("cpu")
 
@@ -34,7 +35,7 @@ class Machine:
             self.times[name] = (past[0] + running * seconds, past[1] + waiting * seconds)
 
     def product(self, seconds, device=CPU, **rates):
-        with self.watch.product(device):
+        with self.watch.work(device):
             self.spend(seconds, **rates)
 
 
@@ -51,7 +52,7 @@ def test_waiting_threads_are_said_once_with_what_to_write(machine, caplog):
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("hessdens", "WARNING")
     assert record.getMessage().splitlines() == [
-        "hessdens: products are slow, because torch has 2 threads and too few cores are free: threads waited for a "
+        "hessdens: work is slow, because torch has 2 threads and too few cores are free: threads waited for a "
         "core in 50% of their time.",
         "Write torch.set_num_threads(1), or set OMP_NUM_THREADS=1 before Python starts.",
     ]
@@ -76,7 +77,7 @@ def test_short_products_are_added_up(machine, caplog):
 
 
 def test_a_long_product_is_judged_before_its_end(machine, caplog):
-    with machine.watch.product(CPU):
+    with machine.watch.work(CPU):
         machine.spend(PERIOD, running=0.5, waiting=0.5)
         machine.watch.look()
         assert len(caplog.records) == 1
@@ -123,21 +124,21 @@ def test_nothing_is_measured_with_one_thread_or_on_another_device(machine, caplo
 
 
 def test_nothing_is_said_where_the_number_of_threads_was_reduced_meanwhile(machine, caplog, monkeypatch):
-    with machine.watch.product(CPU):
+    with machine.watch.work(CPU):
         machine.spend(PERIOD, running=0.5, waiting=0.5)
         monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert not caplog.records
 
 
 def test_parts_of_a_product_belong_to_it(machine, caplog):
-    with machine.watch.product(CPU):
+    with machine.watch.work(CPU):
         machine.spend(PERIOD - 0.5, running=0.5, waiting=0.5)
         machine.product(0.6, running=0.5, waiting=0.5)
     assert len(caplog.records) == 1
 
 
 def test_errors_pass_and_end_their_product(machine, caplog):
-    with pytest.raises(KeyError), machine.watch.product(CPU):
+    with pytest.raises(KeyError), machine.watch.work(CPU):
         raise KeyError
     machine.spend(PERIOD, waiting=1.0)
     machine.watch.look()
@@ -180,20 +181,45 @@ def test_times_of_this_process():
     assert all(running >= 0 and waiting >= 0 for running, waiting in times.values())
 
 
-def test_products_and_batches_of_all_operators_are_watched(machine, monkeypatch, caplog, recwarn):
+@pytest.mark.parametrize("make", [hessian_operator, ggn_operator, fisher_operator])
+def test_making_an_operator_and_its_products_are_watched(make, machine, monkeypatch, caplog, recwarn):
     """No warning of Python: a program that makes errors of them goes on."""
-    model, loss_fn = torch.nn.Linear(2, 1), torch.nn.MSELoss()
-    H = hessian_operator(model, loss_fn, [(torch.eye(2), torch.ones(2, 1))] * 2)
-    looks = []
-    monkeypatch.setattr(machine.watch, "look", lambda: looks.append(machine.now))
-    for module in ("hessdens.linalg.operator", "hessdens.curvature.data.passes"):
-        monkeypatch.setattr(f"{module}.WATCH", machine.watch)
-    H @ torch.ones(3)
-    assert len(looks) == 3  # of two batches and the end
-    as_operator(torch.eye(3), check_symmetric=False) @ torch.ones(3)
-    assert len(looks) == 4
-    monkeypatch.undo()
+    depths = []
+    monkeypatch.setattr(machine.watch, "look", lambda: depths.append(machine.watch._depth))
+    for module in ("linalg.operator", "curvature.engines.replacement", "curvature.factories"):
+        monkeypatch.setattr(f"hessdens.{module}.WATCH", machine.watch)
+    model, data = torch.nn.Linear(2, 2), [(torch.eye(2), torch.arange(2))] * 3
+    H = make(model, torch.nn.CrossEntropyLoss(), data)
+    assert len(depths) > 3
+    assert set(depths) == {1}
+    del depths[:]
+    H @ torch.ones(6)
+    assert len(depths) > 3  # in each batch, and at the end
+    assert set(depths) == {1}
     assert not recwarn.list
+
+
+def test_the_device_is_that_of_the_model(machine, monkeypatch):
+    monkeypatch.setattr("hessdens.curvature.factories.WATCH", machine.watch)
+    with pytest.raises(ValueError, match="The parameters must have values"):
+        hessian_operator(torch.nn.Linear(2, 2, device="meta"), torch.nn.MSELoss(), [])
+    assert machine.num_reads == 0
+    with pytest.raises(TypeError, match="model must be"):
+        hessian_operator(None, torch.nn.MSELoss(), [])
+    assert machine.num_reads == 1
+
+
+def test_gram_matrices_are_watched(machine, monkeypatch):
+    monkeypatch.setattr("hessdens.structure.gauss_newton.gram.WATCH", machine.watch)
+    G = ggn_operator(torch.nn.Linear(2, 1), torch.nn.MSELoss(), [(torch.eye(2), torch.ones(2, 1))])
+    output_gram(G)
+    assert machine.num_reads == 1
+
+
+def test_matrices_of_others_are_watched(machine, monkeypatch):
+    monkeypatch.setattr("hessdens.linalg.operator.WATCH", machine.watch)
+    as_operator(torch.eye(3)) @ torch.ones(3)
+    assert machine.num_reads == 1
 
 
 def test_a_busy_machine_is_noticed_by_an_estimate(machine, monkeypatch, caplog, recwarn):

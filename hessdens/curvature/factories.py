@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Unpack
 
+import torch
 from torch import Tensor, nn
 
+from hessdens._threads import WATCH
 from hessdens.curvature.checks import check_curvature_of_loss
 from hessdens.curvature.engines.loss_module import Forward
 from hessdens.curvature.fisher import fisher_problem
@@ -106,7 +108,7 @@ def hessian_operator(
     >>> H @ torch.ones(H.size, dtype=torch.float64)
     tensor([2.00], dtype=torch.float64)
     """
-    with TURN, Undisturbed(model, loss_fn):
+    with TURN, Undisturbed(model, loss_fn), WATCH.work(_device_of(model)):
         problem = Problem.of(
             model,
             loss_fn,
@@ -162,7 +164,7 @@ def ggn_operator(
     >>> torch.allclose(G @ vector, H @ vector)
     True
     """
-    with TURN, Undisturbed(model, loss_fn):
+    with TURN, Undisturbed(model, loss_fn), WATCH.work(_device_of(model)):
         problem = Problem.of(model, loss_fn, data, **options)
         check_curvature_of_loss(problem.loss, problem.passes.first_batch)
         return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)
@@ -223,8 +225,14 @@ def fisher_operator(
     >>> torch.allclose(F @ gradient, gradient * (gradient @ gradient))
     True
     """
-    with TURN, Undisturbed(model, loss_fn):
+    with TURN, Undisturbed(model, loss_fn), WATCH.work(_device_of(model)):
         problem = fisher_problem(Problem.of(model, loss_fn, data, **options), kind, num_samples, seed)
         F = CurvatureOperator(problem, "gauss-newton", plan, memory_limit)
     F.name = "Fisher matrix"
     return F
+
+
+def _device_of(model: Any) -> torch.device:
+    """Return where a model is; the CPU for what has no parameters, and is refused later."""
+    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return torch.device("cpu") if parameter is None else parameter.device

@@ -72,7 +72,7 @@ class Operator(ABC):
                 f"V must be {self.dtype} on {self.device}, as the operator is; got {V.dtype} on {V.device}. "
                 "Convert it with V.to(operator.device, operator.dtype)."
             )
-        with WATCH.product(self.device):
+        with WATCH.work(self.device):
             return self._matmat(V)
 
     def matvec(self, v: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import Tensor
 
-from hessdens._threads import WATCH
 from hessdens.curvature.engines.replacement import put_back, raise_interrupt, random_states
 from hessdens.curvature.settings import same_random_state
 from hessdens.linalg.fingerprint import Fingerprint, fingerprint, is_same
@@ -71,7 +70,6 @@ class RepeatedPasses:
         expected = self._fingerprints
         for index, batch in enumerate(self._data):
             raise_interrupt()
-            WATCH.look()
             if self._check:
                 seen.append(fingerprint(batch))
                 if expected is not None and (index >= len(expected) or not is_same(seen[-1], expected[index])):

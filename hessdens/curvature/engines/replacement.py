@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
+from hessdens._threads import WATCH
 from hessdens._torch import is_checkpointed, may_be_compiled
 from hessdens.curvature.containers import flattened, tensors_of
 
@@ -81,6 +82,7 @@ def with_values(model: nn.Module, values: Mapping[str, Tensor], function: Callab
     of all modules and the random state are as before, whatever happened. Compiled parts run as written.
     """
     raise_interrupt()
+    WATCH.look()
     modules = dict(model.named_modules())
     attributes = [(module.__dict__, dict(module.__dict__)) for module in modules.values()]
     places = [

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hessdens._checks import at_least
+from hessdens._threads import WATCH
 from hessdens._types import FloatArray
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.settings import TURN, product_settings
@@ -142,7 +143,7 @@ def make_gram(
 ) -> OutputGram:
     """Return the Gram matrix of all parameters, and that of each layer."""
     at_least("max_rows", max_rows, 1)
-    with TURN, operator.problem.undisturbed(), product_settings(tf32=False):
+    with TURN, operator.problem.undisturbed(), product_settings(tf32=False), WATCH.work(operator.device):
         roots = _roots(operator, max_rows, progress=progress)
         rows = sum(root.rank for root in roots)
         limit = SHARE_OF_FREE * free_bytes(operator.device) if memory_limit is None else memory_limit
