@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from printed import assert_same_except_last_digits
+from printed import assert_same_except_last_digits, run_blocks
 
 from hessdens.cli import main
 
@@ -22,7 +22,7 @@ CONSOLE = re.compile(r"```console\n(.*?)```", re.DOTALL)
 
 def renewed(page, folder):
     """Return the page with what its commands print in ``folder`` now, one after the other."""
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1]
     Path(folder, "digits.py").write_text(code)
 
     def block(match):
@@ -51,6 +51,10 @@ def test_commands_print_what_the_page_says(tmp_path):
     output, expected = ("\n".join(CONSOLE.findall(text)) for text in (renewed(page, tmp_path), page))
     assert_same_except_last_digits(output, expected)
     assert (tmp_path / "density.png").stat().st_size > 1000
+
+
+def test_python_blocks_print_what_the_page_says():
+    assert run_blocks(PAGE) == 1
 
 
 if __name__ == "__main__":
