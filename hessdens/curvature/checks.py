@@ -12,7 +12,7 @@ from hessdens._torch import is_batch_norm, is_dropout
 from hessdens.curvature.containers import IGNORED, counting_labels, flattened, map_tensors, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, Values, without_graph
 from hessdens.curvature.engines.replacement import called, is_of_the_model
-from hessdens.curvature.notes import given, noted
+from hessdens.curvature.notes import OF_ONE_SHAPE, check_targets, given, noted
 from hessdens.curvature.settings import same_random_state
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import fingerprint, is_same
@@ -199,6 +199,8 @@ def check_loss(loss: LossModule, batch: Any, index: int) -> None:
     if loss.reduction in ("sum", "none"):
         raise ValueError(mean_message(f"its reduction is {loss.reduction!r}") + OF_A_SUM)
     with noted(loss, batch, index):
+        if loss.name in OF_ONE_SHAPE:
+            check_targets(loss.name, *without_graph(lambda: loss.outputs(_copied(batch), present(loss))))
         value = evaluated(loss, batch)
     check_finite(value, loss, batch, index)
 
@@ -239,8 +241,7 @@ def evaluated(loss: LossModule, batch: Any, parameters: Values | None = None, *,
     copies: Values = {}
     if parameters is None:
         copies, before = {name: _copy(p) for name, p in loss.model.named_parameters()}, fingerprint(batch)
-        with contextlib.suppress(TypeError):  # of containers that cannot be made anew
-            batch = map_tensors(_copy, batch)
+        batch = _copied(batch)
     with same_random_state(seed):
         value = without_graph(lambda: loss.value(batch, parameters or copies))
     check_scalar(value)
@@ -251,6 +252,12 @@ def evaluated(loss: LossModule, batch: Any, parameters: Values | None = None, *,
             "forward=lambda model, batch: (model(batch[0].clone()), batch[1]) does."
         )
     return value.detach()
+
+
+def _copied(batch: Any) -> Any:
+    with contextlib.suppress(TypeError):  # of containers that cannot be made anew
+        return map_tensors(_copy, batch)
+    return batch
 
 
 def _copy(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What an error of a user's model or loss function is accompanied by: what these were given, and what to write."""
+"""What outputs and targets are like, and what to write: in notes of errors of models and losses, and in errors."""
 
 import contextlib
 import traceback
@@ -48,6 +48,22 @@ def first_sentence(error: object) -> str:
     return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
 
 
+def check_targets(name: str, outputs: Any, targets: Any) -> None:
+    """Raise ValueError if torch would compare the outputs of each example with the targets of all others."""
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        return
+    try:
+        shape = torch.broadcast_shapes(outputs.shape, targets.shape)
+    except RuntimeError:  # the loss will say so
+        return
+    if shape != outputs.shape:
+        raise ValueError(
+            f"{name} must be given targets in the shape of the outputs, {tuple(outputs.shape)}; got "
+            f"{tuple(targets.shape)}, which torch broadcasts to all pairs of examples. Write "
+            f"targets.reshape{(-1, *outputs.shape[1:])}."
+        )
+
+
 def _is_our_own(error: Exception) -> bool:
     """Return whether hessdens raised an error, rather than code that it called."""
     frames = list(traceback.walk_tb(error.__traceback__))
@@ -88,7 +104,7 @@ def _targets(name: str, outputs: Tensor, targets: Any) -> str:
         if not isinstance(targets, Tensor):
             return rule
         if targets.numel() == outputs.numel():
-            return f"{rule} Write targets.reshape{tuple(outputs.shape)}.to({outputs.dtype})."
+            return f"{rule} Write targets.reshape{(-1, *outputs.shape[1:])}.to({outputs.dtype})."
         is_class = not targets.is_floating_point() and targets.shape == outputs.shape[:-1]
         return f"{rule} For class numbers write nn.CrossEntropyLoss() instead." if is_class else rule
     classes = outputs.shape[1] if outputs.ndim > 1 else 1

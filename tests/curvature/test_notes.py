@@ -86,7 +86,7 @@ def test_what_the_note_says_to_write_works():
         (nn.NLLLoss(), TARGETS[:, None].float(), "Write targets.squeeze(1).long()."),
         (nn.CrossEntropyLoss(), TARGETS + 5, "takes class numbers from 0 to 1 in int64, or probabilities in the"),
         (nn.NLLLoss(), TARGETS + 5, "NLLLoss takes class numbers from 0 to 1 in int64."),
-        (F.mse_loss, torch.ones(12), "Write targets.reshape(6, 2).to(torch.float32)."),
+        (F.mse_loss, torch.ones(12), "Write targets.reshape(-1, 2).to(torch.float32)."),
         (nn.BCEWithLogitsLoss(), torch.ones(6, 3), "BCEWithLogitsLoss takes targets of the same shape and dtype."),
     ],
 )
@@ -99,6 +99,27 @@ def test_targets_that_do_not_fit_the_outputs(loss_fn, targets, advice):
     assert f" The outputs are torch.float32 ({len(inputs)}, 2). " in note
     assert advice in note
     assert len(note) <= 2 * LINE
+
+
+@pytest.mark.parametrize("loss_fn", [nn.MSELoss(), F.l1_loss, nn.HuberLoss()])
+def test_targets_that_torch_would_broadcast_to_all_pairs_are_refused(loss_fn):
+    """The most common slip in regression: outputs of shape (B, 1), targets of shape (B,), or the other way round."""
+    targets = TARGETS.float()
+    for model, wrong, right in [
+        (nn.Linear(3, 1), targets, targets.reshape(-1, 1)),
+        (nn.Sequential(nn.Linear(3, 1), nn.Flatten(0)), targets[:, None], targets),
+    ]:
+        code = f"targets.reshape{(-1, *right.shape[1:])}"
+        with pytest.raises(ValueError, match="broadcasts to all pairs of examples") as caught:
+            hessian_operator(model, loss_fn, [(INPUTS, wrong)])
+        assert str(caught.value).endswith(f"Write {code}.")
+        assert torch.equal(eval(code, {"targets": wrong}), right)
+        assert hessian_operator(model, loss_fn, [(INPUTS, right)]).size == 4
+
+
+def test_one_target_for_all_examples_is_allowed():
+    with pytest.warns(UserWarning, match="Using a target size"):
+        hessian_operator(nn.Linear(3, 2), nn.MSELoss(), [(INPUTS, torch.ones(6, 1))])
 
 
 @pytest.mark.filterwarnings("ignore:Using a target size")
