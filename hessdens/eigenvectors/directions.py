@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
 from hessdens._types import FloatArray
-from hessdens.curvature.parameters import Selection, matching
 from hessdens.eigenvectors.descriptions import Carriers, Overlap, SubspaceAngles
 from hessdens.linalg.operator import Operator
 from hessdens.results.eigenpairs import Eigenpairs
+from hessdens.structure.parts import Parts, Selection
 
 # Rows whose inner products differ from those of unit vectors by more than this are not orthonormal.
 ORTHONORMAL = 1e-3
@@ -29,6 +30,8 @@ def overlap(pairs: Eigenpairs, direction: Any) -> Overlap:
     ------
     ValueError
         If the direction has another size, is zero, or is not finite.
+    TypeError
+        If ``pairs`` are not from `eigenpairs`, or the direction is no real vector.
 
     Notes
     -----
@@ -42,6 +45,8 @@ def overlap(pairs: Eigenpairs, direction: Any) -> Overlap:
     >>> overlap(pairs, np.array([0.0, 0.0, 3.0, 4.0])).shares.round(6)
     array([0.64, 0.36])
     """
+    if not isinstance(pairs, Eigenpairs):
+        raise TypeError(f"pairs must be from eigenpairs; got {type(pairs).__name__}.")
     vector = _unit(direction, pairs.size, "direction")
     _check_whole(pairs)
     lengths = pairs.vectors.astype(np.float64) @ vector
@@ -80,7 +85,9 @@ def subspace_angles(first: Any, second: Any) -> SubspaceAngles:
     Raises
     ------
     ValueError
-        If vectors have different sizes, are zero or not finite, or rows are not orthonormal.
+        If vectors have different sizes, are zero or not finite, rows are not orthonormal, or there are none.
+    TypeError
+        If vectors are no real ones.
 
     Notes
     -----
@@ -115,15 +122,18 @@ def carriers(A: Operator, direction: Any, *, layers: Mapping[str, Selection] | N
     A
         From `hessian_operator` or its like, which knows the parameters.
     direction
-        One direction, shape (N,), of any length above 0; or a subspace by orthonormal rows, shape (n, N), such as
-        ``pairs.subspace(3)``: what is returned does not depend on its basis.
+        One direction, shape (N,) or tensors by parameter, of any length above 0; or a subspace by orthonormal rows,
+        shape (n, N), such as ``pairs.subspace(3)``: what is returned does not depend on its basis.
     layers
-        Parameters of each layer by its name, as in `layer_moments`. Default: each parameter is one.
+        What each layer has, by its name, as in `layer_moments`: names and globs of parameters, or slices of them
+        (`attention_parts`). Layers may overlap. Default: each parameter is one.
 
     Raises
     ------
     ValueError
-        If the direction has another size, is zero or is not finite, or a layer names no parameter of the operator.
+        If the direction has another size, is zero or is not finite, or a layer does not exist.
+    TypeError
+        If ``A`` is no operator of a model, or the direction is no real vector.
 
     Examples
     --------
@@ -135,42 +145,38 @@ def carriers(A: Operator, direction: Any, *, layers: Mapping[str, Selection] | N
     >>> carriers(H, eigenpairs(H, 1).vectors[0]).layers
     ('weight', 'bias')
     """
-    sizes = A.parameter_sizes
+    sizes = getattr(A, "parameter_sizes", None)
     if not sizes:
-        raise ValueError(f"A must be an operator of a model, from hessian_operator or its like; got {A!r}.")
-    rows = np.atleast_2d(_array(direction))
+        raise TypeError(f"A must be an operator of a model, from hessian_operator or its like; got {A!r}.")
+    parts = Parts.of(A, {name: name for name in sizes} if layers is None else layers, may_overlap=True)
+    model: Any = A
+    rows = np.atleast_2d(_array(model.flatten(direction) if isinstance(direction, Mapping) else direction, "direction"))
     if len(rows) == 1:
         rows = _unit(rows[0], A.num_rows, "direction")[None]
     _check_orthonormal(rows, "direction")
     if rows.shape[1] != sum(sizes.values()):
         raise ValueError(f"direction must have {sum(sizes.values()):,} entries, as A has; got {rows.shape[1]:,}.")
     squares = np.mean(rows**2, axis=0)
-    ends = np.cumsum([0, *sizes.values()])
-    by_name = {name: float(squares[ends[i] : ends[i + 1]].sum()) for i, name in enumerate(sizes)}
-    names = {name: [name] for name in sizes} if layers is None else _members(sizes, layers)
-    return Carriers(
-        tuple(names),
-        tuple(sum(sizes[name] for name in members) for members in names.values()),
-        np.array([min(sum(by_name[name] for name in members), 1.0) for members in names.values()]),
-        float(squares.sum() ** 2 / np.sum(squares**2)),
-    )
+    shares = parts.sums(torch.from_numpy(squares)[:, None]).numpy()[:, 0]
+    return Carriers(parts.names, parts.sizes, np.minimum(shares, 1.0), float(squares.sum() ** 2 / np.sum(squares**2)))
 
 
-def _members(sizes: Mapping[str, int], layers: Mapping[str, Selection]) -> dict[str, list[str]]:
-    chosen = {layer: matching(sizes, selection) for layer, selection in layers.items()}
-    return {layer: [name for name in sizes if name in names] for layer, names in chosen.items()}
-
-
-def _array(value: Any) -> FloatArray:
-    """Return a tensor or an array in float64."""
+def _array(value: Any, name: str) -> FloatArray:
+    """Return a tensor or an array in float64; TypeError if it is none, or complex."""
+    if isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a vector; got {type(value).__name__}. H.flatten makes one of it.")
     if hasattr(value, "detach"):
-        value = value.detach().cpu().double().numpy()
-    return np.asarray(value, dtype=np.float64)
+        value = value.detach().cpu()
+        value = value.numpy() if value.is_complex() else value.double().numpy()
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must have real numbers; got {array.dtype}.")
+    return array.astype(np.float64, copy=False)
 
 
 def _unit(direction: Any, size: int, name: str) -> FloatArray:
     """Return a direction of length 1; ValueError if it is none."""
-    vector = _array(direction)
+    vector = _array(direction, name)
     if vector.shape != (size,):
         raise ValueError(f"{name} must have shape ({size},); got {vector.shape}.")
     if not np.isfinite(vector).all():
@@ -186,8 +192,10 @@ def _subspace(value: Any, name: str) -> tuple[FloatArray, float]:
     """Return orthonormal rows, and the sine of the largest angle to what they stand for."""
     if isinstance(value, Eigenpairs):
         _check_whole(value)
+        if not len(value.vectors):
+            raise ValueError(f"{name} must have at least one eigenvector; it has none.")
         return value.vectors.astype(np.float64), float(np.sin(value.total_angle))
-    rows = _array(value)
+    rows = _array(value, name)
     if rows.ndim == 1:
         return _unit(rows, len(rows), name)[None], 0.0
     _check_orthonormal(rows, name)

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import index as whole_number
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from hessdens.curvature.parameters import matching
 from hessdens.linalg.operator import Operator
 
-# Rows and columns of one tensor; several of them in a list.
+# Rows and columns of one tensor, or of all that a glob matches; several of them in a list.
 Index = slice | int | tuple[slice | int, ...] | list[Any] | None
 # Names and globs of whole tensors, a function of name and size, slices of named tensors, or slices of a whole vector.
 Selection = str | Sequence[str] | Callable[[str, Any], bool] | Mapping[str, Index] | slice | None
@@ -80,11 +81,14 @@ class Parts:
             )
         if not parts:
             raise ValueError("parts must have at least one part; got none.")
+        named = {str(name): selection for name, selection in parts.items()}
+        if len(named) < len(parts):
+            raise ValueError(f"parts must have different names as text; got {list(parts)[:5]}.")
         starts = dict(zip(shapes, itertools.accumulate(map(math.prod, shapes.values()), initial=0), strict=False))
         tensors = {name: Piece(name, starts[name], shape, _whole(shape)) for name, shape in shapes.items()}
-        pieces = {str(name): _pieces(operator, tensors, str(name), selection) for name, selection in parts.items()}
-        if not may_overlap:
-            _check_disjoint(pieces)
+        pieces = {name: _pieces(operator, tensors, name, selection) for name, selection in named.items()}
+        for some in [{name: boxes} for name, boxes in pieces.items()] if may_overlap else [pieces]:
+            _check_disjoint(some)
         return cls(pieces)
 
     def restricted(self, V: Tensor, chosen: Sequence[int]) -> Tensor:
@@ -164,8 +168,8 @@ def _pieces(operator: Operator, tensors: Mapping[str, Piece], part: str, selecti
     if isinstance(selection, Mapping):
         boxes = [
             _box(tensors[name], index, f"parts[{part!r}][{name!r}]")
-            for name, indices in selection.items()
-            if matching(tensors, name)
+            for pattern, indices in selection.items()
+            for name in sorted(matching(tensors, pattern), key=list(tensors).index)
             for index in (indices if isinstance(indices, list) else [indices])
         ]
     else:
@@ -191,14 +195,23 @@ def _box(tensor: Piece, index: Any, what: str) -> Piece:
 
 def _range(part: Any, length: int, what: str) -> tuple[int, int]:
     """Return beginning and end of a range along an axis of this length."""
-    if isinstance(part, int) and not isinstance(part, bool):
-        part = slice(part, part + 1)
-    if not isinstance(part, slice) or part.step not in (None, 1):
-        raise TypeError(f"{what} must be made of slices without steps, as np.s_[:, 0:64] gives them; got {part!r}.")
-    start, stop = part.start or 0, length if part.stop is None else part.stop
+    try:
+        if not isinstance(part, slice):
+            start = whole_number(part)
+            stop = start + 1
+        elif part.step in (None, 1):
+            start, stop = (
+                default if end is None else whole_number(end) for end, default in ((part.start, 0), (part.stop, length))
+            )
+        else:
+            raise TypeError
+    except TypeError:
+        raise TypeError(
+            f"{what} must be made of slices of whole numbers without steps, as np.s_[:, 0:64] gives them; got {part!r}."
+        ) from None
     if not 0 <= start < stop <= length:
         raise ValueError(f"{what} must lie within an axis of length {length:,}; got {start}:{stop}.")
-    return int(start), int(stop)
+    return start, stop
 
 
 def _check_disjoint(pieces: Mapping[str, Iterable[Piece]]) -> None:
@@ -209,6 +222,8 @@ def _check_disjoint(pieces: Mapping[str, Iterable[Piece]]) -> None:
             for other, known in by_tensor.setdefault(piece.tensor, []):
                 if piece.meets(known):
                     tensor = f" in {piece.tensor!r}" if piece.tensor else ""
+                    if other == part:
+                        raise ValueError(f"parts[{part!r}] must have each entry once; it has some{tensor} twice.")
                     raise ValueError(
                         f"parts must not overlap; {other!r} and {part!r} do{tensor}. Take the common entries out of "
                         "one of them."

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.linalg import subspace_angles as scipy_angles
 from torch import nn
 
-from hessdens import as_operator, eigenpairs, ggn_operator
+from hessdens import as_operator, eigenpairs, ggn_operator, lanczos_density
 from hessdens.eigenvectors import carriers, overlap, subspace_angles
 from hessdens.testing import rotated
 
@@ -103,6 +103,11 @@ def test_layers_that_carry_a_direction():
     joined = carriers(H, H.flatten(parts), layers={"first": "0.*", "biases": ["*.bias"]})
     np.testing.assert_allclose(joined.shares, [0.25, 0.25])
     assert joined.sizes == (24, 7)
+    by_parameter = carriers(H, H.unflatten(H.flatten(parts)))
+    np.testing.assert_array_equal(by_parameter.shares, found.shares)
+    units = carriers(H, H.flatten(parts), layers={"second": {"0.*": np.s_[1]}, "rows": {"2.weight": np.s_[0:2]}})
+    np.testing.assert_allclose(units.shares, [0.25, 0.5])
+    assert units.sizes == (6, 8)
     assert "2.weight  75.00% by 12 parameters: 2.4 times their part" in str(found)
 
 
@@ -136,10 +141,26 @@ def test_directions_that_are_none():
         subspace_angles(pairs, np.zeros(64))
     with pytest.raises(ValueError, match="vectors of one size; got 64 and 3"):
         subspace_angles(pairs, np.eye(3))
-    with pytest.raises(ValueError, match="A must be an operator of a model"):
-        carriers(as_operator(np.eye(4)), np.ones(4))
+    for matrix in (as_operator(np.eye(4)), np.eye(4)):
+        with pytest.raises(TypeError, match="A must be an operator of a model"):
+            carriers(matrix, np.ones(4))
+    with pytest.raises(ValueError, match="second must have at least one eigenvector; it has none"):
+        subspace_angles(np.ones(9), lanczos_density(np.zeros((9, 9)), max_products=4, eigenvectors=True).eigenpairs)
     with pytest.raises(ValueError, match=r"'3\.\*' matches none"):
         carriers(H, np.ones(39), layers={"third": "3.*"})
+
+
+def test_vectors_are_real_ones():
+    pairs, H = eigenpairs(np.diag(VALUES), 2), model_operator()
+    with pytest.raises(TypeError, match=r"pairs must be from eigenpairs; got ndarray"):
+        overlap(pairs.vectors, np.ones(64))
+    for wrong in (1j * np.ones(64), 1j * torch.ones(64), ["a"] * 64):
+        with pytest.raises(TypeError, match="direction must have real numbers; got "):
+            overlap(pairs, wrong)
+    by_parameter = H.unflatten(torch.ones(39))
+    for call in (lambda: overlap(pairs, by_parameter), lambda: subspace_angles(pairs, by_parameter)):
+        with pytest.raises(TypeError, match=r"must be a vector; got dict\. H.flatten makes one of it"):
+            call()
 
 
 def test_numbers_are_plain():

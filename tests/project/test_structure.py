@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "curvature.engines": {"linalg", "curvature.containers"},
     "curvature": {"linalg", "curvature.engines"},
     "estimators": {"results", "densities", "linalg", "curvature.parameters"},
-    "eigenvectors": {"results", "densities", "linalg", "curvature", "estimators"},
+    "eigenvectors": {"results", "densities", "linalg", "curvature", "estimators", "structure.parts"},
     "structure": {"results", "densities", "linalg", "curvature", "curvature.engines", "estimators"},
     "distributed": {"linalg", "curvature", "curvature.engines"},
     "multilevel": {"results", "linalg", "curvature", "estimators", "structure", "distributed"},

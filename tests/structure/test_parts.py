@@ -14,6 +14,7 @@ MODEL = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)).double()
 DATA = [(torch.ones(3, 4, dtype=torch.float64), torch.zeros(3, 2, dtype=torch.float64))]
 H = hessian_operator(MODEL, nn.MSELoss(), DATA)
 MATRIX = as_operator(np.eye(10))
+TWICE = r"parts\['a'\] must have each entry once; it has some in '0.bias' twice"
 
 
 def entries(parts, index):
@@ -76,7 +77,11 @@ def test_pieces_meet_where_all_ranges_do():
         (H, {"a": {"1.weight": None}}, ValueError, "'1.weight' matches none. Near: "),
         (H, {"a": "0.*", "b": "*.bias"}, ValueError, "parts must not overlap; 'a' and 'b' do in '0.bias'"),
         (H, {"a": {"0.weight": np.s_[0:2]}, "b": {"0.weight": np.s_[1:3, 2:]}}, ValueError, "'a' and 'b' do in '0.wei"),
-        (H, {"a": {"0.bias": [np.s_[0:2], np.s_[1:3]]}}, ValueError, "'a' and 'a' do in '0.bias'"),
+        (H, {"a": {"0.bias": [np.s_[0:2], np.s_[1:3]]}}, ValueError, TWICE),
+        (H, {1: "0.weight", "1": "2.weight"}, ValueError, r"different names as text; got \[1, '1'\]"),
+        (H, {"a": {"0.weight": slice(0, 2.5)}}, TypeError, r"whole numbers without steps, .*; got slice\(0, 2.5"),
+        (H, {"a": {"0.weight": slice("a", None)}}, TypeError, "whole numbers without steps, .*; got slice"),
+        (H, {"a": {"0.weight": 1.0}}, TypeError, "whole numbers without steps, .*; got 1.0"),
         (
             H,
             {"a": lambda name, size: False},
@@ -91,8 +96,8 @@ def test_pieces_meet_where_all_ranges_do():
         (H, {"a": {"0.weight": np.s_[3:3]}}, ValueError, "must lie within an axis of length 6; got 3:3"),
         (H, {"a": {"0.weight": np.s_[-2:]}}, ValueError, "must lie within an axis of length 6; got -2:6"),
         (H, {"a": {"0.weight": np.s_[:, :, 0]}}, ValueError, r"must have at most 2 ranges, for shape \(6, 4\); got 3"),
-        (H, {"a": {"0.weight": np.s_[::2]}}, TypeError, r"must be made of slices without steps, .*; got slice"),
-        (H, {"a": {"0.weight": "all"}}, TypeError, "must be made of slices without steps, .*; got 'all'"),
+        (H, {"a": {"0.weight": np.s_[::2]}}, TypeError, "without steps, .*; got slice"),
+        (H, {"a": {"0.weight": "all"}}, TypeError, "without steps, .*; got 'all'"),
         (MATRIX, None, TypeError, "parts=None needs an operator that knows its parameters.*; got FunctionOperator"),
         (MATRIX, {"a": "0.*"}, TypeError, r"parts\['a'\] needs an operator that knows its parameters"),
         (MATRIX, {"a": slice(0, 11)}, ValueError, r"parts\['a'\] must lie within an axis of length 10; got 0:11"),
@@ -107,6 +112,13 @@ def test_what_is_no_part_is_refused(operator, parts, error, message):
 def test_parts_may_overlap_where_that_is_meant():
     parts = Parts.of(H, {"all": None, "biases": "*.bias"}, may_overlap=True)
     assert parts.sizes == (44, 8)
+    with pytest.raises(ValueError, match=TWICE):  # a part of its own entries: these would count twice
+        Parts.of(H, {"a": {"0.bias": [np.s_[0:2], np.s_[1:3]]}}, may_overlap=True)
+
+
+def test_slices_of_all_that_a_glob_matches():
+    parts = Parts.of(H, {"first unit": {"0.*": np.s_[np.int64(0)], "2.weight": np.s_[:, 0:1]}})
+    assert entries(parts, 0) == [0, 1, 2, 3, 24, 30, 36]
 
 
 def test_parameters_are_needed():
