@@ -25,6 +25,25 @@ def problem():
     return model, nn.CrossEntropyLoss(), [(inputs[:20], targets[:20]), (inputs[20:], targets[20:])]
 
 
+class SharedKeys(nn.Module):
+    """Attention of four heads, two of which share a key and a value, with the names of Llama."""
+
+    def __init__(self):
+        super().__init__()
+        self.attn = nn.ModuleDict({f"{q}_proj": nn.Linear(8, 4 if q in "kv" else 8, bias=False) for q in "qkvo"})
+
+    def forward(self, x):
+        q, k, v = (self.attn[f"{name}_proj"](x).unflatten(-1, (-1, 2)).transpose(1, 2) for name in "qkv")
+        k, v = (part.repeat_interleave(2, dim=1) for part in (k, v))
+        weights = torch.softmax(q @ k.transpose(-1, -2), dim=-1)
+        return self.attn["o_proj"]((weights @ v).transpose(1, 2).flatten(2))
+
+
+def shared_keys():
+    torch.manual_seed(0)
+    return SharedKeys(), nn.MSELoss(), [(torch.randn(3, 2, 8), torch.randn(3, 2, 8))]
+
+
 def model_alone():
     return problem()[0]
 

@@ -47,11 +47,12 @@ DENSITIES = {
     "mixture": (*SAMPLING, "rtol"),
     "exact": ("max_size",),
 }
+HEADS = ("num_heads", "num_key_value_heads")
 # Those that each question of the command for structure takes.
 STRUCTURES = {
-    "traces": ("max_products", "rtol", "atol", "seed", "checkpoint", "heads"),
+    "traces": ("max_products", "rtol", "atol", "seed", "checkpoint", *HEADS),
     "diagonal": ("max_products", "seed", "checkpoint"),
-    "blocks": ("num_probes", "seed", "checkpoint", "heads"),
+    "blocks": ("num_probes", "seed", "checkpoint", *HEADS),
     "halves": ("max_products", "seed", "checkpoint"),
     "gauss-newton": ("max_rows",),
     "classes": ("max_rows",),
@@ -138,9 +139,13 @@ def structure(arguments: argparse.Namespace) -> int:
     options = _options(arguments, STRUCTURES, "what")
     if arguments.what in ("gauss-newton", "classes") and arguments.curvature is None:
         arguments.curvature = "ggn"
-    operator, heads = operator_from(arguments), options.pop("heads", None)
+    heads, shared = (options.pop(name, None) for name in HEADS)
+    if shared is not None and heads is None:
+        raise UsageError("--key-value-heads needs --heads, those of queries.")
+    operator = operator_from(arguments)
     if heads is not None:
-        options["layers" if arguments.what == "traces" else "parts"] = attention_parts(operator, heads)
+        parts = attention_parts(operator, heads, num_key_value_heads=shared)
+        options["layers" if arguments.what == "traces" else "parts"] = parts
     return finish(_structure(operator, arguments.what, options), arguments)
 
 

@@ -22,6 +22,8 @@ OPTIONS = {
     "max_products": "--products",
     "max_rows": "--max-rows",
     "max_size": "--max-size",
+    "num_heads": "--heads",
+    "num_key_value_heads": "--key-value-heads",
     "num_moments": "--moments",
     "num_probes": "--probes",
     "num_steps": "--steps",

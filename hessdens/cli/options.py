@@ -57,11 +57,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--which": {"type": which, "metavar": "END", "help": WHICH},
     "--block": {"type": whole(1), "metavar": "B", "help": "vectors in a product; default 2"},
     "--vectors": {"type": whole(3), "metavar": "M", "help": "vectors in memory; default 20 + 20 B, or 3 K if more"},
-    "--heads": {
-        "type": whole(1),
-        "metavar": "N",
-        "help": "parts are attention heads, N in each layer (traces, blocks)",
-    },
+    "--heads": {"type": whole(1), "metavar": "N", "help": "parts are attention heads, N per layer (traces, blocks)"},
+    "--key-value-heads": {"type": whole(1), "metavar": "N", "help": "those of keys and values, where heads share them"},
     "--max-rows": {
         "type": whole(1),
         "metavar": "N",
@@ -186,7 +183,7 @@ def _structure(subparsers: Any) -> None:
     _add(estimate, "--products")
     _add(estimate, "--rtol", help="stop when 95%% intervals of all traces are within this part of them (traces)")
     _add(estimate, "--atol", type=real("above 0", lambda x: x > 0), help="the same, absolute; the larger one counts")
-    _add(estimate, "--probes", "--seed", "--checkpoint", "--heads", "--max-rows")
+    _add(estimate, "--probes", "--seed", "--checkpoint", "--heads", "--key-value-heads", "--max-rows")
     _add_output(command, "blocks.npz")
 
 

@@ -12,14 +12,18 @@ Part = dict[str, Any]
 ROLES = ("query", "key", "value")
 By = Literal["head", "projection"]
 # What holds query, key and value one after the other: Hugging Face's GPT-2 and nanoGPT, timm's ViT, torch's own.
-FUSED = re.compile(r"(?P<place>.*?)\.?(?P<own>c_attn|qkv|in_proj)[._](?P<kind>weight|bias)$")
-# What holds one of them: Llama and its kin, BERT, Hugging Face's ViT.
-SINGLE = re.compile(r"(?P<place>.*?)\.?(?P<own>[qkv]_proj|query|key|value)\.(?P<kind>weight|bias)$")
+FUSED = re.compile(r"(?:(?P<place>.*)\.)?(?P<own>c_attn|qkv|in_proj)[._](?P<kind>weight|bias)$")
+# What holds one of them: Llama and its kin, BERT, Hugging Face's ViT, torch's own where sizes differ.
+SINGLE = re.compile(r"(?:(?P<place>.*)\.)?(?P<own>[qkv]_proj|query|key|value)[._](?P<kind>weight|bias)$")
 # What takes the heads together again. Its bias belongs to no head.
-OUTPUT = re.compile(r"(?P<place>.*?)\.?(?P<own>c_proj|proj|o_proj|out_proj|output\.dense)\.weight$")
+OUTPUT = re.compile(r"(?:(?P<place>.*)\.)?(?P<own>c_proj|proj|o_proj|out_proj|output\.dense)\.weight$")
+# What holds several of them in an order that differs from model to model: GPT-NeoX, BLOOM, Falcon, Phi-3, MPT, and
+# attention to other tokens in GPT-2.
+JOINT = re.compile(r"(?:.*\.)?(\w*kv\w*|query_key\w*|q_attn)[._](weight|bias)$", re.IGNORECASE)
 # Modules between an attention layer and its query (BERT: attention.self.query; ViT: attention.attention.query).
 INNER = re.compile(r"\.(self|attention)$")
 ATTENTION = re.compile(r"attn|attention")
+ADVICE = "Write parts= with slices: {'head 0': {'name': np.s_[0:64]}}."
 
 
 def attention_parts(
@@ -50,7 +54,8 @@ def attention_parts(
     Raises
     ------
     ValueError
-        If no parameter has a known name, or a shape does not divide into so many heads.
+        If no parameter has a known name, a weight holds queries, keys and values in an order that is not known, a shape
+        does not divide into so many heads, or heads of keys and of queries differ in size.
 
     Examples
     --------
@@ -75,6 +80,7 @@ def attention_parts(
     if by not in ("head", "projection"):
         raise ValueError(f"by must be 'head' or 'projection'; got {by!r}.")
     parts: dict[str, Part] = {}
+    sizes: dict[str, int] = {}  # of the heads of queries, by layer
     shapes = operator.parameter_shapes
     for layer, role, name, axis, (start, stop) in _slabs(shapes):
         heads = num_heads if role in ("query", "output") else num_shared
@@ -84,6 +90,13 @@ def attention_parts(
                 f"the {role}. Shapes: {shapes[name]}."
             )
         step, count = (stop - start, 1) if by == "projection" else ((stop - start) // heads, heads)
+        if role == "query" or by == "projection":
+            sizes[layer] = step
+        elif role == "key" and step != sizes.get(layer, step):
+            raise ValueError(
+                "num_key_value_heads must be that of the model, whose keys have heads of the size of the queries'; "
+                f"got {heads} for {name!r}, with {step} rows in each head instead of {sizes[layer]}."
+            )
         for head in range(count):
             part = _part_name(layer, role, head, by, is_shared=heads < num_heads)
             own = slice(start + head * step, start + (head + 1) * step)
@@ -91,7 +104,7 @@ def attention_parts(
     if not parts:
         raise ValueError(
             "attention_parts needs parameters with the names of GPT-2, Llama, BERT, ViT or nn.MultiheadAttention; got "
-            f"{list(shapes)[:5]}. Write parts= with slices: {{'head 0': {{'name': np.s_[0:64]}}}}."
+            f"{list(shapes)[:5]}. {ADVICE}"
         )
     return parts
 
@@ -109,17 +122,31 @@ def _slabs(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, str, st
     for name, shape in shapes.items():
         fused, single, output = (pattern.match(name) for pattern in (FUSED, SINGLE, OUTPUT))
         if fused:
-            layer = fused["place"]
-            axis = int(fused["kind"] == "weight" and shape[-1] == 3 * shape[0])
+            layer = fused["place"] or ""
+            axis = _axis_of_fused(name, fused, shape)
             if axis:
                 transposed.add(layer)
             length = shape[axis] // 3
             for index, role in enumerate(ROLES):
                 yield layer, role, name, axis, (index * length, (index + 1) * length)
+        elif JOINT.match(name) and ATTENTION.search(name):
+            raise ValueError(f"attention_parts does not know the order of what {name!r} holds. {ADVICE}")
         elif single and ATTENTION.search(name):
             role = {"q": "query", "k": "key", "v": "value"}[single["own"][0]]
-            yield INNER.sub("", single["place"]), role, name, 0, (0, shape[0])
-        elif output and ATTENTION.search(output["place"]):
+            yield INNER.sub("", single["place"] or ""), role, name, 0, (0, shape[0])
+        elif output and ATTENTION.search(output["place"] or ""):
             layer = output["place"]
             axis = 0 if layer in transposed else 1
             yield layer, "output", name, axis, (0, shape[axis])
+
+
+def _axis_of_fused(name: str, fused: re.Match[str], shape: tuple[int, ...]) -> int:
+    """Return the axis that query, key and value share; ValueError if there is none."""
+    is_bias = fused["kind"] == "bias"
+    if not is_bias and shape[-1] == 3 * shape[0]:
+        return 1
+    # In GPT-2 that attends to other tokens, c_attn holds keys and values alone.
+    is_whole = fused["own"] != "c_attn" or is_bias or shape[0] == 3 * shape[-1]
+    if shape[0] % 3 or not is_whole:
+        raise ValueError(f"{name!r} must hold query, key and value, of one size; its shape is {shape}. {ADVICE}")
+    return 0

@@ -348,6 +348,12 @@ def test_compare(run, saved):
             "structure factories:problem --what gauss-newton --seed 1",
             "--seed is for --what traces or diagonal or bl",
         ),
+        (2, "structure factories:problem --key-value-heads 2", "--key-value-heads needs --heads, those of queries"),
+        (
+            1,
+            "structure factories:shared_keys --heads 4",
+            "--key-value-heads must be that of the model, .*; got 4 for 'attn.k_proj.weight'",
+        ),
         (1, "structure factories:problem --heads 2", "attention_parts needs parameters with the names of GPT-2"),
         (
             1,
@@ -451,6 +457,15 @@ def test_structure_is_that_of_the_library(run, options, kind, expected):
         if name in numbers:
             np.testing.assert_allclose(_flat(result.numbers()[name]), _flat(numbers[name]), rtol=1e-3, atol=1e-5)
     assert json.loads(run(f"structure factories:problem {options} --json")[1])["results"][0]["kind"] == kind.__name__
+
+
+@pytest.mark.parametrize("what", ["traces --products 4", "blocks --probes 2"])
+def test_heads_may_share_keys(run, what):
+    line = f"structure factories:shared_keys --heads 4 --key-value-heads 2 --json --what {what}"
+    (result,) = json.loads(run(line)[1])["results"]
+    rows = result["layers"] if "layers" in result else [{"name": name} for name in result["names"]]
+    heads = [f"attn head {i}" for i in range(4)] + [f"attn key-value head {i}" for i in range(2)]
+    assert [row["name"] for row in rows] == heads
 
 
 def _flat(value):

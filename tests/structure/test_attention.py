@@ -34,6 +34,8 @@ ROWS = {"weight": (E, E), "bias": (E,)}
 BERT = {f"layer.0.attention.self.{q}.{kind}": s for q in ("query", "key", "value") for kind, s in ROWS.items()}
 BERT |= {"layer.0.attention.output.dense.weight": (E, E), "layer.0.output.dense.weight": (E, E)}
 VIT = {name.replace("self", "attention"): shape for name, shape in BERT.items()}
+KDIM = {f"l.attn.{q}_proj_weight": (E, E if q == "q" else 5) for q in "qkv"}
+KDIM |= {"l.attn.in_proj_bias": (3 * E,), "l.attn.out_proj.weight": (E, E)}
 LLAMA = {f"layers.0.self_attn.{q}_proj.weight": (E if q in "qo" else E // 2, E) for q in "qkv"}
 LLAMA |= {"layers.0.self_attn.o_proj.weight": (E, E), "layers.0.mlp.up_proj.weight": (E, E)}
 
@@ -45,6 +47,8 @@ LLAMA |= {"layers.0.self_attn.o_proj.weight": (E, E), "layers.0.mlp.up_proj.weig
         (NANO, "h.0.attn", 3 * E * 4 + 12 + E * 4),
         (TIMM, "blocks.0.attn", 3 * E * 4 + 12 + E * 4),
         (TORCH, "l.self_attn", 3 * E * 4 + 12 + E * 4),
+        (KDIM, "l.attn", (E + 5 + 5) * 4 + 12 + E * 4),
+        ({name.removeprefix("l.self_attn."): s for name, s in TORCH.items()}, "", 3 * E * 4 + 12),
         (BERT, "layer.0.attention", 3 * E * 4 + 12 + E * 4),
         (VIT, "layer.0.attention", 3 * E * 4 + 12 + E * 4),
     ],
@@ -52,7 +56,7 @@ LLAMA |= {"layers.0.self_attn.o_proj.weight": (E, E), "layers.0.mlp.up_proj.weig
 def test_heads(shapes, layer, size):
     operator = Named(shapes)
     parts = Parts.of(operator, attention_parts(operator, 2))
-    assert parts.names == (f"{layer} head 0", f"{layer} head 1")
+    assert parts.names == (f"{layer} head 0".strip(), f"{layer} head 1".strip())
     assert parts.sizes == (size, size)
 
 
@@ -96,6 +100,23 @@ def test_a_single_layer_without_a_prefix():
             {"num_heads": 3},
             ValueError,
             "num_heads must divide what heads share; got 3 for 'h.0.attn.c_attn.weight'",
+        ),
+        *[
+            ({f"h.0.{name}.weight": (3 * E, E)} | GPT2, {"num_heads": 2}, ValueError, f"the order of what 'h.0.{name}")
+            for name in ("self_attn.qkv_proj", "attention.query_key_value", "attn.kv_proj", "attn.Wqkv", "attn.q_attn")
+        ],
+        (
+            {"h.0.crossattention.c_attn.weight": (24, 48)},
+            {"num_heads": 4},
+            ValueError,
+            r"'h.0.crossattention.c_attn.weight' must hold query, key and value, of one size; its shape is \(24, 48\)",
+        ),
+        ({"attn.qkv.weight": (16, E)}, {"num_heads": 2}, ValueError, r"must hold query, .*; its shape is \(16, 8\)"),
+        (
+            LLAMA,
+            {"num_heads": 4},
+            ValueError,
+            "num_key_value_heads must be .*; got 4 for 'layers.0.self_attn.k_proj.weight', with 1 rows in each .* of 2",
         ),
         (GPT2, {"num_heads": 0}, ValueError, "num_heads must be at least 1; got 0"),
         (LLAMA, {"num_heads": 4, "num_key_value_heads": 0}, ValueError, "num_key_value_heads must be at least 1"),
