@@ -140,6 +140,9 @@ def trace_ways() -> list[Way]:
             lambda p, _, seed: p.size * float(spectral_moments(own(p), 1, rtol=0.01, seed=seed).values[0])),
         Way("hessdens", "spectral_moments(H, 1, rtol=.02)",
             lambda p, _, seed: p.size * float(spectral_moments(own(p), 1, rtol=0.02, seed=seed).values[0])),
+        Way("hessdens", "spectral_moments(H, 1, max_products=m)",
+            lambda p, m, seed: p.size * float(spectral_moments(own(p), 1, max_products=m, seed=seed).values[0]),
+            has_budget=True),
         Way("hessdens", "multilevel_moments(H, 1, rtol=.01)",
             lambda p, _, seed: multilevel_moments(own(p), 1, rtol=0.01, seed=seed).trace),
         Way("PyHessian", "trace()", lambda p, _, seed: of_pyhessian(p, seed)),
@@ -180,6 +183,9 @@ def largest_ways() -> list[Way]:
 
     return [
         Way("hessdens", "eigenpairs(H, 1)", lambda p, _, seed: eigenpairs(own(p), 1, seed=seed).values[0]),
+        Way("hessdens", "eigenpairs(H, 1, block_size=1, max_products=m)",
+            lambda p, m, seed: eigenpairs(own(p), 1, block_size=1, max_products=m, seed=seed).values[0],
+            has_budget=True),
         Way("PyHessian", "eigenvalues()", lambda p, _, seed: of_pyhessian(p, seed)),
         Way("PyHessian", "eigenvalues(maxIter=m, tol=0)",
             lambda p, m, seed: of_pyhessian(p, seed, maxIter=m, tol=0.0), has_budget=True),
@@ -203,6 +209,10 @@ def outside_ways() -> list[Way]:
         density = lanczos_density(own(problem), window=f"{WINDOW:.0%}", rtol=0.1, seed=seed)
         return 1 - density.fraction_degenerate()
 
+    def with_budget(problem: Problem, products: int, seed: int) -> float:
+        density = lanczos_density(own(problem), window=f"{WINDOW:.0%}", max_products=products, seed=seed)
+        return 1 - density.fraction_degenerate()
+
     def of_pyhessian(problem: Problem, steps: int, seed: int) -> float:
         with pyhessian(problem, seed) as hessian:
             return weight(*hessian.density(iter=steps, n_v=1))
@@ -216,6 +226,7 @@ def outside_ways() -> list[Way]:
 
     return [
         Way("hessdens", 'lanczos_density(H, window="1%", rtol=.1)', of_hessdens),
+        Way("hessdens", 'lanczos_density(H, window="1%", max_products=m)', with_budget, has_budget=True),
         Way("PyHessian", "density()", lambda p, _, seed: of_pyhessian(p, 100, seed)),
         Way("PyHessian", "density(iter=m)", of_pyhessian, has_budget=True),
         Way("hessian-eigenthings", "spectral_density(op)", lambda p, _, seed: of_eigenthings(p, seed, 10, 80)),

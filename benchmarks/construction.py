@@ -1,11 +1,12 @@
-"""What it costs to make an operator, beside an earlier version, and what the checks of derivatives cost of it.
+"""What it costs to make an operator and its plan, beside an earlier version.
 
     python benchmarks/construction.py [--before PATH] [--rounds 5]
 
 PATH is a checkout of the earlier version. Both take turns in processes of their own, with one thread. Seconds are those
 of the processor, the least of all rounds. "checks" are what confirms second derivatives (the graph of the loss, and
-differences of gradients); "first" is the first product with one vector, which may try another mode, and "product" a
-later one, over the same examples.
+differences of gradients); "first" is the first product with one vector, and "product" a later one, over the same
+examples. Of perceptrons there is a density of 60 products: the first of an operator, which finds its plan, a later one,
+and 120 gradients.
 """
 
 import json
@@ -22,9 +23,8 @@ import torch
 from measuring import origin, parser_of, save
 from torch import nn
 
-from hessdens import ggn_operator, hessian_operator
+from hessdens import ggn_operator, hessian_operator, lanczos_density
 from hessdens.curvature.engines.loss_module import LossModule
-from hessdens.curvature.planner import LARGE_MODEL
 
 try:
     from hessdens.curvature.trials import confirmation, graph
@@ -37,6 +37,11 @@ CASES: dict[str, Callable[[], hvp_models.Case]] = {
     "transformer": lambda: hvp_models.transformer(100, 32, 64, 4, 2, 200),
     "ResNet-18": hvp_models.resnet18,
 }
+# Above this number of parameters, the library tries one example rather than eight.
+LARGE_MODEL = 10_000_000
+# Units of the hidden layers of perceptrons with 256 inputs, 10 classes, and 2,000 examples of noise.
+WIDTHS = {"perceptron 256-512-512-10": 512, "perceptron 256-2048-2048-10": 2048}
+PRODUCTS, GRADIENTS = 60, 120
 OPERATORS = {"Hessian": hessian_operator, "Gauss-Newton": ggn_operator}
 
 
@@ -66,6 +71,21 @@ def measure(name: str) -> dict[str, Any]:
     return found
 
 
+def measure_densities(name: str) -> dict[str, Any]:
+    """Return seconds of densities of one perceptron with this version."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    width = WIDTHS[name]
+    layers = (nn.Linear(256, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, 10))
+    model, data = nn.Sequential(*layers), [(torch.randn(2_000, 256), torch.randint(0, 10, (2_000,)))]
+    H = hessian_operator(model, nn.CrossEntropyLoss(), data)
+    first, later = (
+        seconds_of(lambda seed=seed: lanczos_density(H, max_products=PRODUCTS, seed=seed)) for seed in range(2)
+    )
+    gradients = seconds_of(lambda: [H.gradient() for _ in range(GRADIENTS // 10)]) * 10
+    return {"density": {"first": first, "later": later, f"{GRADIENTS} gradients": gradients}}
+
+
 def checks(model: nn.Module, loss_fn: nn.Module, data: list[Any]) -> None:
     """Make the checks of derivatives alone, on the few examples that an operator takes for them."""
     values = dict(model.named_parameters())
@@ -87,25 +107,24 @@ def main() -> None:
     parser = parser_of(__doc__, __file__)
     parser.add_argument("--before", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--measure", choices=CASES, help="used by the script itself")
+    parser.add_argument("--measure", choices=[*CASES, *WIDTHS], help="used by the script itself")
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(options.measure)))
+        print(json.dumps((measure_densities if options.measure in WIDTHS else measure)(options.measure)))
         return
     versions = {"now": Path(__file__).resolve().parents[1]}
     if options.before:
         versions["before"] = options.before.resolve()
     table: dict[str, Any] = {}
-    for name in CASES:
+    for name in (*CASES, *WIDTHS):
         rounds = [{label: once(path, name) for label, path in versions.items()} for _ in range(options.rounds)]
-        for kind in OPERATORS:
+        for kind in rounds[0]["now"]:
             rows = {
                 label: {what: min(each[label][kind][what] for each in rounds) for what in rounds[0][label][kind]}
                 for label in versions
             }
             table[f"{name}, {kind}"] = rows
-            ratio = rows["now"]["operator"] / rows["before"]["operator"] if "before" in rows else float("nan")
-            print(f"{name}, {kind}: {rows} ratio {ratio:.2f}", flush=True)
+            print(f"{name}, {kind}: {rows}", flush=True)
     save(options.output, {**origin(), "rounds": options.rounds, "seconds of the processor": table})
 
 

@@ -26,7 +26,7 @@ from torch.func import functional_call, grad, jvp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from hessdens import hessian_operator
-from hessdens.curvature.memory_model import peak_memory
+from hessdens.curvature.planning.memory_model import peak_memory
 
 DEFAULT = ("20x128", "20x128 hyper-residual", "10x16", "ResNet-18", "transformer")
 WARM_UPS, REPEATS = 1, 3

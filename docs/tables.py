@@ -210,16 +210,26 @@ def _exact(content: dict) -> str:
 
 
 def _construction(content: dict) -> str:
-    rows = []
+    rows, densities = [], []
     for name, seconds in content["seconds of the processor"].items():
         now, before = seconds["now"], seconds["before"]
+        if "later" in now:
+            gradients = next(value for what, value in now.items() if what.endswith("gradients"))
+            cells = [f"{now['first'] / now['later']:.2f}", f"{now['first'] / gradients:.2f}"]
+            past = [f"{before['first'] / before['later']:.2f}", f"{now['first'] / before['first']:.2f}"]
+            densities.append([name.removesuffix(", density"), f"{now['first']:.2g}", *cells, *past])
+            continue
         checks = f"{now['checks']:.2g}" if "checks" in now else "none"
-        ratio = f"{now['operator'] / before['operator']:.2f}"
-        both = f"{(now['operator'] + now['first']) / (before['operator'] + before['first']):.2f}"
-        rows.append([name, f"{now['operator']:.2g}", ratio, both, checks, f"{now['product']:.2g}"])
+        ratios = [f"{now['operator'] / before['operator']:.2f}", f"{_with_product(now) / _with_product(before):.2f}"]
+        rows.append([name, f"{now['operator']:.2g}", *ratios, checks, f"{now['product']:.2g}"])
     over = "over that of the version before"
     header = ["model, matrix", "operator (s)", over, "with its first product, over", "checks (s)", "product (s)"]
-    return f"{_origin(content)}\n\n{_table(header, rows)}"
+    firsts = ["model", "first density (s)", "over a later one", "over 120 gradients", "before: over a later one", over]
+    return f"{_origin(content)}\n\n{_table(header, rows)}\n\n{_table(firsts, densities)}"
+
+
+def _with_product(seconds: dict) -> float:
+    return seconds["operator"] + seconds["first"]
 
 
 def _reorthogonalisation(content: dict) -> str:

@@ -35,6 +35,10 @@ def dispatched(see: Call) -> AbstractContextManager[Any] | None:
         return None
 
     class Dispatched(mode):  # type: ignore[misc, valid-type]
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:  # where it is said to, torch imports its compiler, for most of a second
+            return may_be_compiled()
+
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             return see(func, args, kwargs or {})
 

@@ -1,5 +1,7 @@
 """Small models and data, and what tests of curvature say of them."""
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -80,3 +82,20 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.function(self, x)
+
+
+class Greedy(nn.Module):
+    """Has memory for so many examples only, as a GPU does."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.network = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+        self.most, self.seen = 10**9, []
+
+    def forward(self, x):
+        hidden = self.network[0](x)
+        self.seen.append(weakref.ref(hidden))
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return self.network[1:](hidden)

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 import hessdens
 from hessdens import Plan, _torch, ggn_operator, hessian_operator
 from hessdens.curvature.engines.replacement import Constants
-from hessdens.curvature.memory_model import peak_memory
+from hessdens.curvature.planning.memory_model import peak_memory
 from hessdens.curvature.trials.graph import custom_functions, operations
 
 PACKAGE = Path(hessdens.__file__).parent

@@ -17,13 +17,20 @@ IGNORED = -100
 
 def leaves_of(batch: Any) -> list[Any]:
     """Return what is in nested tuples, lists and mappings, in order."""
-    if isinstance(batch, Tensor):
-        return [batch]
-    if isinstance(batch, Mapping):
-        batch = list(batch.values())
+    leaves: list[Any] = []
+    _collect(batch, leaves)
+    return leaves
+
+
+def _collect(batch: Any, leaves: list[Any]) -> None:
     if isinstance(batch, tuple | list):
-        return [leaf for item in batch for leaf in leaves_of(item)]
-    return [batch]
+        for item in batch:
+            _collect(item, leaves)
+    elif not isinstance(batch, Tensor) and isinstance(batch, Mapping):
+        for item in batch.values():
+            _collect(item, leaves)
+    else:
+        leaves.append(batch)
 
 
 def tensors_of(batch: Any) -> list[Tensor]:

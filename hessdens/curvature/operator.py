@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from hessdens.curvature.checks import check_autocast, check_batch, check_modules, check_total_weight, evaluated
 from hessdens.curvature.engines.cross_entropy import with_closed_form
 from hessdens.curvature.engines.engine import FiniteChecks, UnsuitableError
-from hessdens.curvature.engines.maker import EngineMaker
+from hessdens.curvature.engines.maker import Adding, EngineMaker
 from hessdens.curvature.engines.tables import ENGINES, LAST_RESORT, Matrix, Mode
 from hessdens.curvature.parameters import check_same_ties, displaced, flattened, ties, unflattened
 from hessdens.curvature.plan import Plan, Schedule
-from hessdens.curvature.planner import LARGE_MODEL, Schedules
+from hessdens.curvature.planning.schedules import LARGE_MODEL, Schedules
 from hessdens.curvature.problem import Problem, some
 from hessdens.curvature.settings import TURN, product_settings
 from hessdens.curvature.trials.modes import Look, Modes, explained, possible_modes
@@ -105,7 +105,7 @@ class CurvatureOperator(Operator):
 
     @property
     def plan(self) -> Schedule:
-        """How the latest product was made; before the first, how one with a single vector would be."""
+        """How the latest block was made; before the first product, how one with a single vector would be."""
         if self._schedule is not None:
             return self._schedule
         with TURN, self.problem.undisturbed(), product_settings(tf32=self._plan.tf32):
@@ -239,21 +239,17 @@ class CurvatureOperator(Operator):
         probes = V.T.contiguous()
         with TURN, self.problem.undisturbed(), product_settings(tf32=self._plan.tf32):
             self._look_at_the_model()
-            self._schedule = self._schedules.choose(probes)
             while True:
-                smaller = self._schedule.halved(splits=self.problem.splits)
                 try:
-                    products = self._products_of_all(probes, self._schedule)
+                    products = self._products_of_all(probes)
                     return products.add_(probes, alpha=self.problem.weight_decay).T
                 except UnsuitableError:
-                    self._leave(self._schedule.mode)
-                    self._schedule = self._schedules.choose(probes)
+                    self._leave(self.plan.mode)
                     continue
                 except torch.OutOfMemoryError:
-                    if smaller is None:
+                    if not self._schedules.can_do_with_less(self.plan, len(probes)):
                         raise
-                # Outside of the handler, in which the error keeps all that the product had in memory.
-                self._shrink(smaller, len(probes))
+                self._shrink(len(probes))  # outside of the handler, in which the error keeps what the product had
 
     def _leave(self, mode: Mode) -> None:
         """Go on without a mode that is right for the first batch only."""
@@ -263,20 +259,18 @@ class CurvatureOperator(Operator):
                 f"plan.mode={mode!r} does not serve a later batch, which computes what the first one does not. Leave "
                 "it out."
             )
-        settled = self._schedules.settled
-        self._schedules.settled = {n: schedule for n, schedule in settled.items() if schedule.mode != mode}
+        self._schedules.leave(mode)
         self._maker.release()
 
-    def _shrink(self, smaller: Schedule, num_probes: int) -> None:
+    def _shrink(self, num_probes: int) -> None:
         """Go on with smaller blocks, after the device had no memory for those of the present schedule."""
-        if not self._has_warned:
+        if self._schedules.shrink(self.plan, num_probes) and not self._has_warned:
             self._has_warned = True
             warnings.warn(
                 f"Out of memory with {self.plan.examples_per_block} examples and {self.plan.probes_per_block} probes "
                 "at once; going on with half as many. memory_limit= avoids the wasted pass.",
                 stacklevel=5,
             )
-        self._schedule = self._schedules.settled[num_probes] = smaller
         self._maker.release()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -296,25 +290,31 @@ class CurvatureOperator(Operator):
         check_autocast(next(iter(parameters.values())))
         self._maker.parameters = parameters
 
-    def _products_of_all(self, probes: Tensor, schedule: Schedule) -> Tensor:
+    def _products_of_all(self, probes: Tensor) -> Tensor:
         """Return the products with each row, in one pass over the data."""
-        engine = self._maker.engine(schedule.mode, probes, schedule.probes_per_block, cuda_graph=schedule.cuda_graph)
+        adding = Adding(self._maker, probes)
         total_weight, checks = 0.0, FiniteChecks()
         for index, batch in enumerate(self.problem.passes):
             check_batch(batch, self._loss, self.device, name=f"batch {index}")
-            for block in self.problem.blocks(batch, schedule.examples_per_block):
-                weight = self.problem.weight(block)
+            for block in self.problem.cut(batch, lambda: self._next(probes).examples_per_block):
+                weight, schedule = self.problem.weight(block), self.plan
                 if weight > 0:  # the loss of nothing is not finite
                     total_weight += weight
                     if self._looks:
                         self._look(self._maker.parameters, block, index)
                         if schedule.mode not in self._modes.known:
                             raise UnsuitableError(f"another mode for batch {index}")
-                    with explained(self._loss, self._maker.parameters, block, index):
+                    engine = adding.engine(schedule.mode, schedule.probes_per_block, cuda_graph=schedule.cuda_graph)
+                    timed = self._schedules.timed(schedule, len(probes), self.problem.amount(block))
+                    with explained(self._loss, self._maker.parameters, block, index), timed:
                         checks.add(index, engine.add(block, weight))
         check_total_weight(total_weight)
         checks.raise_if_not()
         self._looks = False
         self._total_weight = total_weight
-        self.product_error = engine.error
-        return engine.total().div_(total_weight).to(self.dtype)
+        self.product_error = adding.error
+        return adding.total().div_(total_weight).to(self.dtype)
+
+    def _next(self, probes: Tensor) -> Schedule:
+        self._schedule = self._schedules.choose(probes)
+        return self._schedule

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self, TypedDict
 
@@ -149,12 +149,30 @@ class Problem:
 
     def blocks(self, batch: Any, examples_per_block: int | None) -> list[Any]:
         """Cut a batch into blocks of examples of nearly equal size, or leave it whole."""
-        if not self.splits or examples_per_block is None:
-            return [batch]
-        length = batch_length(batch)
-        count = max(1, -(-length // examples_per_block))  # of no examples, one block without any
-        edges = [length * i // count for i in range(count + 1)]
-        return [slice_batch(batch, start, stop) for start, stop in itertools.pairwise(edges)]
+        return [batch] if examples_per_block is None else [*self.cut(batch, lambda: examples_per_block)]
+
+    def cut(self, batch: Any, examples_per_block: Callable[[], int]) -> Iterator[Any]:
+        """Cut a batch as `blocks` does, with a size that is asked for before each block and may change."""
+        if not self.splits:
+            examples_per_block()
+            yield batch
+            return
+        length, size, start = batch_length(batch), 0, 0
+        edges: list[int] = []
+        while True:
+            if (wanted := examples_per_block()) != size:
+                size, rest = wanted, length - start
+                count = max(1, -(-rest // size))  # of no examples, one block without any
+                edges = [start + rest * i // count for i in range(count, 0, -1)]
+            stop = edges.pop()
+            yield slice_batch(batch, start, stop)
+            start = stop
+            if start >= length:
+                return
+
+    def amount(self, block: Any) -> float:
+        """Return how much work a block is, compared with others: its examples, or its weight where it is not cut."""
+        return batch_length(block) if self.splits else self.weight(block)
 
     def total(
         self,

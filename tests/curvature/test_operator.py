@@ -2,13 +2,12 @@
 
 import sys
 import warnings
-import weakref
 
 import numpy as np
 import pytest
 import torch
 from curvature_cases import DATA as SMALL
-from curvature_cases import batches, dense, linear, narrow_network, normal, refuse, relative_error
+from curvature_cases import Greedy, batches, dense, linear, narrow_network, normal, refuse, relative_error
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from users_state import changes, state
@@ -98,21 +97,6 @@ def test_float64_model_under_autocast_is_refused():
     operator = hessian_operator(model, F.cross_entropy, data)
     with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(ValueError, match=match):
         operator @ vectors(operator.size, torch.float64)
-
-
-class Greedy(nn.Module):
-    """Has memory for so many examples only, as a GPU does."""
-
-    def __init__(self):
-        super().__init__()
-        self.network, self.most, self.seen = network(), 10**9, []
-
-    def forward(self, x):
-        hidden = self.network[0](x)
-        self.seen.append(weakref.ref(hidden))
-        if len(x) > self.most:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return self.network[1:](hidden)
 
 
 def test_out_of_memory_halves_the_block_and_says_so_once():

@@ -87,6 +87,16 @@ def test_blocks_are_of_nearly_equal_size():
     assert whole.first(2) is DATA[0]
 
 
+def test_sizes_of_blocks_may_change_on_the_way():
+    problem = Problem.of(linear(), F.cross_entropy, DATA)
+    batch = (torch.arange(20.0).view(20, 1).expand(20, 3), torch.zeros(20))
+    sizes = iter([8, 8, 3, 3, 100])
+    blocks = [x[:, 0].int().tolist() for x, _ in problem.cut(batch, lambda: next(sizes))]
+    assert [len(block) for block in blocks] == [6, 7, 2, 2, 3], "of thirds, and then of what is left"
+    assert [example for block in blocks for example in block] == [*range(20)]
+    assert [len(x) for x, _ in problem.cut((torch.zeros(0, 3), torch.zeros(0)), lambda: 5)] == [0]
+
+
 @pytest.mark.parametrize("weight", [None, -1, float("nan"), "many"])
 def test_weights_that_are_no_numbers(weight):
     refuse(r"num_examples\(batch\) must be a number of at least 0; got .* for the", num_examples=lambda batch: weight)

@@ -49,9 +49,9 @@ def test_halves_go_on_from_finished_work(tmp_path, monkeypatch):
     first = curvature_halves(H, G, max_products=40, checkpoint=tmp_path)
     counts, products = [], type(H)._products_of_all
 
-    def counted(self, probes, schedule):
+    def counted(self, probes):
         counts.append(len(probes))
-        return products(self, probes, schedule)
+        return products(self, probes)
 
     monkeypatch.setattr(type(H), "_products_of_all", counted)
     second = curvature_halves(H, G, max_products=40, checkpoint=tmp_path)

@@ -52,6 +52,37 @@ class EngineMaker:
         self._graphed = None
 
 
+class Adding:
+    """Adds up products of blocks with each row of ``probes``, by an engine that may be another for the next block."""
+
+    def __init__(self, maker: EngineMaker, probes: Tensor) -> None:
+        self._maker, self._probes = maker, probes
+        self._engine: Engine | None = None
+        self._made_for: Hashable = None
+        self._before: Tensor | None = None
+
+    def engine(self, mode: Mode, probes_per_block: int, *, cuda_graph: bool) -> Engine:
+        """Return the engine of the next block."""
+        made_for = (mode, probes_per_block, cuda_graph)
+        if self._engine is None or made_for != self._made_for:
+            if self._engine is not None:
+                self._before, self._engine = self.total(), None  # before more memory is taken
+            self._engine = self._maker.engine(mode, self._probes, probes_per_block, cuda_graph=cuda_graph)
+            self._made_for = made_for
+        return self._engine
+
+    def total(self) -> Tensor:
+        """Return the sum, shape (P, N)."""
+        assert self._engine is not None, "data have at least one block"
+        total = self._engine.total()
+        return total if self._before is None else total.add_(self._before)
+
+    @property
+    def error(self) -> float | None:
+        """The measured relative error of the sum: of the latest engine, since those with errors do not change."""
+        return None if self._engine is None else self._engine.error
+
+
 class GraphedProducts:
     """An engine that is kept from product to product, with the work on blocks of one shape captured once.
 

@@ -35,6 +35,11 @@ class Modes:
     find: Callable[[Sequence[Any]], bool] | None = None
     blocks: list[Any] = field(default_factory=list)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the costly one has not been tried."""
+        return self.find is not None
+
     def all(self) -> tuple[Mode, ...]:
         """Return all modes, of which the costly one is tried now if that has not been done."""
         if self.find is not None:

@@ -13,7 +13,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from hessdens import Plan, fisher_operator, ggn_operator, hessian_operator
 from hessdens.curvature.engines.loss_module import LossModule
-from hessdens.curvature.engines.maker import EngineMaker, GraphedProducts
+from hessdens.curvature.engines.maker import Adding, EngineMaker, GraphedProducts
 from hessdens.curvature.engines.tables import ENGINES
 from hessdens.curvature.plan import Schedule
 
@@ -209,3 +209,18 @@ def test_graphs_on_cuda(make, mode):
     graphed = operator._maker._graphed
     assert graphed is not None
     assert graphed.is_capturable
+
+
+def test_engines_may_change_from_block_to_block():
+    model = network()
+    loss, parameters = LossModule(model, F.cross_entropy, None), dict(model.named_parameters())
+    maker = EngineMaker(ENGINES["hessian"], loss, parameters)
+    V = vectors(sum(p.numel() for p in parameters.values())).T.contiguous()
+    adding, whole = Adding(maker, V), maker.engine("reverse-over-reverse", V, 5)
+    ways = [("feedforward", 2), ("feedforward", 2), ("reverse-over-reverse", 5), ("feedforward", 5)]
+    for (mode, probes_per_block), start in zip(ways, range(0, 50, 15), strict=True):
+        block = INPUTS[start : start + 15], TARGETS[start : start + 15]
+        adding.engine(mode, probes_per_block, cuda_graph=False).add(block, float(len(block[0])))
+        whole.add(block, float(len(block[0])))
+    torch.testing.assert_close(adding.total(), whole.total(), rtol=1e-12, atol=1e-14)
+    assert adding.error is None

@@ -36,13 +36,14 @@ class _Meter:
     def see(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Return the result of an operation."""
         tensors = tensors_of((args, kwargs))
-        if any(_is_not_stored(tensor) for tensor in tensors):
+        if any(map(_is_not_stored, tensors)):
             # Forward derivatives have zeros that are not stored; below a dispatch mode, torch crashes on reading them.
             args, kwargs = map_tensors(_stored, (args, kwargs))
             tensors = tensors_of((args, kwargs))
-        inputs = {id(storage) for storage in _storages(tensors)}
         result = func(*args, **kwargs)
-        for storage in _storages(result):
+        made = [storage for storage in _storages(tensors_of(result)) if storage not in self._known]
+        inputs = {id(storage) for storage in _storages(tensors)} if made else set()
+        for storage in made:
             if id(storage) not in inputs and storage not in self._known:
                 self._known.add(storage)
                 self._add(storage.nbytes())
@@ -54,12 +55,14 @@ class _Meter:
         self.peak = max(self.peak, self.live)
 
 
-def _storages(values: Any) -> list[Any]:
+def _storages(tensors: list[Tensor]) -> list[Any]:
     """Return the memory of tensors, except of those that torch.func wraps and keeps to itself."""
     storages = []
-    for part in (part for tensor in tensors_of(values) for part in plain_parts(tensor)):
-        with contextlib.suppress(NotImplementedError):
-            storages.append(part.untyped_storage())
+    for tensor in tensors:
+        is_plain = tensor.layout == torch.strided and not tensor.is_nested
+        for part in [tensor] if is_plain else plain_parts(tensor):
+            with contextlib.suppress(NotImplementedError):
+                storages.append(part.untyped_storage())
     return storages
 
 

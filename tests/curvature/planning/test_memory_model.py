@@ -7,7 +7,7 @@ from torch.func import functional_call, hessian, jvp, vmap
 from torch.nn import functional as F  # noqa: N812
 
 from hessdens import Plan, hessian_operator
-from hessdens.curvature.memory_model import MemoryModel, peak_memory
+from hessdens.curvature.planning.memory_model import MemoryModel, peak_memory
 
 
 def test_zeros_that_are_not_stored():
