@@ -1,6 +1,7 @@
 """Checks of arguments that many functions share."""
 
 import math
+import operator
 
 from hessdens._types import Window
 
@@ -14,6 +15,17 @@ def at_least(name: str, value: float, least: float) -> None:
     """Raise ValueError, naming the argument, unless ``value`` is at least ``least``."""
     if not value >= least:
         raise ValueError(f"{name} must be at least {least}; got {value}.")
+
+
+def whole_at_least(name: str, value: int, least: int) -> None:
+    """Raise TypeError, naming the argument, unless ``value`` is a whole number; ValueError if it is below ``least``."""
+    try:
+        operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number; got {value!r}.") from None
+    if isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number; got {value}.")
+    at_least(name, value, least)
 
 
 def half_window(window: Window, largest: float | None = None) -> float:

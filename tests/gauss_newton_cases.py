@@ -35,6 +35,22 @@ class Tied(nn.Module):
         return F.linear(hidden, self.embedding.weight).transpose(1, 2)
 
 
+class Scaled(nn.Module):
+    """A model with parameters of its own, one of them without axes."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.scale, self.shift, self.layer = (
+            nn.Parameter(torch.tensor(1.5)),
+            nn.Parameter(torch.ones(3)),
+            nn.Linear(4, 3),
+        )
+
+    def forward(self, x):
+        return torch.tanh(self.layer(x) + self.shift) * self.scale
+
+
 class Late(nn.Module):
     """A layer whose weight is used in another way for the second example only."""
 
@@ -77,6 +93,7 @@ def make_cases():
         "convolution": ggn_operator(convolutional(), F.cross_entropy, [(normal(5, 1, 4, 4), LABELS[:5])]),
         "tied": ggn_operator(Tied().double(), F.cross_entropy, [(tokens, tokens.flip(0))]),
         "another use later": ggn_operator(Late().double(), F.cross_entropy, PAIRS),
+        "own parameters": ggn_operator(Scaled().double(), F.cross_entropy, PAIRS),
         "encoder": ggn_operator(encoder(), nn.MSELoss(), [(normal(2, 3, 4), normal(2, 3, 4))]),
         "empirical Fisher": fisher_operator(perceptron(), F.cross_entropy, PAIRS, kind="empirical"),
         "sampled Fisher": fisher_operator(perceptron(), F.cross_entropy, PAIRS, kind="monte-carlo", num_samples=2),

@@ -1,8 +1,9 @@
 """Checks of arguments: the rule, and what was received."""
 
+import numpy as np
 import pytest
 
-from hessdens._checks import at_least, check_interval, check_level, half_window
+from hessdens._checks import at_least, check_interval, check_level, half_window, whole_at_least
 
 
 def test_half_of_a_window():
@@ -29,6 +30,15 @@ def test_least_values():
     for value in (0, float("nan")):
         with pytest.raises(ValueError, match=f"num_moments must be at least 1; got {value}"):
             at_least("num_moments", value, 1)
+
+
+def test_whole_numbers():
+    whole_at_least("k", np.int64(1), 1)
+    with pytest.raises(ValueError, match="k must be at least 1; got 0"):
+        whole_at_least("k", 0, 1)
+    for value in (2.5, 2.0, True, None, "2"):
+        with pytest.raises(TypeError, match=f"k must be a whole number; got {value!r}"):
+            whole_at_least("k", value, 1)
 
 
 def test_intervals_ascend():

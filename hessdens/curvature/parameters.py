@@ -206,8 +206,11 @@ def unflattened(vector: Any, parameters: Mapping[str, Tensor], like: Tensor) -> 
 
 
 def _tensor(value: Any) -> Tensor:
-    """Return a tensor or an array, which may be read-only, as a tensor without a graph."""
-    return value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+    """Return a tensor or an array, which may be read-only, as a tensor without a graph; TypeError if it is complex."""
+    tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+    if tensor.is_complex():
+        raise TypeError(f"A direction must have real numbers; got {tensor.dtype}.")
+    return tensor
 
 
 @contextlib.contextmanager

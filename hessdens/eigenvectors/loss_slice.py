@@ -19,6 +19,8 @@ from hessdens.linalg.team import Team
 
 # Points along a direction, and along each of two.
 NUM_OFFSETS = (21, 11)
+# Squares of shorter directions, times an eigenvalue, may be lost to rounding.
+SHORTEST = 1e-75
 # Roundings of a loss that its sums may have.
 ROUNDINGS = 10.0
 
@@ -76,9 +78,10 @@ def loss_slice(
     Raises
     ------
     TypeError
-        If H is no operator of a model, or there are not one or two directions.
+        If H is no operator of a model, there are not one or two directions, or one is complex.
     ValueError
-        If a direction is of another size, zero or not finite, two are parallel, or offsets are not ascending.
+        If a direction is of another size, zero, far too short or long, or not finite, two are parallel, or offsets are
+        not ascending.
 
     Notes
     -----
@@ -102,6 +105,12 @@ def loss_slice(
         raise TypeError(f"A loss is sliced along one or two directions; got {len(directions)}.")
     vectors = torch.stack([_vector(H, direction) for direction in directions], dim=1)
     inner = gram(vectors, vectors, H.team)
+    for square in np.diag(inner):
+        if not SHORTEST <= square**0.5 <= 1 / SHORTEST:
+            raise ValueError(
+                f"A direction must have a length from {SHORTEST:g} to {1 / SHORTEST:g}, so that rounding leaves its "
+                f"curvature; got {square**0.5:.3g}. Divide it by its largest entry."
+            )
     if len(directions) == 2 and abs(inner[0, 1]) > (1 - 1e-6) * (inner[0, 0] * inner[1, 1]) ** 0.5:
         raise ValueError("Two directions must not be parallel.")
     loss, gradient = H.loss(), H.gradient()
@@ -132,7 +141,7 @@ def _loss_at(H: Landscape, direction: Tensor) -> float:
 
 def _vector(H: Landscape, direction: Any) -> Tensor:
     """Return a direction as a vector; ValueError if it is none."""
-    vector = H.flatten(direction if isinstance(direction, dict) else H.unflatten(direction))
+    vector = H.flatten(direction if isinstance(direction, Mapping) else H.unflatten(direction))
     if not H.team.least(int(torch.isfinite(vector).all())):
         raise ValueError("A direction must be finite; got entries that are not.")
     if not H.team.least(-int(vector.any())):  # on no process

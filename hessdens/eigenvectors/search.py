@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hessdens._checks import at_least
+from hessdens._checks import whole_at_least
 from hessdens.eigenvectors.restarts import RestartedLanczos
 from hessdens.eigenvectors.selection import End, checked_which, named
 from hessdens.estimators.run import Run, called_alike, check_memory
@@ -89,6 +89,8 @@ def eigenpairs(
     """
     operator = called_alike("eigenpairs", A, locals())
     which = checked_which(which)
+    whole_at_least("k", k, 1)
+    whole_at_least("block_size", block_size, 1)
     block_size = min(block_size, operator.size)
     num_vectors = _checked(operator, k, rtol, max_products, block_size, num_vectors)
     settings: Any = {
@@ -141,8 +143,6 @@ def _checked(
     operator: Operator, k: int, rtol: float, max_products: int, block_size: int, num_vectors: int | None
 ) -> int:
     """Return the number of vectors; ValueError or MemoryError if what is asked for is impossible."""
-    at_least("k", k, 1)
-    at_least("block_size", block_size, 1)
     size = operator.size
     if k > size:
         raise ValueError(f"k must be at most the number of eigenvalues, {size:,}; got {k:,}.")
@@ -157,6 +157,7 @@ def _checked(
     least = k + 2 * block_size
     if num_vectors is None:
         num_vectors = max(FEWEST_VECTORS + VECTORS_PER_COLUMN * block_size, VECTORS_PER_PAIR * k, least)
+    whole_at_least("num_vectors", num_vectors, 1)
     if num_vectors < least:
         raise ValueError(f"num_vectors must be at least k + 2 block_size = {least:,}; got {num_vectors:,}.")
     rows = min(num_vectors + 2 * block_size, size) + 2 * k

@@ -1,7 +1,8 @@
 """Which Ritz pairs of a Krylov space are wanted: of one end, of both, largest in magnitude, or near a value."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +29,19 @@ class RitzPairs:
     following: FloatArray
 
 
-def checked_which(which: str | float) -> End | float:
-    """Return which eigenvalues are meant; ValueError if none are."""
+def checked_which(which: Any) -> End | float:
+    """Return which eigenvalues are meant; ValueError if none are, TypeError if it is neither text nor a number."""
     if isinstance(which, str):
         if which not in get_args(End):
             raise ValueError(f"which must be one of {', '.join(get_args(End))}, or a number; got {which!r}.")
         return which  # type: ignore[return-value]
-    if isinstance(which, bool) or not np.isfinite(which):
+    try:
+        value = float(which)
+    except (TypeError, ValueError):
+        raise TypeError(f"which must be one of {', '.join(get_args(End))}, or a number; got {which!r}.") from None
+    if isinstance(which, bool) or not math.isfinite(value):
         raise ValueError(f"which must be a finite number to find eigenvalues near it; got {which}.")
-    return float(which)
+    return value
 
 
 def named(which: End | float) -> str:

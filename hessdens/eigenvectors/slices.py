@@ -81,13 +81,14 @@ class LossSlice(Saved):
             far = float(x[failed].min(initial=np.inf))
             inside = np.abs(self.offsets)[np.abs(self.offsets) < far]
             last = np.inf if np.isinf(far) else float(inside.max(initial=0.0))
-            return -last, last
+            return 0.0 - last, last
         ends = []
         for sign in (-1, 1):
             side = sign * self.offsets > 0
             distances, bad = np.abs(self.offsets[side]), failed[side, 0]
             first = float(distances[bad].min(initial=np.inf))
-            ends.append(sign * (np.inf if np.isinf(first) else float(distances[distances < first].max(initial=0.0))))
+            last = np.inf if np.isinf(first) else float(distances[distances < first].max(initial=0.0))
+            ends.append(sign * last + 0.0)  # no -0
         return ends[0], ends[1]
 
     def _first(self) -> FloatArray:
@@ -113,8 +114,10 @@ class LossSlice(Saved):
     def __str__(self) -> str:
         low, high = self.reach()
         # There is no point further out than the first and the last.
-        first, last = max(low, self.offsets[0]), min(high, self.offsets[-1])
-        reach = f"from {first:.3g} to {last:.3g}" if np.isfinite([low, high]).any() else "at all points"
+        first, last = max(low, min(self.offsets[0], 0.0)), min(high, max(self.offsets[-1], 0.0))
+        reach = f"from {first + 0.0:.3g} to {last:.3g}" if last > first else "at no point next to 0"
+        if np.isinf([low, high]).all():
+            reach = "at all points"
         dimensions, each = ("a direction", "it") if self.num_directions == 1 else ("two directions", "each")
         lengths = ", ".join(f"{length:.3g}" for length in self.lengths)
         diagonal = ", ".join(f"{value:.6g}" for value in np.diag(self.curvatures))

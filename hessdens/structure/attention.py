@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from hessdens._checks import at_least
+from hessdens._checks import whole_at_least
 from hessdens.linalg.adapt import as_operator
 from hessdens.structure.parts import check_parameters
 
@@ -74,9 +74,9 @@ def attention_parts(
     """
     operator = as_operator(A)
     check_parameters(operator, "attention_parts")
-    at_least("num_heads", num_heads, 1)
+    whole_at_least("num_heads", num_heads, 1)
     num_shared = num_heads if num_key_value_heads is None else num_key_value_heads
-    at_least("num_key_value_heads", num_shared, 1)
+    whole_at_least("num_key_value_heads", num_shared, 1)
     if by not in ("head", "projection"):
         raise ValueError(f"by must be 'head' or 'projection'; got {by!r}.")
     parts: dict[str, Part] = {}

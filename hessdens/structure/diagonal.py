@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hessdens._checks import at_least
+from hessdens._checks import whole_at_least
 from hessdens._types import FloatArray
 from hessdens.estimators.exact import dense_matrix
 from hessdens.estimators.run import Run, called_alike, check_memory
@@ -82,7 +82,7 @@ def diagonal(
     settings: dict[str, str | int] = {"function": "diagonal"}
     run = Run(operator, 1, seed, "rademacher", block_size, checkpoint=checkpoint, settings=settings, progress=progress)
     check_whole(operator, "diagonal")
-    at_least("max_products", max_products, FEWEST_PRODUCTS)
+    whole_at_least("max_products", max_products, FEWEST_PRODUCTS)
     check_memory(operator, 4 * 8 * operator.size, torch.device("cpu"), f"A diagonal of {operator.size:,} entries", "")
     if operator.size <= max_products:
         exact = dense_matrix(run).diagonal().cpu().numpy()

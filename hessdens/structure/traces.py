@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hessdens._checks import at_least
+from hessdens._checks import whole_at_least
 from hessdens.estimators.exact import dense_matrix
 from hessdens.estimators.run import Run, called_alike
 from hessdens.results.structure.traces import LayerTraces
@@ -97,7 +97,7 @@ def layer_traces(
     accuracy = TraceAccuracy(rtol, atol, torch.finfo(operator.dtype).eps)
     if max_products is None:
         max_products = MOST_PRODUCTS if accuracy.is_asked else DIAGONAL_PRODUCTS
-    at_least("max_products", max_products, FEWEST_PRODUCTS)
+    whole_at_least("max_products", max_products, FEWEST_PRODUCTS)
     parts = Parts.of(operator, layers, may_overlap=True)
     if accuracy.is_asked:
         found = _accurate(run, parts, accuracy, max_products, low_memory)

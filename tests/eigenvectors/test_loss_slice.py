@@ -1,5 +1,7 @@
 """Losses along directions: exact, on the same data, and the model untouched."""
 
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 import torch
@@ -86,10 +88,21 @@ def test_what_cannot_be_sliced():
     for directions in ((), (one, one, one)):
         with pytest.raises(TypeError, match=f"along one or two directions; got {len(directions)}"):
             loss_slice(H, *directions)
+    for wrong in (1j * one, H.unflatten(one) | {"0.bias": 1j * torch.ones(6)}):
+        with pytest.raises(TypeError, match=r"A direction must have real numbers; got torch\.complex"):
+            loss_slice(H, wrong)
+    by_parameter = MappingProxyType(H.unflatten(one))
+    np.testing.assert_array_equal(loss_slice(H, by_parameter).losses, loss_slice(H, one).losses)
     for directions, options, message in [
         ((torch.ones(3),), {}, r"A direction must have shape \(57,\)"),
         ((0 * one,), {}, "A direction must not be zero"),
         ((torch.full((57,), torch.inf),), {}, "A direction must be finite"),
+        (
+            (1e-200 * one.double(),),
+            {},
+            r"A direction must have a length from 1e-75 to 1e\+75, .*; got 0\. Divide it by",
+        ),
+        ((one, 1e80 * one.double()), {}, r"a length from .*; got 7\.55e\+80\. Divide it"),
         ((one, -2 * one), {}, "Two directions must not be parallel"),
         ((one,), {"offsets": [1.0, 0.0]}, r"offsets must be finite and ascending, shape \(n,\)"),
         ((one,), {"offsets": []}, "offsets must be finite and ascending"),

@@ -274,6 +274,15 @@ def test_what_is_asked_for_must_be_possible(monkeypatch):
     ]:
         with pytest.raises(ValueError, match=message):
             eigenpairs(A, **options)
+    for options, message in [
+        ({"k": 2.5}, r"k must be a whole number; got 2\.5"),
+        ({"k": True}, "k must be a whole number; got True"),
+        ({"block_size": 2.0}, r"block_size must be a whole number; got 2\.0"),
+        ({"num_vectors": 60.0}, r"num_vectors must be a whole number; got 60\.0"),
+        ({"which": None}, "which must be one of largest, .* or a number; got None"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            eigenpairs(A, **options)
     with pytest.raises(NonFiniteError, match="Products must be finite; that of vector 0 in Lanczos step 1"):
         eigenpairs(as_operator(lambda V: V * torch.inf, size=3, check_symmetric=False), 1)
     monkeypatch.setattr(run, "free_bytes", lambda device: 2**10)

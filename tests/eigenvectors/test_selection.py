@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.linalg import subspace_angles
 
 from hessdens.eigenvectors.selection import checked_which, named, order_of, ritz_pairs
@@ -39,6 +40,12 @@ def test_which_is_an_end_or_a_finite_number():
         ValueError, match="which must be one of largest, smallest, both, magnitude, or a number; got 'L"
     ):
         checked_which("LA")
+    for bad in (None, [1.0, 2.0], 1j):
+        with pytest.raises(
+            TypeError, match="which must be one of largest, smallest, both, magnitude, or a number; got"
+        ):
+            checked_which(bad)
+    assert checked_which(torch.tensor(0.25)) == 0.25
     for bad in (np.inf, np.nan, True):
         with pytest.raises(ValueError, match="which must be a finite number"):
             checked_which(bad)

@@ -20,7 +20,14 @@ def test_the_prediction_fails_where_it_is_off_by_a_tenth_of_what_it_changes():
     cubic = line(1 + OFFSETS**2 + np.where(OFFSETS > 0, 0.4 * OFFSETS**3, 0.0))  # a tenth of it at 0.25
     assert cubic.reach() == (-np.inf, pytest.approx(0.2))
     assert "the quadratic prediction holds to 10% from -1 to 0.2" in str(cubic)
-    assert line(2 + OFFSETS**2).reach() == (0, 0)
+    nowhere = line(2 + OFFSETS**2)
+    assert str(nowhere.reach()) == "(0.0, 0.0)"
+    assert "holds to 10% at no point next to 0" in str(nowhere)
+    upwards = line([1.25, 2.0, 9.0], offsets=[0.5, 1.0, 2.0])
+    assert "holds to 10% from 0 to 1" in str(upwards)
+    upwards = line([3.0, 5.0, 9.0], offsets=[0.5, 1.0, 2.0])
+    assert upwards.reach() == (-np.inf, 0)
+    assert "holds to 10% at no point next to 0" in str(upwards)
 
 
 def test_a_prediction_whose_terms_cancel_is_not_judged_by_their_difference():

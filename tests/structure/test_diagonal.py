@@ -122,6 +122,8 @@ class Sharded(Team):
 def test_bad_input():
     with pytest.raises(ValueError, match="max_products must be at least 4; got 3"):
         diagonal(KINDS["flat"], max_products=3)
+    with pytest.raises(TypeError, match=r"max_products must be a whole number; got 64\.0"):
+        diagonal(KINDS["flat"], max_products=64.0)
     with pytest.raises(ValueError, match="seed must be a non-negative integer; got -1"):
         diagonal(KINDS["flat"], seed=-1)
     sharded = FunctionOperator(torch.clone, size=6, dtype=torch.float64, device=torch.device("cpu"), team=Sharded())

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from hessdens._checks import at_least
+from hessdens._checks import whole_at_least
 from hessdens._types import FloatArray
 from hessdens.curvature.containers import flattened
 from hessdens.curvature.settings import TURN, product_settings
@@ -71,7 +71,7 @@ def class_structure(gram: OutputGram, *, count: int | None = None) -> ClassStruc
     labels, probabilities, weights = (np.array(part) for part in zip(*_examples(gram), strict=True))
     num_classes = probabilities.shape[1]
     count = num_classes**2 if count is None else count
-    at_least("count", count, 1)
+    whole_at_least("count", count, 1)
     order = np.argsort(-found.values)[:count]
     along = gram.matrix @ found.weights[:, order]  # of each row of F^T J, with each eigenvector
     sums = np.zeros((num_classes, num_classes, len(order)))

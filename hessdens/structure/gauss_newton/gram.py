@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessdens._checks import at_least
+from hessdens._checks import whole_at_least
 from hessdens._threads import WATCH
 from hessdens._types import FloatArray
 from hessdens.curvature.operator import CurvatureOperator
@@ -36,7 +36,7 @@ class Spectral:
     weights: FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OutputGram:
     """The Gram matrix K = F^T J J^T F of the rows of a Gauss-Newton matrix J^T F diag(s) F^T J, and what made it.
 
@@ -78,6 +78,16 @@ class OutputGram:
         """Directions of all outputs in which the loss is curved, n C at most."""
         return len(self.signs)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(rows={self.num_rows}, size={self.operator.size}, layers={len(self.layers)})"
+
+    def __str__(self) -> str:
+        layers = "1 layer" if len(self.layers) == 1 else f"{len(self.layers):,} layers"
+        return (
+            f"Gram matrix of {self.num_rows:,} rows, of a Gauss-Newton matrix of {self.operator.size:,} in {layers}; "
+            f"{readable_bytes(self.memory)}, {self.num_passes} passes over the data"
+        )
+
     def spectrum(self) -> LowRankSpectrum:
         """Return all eigenvalues of the Gauss-Newton matrix."""
         return self._spectrum(self.matrix, self.operator.size)
@@ -97,10 +107,11 @@ class OutputGram:
 
         The latter are the columns of a tensor of shape (N, count). Cost: one pass over the data.
         """
+        whole_at_least("count", count, 1)
         spectral = spectral_of(self.matrix, self.signs)
         order = np.argsort(-np.abs(spectral.values))[:count]
-        if not 1 <= count <= len(order):
-            raise ValueError(f"count must be from 1 to the rank, {len(spectral.values):,}; got {count}.")
+        if count > len(order):
+            raise ValueError(f"count must be at most the rank, {len(spectral.values):,}; got {count:,}.")
         operator = self.operator
         vectors = torch.zeros(count, operator.size, dtype=operator.dtype, device=operator.device)
         rows = self._rows(spectral.weights[:, order])
@@ -142,7 +153,7 @@ def make_gram(
     progress: bool,
 ) -> OutputGram:
     """Return the Gram matrix of all parameters, and that of each layer."""
-    at_least("max_rows", max_rows, 1)
+    whole_at_least("max_rows", max_rows, 1)
     with TURN, operator.problem.undisturbed(), product_settings(tf32=False), WATCH.work(operator.device):
         roots = _roots(operator, max_rows, progress=progress)
         rows = sum(root.rank for root in roots)
@@ -152,14 +163,13 @@ def make_gram(
         while True:
             try:
                 shares, largest = planned_shares(operator, roots, direct, limit - matrices, matrices)
-                grams = _accumulated(operator, roots, shares, direct, layers, progress=progress)
+                whole, grams = _accumulated(operator, roots, shares, direct, layers, progress=progress)
                 break
             except OtherUseError as error:
                 direct |= error.names
     sizes = operator.parameter_sizes
     names = {layer: sum(sizes[name] for name in chosen) for layer, chosen in layers.items()}
     signs = np.concatenate([root.signs for root in roots])
-    whole = grams.pop("")
     return OutputGram(operator, roots, whole, signs, grams, names, matrices + largest, len(shares) + 1)
 
 
@@ -194,12 +204,12 @@ def _accumulated(
     layers: Mapping[str, frozenset[str]],
     *,
     progress: bool,
-) -> dict[str, FloatArray]:
-    """Return the sums of the Gram matrices of parameters: of all, under an empty name, and of each layer."""
+) -> tuple[FloatArray, dict[str, FloatArray]]:
+    """Return the sums of the Gram matrices of parameters: of all, and of those of each layer."""
     loss = operator.problem.loss
     values = dict(loss.named(operator.parameter_names))
     count = sum(root.rank for root in roots)
-    sums = {layer: np.zeros((count, count)) for layer in ("", *layers)}
+    whole, sums = np.zeros((count, count)), {layer: np.zeros((count, count)) for layer in layers}
     factored = frozenset().union(*(share.factored for share in shares)) - direct
     with progress_bar(len(shares) * len(roots), "block", shown=progress) as bar:
         for share in shares:
@@ -210,7 +220,8 @@ def _accumulated(
                 bar.update()
             for name, gram in rows.grams().items():
                 part = gram.cpu().numpy()
+                whole += part
                 for layer in sums:
-                    if not layer or name in layers[layer]:
+                    if name in layers[layer]:
                         sums[layer] += part
-    return sums
+    return whole, sums

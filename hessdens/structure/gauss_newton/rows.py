@@ -58,7 +58,7 @@ class Rows:
         for name, pairs in by_name.items():
             self.factors.setdefault(name, Factors()).add(pairs)
         for name, gradient in entries.items():
-            columns = gradient.flatten(start_dim=1)[:, self.share.columns[name]]
+            columns = gradient.reshape(len(gradient), -1)[:, self.share.columns[name]]
             self.entries.setdefault(name, []).append(columns.clone())
 
     def grams(self) -> dict[str, Tensor]:
@@ -145,4 +145,4 @@ def pulled(loss: LossModule, block: Any, values: Values, rows: list[FloatArray])
         return None if pieces is None else backward_each(_pairs(parts, pieces), list(leaves.values()), len(rows[0]))
 
     found = loss.with_values(leaves, made)
-    return None if found is None else torch.cat([part.flatten(start_dim=1) for part in found], dim=1)
+    return None if found is None else torch.cat([part.reshape(len(part), -1) for part in found], dim=1)

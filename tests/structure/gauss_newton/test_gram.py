@@ -30,6 +30,10 @@ def test_spectral_of_signs():
 
 def test_what_it_has_cost():
     gram = output_gram(CASES["perceptron"])
+    assert repr(gram) == "OutputGram(rows=12, size=51, layers=2)"
+    assert str(gram).startswith("Gram matrix of 12 rows, of a Gauss-Newton matrix of 51 in 2 layers; ")
+    assert str(gram).endswith("KiB, 2 passes over the data")
+    assert gram != output_gram(CASES["perceptron"])  # without comparing arrays
     assert gram.num_passes == 2
     assert gram.memory > 8 * gram.num_rows**2 * 6
     assert torch.is_tensor(gram.eigenvectors(1)[1])

@@ -27,7 +27,7 @@ def test_all_eigenvalues(name, memory_limit):
     np.testing.assert_allclose(every, exact, rtol=1e-10, atol=1e-10 * np.abs(exact).max())
 
 
-@pytest.mark.parametrize("name", ["perceptron", "not convex", "convolution", "tied", "encoder"])
+@pytest.mark.parametrize("name", ["perceptron", "not convex", "convolution", "tied", "own parameters", "encoder"])
 def test_eigenvalues_of_each_layer(name):
     G = CASES[name]
     spectra = output_gram(G).layer_spectra()
@@ -96,5 +96,9 @@ def test_what_is_refused():
         output_gram(G, memory_limit=1000)
     with pytest.raises(ValueError, match=r"layers\['first'\] must have whole tensors; got a slice of '0.weight'"):
         output_gram(G, {"first": {"0.weight": np.s_[0:2]}})
-    with pytest.raises(ValueError, match="count must be from 1 to the rank, 12; got 13"):
+    with pytest.raises(ValueError, match="count must be at most the rank, 12; got 13"):
         output_gram(G).eigenvectors(13)
+    with pytest.raises(ValueError, match="count must be at least 1; got 0"):
+        output_gram(G).eigenvectors(0)
+    with pytest.raises(TypeError, match=r"count must be a whole number; got 2\.0"):
+        output_gram(G).eigenvectors(2.0)
