@@ -13,6 +13,8 @@ from hessdens.plotting import (
     plot_block_norms,
     plot_class_structure,
     plot_density,
+    plot_diagonal,
+    plot_eigenpairs,
     plot_halves,
     plot_history,
     plot_layer_traces,
@@ -20,7 +22,7 @@ from hessdens.plotting import (
 )
 from hessdens.plotting.history import SIZE, history_axes
 from hessdens.plotting.traces import height_of
-from hessdens.results import BlockNorms, ClassStructure, LayerTraces
+from hessdens.results import BlockNorms, ClassStructure, Diagonal, Eigenpairs, LayerTraces
 from hessdens.structure import CurvatureHalves
 
 if TYPE_CHECKING:
@@ -31,9 +33,14 @@ ALONE: dict[type[Any], Callable[..., Any]] = {
     BlockNorms: plot_block_norms,
     ClassStructure: plot_class_structure,
     CurvatureHalves: plot_halves,
+    Diagonal: plot_diagonal,
+    Eigenpairs: plot_eigenpairs,
 }
 DRAWN = (Density, SpectrumHistory, LossSlice, LayerTraces, *ALONE)
-WHAT = "a density, a history, losses along directions, traces of layers, norms of blocks, halves or classes"
+WHAT = (
+    "a density, a history, eigenpairs, losses along directions, a diagonal, traces of layers, norms of blocks, "
+    "halves or classes"
+)
 
 
 def draw(
@@ -49,7 +56,9 @@ def draw(
     kinds = [type(result) for result in results]
     if any(kind in ALONE for kind in kinds):
         if exact is not None or len(kinds) > 1:
-            raise CommandError("Blocks, halves and classes must be drawn one file at a time, without --exact.")
+            raise CommandError(
+                "Eigenpairs, diagonals, blocks, halves and classes must be drawn one file at a time, without --exact."
+            )
         (result,) = results
         options = {"window": window, "level": level} if isinstance(result, CurvatureHalves) else {}
         ALONE[kinds[0]](result, ax=figure.subplots(), **options)

@@ -1,8 +1,10 @@
-"""Pictures of densities, of training runs, of losses, of blocks, of layers and of classes, and tables of spectra."""
+"""Pictures of densities, training runs, losses, eigenpairs, diagonals, blocks, layers, classes; tables of spectra."""
 
 from hessdens.plotting.blocks import plot_block_norms
 from hessdens.plotting.classes import plot_class_structure
 from hessdens.plotting.density import plot_density
+from hessdens.plotting.diagonal import plot_diagonal
+from hessdens.plotting.eigenpairs import plot_eigenpairs
 from hessdens.plotting.halves import plot_halves
 from hessdens.plotting.history import plot_history
 from hessdens.plotting.slices import plot_slice
@@ -13,6 +15,8 @@ __all__ = [
     "plot_block_norms",
     "plot_class_structure",
     "plot_density",
+    "plot_diagonal",
+    "plot_eigenpairs",
     "plot_halves",
     "plot_history",
     "plot_layer_traces",

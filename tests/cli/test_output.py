@@ -57,7 +57,8 @@ DENSITIES = {
     "MixtureFit", "SkewNormalMixture", "Spectrum",
 }  # fmt: skip
 PICTURES = DENSITIES | {
-    "BlockNorms", "ClassStructure", "CurvatureHalves", "LayerTraces", "LossSlice", "SpectrumHistory",
+    "BlockNorms", "ClassStructure", "CurvatureHalves", "Diagonal", "Eigenpairs", "LayerTraces", "LossSlice",
+    "SpectrumHistory",
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def drawn(*names, exact=None, window=0.2):
 def test_results_with_a_picture_to_themselves(name):
     assert drawn(name)[0].has_data()
     for names, exact in ([name, name], None), ([name, "Spectrum"], None), ([name], EXACT):
-        with pytest.raises(CommandError, match="Blocks, halves and classes must be drawn one file at a time, without"):
+        with pytest.raises(CommandError, match="blocks, halves and classes must be drawn one file at a time, without"):
             drawn(*names, exact=exact)
 
 
