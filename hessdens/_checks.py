@@ -1,7 +1,9 @@
 """Checks of arguments that many functions share."""
 
+import contextlib
 import math
 import operator
+from typing import Any
 
 from hessdens._types import Window
 
@@ -19,13 +21,32 @@ def at_least(name: str, value: float, least: float) -> None:
 
 def whole_at_least(name: str, value: int, least: int) -> None:
     """Raise TypeError, naming the argument, unless ``value`` is a whole number; ValueError if it is below ``least``."""
-    try:
-        operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a whole number; got {value!r}.") from None
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number; got {value}.")
+    check_whole(name, value)
     at_least(name, value, least)
+
+
+def check_whole(name: str, value: Any) -> None:
+    """Raise TypeError, naming the argument and what to write, unless ``value`` is a whole number of an integer type."""
+    hint = ""
+    with contextlib.suppress(TypeError):
+        if not isinstance(value, bool):
+            operator.index(value)
+            return
+    if isinstance(value, str | float):
+        with contextlib.suppress(ValueError, OverflowError):
+            hint = f" Write {name}={round(float(value)):d}."
+    raise TypeError(f"{name} must be a whole number; got {value!r} of type {type(value).__name__}.{hint}")
+
+
+def check_real(name: str, value: Any) -> None:
+    """Raise TypeError, naming the argument and what to write, unless ``value`` is a real number."""
+    with contextlib.suppress(TypeError):
+        if not isinstance(value, bool | str):
+            float(value)
+            return
+    share = _percentage(value) if isinstance(value, str) else math.nan
+    hint = f" Write {name}={share:g}." if math.isfinite(share) else ""
+    raise TypeError(f"{name} must be a number; got {value!r} of type {type(value).__name__}.{hint}")
 
 
 def half_window(window: Window, largest: float | None = None) -> float:
@@ -48,13 +69,18 @@ def half_window(window: Window, largest: float | None = None) -> float:
 
 def _share(window: str) -> float:
     """Return "1%" as 0.01; ValueError if it is no percentage."""
-    try:
-        share = float(window.removesuffix("%")) / 100
-    except ValueError:
-        share = math.nan
+    share = _percentage(window)
     if not (window.endswith("%") and 0 <= share < math.inf):
         raise ValueError(f'window must be a number, or a share as "1%" of the largest eigenvalue; got {window!r}.')
     return share
+
+
+def _percentage(text: str) -> float:
+    """Return "1%" as 0.01, "0.01" as 0.01, and NaN where there is no number."""
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        return math.nan
 
 
 def check_interval(low: float, high: float) -> None:

@@ -1,9 +1,20 @@
 """Checks of arguments: the rule, and what was received."""
 
+import math
+import re
+
 import numpy as np
 import pytest
 
-from hessdens._checks import at_least, check_interval, check_level, half_window, whole_at_least
+from hessdens._checks import (
+    at_least,
+    check_interval,
+    check_level,
+    check_real,
+    check_whole,
+    half_window,
+    whole_at_least,
+)
 
 
 def test_half_of_a_window():
@@ -53,3 +64,31 @@ def test_levels_are_probabilities():
     for level in (0, 1, 95, float("nan")):
         with pytest.raises(ValueError, match=f"level must lie between 0 and 1; got {level}"):
             check_level(level)
+
+
+def test_counts_are_of_integer_types():
+    for value in (3, np.int64(3), 0, -1):
+        check_whole("k", value)
+    for value, kind, hint in [
+        ("100", "str", " Write k=100."), (20.5, "float", " Write k=20."), (2.0, "float", " Write k=2."),
+        (np.float64(3), "float64", " Write k=3."), ("many", "str", ""), (math.nan, "float", ""),
+        (math.inf, "float", ""), (None, "NoneType", ""), (True, "bool", ""), ([1], "list", ""),
+    ]:  # fmt: skip
+        message = f"k must be a whole number; got {value!r} of type {kind}.{hint}"
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            check_whole("k", value)
+
+
+def test_accuracies_are_numbers():
+    for value in (0.01, 1, np.float32(0.5), math.nan):
+        check_real("rtol", value)
+    for value, hint in [
+        ("1%", " Write rtol=0.01."),
+        ("0.5", " Write rtol=0.5."),
+        ("small", ""),
+        (None, ""),
+        (True, ""),
+    ]:
+        message = f"rtol must be a number; got {value!r} of type {type(value).__name__}.{hint}"
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+            check_real("rtol", value)

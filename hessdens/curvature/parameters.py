@@ -237,9 +237,10 @@ def _patterns(selection: str | Sequence[str]) -> list[str]:
     is_many = isinstance(selection, Iterable) and not isinstance(selection, str)
     patterns: list[str] = list(selection) if is_many else [selection]  # type: ignore[list-item]
     if not all(isinstance(pattern, str) for pattern in patterns):
-        raise TypeError(
-            f"parameters must be names, globs or a function of name and parameter; got {type(selection).__name__}."
-        )
+        is_of_tensors = any(isinstance(pattern, Tensor) for pattern in patterns)
+        hint = ' Write names, such as parameters=["fc.weight", "layers.0.*"].' if is_of_tensors else ""
+        kind = type(selection).__name__
+        raise TypeError(f"parameters must be names, globs or a function of name and parameter; got {kind}.{hint}")
     return patterns
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from hessdens._types import FloatArray
 
 End = Literal["largest", "smallest", "both", "magnitude"]
+# The names of SciPy's ``eigsh``.
+ARPACK: dict[str, End] = {"LA": "largest", "SA": "smallest", "LM": "magnitude", "BE": "both"}
 # A shift is moved by so much of the longest product where it is nearer than a tenth of this to an eigenvalue that has
 # converged: what A less the shift makes of its eigenvector would be rounding.
 MOVED = 1e-7
@@ -33,7 +35,8 @@ def checked_which(which: Any) -> End | float:
     """Return which eigenvalues are meant; ValueError if none are, TypeError if it is neither text nor a number."""
     if isinstance(which, str):
         if which not in get_args(End):
-            raise ValueError(f"which must be one of {', '.join(get_args(End))}, or a number; got {which!r}.")
+            hint = f" Write which={ARPACK[which]!r}." if which in ARPACK else ""
+            raise ValueError(f"which must be one of {', '.join(get_args(End))}, or a number; got {which!r}.{hint}")
         return which  # type: ignore[return-value]
     try:
         value = float(which)

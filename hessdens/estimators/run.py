@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from hessdens._checks import at_least
+from hessdens._checks import at_least, check_real, check_whole
 from hessdens._types import FloatArray
 from hessdens.estimators.checkpoint import Checkpoint, Recorded
 from hessdens.linalg.adapt import as_operator
@@ -26,16 +26,29 @@ from hessdens.results.certificates import TOLERANCE, Certificates, versions
 MOST_MOMENTS = 10_000
 
 
-def called_alike(function: str, A: Any, arguments: Mapping[str, Any]) -> Operator:
+# Arguments of estimators, and what they are.
+WHOLE_NUMBERS = frozenset(
+    {"block_size", "k", "max_products", "num_moments", "num_probes", "num_steps", "num_vectors", "seed"}
+)
+ACCURACIES = frozenset({"atol", "rtol"})
+
+
+def called_alike(function: str, A: Any, arguments: Mapping[str, Any], reals: Container[str] = ()) -> Operator:
     """Return ``A`` as an operator; RankError, on each of its processes, where these call with other arguments.
 
     This comes first in each estimator: a process that refuses its arguments alone would leave the others waiting.
+    Raises TypeError if an argument that is a number in all estimators is none here; ``reals`` need not be whole.
     """
     operator = as_operator(A)
     facts = {name: _shown(value) for name, value in arguments.items() if name not in ("A", "operators", "progress")}
     if "checkpoint" in facts:  # each process may have a folder of its own
         facts["checkpoint"] = None if arguments["checkpoint"] is None else "a folder"
     operator.team.check_same({"function": function, **facts})
+    for name, value in arguments.items():
+        if name in WHOLE_NUMBERS and name not in reals and (value is not None or name == "seed"):
+            check_whole(name, value)
+        if (name in ACCURACIES or name in reals) and value is not None:
+            check_real(name, value)
     return operator
 
 

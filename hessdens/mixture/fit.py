@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hessdens._types import FloatArray, Window
+from hessdens.densities.base import Density
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import SkewNormalMixture
 from hessdens.results.moments import Moments
@@ -176,6 +177,10 @@ def _fits(values: list[FloatArray], places: list[str], grid: Grid | None, backen
 
 def _first_four(moments: Moments | ArrayLike, place: str = "") -> FloatArray:
     """Return m_1..m_4, checked."""
+    if isinstance(moments, Density) or hasattr(moments, "matmat"):
+        call = "spectral_moments(H)" if hasattr(moments, "matmat") else "density.moments(4)"
+        kind = type(moments).__name__
+        raise TypeError(f"moments must be Moments or an array; got {kind}. Write fit_mixture({call}).")
     try:
         values = np.asarray(moments.values if isinstance(moments, Moments) else moments, dtype=np.float64)
     except (TypeError, ValueError) as error:

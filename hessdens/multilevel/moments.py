@@ -80,7 +80,7 @@ def multilevel_moments(
     >>> bool(abs(moments.trace - 2 * (1 + x.square().sum() / 1_000)) < 4 * moments.trace_error + 1e-4)
     True
     """
-    operator = called_alike("multilevel_moments", H, locals())
+    operator = called_alike("multilevel_moments", H, locals(), reals=("max_products",))
     at_least("num_moments", num_moments, 1)
     if rtol is not None and not 0 < rtol < 1:
         raise ValueError(f"rtol must lie between 0 and 1; got {rtol}.")

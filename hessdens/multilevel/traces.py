@@ -77,7 +77,7 @@ def multilevel_layer_traces(
     >>> multilevel_layer_traces(H, max_products=20).names
     ('0', '1')
     """
-    operator = called_alike("multilevel_layer_traces", H, locals())
+    operator = called_alike("multilevel_layer_traces", H, locals(), reals=("max_products",))
     accuracy = TraceAccuracy(rtol, atol, torch.finfo(operator.dtype).eps)
     limit = checked_limit(max_products, has_accuracy=accuracy.is_asked)
     parts = Parts.of(operator, layers, may_overlap=True)

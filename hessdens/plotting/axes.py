@@ -10,6 +10,7 @@ from hessdens._types import FloatArray
 from hessdens.densities.base import Density
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
@@ -28,6 +29,18 @@ def new_figure(size: tuple[float, float] = SIZE) -> "Figure":
     import matplotlib.pyplot as plt  # here, because it takes 0.3 s to import
 
     return plt.figure(figsize=size, dpi=DPI, layout="constrained", FigureClass=page_class())
+
+
+def axes_or_new(ax: Any, size: tuple[float, float] = SIZE) -> "Axes":
+    """Return the axes that were given, or those of a new figure; TypeError for anything else."""
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        return new_figure(size).subplots()
+    if not isinstance(ax, Axes):
+        hint = " Write ax=figure.subplots()." if hasattr(ax, "subplots") else ""
+        raise TypeError(f"ax must be one Axes of matplotlib; got {type(ax).__name__}.{hint}")
+    return ax
 
 
 def page_class() -> "type[Figure]":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hessdens.plotting.axes import new_figure
+from hessdens.plotting.axes import axes_or_new
 from hessdens.results.structure.block_norms import BlockNorms
 from hessdens.results.structure.named import shown
 
@@ -44,7 +44,7 @@ def plot_block_norms(norms: BlockNorms, *, ax: "Axes | None" = None) -> "Axes":
     """
     if not isinstance(norms, BlockNorms):
         raise TypeError(f"norms must be BlockNorms, from block_norms; got {type(norms).__name__}.")
-    ax = new_figure().subplots() if ax is None else ax
+    ax = axes_or_new(ax)
     coupling = norms.correlations()
     image = ax.imshow(coupling, cmap="magma_r", vmin=0, vmax=max(1.0, float(coupling.max())))
     ax.figure.colorbar(image, ax=ax, label=LABEL, shrink=0.8)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hessdens.plotting.axes import new_figure
+from hessdens.plotting.axes import axes_or_new
 from hessdens.results.structure.class_structure import ClassStructure
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def plot_class_structure(structure: ClassStructure, *, ax: "Axes | None" = None)
     """
     if not isinstance(structure, ClassStructure):
         raise TypeError(f"structure must be a ClassStructure, from class_structure; got {type(structure).__name__}.")
-    ax = new_figure().subplots() if ax is None else ax
+    ax = axes_or_new(ax)
     values = structure.eigenvalues[structure.eigenvalues > 0]
     places, bottom = np.arange(1, len(values) + 1), np.zeros(len(values))
     floor = values[-1] / 2 if len(values) else 1.0

@@ -9,7 +9,7 @@ from hessdens._types import FloatArray, Window
 from hessdens.densities.base import Density, check_density
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.spectrum import Spectrum
-from hessdens.plotting.axes import evenly, linear_width_of, new_figure, place_ticks
+from hessdens.plotting.axes import axes_or_new, evenly, linear_width_of, place_ticks
 from hessdens.plotting.curve import Bins
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def plot_density(
     _check(estimate, exact, level, bandwidth, zoom)
     width = 2 * half_window(estimate.window if window is None else window, float(np.abs(estimate.nodes()).max()))
     linear_width = linear_width_of(width if zoom is None else min(width, zoom))
-    ax = new_figure().subplots() if ax is None else ax
+    ax = axes_or_new(ax)
     first = not ax.lines and not ax.collections
     if first and (zoom is None or zoom > width / 2):
         for end, name in ((-width / 2, f"window |λ| < {width / 2:.3g}"), (width / 2, None)):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hessdens.eigenvectors.slices import TOLERATED, LossSlice
-from hessdens.plotting.axes import new_figure
+from hessdens.plotting.axes import axes_or_new
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +45,7 @@ def plot_slice(slice_: LossSlice, *, ax: "Axes | None" = None, label: str | None
     """
     if not isinstance(slice_, LossSlice):
         raise TypeError(f"slice_ must be a LossSlice, from loss_slice; got {type(slice_).__name__}.")
-    ax = new_figure().subplots() if ax is None else ax
+    ax = axes_or_new(ax)
     if slice_.num_directions == 1:
         _draw_line(ax, slice_, label, color)
     else:

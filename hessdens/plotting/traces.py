@@ -6,7 +6,7 @@ import numpy as np
 
 from hessdens._checks import LEVEL
 from hessdens._types import FloatArray
-from hessdens.plotting.axes import SIZE, evenly, new_figure, place_ticks
+from hessdens.plotting.axes import SIZE, axes_or_new, evenly, place_ticks
 from hessdens.results.structure.named import shown
 from hessdens.results.structure.traces import LayerTraces
 
@@ -63,7 +63,7 @@ def plot_layer_traces(
     if not isinstance(traces, LayerTraces):
         raise TypeError(f"traces must be LayerTraces, from layer_traces; got {type(traces).__name__}.")
     spread = (traces.interval(level) - traces.values) * [[-1], [1]]
-    ax = new_figure((SIZE[0], height_of(traces))).subplots() if ax is None else ax
+    ax = axes_or_new(ax, (SIZE[0], height_of(traces)))
     names, rows = [shown(name) for name in traces.names], np.arange(float(len(traces.names)))
     before = len(_drawn(ax))
     if before and [text.get_text() for text in ax.get_yticklabels()] != names:

@@ -28,8 +28,10 @@ def test_parameters():
         model=nn.Flatten(),
     )
     refuse("'wieght' matches none. Near: .'weight'", parameters="wieght")
-    for wrong in (5, nn.Linear(2, 2).parameters(), [1]):
-        refuse("parameters must be names, globs or a function of name and", parameters=wrong, error=TypeError)
+    for wrong in (5, [1]):
+        refuse("names, globs or a function of name and parameter; got .*t.$", parameters=wrong, error=TypeError)
+    for wrong in (nn.Linear(2, 2).parameters(), nn.Linear(2, 2).weight):
+        refuse(r'got .* Write names, such as parameters=\["fc.weight", "layers', parameters=wrong, error=TypeError)
     for nothing in ([], (), lambda name, parameter: False):
         refuse(r"got 0 selected of 2, none .*\. Leave parameters= out for all", parameters=nothing)
     refuse("must depend on the selected parameters", loss_fn=lambda z, t: z.detach().mean() + t.float().mean())

@@ -36,14 +36,14 @@ def test_which_is_an_end_or_a_finite_number():
     assert checked_which("both") == "both"
     assert checked_which(2) == 2.0
     assert named(checked_which(0.25)) == "near 0.25"
-    with pytest.raises(
-        ValueError, match="which must be one of largest, smallest, both, magnitude, or a number; got 'L"
-    ):
-        checked_which("LA")
+    rule = "which must be one of largest, smallest, both, magnitude, or a number; got "
+    with pytest.raises(ValueError, match=f"{rule}'best'.$"):
+        checked_which("best")
+    for name, same in [("LA", "largest"), ("SA", "smallest"), ("LM", "magnitude"), ("BE", "both")]:
+        with pytest.raises(ValueError, match=f"{rule}'{name}'. Write which='{same}'."):
+            checked_which(name)
     for bad in (None, [1.0, 2.0], 1j):
-        with pytest.raises(
-            TypeError, match="which must be one of largest, smallest, both, magnitude, or a number; got"
-        ):
+        with pytest.raises(TypeError, match=rule):
             checked_which(bad)
     assert checked_which(torch.tensor(0.25)) == 0.25
     for bad in (np.inf, np.nan, True):

@@ -1,5 +1,6 @@
 """The frame of estimators: arguments, blocks of probes, finished work, and what it has cost."""
 
+import inspect
 import io
 import warnings
 from functools import partial
@@ -15,10 +16,11 @@ from hessdens.eigenvectors import eigenpairs, loss_slice
 from hessdens.estimators import certified_counts, chebyshev_moments, data_noise
 from hessdens.estimators import run as run_module
 from hessdens.estimators.checkpoint import Recorded
-from hessdens.estimators.run import Bar, Run, called_alike
+from hessdens.estimators.run import ACCURACIES, WHOLE_NUMBERS, Bar, Run, called_alike
 from hessdens.linalg.power_walk import PowerWalk
 from hessdens.linalg.probes import operator_probes
 from hessdens.linalg.team import Team
+from hessdens.multilevel import multilevel_layer_traces, multilevel_moments
 from hessdens.structure import (
     block_densities,
     block_norms,
@@ -214,3 +216,34 @@ def test_certificates_say_what_it_has_cost(counted):
     assert certificates.versions.startswith("hessdens ")
     assert f"torch {torch.__version__}" in certificates.versions
     assert len(certificates.warnings()) == 1
+
+
+ESTIMATORS = (
+    spectral_moments, lanczos_density, eigenpairs, chebyshev_moments, certified_counts, diagonal, exact_spectrum,
+    multilevel_moments, multilevel_layer_traces, layer_traces, layer_moments, block_norms, block_densities,
+)  # fmt: skip
+NUMBERS = [
+    (estimator, name)
+    for estimator in ESTIMATORS
+    for name in inspect.signature(estimator).parameters
+    if name in WHOLE_NUMBERS | ACCURACIES
+]
+
+
+@pytest.mark.parametrize(("estimator", "name"), NUMBERS, ids=lambda part: getattr(part, "__name__", part))
+def test_arguments_that_are_no_numbers_are_refused_first(estimator, name):
+    """With what to write, and before any product is made."""
+    H = hessian_operator(nn.Linear(3, 2), nn.CrossEntropyLoss(), [(torch.ones(6, 3), torch.arange(6) % 2)])
+    H._matmat = lambda V: pytest.fail("a product")
+    with pytest.raises(TypeError, match=rf"{name} must be a (whole )?number; got '10' of type str\. Write {name}=10\."):
+        estimator(H, **{name: "10"})
+    if name == "seed":
+        with pytest.raises(TypeError, match="seed must be a whole number; got None"):
+            estimator(H, seed=None)
+
+
+def test_products_of_levels_need_not_be_whole():
+    """They count products with some of the examples."""
+    data = [(torch.linspace(-1, 1, 2_000).view(500, 4), torch.arange(500) % 2)]
+    H = hessian_operator(nn.Linear(4, 2), nn.CrossEntropyLoss(), data)
+    assert multilevel_moments(H, 1, max_products=20.5).trace > 0

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hessdens import Spectrum, as_operator
 from hessdens.mixture.fit import MixtureFit, fit_mixture, fit_mixtures
 from hessdens.mixture.grid import Grid
 from hessdens.mixture.model import SkewNormalMixture
@@ -179,6 +180,15 @@ def test_one_where_many_are_meant_and_a_grid_that_is_none():
         fit_mixtures(moments)
     with pytest.raises(TypeError, match=r"grid must be a Grid, such as Grid.paper\(\); got str"):
         fit_mixture([1.0, 2.0, 3.0, 4.0], grid="paper")
+
+
+def test_what_has_moments_is_not_what_is_fitted():
+    density = Spectrum(np.linspace(-1, 3, 20))
+    with pytest.raises(TypeError, match=r"got Spectrum\. Write fit_mixture\(density\.moments\(4\)\)\."):
+        fit_mixture(density)
+    assert fit_mixture(density.moments(4), grid=SMALL).objective >= 0
+    with pytest.raises(TypeError, match=r"got FunctionOperator\. Write fit_mixture\(spectral_moments\(H\)\)\."):
+        fit_mixture(as_operator(np.eye(3)))
 
 
 def test_numbers():

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 from naive import Normal
 
-from hessdens.plotting.axes import evenly, linear_width_of, mean_density, place_ticks
+from hessdens.plotting.axes import axes_or_new, evenly, linear_width_of, mean_density, place_ticks
 
 
 def test_points_are_even_on_the_scale_and_reach_beyond_the_values_by_the_margin():
@@ -46,3 +46,13 @@ def test_scale_is_linear_well_inside_the_window():
     for window in (0, -1, np.nan, np.inf):
         with pytest.raises(ValueError, match=r"window must be (positive|finite)"):
             linear_width_of(window)
+
+
+def test_axes_are_one_of_matplotlib():
+    figure = Figure()
+    ax = figure.subplots()
+    assert axes_or_new(ax) is ax
+    with pytest.raises(TypeError, match=r"ax must be one Axes .*; got Figure\. Write ax=figure\.subplots\(\)"):
+        axes_or_new(figure)
+    with pytest.raises(TypeError, match=r"ax must be one Axes of matplotlib; got ndarray\.$"):
+        axes_or_new(figure.subplots(1, 2))
