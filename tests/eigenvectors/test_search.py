@@ -1,5 +1,7 @@
 """Eigenpairs within their bounds on matrices of all kinds, at a cost that is known, and what is refused."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -299,3 +301,18 @@ def test_fewer_products_than_a_density_needs_for_as_much():
     """For a few pairs alone, stopping in time is what this is for."""
     pairs = eigenpairs(diagonal(NETWORK), 5)
     assert pairs.num_products < 40 < lanczos_density(diagonal(NETWORK)).num_products
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rounding_of_many_restarts_is_in_the_errors(dtype):
+    values = np.array([4.0, 3.0, 2.0, *np.linspace(0, 1, 60)])
+    for seed in range(2):
+        Q = np.linalg.qr(np.random.default_rng(seed).standard_normal((63, 63)))[0]
+        matrix = torch.from_numpy((Q * values) @ Q.T).to(dtype)
+        rtol = 100 * torch.finfo(dtype).eps
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the smallest one is 0
+            pairs = eigenpairs(matrix, 4, which="both", rtol=rtol, num_vectors=12, max_products=400)
+        exact = np.linalg.eigvalsh(matrix.double().numpy())
+        off = np.abs(pairs.values[:, None] - exact).min(axis=1)
+        assert (off <= pairs.errors).all(), (off / pairs.errors).max()
