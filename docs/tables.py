@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agreement_tables import agreement, agreement_by_case
+from answers_tables import answers
 from eigenpairs_tables import eigenpairs
 from example_sections import cards, write_gallery
 from multilevel_tables import multilevel, multilevel_traces
@@ -27,6 +28,9 @@ def write_tables() -> None:
     (OUT / "hvp.md").write_text(_hvp(_read(RESULTS / "hvp.json")))
     (OUT / "eigenpairs.md").write_text(
         _if_measured(RESULTS / "eigenpairs.json", eigenpairs, "benchmarks/eigenpairs.py")
+    )
+    (OUT / "answers.md").write_text(
+        _if_measured(RESULTS / "time_to_answer.json", answers, "benchmarks/time_to_answer.py")
     )
     (OUT / "structure.md").write_text(structure(_read(RESULTS / "structure.json")))
     (OUT / "accuracy_of_traces.md").write_text(accuracy_of_traces(_read(RESULTS / "accuracy_of_traces.json")))

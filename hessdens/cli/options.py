@@ -55,7 +55,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "--rtol": {"type": LEVELS, "metavar": "X", "help": RTOL},
     "--atol": {"type": LEVELS, "metavar": "X", "help": "the same, absolute (lanczos)"},
     "--which": {"type": which, "metavar": "END", "help": WHICH},
-    "--block": {"type": whole(1), "metavar": "B", "help": "vectors in a product; default 2"},
+    "--block": {"type": whole(1), "metavar": "B", "help": "vectors in a product; default 2, or 1 for one pair"},
     "--vectors": {"type": whole(3), "metavar": "M", "help": "vectors in memory; default 20 + 20 B, or 3 K if more"},
     "--heads": {"type": whole(1), "metavar": "N", "help": "parts are attention heads, N per layer (traces, blocks)"},
     "--key-value-heads": {"type": whole(1), "metavar": "N", "help": "those of keys and values, where heads share them"},

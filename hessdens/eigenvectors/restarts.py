@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessdens._checks import LEVEL
 from hessdens._types import BoolArray, FloatArray
+from hessdens.eigenvectors.enclosure import enclosure, excludes
 from hessdens.eigenvectors.selection import End, RitzPairs, ritz_pairs
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.operator import Operator
@@ -56,6 +58,8 @@ class RestartedLanczos:
         # The values that were wanted most when random vectors were last added.
         self._before: FloatArray | None = None
         self.symmetry_defect = 0.0
+        self._enclosure = (-np.inf, np.inf)
+        self._is_krylov = True
         self._look()
 
     @property
@@ -153,6 +157,36 @@ class RestartedLanczos:
             return True
         return self._before is not None and bool(np.all(np.abs(values - self._before) <= 2 * self.floor))
 
+    def enclosure(self) -> tuple[float, float]:
+        """Return bounds between which the whole spectrum lies with probability `LEVEL` over the random start.
+
+        They are those of the space before it was restarted; infinite where it says nothing.
+        """
+        if self.is_whole or self.space.is_invariant:
+            known, slack = self._pairs.values, ENDED * self.floor
+            return float(known.min() - slack), float(known.max() + slack)
+        if self._is_krylov and self._has_full_width:
+            low, high = enclosure(*self._krylov(), LEVEL)
+            self._enclosure = low - self.floor, high + self.floor
+        return self._enclosure
+
+    def excludes_others(self, rtol: float) -> bool:
+        """Return whether no eigenvalue that is wanted more is likely, farther than ``rtol``, or no space can tell."""
+        if not (self._is_krylov and self._has_full_width) or self.has_ended:
+            return True
+        value = float(self._pairs.values[0])
+        far = value + np.sign(value) * rtol * abs(value)
+        ends = {"smallest": [value - rtol * abs(value)], "magnitude": [far, -far]}
+        wanted = ends.get(str(self._which), [value + rtol * abs(value)])
+        return all(excludes(*self._krylov(), end, (1 - LEVEL) / 2) for end in wanted)
+
+    @property
+    def _has_full_width(self) -> bool:
+        return len(self.space.basis(self.space.num_steps + 1)) - self.space.num_products == self._width
+
+    def _krylov(self) -> tuple[FloatArray, int, int, int]:
+        return self.space.matrix(), self.space.num_products, self._width, self._size
+
     def _look(self) -> None:
         known = self.space.num_products
         self._pairs = ritz_pairs(self.space.matrix(), known, self._which, self._num_kept)
@@ -161,6 +195,7 @@ class RestartedLanczos:
 
     def _compress(self) -> None:
         """Keep the Ritz vectors that are wanted most, and go on from there."""
+        self._enclosure, self._is_krylov = self.enclosure(), False
         self._num_restarts += 1
         pairs = self._pairs
         kept = pairs.coordinates[:, : self._num_kept]

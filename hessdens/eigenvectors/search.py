@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from hessdens._checks import whole_at_least
+from hessdens._types import BoolArray
 from hessdens.eigenvectors.restarts import RestartedLanczos
 from hessdens.eigenvectors.selection import End, checked_which, named
 from hessdens.estimators.run import Run, called_alike, check_memory
 from hessdens.linalg.operator import Operator
-from hessdens.results.eigenpairs import Eigenpairs
+from hessdens.results.eigenpairs import Eigenpairs, Separation
 
 # Vectors in memory, at least, and for each pair: half of them survive a restart. A block needs more of them for as many
 # steps between restarts: with 60, blocks of two take half the passes of ``eigsh`` even at the end of a semicircle.
@@ -19,6 +20,7 @@ FEWEST_VECTORS = 20
 VECTORS_PER_COLUMN = 20
 VECTORS_PER_PAIR = 3
 MOST_PRODUCTS = 1_000
+BLOCK = 2
 
 
 def eigenpairs(
@@ -28,7 +30,7 @@ def eigenpairs(
     which: End | float = "largest",
     rtol: float = 1e-2,
     max_products: int = MOST_PRODUCTS,
-    block_size: int = 2,
+    block_size: int | None = None,
     num_vectors: int | None = None,
     seed: int = 0,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -55,9 +57,10 @@ def eigenpairs(
     block_size
         Vectors in a product, b. Fewer passes over the data with more, and more products. Copies of a multiple
         eigenvalue are found up to b; more of them where rounding or the end of the space shows them. With 1, and a
-        loose ``rtol``, one of two close eigenvalues may be missed, as by other Lanczos methods.
+        loose ``rtol``, one of two close eigenvalues may be missed, as by other Lanczos methods. Default: 2; and 1 for
+        a single eigenvalue at an end, where the search goes on until one beyond it is unlikely (see ``highest``).
     num_vectors
-        Vectors in memory, at least k + 2 b. Default: 20 + 20 b, or 3 k if that is more. More of them save products.
+        Vectors in memory, at least k + 2 b. Default: 20 + 20 b, at least 60 and 3 k. More of them save products.
     seed, checkpoint, progress
         As in `lanczos_density`. The checkpoint keeps every product; a smaller ``rtol`` or a larger budget extend it.
 
@@ -90,6 +93,8 @@ def eigenpairs(
     operator = called_alike("eigenpairs", A, locals())
     which = checked_which(which)
     whole_at_least("k", k, 1)
+    is_alone = block_size is None and k == 1 and not isinstance(which, float)
+    block_size = (1 if is_alone else BLOCK) if block_size is None else block_size
     whole_at_least("block_size", block_size, 1)
     block_size = min(block_size, operator.size)
     num_vectors = _checked(operator, k, rtol, max_products, block_size, num_vectors)
@@ -110,7 +115,9 @@ def eigenpairs(
         k + (num_vectors - k) // 2,
     )
     with run.bar(max_products) as bar:
-        while not (walk.has_found(rtol) or walk.is_whole or walk.num_products + walk.width > max_products):
+        while not (walk.is_whole or walk.num_products + walk.width > max_products):
+            if walk.has_found(rtol) and (not is_alone or walk.excludes_others(rtol)):
+                break
             walk.step()
             bar.update(walk.num_products - bar.n)
     separation, is_converged = walk.separation(rtol)
@@ -120,12 +127,19 @@ def eigenpairs(
             f"products of max_products={max_products:,}: the errors say what was.",
             stacklevel=2,
         )
+    return _result(walk, named(which), k, rtol, separation, is_converged, run)
+
+
+def _result(
+    walk: RestartedLanczos, which: str, k: int, rtol: float, separation: Separation, is_converged: BoolArray, run: Run
+) -> Eigenpairs:
+    """Return the pairs that are wanted, in order."""
     values = walk.pairs.values[:k]
     order = np.argsort(-values, kind="stable") if which == "both" else np.arange(k)
     orthogonality = walk.space.orthogonality_defect()
     return Eigenpairs(
-        operator.size,
-        named(which),
+        run.operator.size,
+        which,
         values[order],
         separation.errors[order],
         separation.gaps[order],
@@ -136,6 +150,7 @@ def eigenpairs(
         rtol,
         walk.num_passes,
         run.certificates(walk.num_products, symmetry=walk.symmetry_defect, orthogonality=orthogonality),
+        *walk.enclosure(),
     )
 
 
@@ -156,7 +171,7 @@ def _checked(
         )
     least = k + 2 * block_size
     if num_vectors is None:
-        num_vectors = max(FEWEST_VECTORS + VECTORS_PER_COLUMN * block_size, VECTORS_PER_PAIR * k, least)
+        num_vectors = max(FEWEST_VECTORS + VECTORS_PER_COLUMN * max(block_size, BLOCK), VECTORS_PER_PAIR * k, least)
     whole_at_least("num_vectors", num_vectors, 1)
     if num_vectors < least:
         raise ValueError(f"num_vectors must be at least k + 2 block_size = {least:,}; got {num_vectors:,}.")

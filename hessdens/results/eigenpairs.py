@@ -1,5 +1,6 @@
 """Eigenvalues with their eigenvectors: which are told apart, how far they are off, and which are a subspace only."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -51,6 +52,9 @@ class Eigenpairs(Saved):
         Products with blocks of vectors: passes over the data.
     certificates
         Measured defects of what should be exact, and products.
+    lowest, highest
+        Between these lies the whole spectrum, with probability 0.95 over the random vectors that `eigenpairs` starts
+        from (Van Dorsselaer, Hochstenbach & Van der Vorst 2000); infinite where nothing is known.
     """
 
     size: Size
@@ -65,6 +69,8 @@ class Eigenpairs(Saved):
     rtol: Annotated[float, "error"]
     num_passes: int
     certificates: Certificates
+    lowest: float = -math.inf
+    highest: float = math.inf
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -138,13 +144,15 @@ class Eigenpairs(Saved):
             lines.append(f"  {index:3d} {value:>14} {error:>7}   {angle}{cluster}{mark}")
         if len(self.values) > MOST_PRINTED:
             lines.append(f"  ... and {len(self.values) - MOST_PRINTED} more")
+        if math.isfinite(self.lowest) or math.isfinite(self.highest):
+            lines.append(f"  all eigenvalues lie between {self.lowest:.4g} and {self.highest:.4g} (at 95%)")
         return "\n".join([*lines, f"  {self.num_passes:,} passes over the data", str(self.certificates)])
 
     def _numbers(self, window: Window, level: float) -> Numbers:
         rows = zip(self.values, self.errors, self.angles, self.gaps, self.clusters, self.is_converged, strict=True)
         names = ("value", "error", "angle", "gap", "cluster", "is_converged")
         pairs = [dict(zip(names, row, strict=True)) for row in rows]
-        known = self._named("size", "which", "rtol", "num_products", "num_passes")
+        known = self._named("size", "which", "rtol", "lowest", "highest", "num_products", "num_passes")
         return known | {"pairs": pairs} | self.certificates._numbers(window, level)
 
 

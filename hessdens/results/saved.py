@@ -19,7 +19,7 @@ Size = Annotated[int, "size"]
 Finite = Annotated[float, "finite"]
 SUPPORT = "2 finite"
 # Fields that files of this format may lack: they then have their default.
-LATER_FIELDS = {"matrix", "labels", "num_eigenvalues", "window"}
+LATER_FIELDS = {"matrix", "labels", "num_eigenvalues", "window", "lowest", "highest"}
 # A short text of a result has arrays of so many numbers.
 SHOWN_NUMBERS = 4
 KINDS_OF_TYPES = {float: "number", int: "count", bool: "flag", str: "text", Interval: SUPPORT}

@@ -162,3 +162,16 @@ def test_the_space_of_all_vectors_is_within_the_total_angle(case, seed):
     pairs = Eigenpairs(size, "found", values, *known, np.inf, 1, pairs_of(1.0, 2.0, 3.0).certificates)
     outside = np.delete(exact, chosen, axis=1)
     assert np.linalg.norm(outside.T @ vectors, 2) <= np.sin(pairs.total_angle) + 1e-9
+
+
+def test_bounds_of_the_spectrum_are_printed_and_kept(tmp_path):
+    pairs = eigenpairs(np.diag([*np.linspace(-1, 1, 60), 4.0]), 2, rtol=1e-4)
+    line = f"  all eigenvalues lie between {pairs.lowest:.4g} and {pairs.highest:.4g} (at 95%)"
+    assert line in str(pairs).splitlines()
+    pairs.save(tmp_path / "pairs.npz")
+    again = load_result(tmp_path / "pairs.npz")
+    assert (again.lowest, again.highest) == (pairs.lowest, pairs.highest)
+    older = {name: np.asarray(value) for name, value in pairs.to_arrays().items() if name not in ("lowest", "highest")}
+    unknown = Eigenpairs.from_arrays(older, "older.npz")
+    assert (unknown.lowest, unknown.highest) == (-np.inf, np.inf)
+    assert "lie between" not in str(unknown)
