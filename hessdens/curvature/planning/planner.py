@@ -23,7 +23,7 @@ FEEDFORWARD_GAIN = 1.25
 # Blocks that need more are seldom faster.
 USUAL_MEMORY = {"cpu": 3 * 2**27, "cuda": 2**32}
 # Blocks start with more examples than usual as long as they need less: calls take longer than kernels of small models.
-SMALL_MEMORY = 2**24
+SMALL_MEMORY = 2**26
 # Bytes of a block of one example and probe. Beyond, kernels take longer than their launches, and probes one by one,
 # through the graph of the gradient that they share, are fastest.
 HEAVY_BLOCK = 2**26

@@ -95,7 +95,7 @@ def test_least_of_several_times_counts():
     assert chosen(first, ("forward-over-reverse", other), times)[0].mode == "forward-over-reverse"
 
 
-@pytest.mark.parametrize(("bytes_of_one", "examples"), [(2**10, 2000), (2**12, 500), (1, 4096), (2**18, 192)])
+@pytest.mark.parametrize(("bytes_of_one", "examples"), [(2**12, 2000), (2**14, 500), (1, 4096), (2**18, 192)])
 def test_blocks_of_small_models_start_with_more_examples(bytes_of_one, examples):
     memory = lambda mode, b, p: bytes_of_one * b * p  # noqa: E731
     start = planner(memory=memory).first(Modes(("feedforward",)))
