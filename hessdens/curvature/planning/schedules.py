@@ -103,7 +103,9 @@ class Schedules:
         plan = self.plan
         if self.memory_limit is not None or (plan.cuda_graph is None and device.type == "cuda"):
             return None
-        if plan.examples_per_block is None or plan.probes_per_block is None or len(self.modes.all()) > 1:
+        if plan.examples_per_block is None or plan.probes_per_block is None:
+            return None
+        if self.modes.is_open or len(self.modes.known) > 1:
             return None
         sizes = (plan.examples_per_block, plan.probes_per_block)
         return Schedule(self.modes.known[0], *sizes, cuda_graph=bool(plan.cuda_graph), tf32=plan.tf32, memory=0)
