@@ -1,6 +1,7 @@
 """Shared set-up: Hypothesis profiles, and how many processes and threads run the tests."""
 
 import os
+import sys
 from pathlib import Path
 
 CORES = os.cpu_count() or 1
@@ -25,6 +26,19 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 def _same_random_numbers():
     """Start each test from one random state of torch, whichever tests ran before it in the same process."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_left():
+    """Close the figures of tests and of examples that ran before in the same process: pyplot warns from the 21st on."""
+    _close_figures()
+    yield
+    _close_figures()
+
+
+def _close_figures() -> None:
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -27,12 +27,6 @@ import matplotlib.pyplot as plt
 EIGENVALUES = Spectrum(np.concatenate([np.random.default_rng(0).normal(0, 0.01, 500), [3.0, 40.0, -1.0]]))
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 def drawn(ax, what):
     return [line for line in ax.lines if line.get_gid() == what]
 

@@ -15,12 +15,6 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    yield
-    plt.close("all")
-
-
 def mesh_of(ax):
     (mesh,) = (collection for collection in ax.collections if hasattr(collection, "get_coordinates"))
     return mesh
