@@ -216,8 +216,9 @@ def _plot(subparsers: Any) -> None:
     text = """\
         draw densities, or the history of a training run, from files
         Draw densities from files on one pair of axes, both logarithmic, so that the bulk around 0 and
-        single outliers show. Histories, from a SpectrumMonitor, are drawn over the training steps. Eigenpairs,
-        diagonals, norms of blocks, halves of a Hessian and class structure have a picture each.
+        single outliers show. Histories, from a SpectrumMonitor, are drawn over the training steps. Angles and
+        shares of directions share axes with their kind. Eigenpairs, diagonals, norms of blocks, halves of a Hessian and
+        class structure have a picture each.
           hessdens plot density.npz --out density.png
           hessdens plot sgd.npz sam.npz --labels SGD SAM --out runs.png
           hessdens plot before.npz after.npz --labels before after --exact exact.npz --out both.pdf"""

@@ -7,10 +7,11 @@ from hessdens._checks import PAPER_WINDOW
 from hessdens._types import Window
 from hessdens.cli.errors import CommandError
 from hessdens.densities import Density, Spectrum
-from hessdens.eigenvectors import LossSlice
+from hessdens.eigenvectors import Carriers, LossSlice, Overlap, SubspaceAngles
 from hessdens.monitor import SpectrumHistory
 from hessdens.plotting import (
     plot_block_norms,
+    plot_carriers,
     plot_class_structure,
     plot_density,
     plot_diagonal,
@@ -18,10 +19,12 @@ from hessdens.plotting import (
     plot_halves,
     plot_history,
     plot_layer_traces,
+    plot_overlap,
     plot_slice,
+    plot_subspace_angles,
 )
+from hessdens.plotting.axes import height_of_rows
 from hessdens.plotting.history import SIZE, history_axes
-from hessdens.plotting.traces import height_of
 from hessdens.results import BlockNorms, ClassStructure, Diagonal, Eigenpairs, LayerTraces
 from hessdens.structure import CurvatureHalves
 
@@ -36,10 +39,16 @@ ALONE: dict[type[Any], Callable[..., Any]] = {
     Diagonal: plot_diagonal,
     Eigenpairs: plot_eigenpairs,
 }
-DRAWN = (Density, SpectrumHistory, LossSlice, LayerTraces, *ALONE)
+# Those that are drawn with others of their kind, by their labels.
+BY_LABEL: dict[type[Any], Callable[..., Any]] = {
+    Carriers: plot_carriers,
+    Overlap: plot_overlap,
+    SubspaceAngles: plot_subspace_angles,
+}
+DRAWN = (Density, SpectrumHistory, LossSlice, LayerTraces, *BY_LABEL, *ALONE)
 WHAT = (
-    "a density, a history, eigenpairs, losses along directions, a diagonal, traces of layers, norms of blocks, "
-    "halves or classes"
+    "a density, a history, eigenpairs, losses along directions, shares of directions, angles, a diagonal, traces of "
+    "layers, norms of blocks, halves or classes"
 )
 
 
@@ -60,6 +69,8 @@ def draw(
                 "Eigenpairs, diagonals, blocks, halves and classes must be drawn one file at a time, without --exact."
             )
         (result,) = results
+        if isinstance(result, Diagonal):
+            _make_room(figure, len(result.names))
         options = {"window": window, "level": level} if isinstance(result, CurvatureHalves) else {}
         ALONE[kinds[0]](result, ax=figure.subplots(), **options)
     elif LossSlice in kinds:
@@ -68,10 +79,16 @@ def draw(
         axes = figure.subplots()
         for label, result in zip(labels, results, strict=True):
             plot_slice(result, ax=axes, label=label)
+    elif any(kind in BY_LABEL for kind in kinds):
+        if exact is not None or len(set(kinds)) > 1:
+            raise CommandError("Angles and shares must be drawn apart from other results, without --exact.")
+        if isinstance(results[0], Carriers):
+            _make_room(figure, len(results[0].layers))
+        BY_LABEL[kinds[0]](_by_label(labels, results), ax=figure.subplots())
     elif LayerTraces in kinds:
         if exact is not None or set(kinds) != {LayerTraces}:
             raise CommandError("Traces of layers must be drawn apart from other results, without --exact.")
-        figure.set_size_inches(figure.get_figwidth(), height_of(results[0]))
+        _make_room(figure, len(results[0].names))
         axes = figure.subplots()
         for label, result in zip(labels, results, strict=True):
             plot_layer_traces(result, ax=axes, label=label, level=level)
@@ -79,12 +96,26 @@ def draw(
         if exact is not None or set(kinds) != {SpectrumHistory}:
             raise CommandError("Histories must be drawn apart from densities, without --exact.")
         figure.set_size_inches(*SIZE)
-        runs: Any = dict(zip(labels, results, strict=True)) if len(kinds) > 1 else results[0]
-        plot_history(runs, axes=history_axes(figure), window=PAPER_WINDOW if window is None else window)
+        size = PAPER_WINDOW if window is None else window
+        plot_history(_by_label(labels, results), axes=history_axes(figure), window=size)
     else:
         axes = figure.subplots()
         for index, (label, result) in enumerate(zip(labels, results, strict=True)):
             plot_density(result, exact=None if index else exact, ax=axes, label=label, window=window, level=level)
+
+
+def _by_label(labels: Sequence[str], results: Sequence[Any]) -> Any:
+    """Return a single result as it is, and several by their labels, with a number where two are equal."""
+    if len(results) == 1:
+        return results[0]
+    is_clear = len(set(labels)) == len(labels)
+    names = labels if is_clear else [f"{label} ({number})" for number, label in enumerate(labels, start=1)]
+    return dict(zip(names, results, strict=True))
+
+
+def _make_room(figure: "Figure", num_rows: int) -> None:
+    """Make a figure as high as its rows need."""
+    figure.set_size_inches(figure.get_figwidth(), height_of_rows(num_rows))
 
 
 def _is_line(result: Any) -> bool:

@@ -1,5 +1,6 @@
 """What is said of directions: their shares in subspaces, angles between these, and the layers that carry them."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from hessdens._types import FloatArray, Window
 from hessdens.results.saved import Numbers, Saved, Size
-from hessdens.results.summaries.text import percent
+from hessdens.results.summaries.text import counted, percent
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +60,21 @@ class Overlap(Saved):
 
 @dataclass(frozen=True, eq=False)
 class SubspaceAngles(Saved):
-    """Principal angles between two subspaces in radians, ascending, and limits between which the exact ones are."""
+    """Principal angles between two subspaces in radians, ascending, and limits between which the exact ones are.
+
+    Parameters
+    ----------
+    angles, low, high
+        The angles and their limits, shape (K,), with K the dimension of the smaller subspace.
+    shared_by_chance
+        The mean of `shared` over random subspaces of the same dimensions: that of the larger one, divided by N. NaN in
+        files of earlier versions, which do not have it.
+    """
 
     angles: Annotated[FloatArray, "K amount"]
     low: Annotated[FloatArray, "K amount"]
     high: Annotated[FloatArray, "K amount"]
+    shared_by_chance: Annotated[float, "fraction"] = math.nan
 
     @property
     def shared(self) -> float:
@@ -71,14 +82,15 @@ class SubspaceAngles(Saved):
         return min(float(np.mean(np.cos(self.angles) ** 2)), 1.0)  # a mean of ones may round upwards
 
     def __str__(self) -> str:
-        lines = [f"{len(self.angles)} principal angles, {percent(self.shared)} shared"]
+        chance = "" if math.isnan(self.shared_by_chance) else f"; of random ones {percent(self.shared_by_chance)}"
+        lines = [f"{counted(len(self.angles), 'principal angle')}, {percent(self.shared)} shared{chance}"]
         rows = zip(self.angles, self.low, self.high, strict=True)
         return "\n".join([*lines, *(f"  {angle:.4f} ({low:.4f} to {high:.4f}) rad" for angle, low, high in rows)])
 
     def _numbers(self, window: Window, level: float) -> Numbers:
         rows = zip(self.angles, self.low, self.high, strict=True)
         return {
-            "shared": self.shared,
+            **self._named("shared", "shared_by_chance"),
             "angles": [dict(zip(("value", "low", "high"), row, strict=True)) for row in rows],
         }
 

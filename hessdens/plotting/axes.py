@@ -1,6 +1,7 @@
 """The axis of eigenvalues in all pictures: an inverse hyperbolic sine scale, with its bins and ticks."""
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 WINDOW_OVER_LINEAR_WIDTH = 20
 # Size of a new figure, in inches, and its dots per inch.
 SIZE, DPI = (6.0, 4.0), 150
+# Height of a row and of all else in a new figure of rows, in inches, and the most that a figure has.
+ROW, REST, HIGHEST = 0.17, 1.0, 40.0
+# Size of names of rows, in points, and how much of the height of a row they take at most.
+NAME, NAME_SHARE, POINTS_PER_INCH = 8.0, 0.8, 72
 # Ticks are so far apart at least, in lengths of the axis.
 CLOSEST_TICKS = 0.09
 # Free space at each end of the bins at least, on the scale.
@@ -41,6 +46,17 @@ def axes_or_new(ax: Any, size: tuple[float, float] = SIZE) -> "Axes":
         hint = " Write ax=figure.subplots()." if hasattr(ax, "subplots") else ""
         raise TypeError(f"ax must be one Axes of matplotlib; got {type(ax).__name__}.{hint}")
     return ax
+
+
+def height_of_rows(count: int) -> float:
+    """Return the height of a figure with so many legible rows, in inches."""
+    return min(max(SIZE[1] / 2, REST + ROW * count), HIGHEST)
+
+
+def name_rows(ax: "Axes", names: Sequence[str]) -> None:
+    """Put a name at each row, in letters as large as rows leave room for."""
+    height = float(ax.bbox.height / ax.figure.dpi)
+    ax.set_yticks(range(len(names)), names, fontsize=min(NAME, NAME_SHARE * POINTS_PER_INCH * height / len(names)))
 
 
 def page_class() -> "type[Figure]":

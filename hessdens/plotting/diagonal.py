@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hessdens._types import FloatArray
-from hessdens.plotting.axes import SIZE, evenly, new_figure, place_ticks
+from hessdens.plotting.axes import SIZE, axes_or_new, evenly, height_of_rows, name_rows, place_ticks
 from hessdens.results.structure.diagonal import Diagonal
 from hessdens.results.structure.named import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Height of a row and of all else in a new figure, in inches, and the most that a figure has.
-ROW, REST, HIGHEST = 0.17, 1.0, 40.0
 # Entries that differ by more than this factor are on an inverse hyperbolic sine axis.
 FAR = 30.0
 # Its linear part ends at this quantile of the absolute entries.
@@ -54,8 +52,7 @@ def plot_diagonal(diagonal: Diagonal, *, ax: "Axes | None" = None) -> "Axes":
     if not isinstance(diagonal, Diagonal):
         raise TypeError(f"diagonal must be a Diagonal, from structure.diagonal; got {type(diagonal).__name__}.")
     rows = np.arange(float(len(diagonal.names)))
-    size = (SIZE[0], min(max(SIZE[1] / 2, REST + ROW * len(rows)), HIGHEST))
-    ax = new_figure(size).subplots() if ax is None else ax
+    ax = axes_or_new(ax, (SIZE[0], height_of_rows(len(rows))))
     ends = np.cumsum(diagonal.sizes)[:-1]
     points = np.array([np.quantile(part, [0, 0.25, 0.5, 0.75, 1]) for part in np.split(diagonal.values, ends)])
     errors = [np.sqrt(np.mean(part**2)) for part in np.split(diagonal.standard_errors, ends)]
@@ -66,7 +63,7 @@ def plot_diagonal(diagonal: Diagonal, *, ax: "Axes | None" = None) -> "Axes":
         label="median ± standard error of an entry",
     )  # fmt: skip
     _scale(ax, diagonal, np.append(points[:, 2] - errors, points[:, 2] + errors))
-    ax.set_yticks(rows, [shown(name) for name in diagonal.names], fontsize=8)
+    name_rows(ax, [shown(name) for name in diagonal.names])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlabel("entry of the diagonal")
     ax.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)

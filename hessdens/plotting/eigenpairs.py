@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from hessdens.plotting.axes import new_figure
+from hessdens.plotting.axes import axes_or_new
 from hessdens.results.eigenpairs import Eigenpairs
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def plot_eigenpairs(pairs: Eigenpairs, *, ax: "Axes | None" = None) -> "Axes":
         raise TypeError(f"pairs must be Eigenpairs, from eigenpairs; got {type(pairs).__name__}.")
     from matplotlib.ticker import MaxNLocator  # here, because it takes 0.3 s to import
 
-    ax = new_figure().subplots() if ax is None else ax
+    ax = axes_or_new(ax)
     places = np.arange(len(pairs.values))
     for members in map(list, pairs.subspaces):
         if len(members) > 1:

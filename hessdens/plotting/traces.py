@@ -6,17 +6,13 @@ import numpy as np
 
 from hessdens._checks import LEVEL
 from hessdens._types import FloatArray
-from hessdens.plotting.axes import SIZE, axes_or_new, evenly, place_ticks
+from hessdens.plotting.axes import SIZE, axes_or_new, evenly, height_of_rows, name_rows, place_ticks
 from hessdens.results.structure.named import shown
 from hessdens.results.structure.traces import LayerTraces
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Height of a row and of all else in a new figure, in inches, and the most that a figure has.
-ROW, REST, HIGHEST = 0.17, 1.0, 40.0
-# Size of names, in points, and how much of a row's height they take at most.
-NAME, NAME_SHARE, POINTS_PER_INCH = 8.0, 0.8, 72
 # Traces that differ by more than this factor are on a logarithmic axis.
 FAR = 30.0
 # Points of several results are so far apart, in rows.
@@ -63,7 +59,7 @@ def plot_layer_traces(
     if not isinstance(traces, LayerTraces):
         raise TypeError(f"traces must be LayerTraces, from layer_traces; got {type(traces).__name__}.")
     spread = (traces.interval(level) - traces.values) * [[-1], [1]]
-    ax = axes_or_new(ax, (SIZE[0], height_of(traces)))
+    ax = axes_or_new(ax, (SIZE[0], height_of_rows(len(traces.names))))
     names, rows = [shown(name) for name in traces.names], np.arange(float(len(traces.names)))
     before = len(_drawn(ax))
     if before and [text.get_text() for text in ax.get_yticklabels()] != names:
@@ -73,7 +69,7 @@ def plot_layer_traces(
         color=f"C{before}" if color is None else color, label=f"{100 * level:g}% interval" if label is None else label,
     )  # fmt: skip
     if not before:
-        ax.set_yticks(rows, names, fontsize=min(NAME, NAME_SHARE * POINTS_PER_INCH * _height(ax) / len(rows)))
+        name_rows(ax, names)
         ax.grid(axis="y", color="0.92")
         ax.set_axisbelow(True)
     ax.set_ylim(len(rows) - 1 + 0.6 + APART * before, -0.6)
@@ -81,11 +77,6 @@ def plot_layer_traces(
     ax.set_xlabel("trace of the layer's block")
     ax.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
     return ax
-
-
-def height_of(traces: LayerTraces) -> float:
-    """Return the height of a figure with a legible row for each layer, in inches."""
-    return min(max(SIZE[1] / 2, REST + ROW * len(traces.names)), HIGHEST)
 
 
 def _drawn(ax: "Axes") -> "list[tuple[FloatArray, FloatArray]]":
@@ -98,11 +89,6 @@ def _drawn(ax: "Axes") -> "list[tuple[FloatArray, FloatArray]]":
         for points, _, bars in lines
         if points is not None and points.get_gid() == "traces"
     ]
-
-
-def _height(ax: "Axes") -> float:
-    """Return the height of axes, in inches."""
-    return float(ax.bbox.height / ax.figure.dpi)
 
 
 def _scale(ax: "Axes") -> None:

@@ -19,7 +19,7 @@ Size = Annotated[int, "size"]
 Finite = Annotated[float, "finite"]
 SUPPORT = "2 finite"
 # Fields that files of this format may lack: they then have their default.
-LATER_FIELDS = {"matrix", "labels", "num_eigenvalues", "window", "lowest", "highest"}
+LATER_FIELDS = {"matrix", "labels", "num_eigenvalues", "window", "lowest", "highest", "shared_by_chance"}
 # A short text of a result has arrays of so many numbers.
 SHOWN_NUMBERS = 4
 KINDS_OF_TYPES = {float: "number", int: "count", bool: "flag", str: "text", Interval: SUPPORT}
@@ -50,6 +50,10 @@ class Saved:
             return f"<{type(self).__name__}: {title}>"
         fields = ", ".join(f"{name}={shortly(getattr(self, name))}" for name in self.layout)
         return f"{type(self).__name__}({fields})"
+
+    def summary(self) -> str:
+        """Return what ``print`` shows, or the words of it where there is more."""
+        return str(self)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""

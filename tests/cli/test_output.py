@@ -57,8 +57,8 @@ DENSITIES = {
     "MixtureFit", "SkewNormalMixture", "Spectrum",
 }  # fmt: skip
 PICTURES = DENSITIES | {
-    "BlockNorms", "ClassStructure", "CurvatureHalves", "Diagonal", "Eigenpairs", "LayerTraces", "LossSlice",
-    "SpectrumHistory",
+    "BlockNorms", "Carriers", "ClassStructure", "CurvatureHalves", "Diagonal", "Eigenpairs", "LayerTraces", "LossSlice",
+    "Overlap", "SpectrumHistory", "SubspaceAngles",
 }  # fmt: skip
 
 

@@ -19,7 +19,13 @@ def test_shared_is_the_mean_squared_cosine():
     angles = SubspaceAngles([0.0, np.pi / 3], [0.0, 1.0], [0.1, 1.1])
     assert angles.shared == 0.625
     assert str(angles).splitlines()[1] == "  0.0000 (0.0000 to 0.1000) rad"
+    assert (angles.numbers()["shared_by_chance"], "random" in str(angles)) == (None, False), "an older file has no size"
     assert angles.numbers()["angles"][1]["high"] == 1.1
+
+
+def test_angles_stand_next_to_those_of_random_subspaces():
+    angles = SubspaceAngles([np.pi / 3], [1.0], [1.1], shared_by_chance=0.25)
+    assert angles.summary().splitlines()[0] == "1 principal angle, 25.00% shared; of random ones 25.00%"
 
 
 def test_layers_are_printed_by_their_shares():

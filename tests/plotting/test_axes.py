@@ -5,7 +5,18 @@ import pytest
 from matplotlib.figure import Figure
 from naive import Normal
 
-from hessdens.plotting.axes import axes_or_new, evenly, linear_width_of, mean_density, place_ticks
+from hessdens.plotting.axes import (
+    HIGHEST,
+    NAME,
+    SIZE,
+    axes_or_new,
+    evenly,
+    height_of_rows,
+    linear_width_of,
+    mean_density,
+    name_rows,
+    place_ticks,
+)
 
 
 def test_points_are_even_on_the_scale_and_reach_beyond_the_values_by_the_margin():
@@ -56,3 +67,15 @@ def test_axes_are_one_of_matplotlib():
         axes_or_new(figure)
     with pytest.raises(TypeError, match=r"ax must be one Axes of matplotlib; got ndarray\.$"):
         axes_or_new(figure.subplots(1, 2))
+
+
+def test_a_figure_of_rows_is_as_high_as_names_need_within_limits():
+    assert (height_of_rows(1), height_of_rows(10**6)) == (SIZE[1] / 2, HIGHEST)
+    for count in (3, 50):
+        ax = Figure((6, height_of_rows(count))).subplots()
+        name_rows(ax, ["name"] * count)
+        assert ax.get_yticks().tolist() == [*range(count)]
+        assert ax.get_yticklabels()[0].get_fontsize() == NAME
+    ax = Figure((6, 1)).subplots()
+    name_rows(ax, ["name"] * 50)
+    assert ax.get_yticklabels()[0].get_fontsize() < NAME / 5

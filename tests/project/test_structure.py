@@ -26,7 +26,15 @@ MAY_IMPORT = {
     "distributed": {"linalg", "curvature", "curvature.engines"},
     "multilevel": {"results", "linalg", "curvature", "estimators", "structure", "distributed"},
     "monitor": {"results", "densities", "linalg", "curvature", "estimators"},
-    "plotting": {"results", "densities", "mixture", "eigenvectors.slices", "monitor.history", "structure.halves"},
+    "plotting": {
+        "results",
+        "densities",
+        "mixture",
+        "eigenvectors.descriptions",
+        "eigenvectors.slices",
+        "monitor.history",
+        "structure.halves",
+    },
     "loading": {
         "results",
         "densities",
