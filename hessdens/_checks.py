@@ -1,9 +1,15 @@
 """Checks of arguments that many functions share."""
 
 import contextlib
+import difflib
+import functools
+import inspect
 import math
 import operator
-from typing import Any
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from hessdens._types import Window
 
@@ -11,6 +17,9 @@ from hessdens._types import Window
 PAPER_WINDOW = 0.2
 # Of confidence intervals, unless asked otherwise.
 LEVEL = 0.95
+PACKAGE = Path(__file__).parent
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def at_least(name: str, value: float, least: float) -> None:
@@ -93,3 +102,59 @@ def check_level(level: float) -> None:
     """Raise ValueError unless ``level`` is a probability in (0, 1)."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1; got {level}.")
+
+
+def takes_operator(function: Callable[P, R]) -> Callable[P, R]:
+    """Let a call with arguments that a function does not take say what to write, as Python's own error does not.
+
+    Functions of other libraries take a model, a loss and data. Those here take an operator that is made of them.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    kinds = {each.kind for each in parameters}
+    places = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    names = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    most = math.inf if inspect.Parameter.VAR_POSITIONAL in kinds else len(places)
+
+    @functools.wraps(function)
+    def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
+        others = [name for name in keywords if name not in (*places, *names)]
+        if inspect.Parameter.VAR_KEYWORD in kinds:
+            others = []
+        is_of_model = "model" in others or (bool(arguments) and hasattr(arguments[0], "named_parameters"))
+        if others or len(arguments) > (1 if is_of_model else most):
+            message = _with_operator if is_of_model else _with_names
+            raise TypeError(message(function.__name__, places, names, others))
+        return function(*arguments, **keywords)
+
+    return checked
+
+
+def _with_operator(function: str, places: list[str], *_: list[str]) -> str:
+    """Return the message about a call with a model."""
+    first = places[0]
+    made = {
+        "G": "ggn_operator(model, loss_fn, data)",
+        "operators": "[hessian_operator(model, loss_fn, [batch]) for batch in data]",
+    }.get(first, "hessian_operator(model, loss_fn, data)")
+    kind = "operators" if first == "operators" else "an operator"
+    return (
+        f"{function} takes {kind}, not a model, a loss and data. Write {first} = {made}, and then {function}({first})."
+    )
+
+
+def _with_names(function: str, places: list[str], names: list[str], others: list[str]) -> str:
+    """Return the message about a call with more arguments by place than a function takes, or one that is unknown."""
+    if others:
+        near = difflib.get_close_matches(others[0], [*places, *names], n=1)
+        hint = f"Write {near[0]}=." if near else f"It takes {', '.join((*places, *names))}."
+        return f"{function} takes no argument {others[0]!r}. {hint}"
+    named = ", ".join(f"{name}=" for name in names)
+    return f"{function} takes {' and '.join(places)} by place, and all else by name. Write the name: {named}."
+
+
+def warn_caller(message: str) -> None:
+    """Warn at the line outside of hessdens from which it was called, however deep in it the reason was met."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and PACKAGE in Path(frame.f_code.co_filename).parents:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level + 1)

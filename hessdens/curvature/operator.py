@@ -2,13 +2,13 @@
 
 import contextlib
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from hessdens._checks import warn_caller
 from hessdens.curvature.checks import check_autocast, check_batch, check_modules, check_total_weight, evaluated
 from hessdens.curvature.engines.cross_entropy import with_closed_form
 from hessdens.curvature.engines.engine import FiniteChecks, UnsuitableError
@@ -266,10 +266,9 @@ class CurvatureOperator(Operator):
         """Go on with smaller blocks, after the device had no memory for those of the present schedule."""
         if self._schedules.shrink(self.plan, num_probes) and not self._has_warned:
             self._has_warned = True
-            warnings.warn(
+            warn_caller(
                 f"Out of memory with {self.plan.examples_per_block} examples and {self.plan.probes_per_block} probes "
                 "at once; going on with half as many. memory_limit= avoids the wasted pass.",
-                stacklevel=5,
             )
         self._maker.release()
         if self.device.type == "cuda":

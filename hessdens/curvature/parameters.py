@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import fnmatch
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hessdens._checks import warn_caller
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.curvature.engines.replacement import is_of_the_model
 from hessdens.curvature.settings import surely
@@ -65,7 +65,7 @@ def select_parameters(
             "argmax and torch.no_grad() out of model and loss_fn, and select parameters that they use."
         )
     if unused:
-        warnings.warn(f"Parameters that no batch uses are left out: {_some(list(unused))}.", stacklevel=4)
+        warn_caller(f"Parameters that no batch uses are left out: {_some(list(unused))}.")
     dtypes = {str(parameter.dtype): name for name, parameter in used.items()}
     if len(dtypes) > 1:
         several = ", ".join(f"{dtype} ({name})" for dtype, name in dtypes.items())
@@ -106,10 +106,9 @@ def warn_of_constants(model: nn.Module, loss_fn: Any) -> None:
     own = {id(parameter) for parameter in model.parameters()}
     names = [name for name, p in loss_fn.named_parameters() if p.requires_grad and id(p) not in own]
     if names:
-        warnings.warn(
+        warn_caller(
             f"Parameters of loss_fn are constants, since the matrix is that of the model's: {', '.join(names)}. To "
             "include them, pass a model that holds both, and forward=. If this is meant, freeze them.",
-            stacklevel=4,
         )
 
 

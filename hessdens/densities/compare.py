@@ -14,6 +14,16 @@ from hessdens.results.saved import Numbers, Saved, rows
 from hessdens.results.summaries.text import percent
 
 ESTIMATE_AND_EXACT = ("estimate", "exact")
+# What to write for two results of one kind that are no densities.
+INSTEAD = {
+    "Diagonal": "first.values - second.values",
+    "Eigenpairs": "subspace_angles(first, second)",
+    "FitUncertainty": "compare(first.mixture, second.mixture)",
+    "LayerTraces": "plot_layer_traces(second, ax=plot_layer_traces(first))",
+    "MixtureFit": "compare(first.mixture, second.mixture)",
+    "Moments": "compare(first, fit_mixture(second).mixture)",
+    "SpectrumHistory": 'plot_history({"first": first, "second": second})',
+}
 # Columns of a printed comparison are this wide at least.
 COLUMN = 18
 
@@ -152,7 +162,7 @@ def compare(
     >>> comparison.kolmogorov, comparison.wasserstein
     (0.5, 0.5)
     """
-    check_density(exact, "exact")
+    _check_both(estimate, exact)
     if window is None and isinstance(estimate, Density):
         window = estimate.window
     window = 2 * exact._half(window)
@@ -160,7 +170,6 @@ def compare(
         moments, errors = estimate.values, estimate.standard_errors
         degenerate = negative = kolmogorov = wasserstein = math.nan
     else:
-        check_density(estimate, "estimate")
         moments, errors = estimate.moments(num_moments), np.full(num_moments, np.nan)
         degenerate, negative = estimate.fraction_degenerate(window), estimate.fraction_negative(window)
         kolmogorov, wasserstein = _distances(estimate, exact)
@@ -169,6 +178,21 @@ def compare(
     labels = labels or (ESTIMATE_AND_EXACT if isinstance(exact, Spectrum) else ("first", "second"))
     size = getattr(exact, "size", 0)
     return Comparison(moments, exact_moments, errors, *fractions, kolmogorov, wasserstein, labels, size)
+
+
+def _check_both(estimate: object, exact: object) -> None:
+    """Raise TypeError, naming both, unless the first is a density or moments, and the second a density."""
+    first, second = (type(each).__name__ for each in (estimate, exact))
+    instead = INSTEAD.get(first) if first == second else None
+    if isinstance(estimate, Density) and isinstance(exact, Moments):
+        instead = "compare(moments, density)"
+    if instead is not None:
+        raise TypeError(
+            f"compare takes an estimate and a density, its reference; got {first} and {second}. Write {instead}."
+        )
+    check_density(exact, "exact")
+    if not isinstance(estimate, Moments):
+        check_density(estimate, "estimate")
 
 
 def _distances(first: Density, second: Density) -> tuple[float, float]:

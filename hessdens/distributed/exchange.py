@@ -11,6 +11,7 @@ from hessdens.curvature.operator import CurvatureOperator
 from hessdens.distributed.agreement import check_table
 from hessdens.distributed.group import Group
 from hessdens.distributed.teams import WholeTeam
+from hessdens.linalg.adapt import kind_of
 from hessdens.linalg.fingerprint import rounded_checksum
 from hessdens.linalg.operator import Operator, Wrapped
 
@@ -79,6 +80,6 @@ class Shared(Wrapped):
         """Return the operator inside; TypeError if it is none of a model."""
         if not isinstance(self._operator, CurvatureOperator | Shared):
             raise TypeError(
-                f"A loss needs an operator of a model, as hessian_operator makes; got {type(self._operator).__name__}."
+                f"A loss needs an operator of a model, as hessian_operator makes; got {kind_of(self._operator)}."
             )
         return self._operator

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessdens._checks import takes_operator
 from hessdens.curvature.data.subsets import Subsets
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.distributed.agreement import check_different, check_table
 from hessdens.distributed.exchange import Shared
 from hessdens.distributed.group import Group, GroupLike
 from hessdens.errors import NonFiniteError
+from hessdens.linalg.adapt import kind_of
 from hessdens.linalg.fingerprint import digest_of_all
 from hessdens.linalg.identity import identity_of
 from hessdens.linalg.operator import Operator
@@ -22,6 +24,7 @@ from hessdens.linalg.operator import Operator
 OF_THE_PART = ("data", "batches")
 
 
+@takes_operator
 def share_examples(operator: CurvatureOperator, *, group: GroupLike = None, allow_equal_data: bool = False) -> Operator:
     """Return the matrix of the mean loss over the data of all processes, from that of each.
 
@@ -63,7 +66,7 @@ def share_examples(operator: CurvatureOperator, *, group: GroupLike = None, allo
         if not isinstance(operator, CurvatureOperator):
             raise TypeError(
                 "share_examples needs an operator that knows its number of examples, as hessian_operator makes; got "
-                f"{type(operator).__name__}. Share first, and then add or scale: share_examples(H) + c * I."
+                f"{kind_of(operator)}. Share first, and then add or scale: share_examples(H) + c * I."
             )
         return {**identity_of(operator), "allow_equal_data": allow_equal_data}
 

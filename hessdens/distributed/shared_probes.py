@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hessdens._checks import takes_operator
 from hessdens.distributed.agreement import check_table
 from hessdens.distributed.exchange import Shared
 from hessdens.distributed.group import Group, GroupLike
@@ -13,6 +14,7 @@ from hessdens.linalg.identity import identity_of, with_product
 from hessdens.linalg.operator import Operator
 
 
+@takes_operator
 def share_probes(A: Any, *, group: GroupLike = None) -> Operator:
     """Return an operator whose products with several vectors are divided among processes, and exchanged.
 

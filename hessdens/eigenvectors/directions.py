@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from hessdens._checks import takes_operator
 from hessdens._types import FloatArray
 from hessdens.eigenvectors.descriptions import Carriers, Overlap, SubspaceAngles
+from hessdens.linalg.adapt import kind_of
 from hessdens.linalg.operator import Operator
 from hessdens.results.eigenpairs import Eigenpairs
 from hessdens.structure.parts import Parts, Selection
@@ -111,9 +113,10 @@ def subspace_angles(first: Any, second: Any) -> SubspaceAngles:
     error = sine + other_sine
     low = np.maximum(np.arccos(np.minimum(cosines + error, 1.0)), np.arcsin(np.maximum(sines - error, 0.0)))
     high = np.minimum(np.arccos(np.maximum(cosines - error, 0.0)), np.arcsin(np.minimum(sines + error, 1.0)))
-    return SubspaceAngles(angles, np.minimum(low, angles), np.maximum(high, angles))
+    return SubspaceAngles(angles, np.minimum(low, angles), np.maximum(high, angles), len(larger) / larger.shape[1])
 
 
+@takes_operator
 def carriers(A: Operator, direction: Any, *, layers: Mapping[str, Selection] | None = None) -> Carriers:
     """Return which layers carry a direction or a subspace, and the number of parameters that do.
 
@@ -147,7 +150,7 @@ def carriers(A: Operator, direction: Any, *, layers: Mapping[str, Selection] | N
     """
     sizes = getattr(A, "parameter_sizes", None)
     if not sizes:
-        raise TypeError(f"A must be an operator of a model, from hessian_operator or its like; got {A!r}.")
+        raise TypeError(f"A must be an operator of a model, from hessian_operator or its like; got {kind_of(A)}.")
     parts = Parts.of(A, {name: name for name in sizes} if layers is None else layers, may_overlap=True)
     model: Any = A
     rows = np.atleast_2d(_array(model.flatten(direction) if isinstance(direction, Mapping) else direction, "direction"))

@@ -9,10 +9,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from hessdens._checks import takes_operator
 from hessdens._types import FloatArray
 from hessdens.eigenvectors.slices import LossSlice
 from hessdens.errors import NonFiniteError
 from hessdens.estimators.run import progress_bar
+from hessdens.linalg.adapt import kind_of
 from hessdens.linalg.inner_products import gram
 from hessdens.linalg.operator import Operator
 from hessdens.linalg.team import Team
@@ -52,6 +54,7 @@ class Landscape(Protocol):
         """Add a direction to the parameters for a while."""
 
 
+@takes_operator
 def loss_slice(
     H: Operator,
     *directions: Any,
@@ -100,7 +103,7 @@ def loss_slice(
     (array([[1.]]), (-inf, inf))
     """
     if not isinstance(H, Landscape):
-        raise TypeError(f"H must be from hessian_operator or its like, which knows the loss; got {type(H).__name__}.")
+        raise TypeError(f"H must be from hessian_operator or its like, which knows the loss; got {kind_of(H)}.")
     if len(directions) not in (1, 2):
         raise TypeError(f"A loss is sliced along one or two directions; got {len(directions)}.")
     vectors = torch.stack([_vector(H, direction) for direction in directions], dim=1)

@@ -1,12 +1,11 @@
 """Some eigenvalues of an operator with their eigenvectors, to an accuracy that is asked for."""
 
 import os
-import warnings
 from typing import Any
 
 import numpy as np
 
-from hessdens._checks import whole_at_least
+from hessdens._checks import takes_operator, warn_caller, whole_at_least
 from hessdens._types import BoolArray
 from hessdens.eigenvectors.restarts import RestartedLanczos
 from hessdens.eigenvectors.selection import End, checked_which, named
@@ -23,6 +22,7 @@ MOST_PRODUCTS = 1_000
 BLOCK = 2
 
 
+@takes_operator
 def eigenpairs(
     A: Any,
     k: int = 10,
@@ -122,10 +122,9 @@ def eigenpairs(
             bar.update(walk.num_products - bar.n)
     separation, is_converged = walk.separation(rtol)
     if not is_converged.all() and not walk.is_whole:
-        warnings.warn(
+        warn_caller(
             f"rtol={rtol:g} was not reached by {k - is_converged.sum()} of {k} eigenvalues after {walk.num_products:,} "
             f"products of max_products={max_products:,}: the errors say what was.",
-            stacklevel=2,
         )
     return _result(walk, named(which), k, rtol, separation, is_converged, run)
 

@@ -1,12 +1,11 @@
 """How many products an estimate may spend, and on what: steps, probes, and a pilot where an accuracy is asked for."""
 
 import math
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from hessdens._checks import LEVEL, at_least, half_window
+from hessdens._checks import LEVEL, at_least, half_window, warn_caller
 from hessdens._types import FloatArray, Window
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.estimators.krylov import Forecast
@@ -145,11 +144,10 @@ class Budget:
         reached = moments.standard_errors / np.maximum(moment_scales(moments.values), np.finfo(np.float64).tiny)
         if reached.max() > SHORT_OF_ACCURACY * self.standard_error:
             worst = int(reached.argmax()) + 1
-            warnings.warn(
+            warn_caller(
                 f"rtol={self.rtol:g} was not reached: m_{worst} has a relative standard error of {reached.max():.1e}, "
                 f"where {self.standard_error:.1e} is asked for, after {moments.num_products:,} products of "
                 f"max_products={self.max_products:,}.",
-                stacklevel=3,
             )
 
 
@@ -266,7 +264,7 @@ class Accuracy:
             words += " They do not show how many would do; ask for less, or for another window."
         else:
             words += f" {text.enough(*needed).capitalize()}."
-        warnings.warn(words, stacklevel=3)
+        warn_caller(words)
 
     def _allowed(self, value: float) -> float:
         return max(self._asked.get("rtol", 0.0) * value, self._asked.get("atol", 0.0))

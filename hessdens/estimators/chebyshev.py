@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from hessdens._checks import takes_operator
 from hessdens.estimators.budget import check_products
 from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.block_lanczos import BlockLanczos
@@ -27,6 +28,7 @@ END_TOLERANCE = 1e-6
 START_PROBE = 2**31
 
 
+@takes_operator
 def chebyshev_moments(
     A: Any,
     num_moments: int = 64,

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from hessdens._checks import takes_operator
 from hessdens._types import FloatArray
 from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.inner_products import column_dots, raise_if_not_finite
@@ -18,6 +19,7 @@ from hessdens.linalg.walk import products_per_probe
 from hessdens.results.data.noise import DataNoise
 
 
+@takes_operator
 def data_noise(
     operators: Sequence[Any],
     num_moments: int = 4,

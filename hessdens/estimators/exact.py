@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hessdens._checks import takes_operator
 from hessdens.densities.spectrum import Spectrum
 from hessdens.errors import NonFiniteError
 from hessdens.estimators.run import Run, called_alike, check_memory
@@ -18,6 +19,7 @@ MATRICES_AT_PEAK = {"cpu": 2.1, "cuda": 3.1}
 TILE = 2048
 
 
+@takes_operator
 def exact_spectrum(A: Any, *, max_size: int = 20_000, block_size: int = 64, progress: bool = False) -> Spectrum:
     """Return all eigenvalues of ``A``, from its dense matrix.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hessdens._checks import PAPER_WINDOW, half_window
+from hessdens._checks import PAPER_WINDOW, half_window, takes_operator
 from hessdens._types import Window
 from hessdens.densities.krylov import Krylov
 from hessdens.densities.lanczos import LanczosDensity
@@ -29,6 +29,7 @@ from hessdens.results.eigenpairs import Eigenpairs, Separation
 Reading = tuple[Quadrature, tuple[Krylov, ...], float, float]
 
 
+@takes_operator
 def lanczos_density(
     A: Any,
     *,

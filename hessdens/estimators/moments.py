@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hessdens._checks import takes_operator
 from hessdens._types import FloatArray
 from hessdens.estimators.budget import Budget
 from hessdens.estimators.deflation import Deflation, deflate, not_deflated, remaining_samples
@@ -19,6 +20,7 @@ from hessdens.results.moments import Moments
 Method = Literal["deflated", "skilling"]
 
 
+@takes_operator
 def spectral_moments(
     A: Any,
     num_moments: int = 4,

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from hessdens.errors import NonFiniteError
 from hessdens.linalg.fingerprint import digest_of, fingerprint
-from hessdens.linalg.operator import FunctionOperator, Operator
+from hessdens.linalg.operator import FunctionOperator, Operator, Wrapped
+from hessdens.linalg.team import ALONE
 
 # Products are compared by x·Ay = y·Ax. Rounding leaves a defect of a few eps |x| |Ay| / sqrt(N) in well-behaved
 # products and up to sqrt(N) times that in the worst case; 10,000 eps lies above both for N up to 10^8.
@@ -76,6 +77,19 @@ def as_operator(
     if check_symmetric:
         _check_symmetric(operator)
     return operator
+
+
+def kind_of(A: Any) -> str:
+    """Return what messages call what is refused: an operator by what made it, and all else by its class."""
+    if not isinstance(A, Operator):
+        return type(A).__name__
+    if A.team is not ALONE:
+        return "an operator of a sharded model" if A.team.is_sharded else "an operator that processes share"
+    if isinstance(A, Wrapped):
+        return "a sum or a multiple of operators"
+    if isinstance(A, FunctionOperator):
+        return "a matrix or a function"
+    return f"the {A.name}" if A.name else type(A).__name__
 
 
 def _convert(A: Any, size: int | None, dtype: torch.dtype | None, device: torch.device | None) -> Operator:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from hessdens._checks import PAPER_WINDOW, at_least, half_window
+from hessdens._checks import PAPER_WINDOW, at_least, half_window, warn_caller
 from hessdens.curvature import Plan, hessian_operator
 from hessdens.curvature.problem import ProblemOptions
 from hessdens.curvature.settings import TURN, Undisturbed
@@ -236,7 +235,7 @@ class SpectrumMonitor:
     def _warn_once(self, key: object, message: str) -> None:
         if key not in self._warned:
             self._warned.add(key)
-            warnings.warn(message, stacklevel=2)
+            warn_caller(message)
 
 
 def _check(every: int | None, overhead: float | None, loggers: Sequence[Logger]) -> None:

@@ -1,16 +1,16 @@
 """The matrices of some of the examples of one operator."""
 
 import itertools
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
-from hessdens._checks import at_least
+from hessdens._checks import at_least, warn_caller
 from hessdens.curvature import CurvatureOperator
 from hessdens.curvature.data.subsets import Subsets
 from hessdens.distributed.shared_examples import SharedExamples
+from hessdens.linalg.adapt import kind_of
 from hessdens.linalg.operator import Operator
 
 
@@ -43,7 +43,7 @@ class Examples:
         if not isinstance(operator, CurvatureOperator | SharedExamples):
             raise TypeError(
                 "H must have data to take fewer examples of, as hessian_operator makes it; got "
-                f"{type(operator).__name__}. Scale or shift the result instead."
+                f"{kind_of(operator)}. Scale or shift the result instead."
             )
         self._seed = seed
         if isinstance(operator, SharedExamples):
@@ -71,10 +71,9 @@ class Examples:
             )
         classes = num_classes(self._made[self.total])
         if levels[0] < classes:
-            warnings.warn(
+            warn_caller(
                 f"Levels of {levels[0]:,} examples are fewer than the {classes:,} classes of the data, and show few of "
                 f"them. Take {2 * classes:,} or more.",
-                stacklevel=3,
             )
         return tuple(levels)
 

@@ -1,17 +1,17 @@
 """Spectral moments of a matrix of many examples from many products with few of them and few products with all."""
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from hessdens._checks import at_least
+from hessdens._checks import at_least, takes_operator, warn_caller
 from hessdens.estimators.run import called_alike
 from hessdens.multilevel.estimate import Call, checked_limit
 from hessdens.multilevel.quantities import MomentsOfAll
 from hessdens.results.data.levels import MultilevelMoments
 
 
+@takes_operator
 def multilevel_moments(
     H: Any,
     num_moments: int = 2,
@@ -89,10 +89,9 @@ def multilevel_moments(
     result, needed = Call(operator, quantity, num_examples, seed, block_size, checkpoint, progress).estimated(limit)
     if needed > limit:
         reached = quantity.excess(result) * (rtol or 0.0)
-        warnings.warn(
+        warn_caller(
             f"rtol={rtol:g} was not reached: 95% intervals reach {reached:.1e} of the moments, at the cost of "
             f"{result.num_products:.3g} products of max_products={limit:g}. It takes about {needed:.2g}. Of moments "
             "near 0 no relative error can be reached: give max_products alone.",
-            stacklevel=2,
         )
     return result

@@ -1,12 +1,12 @@
 """Traces of layers for a matrix of many examples from many products with few of them and few products with all."""
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
+from hessdens._checks import takes_operator, warn_caller
 from hessdens.estimators.run import called_alike
 from hessdens.multilevel.estimate import Call, checked_limit
 from hessdens.multilevel.quantities import TracesOfAll
@@ -15,6 +15,7 @@ from hessdens.structure.accuracy import TraceAccuracy
 from hessdens.structure.parts import Parts, Selection
 
 
+@takes_operator
 def multilevel_layer_traces(
     H: Any,
     layers: Mapping[str, Selection] | None = None,
@@ -85,5 +86,5 @@ def multilevel_layer_traces(
     result, needed = Call(operator, quantity, num_examples, seed, block_size, checkpoint, progress).estimated(limit)
     if needed > limit:
         spent = f"the cost of {result.num_products:.3g} products of max_products={limit:g}"
-        warnings.warn(accuracy.message(parts.names, result.values, result.half_widths(), spent, needed), stacklevel=2)
+        warn_caller(accuracy.message(parts.names, result.values, result.half_widths(), spent, needed))
     return result

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from hessdens._checks import whole_at_least
+from hessdens._checks import takes_operator, whole_at_least
 from hessdens.linalg.adapt import as_operator
 from hessdens.structure.parts import check_parameters
 
@@ -26,6 +26,7 @@ ATTENTION = re.compile(r"attn|attention")
 ADVICE = "Write parts= with slices: {'head 0': {'name': np.s_[0:64]}}."
 
 
+@takes_operator
 def attention_parts(
     A: Any, num_heads: int, *, num_key_value_heads: int | None = None, by: By = "head"
 ) -> dict[str, Part]:

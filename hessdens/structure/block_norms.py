@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from hessdens._checks import takes_operator
 from hessdens._types import FloatArray
 from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.inner_products import column_dots, raise_if_not_finite
@@ -20,6 +21,7 @@ from hessdens.structure.parts import Parts, Selection
 COPIES_OF_BLOCK = 4
 
 
+@takes_operator
 def block_norms(
     A: Any,
     parts: Mapping[str, Selection] | None = None,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hessdens._checks import whole_at_least
+from hessdens._checks import takes_operator, whole_at_least
 from hessdens._types import FloatArray
 from hessdens.estimators.exact import dense_matrix
 from hessdens.estimators.run import Run, called_alike, check_memory
@@ -21,6 +21,7 @@ DIAGONAL_PRODUCTS = 64
 FEWEST_PRODUCTS = 4
 
 
+@takes_operator
 def diagonal(
     A: Any,
     *,

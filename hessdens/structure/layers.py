@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from hessdens._checks import takes_operator
 from hessdens._types import FloatArray
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.estimators.budget import PROBES_OF_MOMENTS
@@ -24,6 +25,7 @@ from hessdens.structure.diagonal import check_whole
 from hessdens.structure.parts import Parts, Selection, check_parameters
 
 
+@takes_operator
 def layer_moments(
     A: Any,
     num_moments: int = 4,
@@ -115,6 +117,7 @@ def layer_moments(
     }
 
 
+@takes_operator
 def block_densities(
     A: Any,
     parts: Mapping[str, Selection] | None = None,

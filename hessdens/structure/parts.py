@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hessdens.curvature.parameters import matching
+from hessdens.linalg.adapt import kind_of
 from hessdens.linalg.operator import Operator
 
 # Rows and columns of one tensor, or of all that a glob matches; several of them in a list.
@@ -145,7 +146,7 @@ def check_parameters(operator: Operator, what: str) -> None:
     if not operator.parameter_shapes:
         raise TypeError(
             f"{what} needs an operator that knows its parameters, from hessian_operator or its like; got "
-            f"{type(operator).__name__}. Of another matrix parts are slices: {{'first': slice(0, 10)}}."
+            f"{kind_of(operator)}. Of another matrix parts are slices: {{'first': slice(0, 10)}}."
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hessdens._checks import takes_operator
 from hessdens.curvature.checks import check_curvature_of_loss
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.settings import TURN
@@ -14,12 +15,13 @@ from hessdens.densities.lanczos import LanczosDensity
 from hessdens.estimators.checkpoint import folder_within
 from hessdens.estimators.lanczos import lanczos_density
 from hessdens.estimators.run import Run, called_alike
-from hessdens.linalg.adapt import as_operator
+from hessdens.linalg.adapt import as_operator, kind_of
 from hessdens.linalg.operator import Operator
 from hessdens.structure.diagonal import check_whole
 from hessdens.structure.halves import CurvatureHalves, bound_of_parts
 
 
+@takes_operator
 def curvature_halves(
     H: Any,
     G: Any = None,
@@ -112,9 +114,7 @@ def curvature_halves(
 def gauss_newton_of(H: Operator) -> CurvatureOperator:
     """Return the Gauss-Newton matrix of the problem of a Hessian."""
     if not isinstance(H, CurvatureOperator) or H.matrix != "hessian":
-        raise TypeError(
-            f"curvature_halves needs G where H is not from hessian_operator; got {type(H).__name__}. Pass both."
-        )
+        raise TypeError(f"curvature_halves needs G where H is not from hessian_operator; got {kind_of(H)}. Pass both.")
     problem = H.problem
     with TURN, problem.undisturbed():
         check_curvature_of_loss(problem.loss, problem.passes.first_batch)

@@ -2,14 +2,13 @@
 
 import math
 import os
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from hessdens._checks import whole_at_least
+from hessdens._checks import takes_operator, warn_caller, whole_at_least
 from hessdens.estimators.exact import dense_matrix
 from hessdens.estimators.run import Run, called_alike
 from hessdens.results.structure.traces import LayerTraces
@@ -23,6 +22,7 @@ from hessdens.structure.parts import Parts, Selection
 MOST_PRODUCTS = 1_000
 
 
+@takes_operator
 def layer_traces(
     A: Any,
     layers: Mapping[str, Selection] | None = None,
@@ -115,7 +115,7 @@ def layer_traces(
     if found.excess > 1:
         spent = f"{found.num_products:,} products of max_products={max_products:,}"
         needed = min(found.needed, found.num_products + operator.size)
-        warnings.warn(accuracy.message(parts.names, *half_widths(found.samples), spent, needed), stacklevel=2)
+        warn_caller(accuracy.message(parts.names, *half_widths(found.samples), spent, needed))
     certificates = run.certificates(found.num_products, symmetry=run.asymmetry)
     return LayerTraces.from_samples(found.samples, parts.names, parts.sizes, found.num_products, certificates)
 

@@ -1,14 +1,22 @@
 """Comparison: distances against closed forms and SciPy, moments in units of their errors."""
 
+import ast
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from naive import Normal
 from scipy import stats
 
-from hessdens import Spectrum, compare
+from hessdens import Spectrum, compare, eigenpairs
+from hessdens.densities.compare import INSTEAD
+from hessdens.loading import CLASSES
 from hessdens.results import Moments
+from hessdens.structure import layer_traces
 from hessdens.testing import spectra
+
+HALVES = {"first": slice(0, 1), "second": slice(1, 2)}
 
 
 @given(spectra(min_size=2), spectra(min_size=3))
@@ -96,8 +104,27 @@ def test_what_is_no_density():
         compare([1.0], Spectrum([1.0]))
     with pytest.raises(TypeError, match=r"exact must be a density .* got ndarray. Eigenvalues are one"):
         compare(moments, np.ones(3))
-    with pytest.raises(TypeError, match=r"exact must be a density .* Moments are no density: pass fit_mixture"):
-        compare(Spectrum([1.0]), moments)
+    with pytest.raises(TypeError, match=r"exact must be a density .* got list. Eigenvalues are one"):
+        compare(Spectrum([1.0]), [1.0])
+
+
+def test_two_results_that_are_no_densities_are_both_named():
+    moments = Moments.from_samples([[1.0], [2.0]], size=4, num_products=2)
+    for first, second, message in (
+        (moments, moments, "got Moments and Moments. Write compare(first, fit_mixture(second).mixture)."),
+        (Spectrum([1.0]), moments, "got Spectrum and Moments. Write compare(moments, density)."),
+        (*[eigenpairs(np.eye(2), 1)] * 2, "got Eigenpairs and Eigenpairs. Write subspace_angles(first, second)."),
+        (*[layer_traces(np.eye(2), HALVES)] * 2, "LayerTraces. Write plot_layer_traces(second, ax=plot_layer_traces("),
+    ):
+        with pytest.raises(TypeError, match=re.escape(message)) as caught:
+            compare(first, second)
+        assert str(caught.value).startswith("compare takes an estimate and a density, its reference; got ")
+
+
+def test_what_is_said_of_two_results_is_of_kinds_that_there_are():
+    assert set(INSTEAD) < set(CLASSES)
+    for code in INSTEAD.values():
+        ast.parse(code)
 
 
 def test_numbers():

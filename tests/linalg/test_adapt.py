@@ -7,8 +7,10 @@ import torch
 from hypothesis import given
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from hessdens import as_operator, lanczos_density
+from hessdens import as_operator, ggn_operator, lanczos_density
 from hessdens.linalg import Operator
+from hessdens.linalg.adapt import kind_of
+from hessdens.linalg.team import Team
 from hessdens.testing import rotated, symmetric_matrices
 
 MATRIX = rotated(np.linspace(-2, 5, 12), np.random.default_rng(0))
@@ -204,3 +206,20 @@ def test_foreign_objects_that_are_functions_or_nothing():
 def test_one_dimension():
     operator = as_operator(lambda V: 3 * V, size=1)
     assert float(operator @ torch.ones(1, dtype=operator.dtype)) == 3
+
+
+def test_messages_call_operators_by_what_made_them():
+    class Processes(Team):
+        """A team that is not this process alone."""
+
+    A = as_operator(MATRIX)
+    shared, sharded = A + 1, A + 1
+    shared.team, sharded.team = Processes(), Processes()
+    sharded.team.is_sharded = True
+    assert kind_of(A) == "a matrix or a function"
+    assert kind_of(2 * A) == "a sum or a multiple of operators"
+    assert kind_of(shared) == "an operator that processes share"
+    assert kind_of(sharded) == "an operator of a sharded model"
+    assert kind_of(MATRIX) == "ndarray"
+    data = [(torch.eye(2), torch.ones(2, 1))]
+    assert kind_of(ggn_operator(torch.nn.Linear(2, 1), torch.nn.MSELoss(), data)) == "the Gauss-Newton matrix"

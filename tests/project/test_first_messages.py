@@ -1,5 +1,6 @@
 """What new users meet first: each message is two lines at most, and has the code to write instead."""
 
+import inspect
 from types import SimpleNamespace
 
 import pytest
@@ -7,9 +8,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import hessdens
 from hessdens import hessian_operator, lanczos_density, plot_density
 from hessdens.cli.main import main
 from hessdens.curvature import from_transformers
+from hessdens.estimators import data_noise
 
 # Letters of two lines of a terminal.
 TWO_LINES = 300
@@ -143,3 +146,42 @@ def test_factory_that_returns_too_little_or_too_much(returned, tmp_path, capsys)
     message = capsys.readouterr().err.replace(str(tmp_path), "")
     assert "Write, for example: return model, torch.nn.CrossEntropyLoss(), batches." in message
     assert len(message) <= TWO_LINES
+
+
+OF_OPERATORS = {
+    name: value
+    for wing in hessdens.WINGS
+    for name in getattr(hessdens, wing).__all__
+    if inspect.isfunction(value := getattr(getattr(hessdens, wing), name))
+    and next(iter(inspect.signature(value).parameters), "") in ("A", "H", "G", "operator", "operators")
+    and name not in ("as_operator", "start")
+}
+
+
+@pytest.mark.parametrize("name", OF_OPERATORS)
+def test_functions_of_operators_that_get_a_model_as_other_libraries_do_say_what_to_write(name):
+    with pytest.raises(
+        TypeError, match=f"^{name} takes (an operator|operators), not a model, a loss and data. Write "
+    ) as caught:
+        OF_OPERATORS[name](network(), LOSS, [(INPUTS, TARGETS)])
+    message = str(caught.value)
+    assert f"_operator(model, loss_fn, {'[batch]' if name == 'data_noise' else 'data'})" in message
+    assert f"and then {name}(" in message
+    assert len(message) <= TWO_LINES
+    parameters = inspect.signature(OF_OPERATORS[name]).parameters.values()
+    assert [each for each in parameters if each.kind is each.KEYWORD_ONLY], "signatures are those of the source"
+
+
+def test_functions_of_operators_are_most_of_the_public_ones():
+    assert len(OF_OPERATORS) >= 20
+    assert {"eigenpairs", "lanczos_density", "layer_traces", "output_gram", "share_probes", "data_noise"} < {
+        *OF_OPERATORS
+    }
+
+
+def test_what_the_message_about_models_says_to_write_works():
+    model, loss_fn, data = network(), LOSS, [(INPUTS, TARGETS)]
+    A = hessian_operator(model, loss_fn, data)
+    assert lanczos_density(A, max_products=20).size == 23
+    operators = [hessian_operator(model, loss_fn, [batch]) for batch in [(INPUTS[:3], TARGETS[:3]), *data]]
+    assert data_noise(operators, num_probes=2).size == 23

@@ -41,7 +41,7 @@ def test_the_other_half_is_made_from_the_problem():
     np.testing.assert_allclose(halves.parts, both.parts, rtol=1e-6, atol=1e-9)
     with pytest.raises(TypeError, match="needs G where H is not from hessian_operator; got CurvatureOperator"):
         curvature_halves(G)
-    with pytest.raises(TypeError, match="needs G where H is not from hessian_operator; got FunctionOperator"):
+    with pytest.raises(TypeError, match="needs G where H is not from hessian_operator; got a matrix or a function"):
         curvature_halves(np.eye(4))
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hessdens._checks import at_least
+from hessdens._checks import at_least, takes_operator
 from hessdens.curvature.containers import batch_length, chosen_examples, joined
 from hessdens.curvature.data.passes import RepeatedPasses
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.problem import Problem
 from hessdens.curvature.settings import TURN
+from hessdens.linalg.adapt import kind_of
 
 
 class Subsets:
@@ -57,6 +58,7 @@ class Subsets:
         return fewer
 
 
+@takes_operator
 def fewer_examples(operator: CurvatureOperator, num_examples: int, *, seed: int = 0) -> CurvatureOperator:
     """Return the matrix of the same model and loss on some of the examples, drawn at random without replacement.
 
@@ -100,7 +102,7 @@ def fewer_examples(operator: CurvatureOperator, num_examples: int, *, seed: int 
     if not isinstance(operator, CurvatureOperator):
         raise TypeError(
             "operator must have data to take examples from, as hessian_operator makes it; got "
-            f"{type(operator).__name__}. Take fewer examples first, then add or scale."
+            f"{kind_of(operator)}. Take fewer examples first, then add or scale."
         )
     return Subsets(operator).operator(num_examples, seed=seed)
 

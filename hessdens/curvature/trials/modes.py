@@ -1,7 +1,6 @@
 """Which engines give the products of a loss, tried on a few examples."""
 
 import contextlib
-import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from hessdens._checks import warn_caller
 from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.tables import COSTLY, ENGINES, LAST_RESORT, REFERENCE, Mode
@@ -110,10 +110,9 @@ def possible_modes(table: Mapping[Mode, Make], loss: LossModule, values: Values,
             f"The loss must be differentiable twice by torch; {culprit} is not: {first_sentence(reasons[-1])}. Use "
             "hessian_operator, which takes central differences there."
         )
-    warnings.warn(
+    warn_caller(
         "Products are central differences of gradients (see product_error): torch cannot differentiate this loss "
         f"twice, because of {culprit}: {reasons[-1]}",
-        stacklevel=4,
     )
     return Verdict(Modes((LAST_RESORT,)), f"{LAST_RESORT}: product_error is their measured error", graph)
 

@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from hessdens._checks import takes_operator
 from hessdens.curvature.operator import CurvatureOperator
+from hessdens.linalg.adapt import kind_of
+from hessdens.linalg.operator import Operator
+from hessdens.linalg.team import ALONE
 from hessdens.structure.gauss_newton.gram import OutputGram, make_gram
 from hessdens.structure.parts import Parts, Selection
 
@@ -11,6 +15,7 @@ from hessdens.structure.parts import Parts, Selection
 MOST_ROWS = 10_000
 
 
+@takes_operator
 def output_gram(
     G: Any,
     layers: Mapping[str, Selection] | None = None,
@@ -74,8 +79,12 @@ def output_gram(
     (10, LowRankSpectrum(rank=10, size=5152))
     """
     if not isinstance(G, CurvatureOperator) or G.matrix != "gauss-newton":
-        kind = f"a {G.matrix} operator" if isinstance(G, CurvatureOperator) else type(G).__name__
-        raise TypeError(f"output_gram needs a Gauss-Newton matrix, from ggn_operator or fisher_operator; got {kind}.")
+        is_shared = isinstance(G, Operator) and G.team is not ALONE
+        raise TypeError(
+            "output_gram needs a Gauss-Newton matrix, as ggn_operator or fisher_operator makes it; got "
+            f"{kind_of(G)}. Write output_gram(ggn_operator(model, loss_fn, data))"
+            f"{', with all data on one process' if is_shared else ''}."
+        )
     return make_gram(G, _whole_layers(G, layers), max_rows, memory_limit, progress=progress)
 
 

@@ -1,5 +1,7 @@
 """Gram spectra against exact ones of the same operators, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from gauss_newton_cases import INPUTS, LABELS, PAIRS, make_cases, perceptron
 from torch import nn
 
 from hessdens import as_operator, exact_spectrum, ggn_operator, hessian_operator
+from hessdens.linalg.team import Team
 from hessdens.structure import output_gram
 
 CASES = make_cases()
@@ -80,12 +83,22 @@ def test_progress(capsys):
 
 def test_what_is_refused():
     G = CASES["perceptron"]
-    with pytest.raises(
-        TypeError, match=r"needs a Gauss-Newton matrix, from ggn_operator or fisher_operator; got Function"
+
+    class Processes(Team):
+        """A team that is not this process alone."""
+
+    shared = 2 * G
+    shared.team = Processes()
+    for other, kind, cure in (
+        (as_operator(np.eye(3)), "a matrix or a function", ""),
+        (hessian_operator(perceptron(), nn.CrossEntropyLoss(), PAIRS), "the Hessian", ""),
+        (2 * G, "a sum or a multiple of operators", ""),
+        (shared, "an operator that processes share", ", with all data on one process"),
+        (np.eye(3), "ndarray", ""),
     ):
-        output_gram(as_operator(np.eye(3)))
-    with pytest.raises(TypeError, match=r"needs a Gauss-Newton matrix.*; got a hessian operator"):
-        output_gram(hessian_operator(perceptron(), nn.CrossEntropyLoss(), PAIRS))
+        message = f"makes it; got {kind}. Write output_gram(ggn_operator(model, loss_fn, data)){cure}."
+        with pytest.raises(TypeError, match=re.escape(message)):
+            output_gram(other)
     with pytest.raises(
         ValueError, match=r"max_rows=5 rows at most; these data have about 12. Its matrix takes 1.12 KiB"
     ):
