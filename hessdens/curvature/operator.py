@@ -173,7 +173,7 @@ class CurvatureOperator(Operator):
 
         ``examples`` gives a truth value for each example of a batch; the mean is then over those where it is true, as
         in ``H.gradient(lambda batch: batch[1] == 3)``. ValueError if there are none, or batches are not to be cut.
-        Between two random halves of all examples, it differs by twice its standard error on average.
+        `hessdens.curvature.gradient_noise` says how far it is off.
         """
         return self.mean_gradient(*self.gradient_sum(examples))
 
