@@ -44,6 +44,9 @@ class Density(ABC):
     0.25
     """
 
+    # Whether `window` is one that it was estimated for, which others need not share.
+    has_window = False
+
     @property
     def matrix(self) -> str:
         """What the matrix is called, such as "Hessian"; empty if it has no name."""

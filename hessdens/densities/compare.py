@@ -8,10 +8,11 @@ import numpy as np
 
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import FRACTIONS, Density, check_density
+from hessdens.densities.difference import common_window
 from hessdens.densities.spectrum import Spectrum
 from hessdens.results.moments import Moments
 from hessdens.results.saved import Numbers, Saved, rows
-from hessdens.results.summaries.text import percent
+from hessdens.results.summaries.text import percent, same_window
 
 ESTIMATE_AND_EXACT = ("estimate", "exact")
 # What to write for two results of one kind that are no densities.
@@ -48,6 +49,8 @@ class Comparison(Saved):
         What the two columns are called. "exact" in second place: differences are errors.
     num_eigenvalues
         N, by which fractions are printed as numbers of eigenvalues; 0 if it is not known.
+    window
+        Size of the window of both fractions; NaN if it is not known.
     """
 
     moments: Annotated[FloatArray, "K number"]
@@ -61,6 +64,7 @@ class Comparison(Saved):
     wasserstein: Annotated[float, "error"]
     labels: Annotated[tuple[str, ...], "2 text"] = ESTIMATE_AND_EXACT
     num_eigenvalues: int = 0
+    window: Annotated[float, "error"] = math.nan
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,6 +100,7 @@ class Comparison(Saved):
             lines += [[name, *map(self._share, fractions)] for name, fractions in both.items()]
         text = [f"{name:<10}" + "".join(f"{cell:>{max(width, 21)}}" for cell in cells) for name, *cells in lines]
         if not np.isnan(self.degenerate):
+            text += [line.strip().capitalize() for line in same_window(self.window)]
             text.append(
                 f"Distances: {self.wasserstein:.4g} in units of eigenvalues (Wasserstein), {self.kolmogorov:.4g} of "
                 "their number (Kolmogorov)"
@@ -111,7 +116,7 @@ class Comparison(Saved):
         columns = {"value": self.moments, "standard_error": self.standard_errors, "exact": self.exact_moments}
         both = {name: {"value": getattr(self, name), "exact": getattr(self, f"exact_{name}")} for name in FRACTIONS}
         table = rows(**columns, relative_error=self.relative_errors, z_score=self.z_scores)
-        return {"moments": table, **both, **self._named("kolmogorov", "wasserstein", "labels")}
+        return {"moments": table, **both, **self._named("kolmogorov", "wasserstein", "labels", "window")}
 
 
 def _percentage(error: float) -> str:
@@ -140,7 +145,8 @@ def compare(
         How many moments are compared; of `Moments`, all.
     window
         Size of the window around 0 that counts as degenerate; "1%" is of the largest absolute exact eigenvalue.
-        Default: that of the estimate, 0.2 unless it was estimated for another.
+        Default: that of the estimate, 0.2 unless it was estimated for another, with a warning if ``exact`` was
+        estimated for yet another.
     labels
         What the two columns are called. Default: "estimate" and "exact" where ``exact`` is a `Spectrum`, else "first"
         and "second".
@@ -163,8 +169,8 @@ def compare(
     (0.5, 0.5)
     """
     _check_both(estimate, exact)
-    if window is None and isinstance(estimate, Density):
-        window = estimate.window
+    if window is None:
+        window = common_window([each for each in (estimate, exact) if isinstance(each, Density)])
     window = 2 * exact._half(window)
     if isinstance(estimate, Moments):
         moments, errors = estimate.values, estimate.standard_errors
@@ -177,7 +183,7 @@ def compare(
     fractions = (degenerate, exact.fraction_degenerate(window), negative, exact.fraction_negative(window))
     labels = labels or (ESTIMATE_AND_EXACT if isinstance(exact, Spectrum) else ("first", "second"))
     size = getattr(exact, "size", 0)
-    return Comparison(moments, exact_moments, errors, *fractions, kolmogorov, wasserstein, labels, size)
+    return Comparison(moments, exact_moments, errors, *fractions, kolmogorov, wasserstein, labels, size, window)
 
 
 def _check_both(estimate: object, exact: object) -> None:

@@ -1,5 +1,7 @@
 """Change between two Lanczos densities from the same probes: what probes and resolution do to both cancels."""
 
+import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Self
@@ -7,13 +9,14 @@ from typing import Annotated, Self
 import numpy as np
 from scipy.special import stdtrit
 
-from hessdens._checks import LEVEL, check_level
+from hessdens._checks import LEVEL, PAPER_WINDOW, check_level
 from hessdens._types import FloatArray, Window
-from hessdens.densities.base import NUM_MOMENTS
+from hessdens.densities.base import NUM_MOMENTS, Density
 from hessdens.densities.krylov import Krylov, shares_between
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.saved import Numbers, Saved, Size
 from hessdens.results.storage import ROUNDING
+from hessdens.results.summaries.text import same_window
 
 NAMES = (*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative")
 # Errors exceed the spread over probes, since probes decide together which eigenvalues are found one by one: by 5 to
@@ -66,6 +69,8 @@ class DensityDifference(Saved):
         P, the number of probes that both densities share.
     title
         From which density to which, for printing.
+    window
+        Size of the window around 0 that counts as degenerate; NaN in files of earlier versions.
     """
 
     values: Annotated[FloatArray, "6 finite"]
@@ -74,6 +79,7 @@ class DensityDifference(Saved):
     unpaired_errors: Annotated[FloatArray, "6 amount"]
     num_probes: Size
     title: str
+    window: Annotated[float, "error"] = math.nan
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -110,7 +116,7 @@ class DensityDifference(Saved):
         low, high = self.interval(level)
         columns = {"value": self.values, "standard_error": self.standard_errors, "low": low, "high": high}
         changes = {name: {key: column[index] for key, column in columns.items()} for index, name in enumerate(NAMES)}
-        return {**self._named("num_probes", "title"), "level": level, "changes": changes}
+        return {**self._named("num_probes", "title", "window"), "level": level, "changes": changes}
 
     def __str__(self) -> str:
         rows = zip(NAMES, self.values, self.standard_errors, self.unpaired_errors, strict=True)
@@ -118,11 +124,14 @@ class DensityDifference(Saved):
             f"  {name:<10} {value:+.3e} ± {error:.1e}  (independent probes: ± {unpaired:.1e})"
             for name, value, error, unpaired in rows
         ]
-        return "\n".join([f"Change {self.title} (the same {self.num_probes} probes)", *lines])
+        title = f"Change {self.title} (the same {self.num_probes} probes)"
+        return "\n".join([title, *lines, *same_window(self.window)])
 
 
-def difference_of(before: NumbersOfProbes, after: NumbersOfProbes, title: str) -> DensityDifference:
-    """Return the changes between numbers of the same probes."""
+def difference_of(
+    before: NumbersOfProbes, after: NumbersOfProbes, title: str, window: float = math.nan
+) -> DensityDifference:
+    """Return the changes between numbers of the same probes, and fractions in the same window."""
     change = after.minus(before)
     # What is open in both lies in the same place, the more likely the less it is; half of all may lie anywhere, and
     # so may one eigenvalue.
@@ -132,7 +141,7 @@ def difference_of(before: NumbersOfProbes, after: NumbersOfProbes, title: str) -
     resolution[NUM_MOMENTS:] += np.minimum(widths.sum(axis=0), 1 / before.size)
     errors = (before.noise(), before.resolution(), after.noise(), after.resolution())
     unpaired = np.sqrt(sum(error**2 for error in errors))
-    return DensityDifference(change.values, change.noise(), resolution, unpaired, len(change.left_out), title)
+    return DensityDifference(change.values, change.noise(), resolution, unpaired, len(change.left_out), title, window)
 
 
 def numbers_of(quadrature: Quadrature, spaces: Sequence[Krylov], num_steps: int, half: float) -> NumbersOfProbes:
@@ -151,3 +160,19 @@ def numbers_of(quadrature: Quadrature, spaces: Sequence[Krylov], num_steps: int,
     ends = shares + quadrature.found_between(low, high) / quadrature.size
     of_moments = values[:NUM_MOMENTS] + np.stack([-below, above])
     return NumbersOfProbes(values, left_out, np.concatenate([of_moments, ends], axis=1), quadrature.size)
+
+
+def common_window(densities: Sequence[Density], stacklevel: int = 3) -> float:
+    """Return the size of the window in which densities are compared: of the first that has one of its own, or else 0.2.
+
+    The caller of the public function is warned where others have other ones.
+    """
+    sizes = list(dict.fromkeys(density.window for density in densities if density.has_window)) or [PAPER_WINDOW]
+    if len(sizes) > 1:
+        several = f"{', '.join(f'{size:.3g}' for size in sizes[:-1])} and {sizes[-1]:.3g}"
+        warnings.warn(
+            f"The densities were estimated for windows of different sizes, {several}; all fractions are in one of "
+            f"{sizes[0]:.3g}. Write window={max(sizes):.3g}, or another size, to choose.",
+            stacklevel=stacklevel,
+        )
+    return sizes[0]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from hessdens._checks import LEVEL, PAPER_WINDOW, half_window
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import FRACTIONS, NUM_MOMENTS, Density, add_intervals, default_bandwidth, values_of
-from hessdens.densities.difference import SUBSPACE, DensityDifference, difference_of, numbers_of
+from hessdens.densities.difference import SUBSPACE, DensityDifference, common_window, difference_of, numbers_of
 from hessdens.densities.interpolation import MeasureCdf
 from hessdens.densities.krylov import Krylov, shares_between
 from hessdens.densities.quadrature import Quadrature
@@ -50,21 +50,19 @@ class LanczosDensity(Density, Saved):
     certificates: Certificates
     pairs: Eigenpairs | None = None
     window: Annotated[float, "amount"] = PAPER_WINDOW
+    has_window = True
 
     def __post_init__(self) -> None:
         half_window(self.window)
         probes = sum(len(space.probes) for space in self.spaces)
         if probes != self.num_probes:
             raise ValueError(f"Spaces must be of the probes of the quadrature, {self.num_probes}; got {probes} probes.")
-        if len(self.nodes()) > self.num_steps * self.num_probes:
+        if (points := len(self.nodes())) > self.num_steps * self.num_probes:
             raise ValueError(
-                f"{self.num_steps} steps of {self.num_probes} probes must give as many points at most; got "
-                f"{len(self.nodes())}."
+                f"{self.num_steps} steps of {self.num_probes} probes must give as many points at most; got {points}."
             )
-        if self.num_probes < 2 or len(self.nodes()) == 0:
-            raise ValueError(
-                f"A density needs 2 probes and 1 point at least; got {self.num_probes} and {len(self.nodes())}."
-            )
+        if self.num_probes < 2 or points == 0:
+            raise ValueError(f"A density needs 2 probes and 1 point at least; got {self.num_probes} and {points}.")
 
     @property
     def size(self) -> int:
@@ -240,7 +238,8 @@ class LanczosDensity(Density, Saved):
         other
             A density of as many eigenvalues, from the same seed and number of probes.
         window
-            Size of the window around 0 that counts as degenerate; a share is of the largest eigenvalue of this density.
+            Size of the window of both; a share is of the largest eigenvalue of this density. Default: that of this
+            density, with a warning where the other was estimated for another.
         title
             From which density to which, for printing.
 
@@ -252,17 +251,17 @@ class LanczosDensity(Density, Saved):
         Notes
         -----
         Every number is a function of the mean over probes, so the leave-one-out values of both densities, subtracted
-        probe by probe, give the jackknife error of the change; for moments it is the standard error of paired samples.
-        What moments leave open at an edge is taken to lie on the same side of it in both.
+        probe by probe, give the jackknife error of the change. What moments leave open at an edge is taken to lie on
+        the same side of it in both.
         """
         if (self.size, self.num_probes) != (other.size, other.num_probes):
             raise ValueError(
                 "Densities must have the same eigenvalues and probes in number; got "
                 f"{self.size:,} and {other.size:,} eigenvalues, {self.num_probes} and {other.num_probes} probes."
             )
-        half = self._half(window)
+        half = self._half(common_window((self, other)) if window is None else window)
         before, after = (numbers_of(each.quadrature, each.spaces, each.num_steps, half) for each in (self, other))
-        return difference_of(before, after, title)
+        return difference_of(before, after, title, 2 * half)
 
     def _largest(self) -> float:
         return float(np.abs(self.nodes()).max())

@@ -68,6 +68,7 @@ def plot_density(
         Of the estimate.
     window
         Size of the window around 0 that counts as degenerate: between dotted lines. The axis is linear well inside it.
+        Two densities of different windows have lines each.
         A share, such as "1%", is of the largest absolute eigenvalue. Default: that of the estimate, 0.2 unless it has
         another.
     level
@@ -99,9 +100,8 @@ def plot_density(
     linear_width = linear_width_of(width if zoom is None else min(width, zoom))
     ax = axes_or_new(ax)
     first = not ax.lines and not ax.collections
-    if first and (zoom is None or zoom > width / 2):
-        for end, name in ((-width / 2, f"window |λ| < {width / 2:.3g}"), (width / 2, None)):
-            ax.axvline(end, color=WINDOW_COLOR, lw=0.8, ls=":", zorder=0, gid="window", label=name)
+    if zoom is None or zoom > width / 2:
+        _draw_window(ax, width / 2, is_own=window is not None or estimate.has_window)
     values = np.concatenate([density.nodes() for density in (estimate, exact) if density is not None])
     if zoom is not None:
         values = np.array([-zoom, zoom])
@@ -122,6 +122,15 @@ def plot_density(
         _draw_band(ax, bins, band, color, f"{100 * level:g}% interval")
     _finish(ax, estimate, bins, zoom, first=first)
     return ax
+
+
+def _draw_window(ax: "Axes", half: float, *, is_own: bool) -> None:
+    """Draw the ends of a window, unless they are drawn already, or another's are and it is one by default."""
+    ends = [np.abs(line.get_xdata()).max() for line in ax.lines if line.get_gid() == "window"]
+    if not ends or (is_own and not np.isclose(half, ends, rtol=1e-3).any()):
+        dashes, name = "-." if ends else ":", f"window |λ| < {half:.3g}"
+        for end, label in ((-half, name), (half, None)):
+            ax.axvline(end, color=WINDOW_COLOR, lw=0.8, ls=dashes, zorder=0, gid="window", label=label)
 
 
 def _check(

@@ -10,6 +10,7 @@ import numpy as np
 from hessdens._checks import LEVEL, at_least, check_level
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import check_density
+from hessdens.densities.difference import common_window
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.densities.spectrum import Spectrum
 from hessdens.results.summaries.text import percent, with_interval
@@ -41,8 +42,8 @@ def spectrum_table(
     num_eigenvalues
         Largest eigenvalues that are listed.
     window, level
-        Of the fractions, by default that of the first density, 0.2 unless it was estimated for another; and of the
-        intervals.
+        Of the fractions: by default that of the first density that was estimated for one, with a warning where others
+        have another, or 0.2. A share, as "1%", is of the largest eigenvalue of each column. And of the intervals.
     style
         "markdown", or "latex": a ``tabular`` that needs the package booktabs.
 
@@ -62,6 +63,7 @@ def spectrum_table(
     |                      | before | after  |
     |----------------------|--------|--------|
     | eigenvalues          | 4      | 4      |
+    | window               | 0.2    | 0.2    |
     | degenerate           | 50.00% | 75.00% |
     | negative             | 25.00% | 0.00%  |
     | trace                | 1.5    | 3.01   |
@@ -70,7 +72,7 @@ def spectrum_table(
     """
     _check(densities, num_eigenvalues, level, style)
     first = next(iter(densities.values()))
-    window = first.window if window is None else window
+    window = common_window([*densities.values()]) if window is None else window
     columns = [
         ["", *dict(_rows(first, num_eigenvalues, window, level))],
         *[[name, *dict(_rows(d, num_eigenvalues, window, level)).values()] for name, d in densities.items()],
@@ -96,6 +98,7 @@ def _rows(density: Spectrum | LanczosDensity, count: int, window: Window, level:
     """Yield names and values."""
     estimated = density if isinstance(density, LanczosDensity) else None
     yield "eigenvalues", f"{density.size:,}"
+    yield "window", f"{2 * density._half(window):.3g}"
     degenerate = None if estimated is None else estimated.degenerate_interval(window, level)
     yield "degenerate", _fraction(density.fraction_degenerate(window), degenerate)
     negative = None if estimated is None else estimated.negative_interval(window, level)

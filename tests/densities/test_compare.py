@@ -2,6 +2,7 @@
 
 import ast
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from naive import Normal
 from scipy import stats
 
-from hessdens import Spectrum, compare, eigenpairs
+from hessdens import Spectrum, compare, eigenpairs, lanczos_density
 from hessdens.densities.compare import INSTEAD
 from hessdens.loading import CLASSES
 from hessdens.results import Moments
@@ -65,7 +66,17 @@ def test_window_and_summary():
     lines = str(result).splitlines()
     assert lines[1].split() == ["m_1", "3.2500e-01", "1.7500e+00", "-81.43%"]
     assert lines[-1] == "Distances: 1.425 in units of eigenvalues (Wasserstein), 0.25 of their number (Kolmogorov)"
-    assert lines[-3].split() == ["degenerate", "50.00%", "(2)", "50.00%", "(2)"]
+    assert lines[-2] == "Window: 0.8 for both, that is |λ| < 0.4"
+    assert result.numbers()["window"] == 0.8
+    assert lines[-4].split() == ["degenerate", "50.00%", "(2)", "50.00%", "(2)"]
+
+
+def test_the_window_is_that_of_an_estimate_in_either_place_and_another_is_warned_of():
+    exact = Spectrum(np.linspace(-1, 3, 40))
+    density = replace(lanczos_density(np.diag(exact.eigenvalues), max_products=20), window=0.5)
+    assert compare(density, exact).window == compare(exact, density).window == 0.5
+    with pytest.warns(UserWarning, match=r"different sizes, 0.5 and 0.1; all fractions are in one of 0.5"):
+        compare(density, replace(density, window=0.1))
 
 
 def test_columns_are_named_for_what_they_hold():

@@ -1,11 +1,14 @@
 """Changes between densities: errors that hold against exact eigenvalues, over many seeds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hessdens import Spectrum, lanczos_density
+from hessdens._checks import PAPER_WINDOW
 from hessdens.densities import DensityDifference
-from hessdens.densities.difference import SUBSPACE, NumbersOfProbes, difference_of, without_one
+from hessdens.densities.difference import SUBSPACE, NumbersOfProbes, common_window, difference_of, without_one
 
 RNG = np.random.default_rng(0)
 SIZE = 150
@@ -120,11 +123,33 @@ def test_nothing_can_be_changed_and_files_hold_all(tmp_path):
     assert (numbers["changes"]["m_2"]["low"], numbers["changes"]["m_2"]["high"]) == (low, high)
 
 
+def test_windows_are_named_and_those_that_differ_are_warned_of():
+    """Else two densities of "1%" each are compared in the window of the first, without a word."""
+    first, second = densities(3)
+    small, large = replace(first, window=0.02), replace(second, window=0.7)
+    words = "different sizes, 0.02 and 0.7; all fractions are in one of 0.02. Write window=0.7"
+    with pytest.warns(UserWarning, match=words) as caught:
+        found = small.difference(large)
+    assert caught[0].filename == __file__
+    assert found.window == 0.02
+    assert str(found).splitlines()[-1] == "  window: 0.02 for both, that is |λ| < 0.01"
+    assert found.numbers()["window"] == 0.02
+    assert small.difference(replace(second, window=0.02)).window == small.difference(large, window=0.02).window == 0.02
+    assert small.difference(large, window="10%").window == pytest.approx(0.1 * np.abs(first.nodes()).max())
+
+
+def test_the_window_of_several_is_of_the_first_that_has_one():
+    exact = Spectrum([0.0, 1.0])
+    density = replace(densities(3)[0], window=0.02)
+    assert common_window([exact, density]) == common_window([density, exact]) == 0.02
+    assert common_window([exact, exact]) == PAPER_WINDOW
+
+
 def test_printed():
     found = changed(0, title="from step 0 to step 10")
     lines = str(found).splitlines()
     assert lines[0] == "Change from step 0 to step 10 (the same 4 probes)"
-    assert [line.split()[0] for line in lines[1:]] == list(found.names)
+    assert [line.split()[0] for line in lines[1:]] == [*found.names, "window:"]
     assert f"{found.values[0]:+.3e} ± {found.standard_errors[0]:.1e}" in lines[1]
     assert f"(independent probes: ± {found.unpaired_errors[0]:.1e})" in lines[1]
 

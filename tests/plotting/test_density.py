@@ -1,6 +1,7 @@
 """Density plots: what is drawn, not how it looks."""
 
 import itertools
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -247,6 +248,19 @@ def test_mixture_of_a_fit():
     np.testing.assert_allclose(curve.get_ydata(), Normal(0.0).pdf(curve.get_xdata()))
     assert curve.get_color() == "C3"
     assert curve.get_xdata().max() > 5
+
+
+def test_two_windows_have_lines_each_but_not_that_of_a_spectrum_which_has_none_of_its_own():
+    density = lanczos_density(np.diag(EIGENVALUES.eigenvalues), max_products=20)
+    ax = plot_density(replace(density, window=0.02), label="start", level=None)
+    plot_density(EIGENVALUES, ax=ax, label="exact")
+    plot_density(replace(density, window=0.02), ax=ax, label="same", level=None)
+    assert len(drawn(ax, "window")) == 2
+    plot_density(replace(density, window=3.0), ax=ax, label="end", level=None)
+    assert [line.get_xdata()[0] for line in drawn(ax, "window")] == [-0.01, 0.01, -1.5, 1.5]
+    assert [line.get_linestyle() for line in drawn(ax, "window")] == [":", ":", "-.", "-."]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert {"window |λ| < 0.01", "window |λ| < 1.5"} <= set(labels)
 
 
 def test_window_is_between_lines():

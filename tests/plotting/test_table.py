@@ -1,6 +1,7 @@
 """Tables of spectra: what is in which cell, and that LaTeX is what LaTeX reads."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,18 @@ def test_numbers_are_those_of_the_densities():
     assert table["negative"][0] == "1.77%"
     low, high = map(float, re.findall(r"([\d.]+)%", table["negative"][1])[1:])
     assert low - 0.01 <= 100 * 7 / 396 <= high + 0.01
+
+
+def test_windows_have_a_row_and_those_that_differ_are_warned_of():
+    density = lanczos_density(MATRIX, max_products=120)
+    first, second = replace(density, window=0.1), replace(density, window=4.0)
+    with pytest.warns(UserWarning, match=r"different sizes, 0.1 and 4; all fractions are in one of 0.1") as caught:
+        table = cells(spectrum_table({"first": first, "second": second}))
+    assert caught[0].filename == __file__
+    assert table["window"] == ["0.1", "0.1"]
+    assert table["degenerate"][0] == table["degenerate"][1]
+    of_each = {"all": exact_spectrum(MATRIX), "half": exact_spectrum(MATRIX / 2)}
+    assert cells(spectrum_table(of_each, window="10%"))["window"] == ["0.9", "0.45"]
 
 
 def test_what_has_not_converged_is_a_bound():

@@ -62,6 +62,11 @@ def window(half: float, largest: float, level: float | None = LEVEL) -> list[str
     return lines
 
 
+def same_window(size: float) -> list[str]:
+    """Return the line that names the window of two densities, or none where it is not known."""
+    return [] if math.isnan(size) else [f"  window: {size:.4g} for both, that is |λ| < {size / 2:.4g}"]
+
+
 def wide(num_products: int, needed: tuple[int, int] | None, share: str | None) -> str:
     """Return the line that says that a window is not resolved, and what would help.
 
@@ -108,14 +113,14 @@ def ends(found: FloatArray, errors: FloatArray, ritz_values: FloatArray) -> list
     """
     names = ("largest", "smallest")
     lines = []
-    for name, step, bound in zip(names, (-1, 1), ("at least", "at most"), strict=True):
+    for name, step, bound in zip(names, (-1, 1), ("above", "below"), strict=True):
         end = ritz_values[::step][0]
         shown = [
             with_bound(float(value), float(error))
             for value, error in zip(*known_ends(found, errors, ritz_values, step), strict=True)
         ]
         if not shown:
-            lines.append(f"  {name}: {bound} {end:.4g} (a Ritz value, which is a bound)")
+            lines.append(f"  {name}: {end:.4g} or further {bound} (a Ritz value; none at this end has converged)")
             continue
         lines.append(f"  {name}: {', '.join(shown)}")
     return lines

@@ -81,8 +81,8 @@ def test_a_window_that_is_not_resolved_has_its_cure():
 
 def test_ends_that_have_not_converged_are_bounds():
     largest, smallest = text.ends(np.array([3.0]), np.array([1e-9]), RITZ)
-    assert largest == "  largest: at least 7 (a Ritz value, which is a bound)"
-    assert smallest == "  smallest: at most -2 (a Ritz value, which is a bound)"
+    assert largest == "  largest: 7 or further above (a Ritz value; none at this end has converged)"
+    assert smallest == "  smallest: -2 or further below (a Ritz value; none at this end has converged)"
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ def test_a_window_above_a_tenth_of_the_largest_is_told(top, is_wide):
 
 def test_zeros_have_no_scale():
     assert text.window(0.1, 0.0, None)[0] == "  window: 0.2, that is |λ| < 0.1"
-    assert "largest: at least 1 " in str(lanczos_density(np.eye(5), num_probes=2, num_steps=2))
+    assert "largest: 1 or further above " in str(lanczos_density(np.eye(5), num_probes=2, num_steps=2))
