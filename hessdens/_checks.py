@@ -9,7 +9,7 @@ import operator
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, get_args
 
 from hessdens._types import Window
 
@@ -17,6 +17,13 @@ from hessdens._types import Window
 PAPER_WINDOW = 0.2
 # Of confidence intervals, unless asked otherwise.
 LEVEL = 0.95
+# What PyHessian, hessian-eigenthings, curvlinops and SciPy call arguments that have another name here.
+OTHER_NAMES = {
+    "criterion": "loss_fn", "dataloader": "data", "iter": "num_steps", "loader": "data", "loss": "loss_fn",
+    "maxIter": "max_products", "maxiter": "max_products", "max_iter": "max_products", "n_v": "num_probes",
+    "ncv": "num_vectors", "num_eigenthings": "k", "params": "parameters", "tol": "rtol", "top_n": "k",
+}  # fmt: skip
+DEVICES = ("cuda", "device", "use_gpu")
 PACKAGE = Path(__file__).parent
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,7 +50,7 @@ def check_whole(name: str, value: Any) -> None:
             return
     if isinstance(value, str | float):
         with contextlib.suppress(ValueError, OverflowError):
-            hint = f" Write {name}={round(float(value)):d}."
+            hint = f" Write {name}={round(float(value)):d}." if abs(float(value)) >= 1 else ""
     raise TypeError(f"{name} must be a whole number; got {value!r} of type {type(value).__name__}.{hint}")
 
 
@@ -109,20 +116,32 @@ def takes_operator(function: Callable[P, R]) -> Callable[P, R]:
 
     Functions of other libraries take a model, a loss and data. Those here take an operator that is made of them.
     """
+    return _explained(function, of_model=False)
+
+
+def takes_model(function: Callable[P, R]) -> Callable[P, R]:
+    """Do what `takes_operator` does, for a function that makes an operator of a model."""
+    return _explained(function, of_model=True)
+
+
+def _explained(function: Callable[P, R], *, of_model: bool) -> Callable[P, R]:
     parameters = inspect.signature(function).parameters.values()
-    kinds = {each.kind for each in parameters}
     places = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
     names = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
-    most = math.inf if inspect.Parameter.VAR_POSITIONAL in kinds else len(places)
+    most = math.inf if any(each.kind is each.VAR_POSITIONAL for each in parameters) else len(places)
+    is_open = False
+    for each in parameters:
+        if each.kind is each.VAR_KEYWORD:  # of a dictionary whose keys are known, or of any
+            names += [name for options in get_args(each.annotation) for name in options.__annotations__]
+            is_open = not get_args(each.annotation)
 
     @functools.wraps(function)
     def checked(*arguments: P.args, **keywords: P.kwargs) -> R:
-        others = [name for name in keywords if name not in (*places, *names)]
-        if inspect.Parameter.VAR_KEYWORD in kinds:
-            others = []
-        is_of_model = "model" in others or (bool(arguments) and hasattr(arguments[0], "named_parameters"))
-        if others or len(arguments) > (1 if is_of_model else most):
-            message = _with_operator if is_of_model else _with_names
+        others = [] if is_open else [name for name in keywords if name not in (*places, *names)]
+        is_model = "model" in others or (bool(arguments) and hasattr(arguments[0], "named_parameters"))
+        is_mistaken = is_model and not of_model
+        if others or len(arguments) > (1 if is_mistaken else most):
+            message = _with_operator if is_mistaken else _with_names
             raise TypeError(message(function.__name__, places, names, others))
         return function(*arguments, **keywords)
 
@@ -145,11 +164,18 @@ def _with_operator(function: str, places: list[str], *_: list[str]) -> str:
 def _with_names(function: str, places: list[str], names: list[str], others: list[str]) -> str:
     """Return the message about a call with more arguments by place than a function takes, or one that is unknown."""
     if others:
-        near = difflib.get_close_matches(others[0], [*places, *names], n=1)
-        hint = f"Write {near[0]}=." if near else f"It takes {', '.join((*places, *names))}."
+        known = [*places, *names]
+        near = [OTHER_NAMES[others[0]]] if OTHER_NAMES.get(others[0]) in known else []
+        near += difflib.get_close_matches(others[0], known, n=1)
+        hint = f"Write {near[0]}=." if near else f"It takes {', '.join(known)}."
+        if others[0] in DEVICES:
+            hint = "It is where the model is: write model.to(device), and batch.to(device)."
         return f"{function} takes no argument {others[0]!r}. {hint}"
-    named = ", ".join(f"{name}=" for name in names)
-    return f"{function} takes {' and '.join(places)} by place, and all else by name. Write the name: {named}."
+    hint = f"Write the name: {', '.join(f'{name}=' for name in names)}."
+    if places[1:] == ["loss_fn", "data"]:
+        hint = f"Write {function}({places[0]}, loss_fn, [(inputs, targets)])."
+    several = f"{', '.join(places[:-1])} and {places[-1]}" if len(places) > 1 else places[0]
+    return f"{function} takes {several} by place, and all else by name. {hint}"
 
 
 def warn_caller(message: str) -> None:

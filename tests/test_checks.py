@@ -4,6 +4,7 @@ import inspect
 import math
 import re
 import warnings
+from typing import TypedDict, Unpack
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from hessdens._checks import (
     check_real,
     check_whole,
     half_window,
+    takes_model,
     takes_operator,
     warn_caller,
     whole_at_least,
@@ -77,7 +79,7 @@ def test_counts_are_of_integer_types():
     for value, kind, hint in [
         ("100", "str", " Write k=100."), (20.5, "float", " Write k=20."), (2.0, "float", " Write k=2."),
         (np.float64(3), "float64", " Write k=3."), ("many", "str", ""), (math.nan, "float", ""),
-        (math.inf, "float", ""), (None, "NoneType", ""), (True, "bool", ""), ([1], "list", ""),
+        (math.inf, "float", ""), (0.5, "float", ""), (None, "NoneType", ""), (True, "bool", ""), ([1], "list", ""),
     ]:  # fmt: skip
         message = f"k must be a whole number; got {value!r} of type {kind}.{hint}"
         with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
@@ -115,7 +117,17 @@ def open_estimate(H, *directions, **options):
     return H, directions, options
 
 
+class Options(TypedDict, total=False):
+    weight_decay: float
+
+
+@takes_model
+def make(model, loss_fn, data, *, plan=None, **options: Unpack[Options]):
+    return model, options
+
+
 def test_functions_of_operators_are_called_as_before():
+    assert make(model := Model(), 1, 2, weight_decay=3) == (model, {"weight_decay": 3})
     assert estimate(1, 2, seed=3) == (1, 2, None, 3)
     assert estimate(A=1) == (1, 1, None, 0)
     assert open_estimate(1, 2, 3, model=4) == (1, (2, 3), {"model": 4})
@@ -135,6 +147,18 @@ def test_functions_of_operators_are_called_as_before():
             "estimate takes A and k by place, and all else by name. Write the name: num_steps=, seed=.",
         ),
         (lambda: estimate(1, n_steps=3), "estimate takes no argument 'n_steps'. Write num_steps=."),
+        (lambda: estimate(1, top_n=3), "estimate takes no argument 'top_n'. Write k=."),
+        (lambda: estimate(1, loss=3), "estimate takes no argument 'loss'. It takes A, k, num_steps, seed."),
+        (
+            lambda: make(Model(), 1, 2, 3),
+            "make takes model, loss_fn and data by place, and all else by name. Write make(model, loss_fn, [(inputs, ",
+        ),
+        (lambda: make(Model(), 1, 2, weigth_decay=3), "make takes no argument 'weigth_decay'. Write weight_decay=."),
+        (lambda: make(Model(), criterion=1, data=2), "make takes no argument 'criterion'. Write loss_fn=."),
+        (
+            lambda: make(Model(), 1, 2, cuda=True),
+            "make takes no argument 'cuda'. It is where the model is: write model.to(",
+        ),
         (lambda: estimate(1, zebra=3), "estimate takes no argument 'zebra'. It takes A, k, num_steps, seed."),
         (lambda: estimate(Model(), 1, 2), "Write A = hessian_operator(model, loss_fn, data), and then estimate(A)."),
         (lambda: estimate(Model(), 1), "estimate takes an operator, not a model, a loss and data."),

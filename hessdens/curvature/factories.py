@@ -6,6 +6,7 @@ from typing import Any, Literal, Unpack
 import torch
 from torch import Tensor, nn
 
+from hessdens._checks import takes_model
 from hessdens._threads import WATCH
 from hessdens.curvature.checks import check_curvature_of_loss
 from hessdens.curvature.engines.loss_module import Forward
@@ -17,6 +18,7 @@ from hessdens.curvature.problem import Problem, ProblemOptions
 from hessdens.curvature.settings import TURN, Undisturbed
 
 
+@takes_model
 def hessian_operator(
     model: nn.Module,
     loss_fn: Callable[[Any, Any], Tensor],
@@ -123,6 +125,7 @@ def hessian_operator(
         return CurvatureOperator(problem, "hessian", plan, memory_limit)
 
 
+@takes_model
 def ggn_operator(
     model: nn.Module,
     loss_fn: Callable[[Any, Any], Tensor],
@@ -170,6 +173,7 @@ def ggn_operator(
         return CurvatureOperator(problem, "gauss-newton", plan, memory_limit)
 
 
+@takes_model
 def fisher_operator(
     model: nn.Module,
     loss_fn: Callable[[Any, Any], Tensor],

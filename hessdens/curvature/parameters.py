@@ -196,6 +196,9 @@ def flattened(parts: Mapping[str, Any], parameters: Mapping[str, Tensor], like: 
 def unflattened(vector: Any, parameters: Mapping[str, Tensor], like: Tensor) -> dict[str, Tensor]:
     """Return the entries of a vector, a tensor or an array, by parameter; ValueError if it is of another size."""
     sizes = [parameter.numel() for parameter in parameters.values()]
+    if not hasattr(vector, "shape"):
+        hint = " Write pairs.vector(0)." if hasattr(vector, "vectors") else ""
+        raise TypeError(f"A direction must be a tensor or an array; got {type(vector).__name__}.{hint}")
     if tuple(vector.shape) != (sum(sizes),):
         raise ValueError(
             f"A direction must have shape ({sum(sizes)},), as the operator has; got {tuple(vector.shape)}."

@@ -87,6 +87,7 @@ class Problem:
         if isinstance(model, nn.parallel.DistributedDataParallel):
             model = model.module  # its hooks average gradients of a backward pass, which products do not make
         check_modules(model)
+        _check_order(loss_fn, data)
         _check_functions(loss_fn=loss_fn, forward=forward, num_examples=num_examples)
         if not 0 <= weight_decay < math.inf:
             raise ValueError(f"weight_decay must be finite and at least 0; got {weight_decay}.")
@@ -199,6 +200,13 @@ def some(weight: float) -> float:
     if not weight:
         raise ValueError("The mean must be over at least one example; none was chosen.")
     return weight
+
+
+def _check_order(loss_fn: Any, data: Any) -> None:
+    """Raise TypeError if the loss is in the place of the data, and these in its."""
+    if callable(data) and not callable(loss_fn):
+        kinds = f"{type(loss_fn).__name__} before {type(data).__name__}"
+        raise TypeError(f"loss_fn comes before data; got {kinds}. Write hessian_operator(model, loss_fn, data).")
 
 
 def _check_functions(**functions: Any) -> None:

@@ -41,6 +41,9 @@ class Spectrum(Density, Saved):
     matrix: str = ""
 
     def __post_init__(self) -> None:
+        if hasattr(self.eigenvalues, "matmat"):
+            kind = type(self.eigenvalues).__name__
+            raise TypeError(f"eigenvalues must be an array, shape (N,); got {kind}. Write exact_spectrum(H).")
         eigenvalues = np.sort(np.asarray(self.eigenvalues, dtype=np.float64))
         if eigenvalues.ndim != 1 or len(eigenvalues) == 0 or not np.isfinite(eigenvalues).all():
             raise ValueError(

@@ -48,7 +48,7 @@ def overlap(pairs: Eigenpairs, direction: Any) -> Overlap:
     array([0.64, 0.36])
     """
     if not isinstance(pairs, Eigenpairs):
-        raise TypeError(f"pairs must be from eigenpairs; got {type(pairs).__name__}.")
+        raise TypeError(f"pairs must be from eigenpairs; got {kind_of(pairs)}. Write overlap(pairs, direction).")
     vector = _unit(direction, pairs.size, "direction")
     _check_whole(pairs)
     lengths = pairs.vectors.astype(np.float64) @ vector
@@ -172,6 +172,9 @@ def _array(value: Any, name: str) -> FloatArray:
         value = value.detach().cpu()
         value = value.numpy() if value.is_complex() else value.double().numpy()
     array = np.asarray(value)
+    if array.dtype.kind == "O":
+        hint = " Write pairs.vector(0)." if isinstance(value, Eigenpairs) else ""
+        raise TypeError(f"{name} must be a vector of real numbers; got {kind_of(value)}.{hint}")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must have real numbers; got {array.dtype}.")
     return array.astype(np.float64, copy=False)

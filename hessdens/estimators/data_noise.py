@@ -1,6 +1,6 @@
 """Errors of moments that come from the data: how much they would change with other mini-batches of the same kind."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 from hessdens._checks import takes_operator
 from hessdens._types import FloatArray
 from hessdens.estimators.run import Run, called_alike
+from hessdens.linalg.adapt import kind_of
 from hessdens.linalg.inner_products import column_dots, raise_if_not_finite
 from hessdens.linalg.operator import Operator
 from hessdens.linalg.power_walk import check_range
@@ -69,6 +70,11 @@ def data_noise(
     >>> noise.values, noise.data_errors  # means of 1.5 and 2.5
     (array([2.]), array([0.5]))
     """
+    if not isinstance(operators, Sized):
+        raise TypeError(
+            f"operators must be a list with one for each batch; got {kind_of(operators)}. Write "
+            "[hessian_operator(model, loss_fn, [batch]) for batch in data]."
+        )
     arguments = {**locals(), "number of operators": len(operators)}
     members = [called_alike("data_noise", operator, arguments) for operator in operators]
     shares, count = _checked_shares(members, weights), len(members)

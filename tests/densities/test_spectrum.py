@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from scipy.integrate import quad
 
-from hessdens import Spectrum, compare, lanczos_density
+from hessdens import Spectrum, as_operator, compare, lanczos_density
 from hessdens.mixture import SkewNormalMixture
 from hessdens.testing import spectra
 
@@ -60,6 +60,11 @@ def test_files_and_summary(tmp_path):
         "  negative: 25.00%, 2 of 8",
         "  window: 0.2, that is |λ| < 0.1, 6.7% of the largest |λ|",
     ]
+
+
+def test_an_operator_is_no_spectrum():
+    with pytest.raises(TypeError, match=r"eigenvalues must be an array, .* got FunctionOperator. Write exact_spectrum"):
+        Spectrum(as_operator(np.eye(2)))
 
 
 @pytest.mark.parametrize("bad", [[], [[1.0]], [np.nan, 1.0]])

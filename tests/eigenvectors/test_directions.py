@@ -163,8 +163,12 @@ def test_directions_that_are_none():
 
 def test_vectors_are_real_ones():
     pairs, H = eigenpairs(np.diag(VALUES), 2), model_operator()
-    with pytest.raises(TypeError, match=r"pairs must be from eigenpairs; got ndarray"):
+    with pytest.raises(TypeError, match=r"pairs must be from eigenpairs; got ndarray. Write overlap\(pairs, dir"):
         overlap(pairs.vectors, np.ones(64))
+    with pytest.raises(TypeError, match=r"direction must be a vector of real numbers; got Eigenpairs. Write pairs.vec"):
+        overlap(pairs, pairs)
+    with pytest.raises(TypeError, match=r"second must be a vector of real numbers; got the Gauss-Newton matrix\.$"):
+        subspace_angles(pairs, H)
     for wrong in (1j * np.ones(64), 1j * torch.ones(64), ["a"] * 64):
         with pytest.raises(TypeError, match="direction must have real numbers; got "):
             overlap(pairs, wrong)

@@ -88,6 +88,8 @@ def test_what_cannot_be_sliced():
     for directions in ((), (one, one, one)):
         with pytest.raises(TypeError, match=f"along one or two directions; got {len(directions)}"):
             loss_slice(H, *directions)
+    with pytest.raises(TypeError, match=r"A direction must be a tensor or an array; got Eigenpairs. Write pairs.vec"):
+        loss_slice(H, eigenpairs(np.eye(57), 1))
     for wrong in (1j * one, H.unflatten(one) | {"0.bias": 1j * torch.ones(6)}):
         with pytest.raises(TypeError, match=r"A direction must have real numbers; got torch\.complex"):
             loss_slice(H, wrong)

@@ -110,6 +110,10 @@ def test_batches_of_a_model():
 
 def test_bad_input():
     matrices = batches(3)
+    with pytest.raises(
+        TypeError, match=r"operators must be a list with one for each batch; got a matrix .* Write \[hess"
+    ):
+        data_noise(as_operator(np.eye(3)))
     with pytest.raises(ValueError, match="operators must be at least 2, of a batch each; got 1"):
         data_noise(matrices[:1])
     with pytest.raises(ValueError, match="operators must have the same size; got 12 and, at position 1, 5"):

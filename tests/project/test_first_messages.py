@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import hessdens
-from hessdens import hessian_operator, lanczos_density, plot_density
+from hessdens import ggn_operator, hessian_operator, lanczos_density, plot_density
 from hessdens.cli.main import main
 from hessdens.curvature import from_transformers
 from hessdens.estimators import data_noise
@@ -76,6 +76,20 @@ def shuffled():
             "Pass torch.nn.CrossEntropyLoss() or the like",
         ),
         (lambda: operator(parameters=network()[0]), "parameters='layers.0.*'"),
+        (
+            lambda: hessian_operator(network(), LOSS, INPUTS, TARGETS),
+            "Write hessian_operator(model, loss_fn, [(inputs, t",
+        ),
+        (
+            lambda: hessian_operator(network(), [(INPUTS, TARGETS)], LOSS),
+            "got list before CrossEntropyLoss. Write hessia",
+        ),
+        (lambda: operator(cuda=True), "write model.to(device), and batch.to(device)"),
+        (lambda: ggn_operator(network(), criterion=LOSS, data=[(INPUTS, TARGETS)]), "Write loss_fn="),
+        (
+            lambda: from_transformers(network(), [], LOSS),
+            "from_transformers takes model and batches by place, and all el",
+        ),
         (lambda: plot_density(operator()), "Write lanczos_density(H)"),
         (lambda: operator() @ ([1.0] * operator().size), "torch.as_tensor(V, dtype=operator.dtype)"),
         (lambda: from_transformers(network(), {"input_ids": INPUTS}), "Write [batch]"),

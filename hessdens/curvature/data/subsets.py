@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hessdens._checks import at_least, takes_operator
+from hessdens._checks import takes_operator, whole_at_least
 from hessdens.curvature.containers import batch_length, chosen_examples, joined
 from hessdens.curvature.data.passes import RepeatedPasses
 from hessdens.curvature.operator import CurvatureOperator
@@ -35,8 +35,8 @@ class Subsets:
 
     def operator(self, num_examples: int, *, seed: int) -> CurvatureOperator:
         """Return what `fewer_examples` does."""
-        at_least("num_examples", num_examples, 1)
-        at_least("seed", seed, 0)
+        whole_at_least("num_examples", num_examples, 1)
+        whole_at_least("seed", seed, 0)
         operator, sizes = self._operator, self._sizes
         with TURN:
             problem = operator.problem

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from torch import Tensor, nn
 
+from hessdens._checks import takes_model
 from hessdens.curvature.checks import check_modules
 from hessdens.curvature.containers import on_device_of
 from hessdens.curvature.factories import hessian_operator
@@ -14,6 +15,7 @@ from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.problem import ProblemOptions
 
 
+@takes_model
 def from_lightning(module: nn.Module, batches: Iterable[Any], **options: Unpack[ProblemOptions]) -> CurvatureOperator:
     """Return the Hessian of a Lightning module: its loss is what ``training_step`` returns.
 

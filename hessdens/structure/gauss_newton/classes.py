@@ -9,6 +9,7 @@ from hessdens._checks import whole_at_least
 from hessdens._types import FloatArray
 from hessdens.curvature.containers import flattened
 from hessdens.curvature.settings import TURN, product_settings
+from hessdens.linalg.adapt import kind_of
 from hessdens.results.structure.class_structure import ClassStructure
 from hessdens.structure.gauss_newton.gram import OutputGram, spectral_of
 from hessdens.structure.gauss_newton.outputs import Root, blocks_of
@@ -66,7 +67,7 @@ def class_structure(gram: OutputGram, *, count: int | None = None) -> ClassStruc
     ((2, 1, 1), 5)
     """
     if not isinstance(gram, OutputGram):
-        raise TypeError(f"gram must be from output_gram; got {type(gram).__name__}.")
+        raise TypeError(f"gram must be from output_gram; got {kind_of(gram)}. Write class_structure(output_gram(G)).")
     found = spectral_of(gram.matrix, gram.signs)
     labels, probabilities, weights = (np.array(part) for part in zip(*_examples(gram), strict=True))
     num_classes = probabilities.shape[1]

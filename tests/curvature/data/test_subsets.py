@@ -100,6 +100,8 @@ def test_bad_arguments():
         fewer_examples(whole, 5)
     with pytest.raises(ValueError, match="num_examples must be at least 1; got 0"):
         fewer_examples(whole, 0)
+    with pytest.raises(TypeError, match=r"num_examples must be a whole number; got 0.5 of type float\.$"):
+        fewer_examples(whole, 0.5)
     with pytest.raises(ValueError, match="seed must be at least 0; got -1"):
         fewer_examples(whole, 2, seed=-1)
     with pytest.raises(TypeError, match=r"must have data .* Take fewer examples first"):

@@ -105,7 +105,9 @@ def test_float32():
 
 
 def test_bad_input():
-    with pytest.raises(TypeError, match="gram must be from output_gram; got int"):
+    with pytest.raises(
+        TypeError, match=r"gram must be from output_gram; got int. Write class_structure\(output_gram\(G\)\)"
+    ):
         class_structure(3)
     squares = output_gram(ggn_operator(perceptron(), nn.MSELoss(), [(INPUTS, TARGETS)]))
     with pytest.raises(ValueError, match=r"one label, the number of a class, .* targets of shape \(1, 3\), torch.f"):
