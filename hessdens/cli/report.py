@@ -11,14 +11,13 @@ from hessdens._checks import LEVEL
 from hessdens._types import Window
 from hessdens._version import __version__
 from hessdens.cli.output import without_fit
+from hessdens.cli.pictures import DRAWN, draw
 from hessdens.densities import Comparison, Density, Spectrum
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.loading import Result
 from hessdens.monitor import SpectrumHistory
-from hessdens.plotting import plot_density, plot_history
+from hessdens.plotting import plot_density
 from hessdens.plotting.axes import DPI, SIZE, page_class
-from hessdens.plotting.history import SIZE as HISTORY_SIZE
-from hessdens.plotting.history import history_axes
 from hessdens.results import Moments
 from hessdens.results.summaries.html import as_html
 from hessdens.results.summaries.text import percent, with_interval
@@ -61,8 +60,8 @@ def page(results: Mapping[str, Result], window: Window | None = None, level: flo
     for name, result in results.items():
         text = as_html(result.summary(window, level)) if isinstance(result, Density) else result._repr_html_()
         parts.append(f"<h2>{escape(name)}</h2>{text}")
-        if isinstance(result, SpectrumHistory):
-            parts.append(_image(_history(result), f"{name} over the training steps"))
+        if isinstance(result, DRAWN) and name not in densities:
+            parts.append(_image(_figure(result, name, window, level), f"picture of {name}"))
         if not isinstance(result, Density | Moments | Comparison | SpectrumHistory):
             parts.append(_fractions(result.numbers(window, level)))
         if isinstance(result, LanczosDensity):
@@ -94,9 +93,10 @@ def _picture_of(densities: Mapping[str, Density], window: Window | None, level: 
     return _image(figure, f"densities of {', '.join(shown)}")
 
 
-def _history(history: SpectrumHistory) -> Any:
-    figure = page_class()(figsize=HISTORY_SIZE, dpi=DPI, layout="constrained")
-    plot_history(history, axes=history_axes(figure))
+def _figure(result: Any, name: str, window: Window | None, level: float) -> Any:
+    """Return the picture of a result that is no density."""
+    figure = page_class()(figsize=SIZE, dpi=DPI, layout="constrained")
+    draw(figure, [result], [name], None, window=window, level=level)
     return figure
 
 

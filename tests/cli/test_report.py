@@ -2,12 +2,16 @@
 
 import re
 
+import matplotlib as mpl
 import pytest
+from samples import make_results
 
 from hessdens import Spectrum, load_result
-from hessdens.cli.report import WORDS, names_of, page
+from hessdens.cli.pictures import DRAWN
+from hessdens.cli.report import WORDS, density_of, names_of, page
 from hessdens.results.summaries.html import as_html
 
+mpl.use("Agg")
 KINDS = ("density", "exact", "moments", "chebyshev", "comparison", "history")
 
 
@@ -32,6 +36,19 @@ def test_numbers_are_those_of_the_results(saved):
     assert traces.count(f"<td class=number>{moments.trace:.4g}</td>") == 2
     low, high = moments.size * moments.interval()[:, 0]
     assert traces.count(f"<td class=number>{low:.4g} to {high:.4g}</td>") == 2
+
+
+RESULTS = {name.partition("-")[0]: result for name, result in make_results().items()}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_each_kind_that_has_a_picture_has_it_on_the_page(name):
+    result = RESULTS[name]
+    html = page({"<it>": result})
+    is_drawn = isinstance(result, DRAWN) or density_of(result) is not None
+    assert html.count("<img") == int(is_drawn)
+    assert "<it>" not in html
+    assert as_html(str(result)) in html
 
 
 def test_words_of_hessians_are_explained_once():
