@@ -11,6 +11,7 @@ from hessdens.cli.factory import checked_device, operator_from
 from hessdens.cli.output import check_out, finish, loaded, print_json, printable, summary, tell_of_checkpoint
 from hessdens.cli.pictures import DRAWN, WHAT, draw
 from hessdens.cli.report import names_of, page
+from hessdens.curvature import gradient_noise
 from hessdens.densities import Density, Spectrum, compare, kernel_polynomial, maximum_entropy
 from hessdens.eigenvectors import eigenpairs
 from hessdens.estimators import (
@@ -65,8 +66,9 @@ def density(arguments: argparse.Namespace) -> int:
     options = _options(arguments, DENSITIES, "method")
     if arguments.method == "lanczos" and arguments.window is not None:
         options["window"] = arguments.window
-    result = _density(operator_from(arguments), arguments.method, options)
-    return finish(result, arguments)
+    operator: Any = operator_from(arguments)
+    noise = gradient_noise(operator) if arguments.gradient else None
+    return finish(_density(operator, arguments.method, options), arguments, noise)
 
 
 def _density(operator: Operator, method: str, options: dict[str, Any]) -> Result:

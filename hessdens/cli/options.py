@@ -64,6 +64,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "metavar": "N",
         "help": "most rows of the Gram matrix, 10,000 (gauss-newton, classes)",
     },
+    "--gradient": {"action": "store_true", "help": "print the gradient too, and its standard error over examples"},
     "--max-size": {"type": whole(1), "metavar": "N", "help": "largest matrix accepted, 20,000 (exact)"},
     "--exact": {"type": path, "metavar": "FILE", "help": "a file with exact eigenvalues, drawn behind"},
     "--labels": {"nargs": "+", "metavar": "TEXT", "help": "one per file; default: the files' names"},
@@ -133,7 +134,7 @@ def _density(subparsers: Any) -> None:
         help="stop at this relative accuracy of the fraction outside of the window (lanczos, mixture)",
     )
     _add(estimate, "--atol")
-    _add(estimate, "--max-size")
+    _add(estimate, "--max-size", "--gradient")
     _add(estimate, "--window", "--level")
     _add_output(command, "density.npz")
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -10,6 +11,7 @@ from hessdens._checks import LEVEL
 from hessdens._types import Window
 from hessdens._version import __version__
 from hessdens.cli.errors import FINE, CommandError, UsageError, tell, with_options
+from hessdens.curvature import GradientNoise
 from hessdens.densities import Density
 from hessdens.linalg.memory import readable_bytes
 from hessdens.loading import Result, load_result
@@ -42,14 +44,17 @@ def check_out(arguments: argparse.Namespace) -> None:
         )
 
 
-def finish(result: Result, arguments: argparse.Namespace) -> int:
-    """Write and print the result of an estimate, and return the status."""
+def finish(result: Result, arguments: argparse.Namespace, noise: GradientNoise | None = None) -> int:
+    """Write and print the result of an estimate, and the gradient where that is known; return the status."""
     if arguments.out is not None:
         result.save(arguments.out)
     settings = (arguments.window, arguments.level) if arguments.command == "density" else ()
-    print_json(arguments, results=[{"file": arguments.out, **result.numbers(*settings)}])
+    gradient = {} if noise is None else {"gradient": asdict(noise)}
+    print_json(arguments, results=[{"file": arguments.out, **result.numbers(*settings), **gradient}])
     if not arguments.json:
         print(with_options(summary(result, *settings) if settings else str(result)))
+        if noise is not None:
+            print(f"  {noise}")
     tell_of_checkpoint(arguments)
     return FINE
 

@@ -36,7 +36,7 @@ class GradientNoise:
     --------
     >>> from hessdens.curvature import GradientNoise
     >>> print(GradientNoise(norm=0.5, standard_error=0.08, num_examples=1797))
-    gradient 0.5, standard error 0.08 over 1,797 examples
+    gradient: 0.5, standard error 0.08 over 1,797 examples
     """
 
     norm: float
@@ -45,7 +45,7 @@ class GradientNoise:
 
     def __str__(self) -> str:
         count = f"{self.num_examples:,} examples"
-        return f"gradient {self.norm:.3g}, standard error {self.standard_error:.2g} over {count}"
+        return f"gradient: {self.norm:.3g}, standard error {self.standard_error:.2g} over {count}"
 
 
 @takes_operator

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from hessdens import (
     spectral_moments,
 )
 from hessdens.cli.errors import with_options
+from hessdens.curvature import gradient_noise
 from hessdens.densities import Comparison, KernelPolynomialDensity, LanczosDensity, MaximumEntropyDensity
 from hessdens.eigenvectors import LossSlice
 from hessdens.estimators import certified_counts
@@ -65,6 +66,19 @@ def test_density_by_each_method_is_written_shown_drawn_and_compared(run, method,
     status, out, err = run("compare r.npz r.npz --json")
     assert (status, err) == (0, "")
     assert json.loads(out)["comparison"]["kolmogorov"] < 1e-9
+
+
+def test_density_with_its_gradient(run):
+    noise = gradient_noise(hessian_operator(*problem()))
+    status, out, err = run("density factories:problem --products 20 --gradient")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1] == f"  {noise}"
+    status, out, _ = run("density factories:problem --products 20 --gradient --json")
+    assert json.loads(out)["results"][0]["gradient"] == asdict(noise)
+    assert "gradient" not in run("density factories:problem --products 20 --json")[1]
+    status, out, err = run("density factories:matrix --products 20 --gradient")
+    assert (status, out) == (1, "")
+    assert "H must be an operator of a model on one process" in err
 
 
 def test_what_density_makes_can_be_drawn_and_compared(run):

@@ -149,4 +149,4 @@ def test_what_is_refused():
 
 
 def test_it_is_printed_with_its_error():
-    assert str(GradientNoise(0.0111, 0.0794, 1797)) == "gradient 0.0111, standard error 0.079 over 1,797 examples"
+    assert str(GradientNoise(0.0111, 0.0794, 1797)) == "gradient: 0.0111, standard error 0.079 over 1,797 examples"

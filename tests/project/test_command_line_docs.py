@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from printed import assert_same_except_last_digits, run_blocks
+from printed import assert_same_except_last_digits
 
 from hessdens.cli import main
 
@@ -51,10 +51,6 @@ def test_commands_print_what_the_page_says(tmp_path):
     output, expected = ("\n".join(CONSOLE.findall(text)) for text in (renewed(page, tmp_path), page))
     assert_same_except_last_digits(output, expected)
     assert (tmp_path / "density.png").stat().st_size > 1000
-
-
-def test_python_blocks_print_what_the_page_says():
-    assert run_blocks(PAGE) == 1
 
 
 if __name__ == "__main__":
