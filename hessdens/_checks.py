@@ -120,13 +120,16 @@ def takes_operator(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def takes_model(function: Callable[P, R]) -> Callable[P, R]:
-    """Do what `takes_operator` does, for a function that makes an operator of a model."""
+    """Do what `takes_operator` does, for a function, or the ``__init__`` of a class, that takes a model."""
     return _explained(function, of_model=True)
 
 
 def _explained(function: Callable[P, R], *, of_model: bool) -> Callable[P, R]:
     parameters = inspect.signature(function).parameters.values()
-    places = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+    called, is_class = function.__name__, function.__name__ == "__init__"
+    if is_class:
+        called = function.__qualname__.split(".")[-2]
+    places = [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD][is_class:]
     names = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
     most = math.inf if any(each.kind is each.VAR_POSITIONAL for each in parameters) else len(places)
     is_open = False
@@ -140,9 +143,9 @@ def _explained(function: Callable[P, R], *, of_model: bool) -> Callable[P, R]:
         others = [] if is_open else [name for name in keywords if name not in (*places, *names)]
         is_model = "model" in others or (bool(arguments) and hasattr(arguments[0], "named_parameters"))
         is_mistaken = is_model and not of_model
-        if others or len(arguments) > (1 if is_mistaken else most):
+        if others or len(arguments) - is_class > (1 if is_mistaken else most):
             message = _with_operator if is_mistaken else _with_names
-            raise TypeError(message(function.__name__, places, names, others))
+            raise TypeError(message(called, places, names, others))
         return function(*arguments, **keywords)
 
     return checked

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from hessdens._checks import PAPER_WINDOW, at_least, half_window, warn_caller
+from hessdens._checks import PAPER_WINDOW, at_least, half_window, takes_model, warn_caller
 from hessdens.curvature import Plan, hessian_operator
 from hessdens.curvature.problem import ProblemOptions
 from hessdens.curvature.settings import TURN, Undisturbed
@@ -102,6 +102,7 @@ class SpectrumMonitor:
     array([ 0, 10, 20])
     """
 
+    @takes_model
     def __init__(
         self,
         model: nn.Module,

@@ -29,8 +29,12 @@ def test_options_of_callbacks_are_those_of_the_monitor():
 
 
 def test_other_options_are_named():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'foward'"):
+    with pytest.raises(TypeError, match=r"SpectrumMonitor takes no argument 'foward'. Write forward=."):
         SpectrumMonitor(nn.Linear(4, 1), nn.MSELoss(), DATA, foward=None)
+    with pytest.raises(TypeError, match=r"SpectrumMonitor takes no argument 'evry'. Write every=."):
+        SpectrumMonitor(nn.Linear(4, 1), nn.MSELoss(), DATA, evry=3)
+    with pytest.raises(TypeError, match="SpectrumMonitor takes model, loss_fn and data by place, and all else by name"):
+        SpectrumMonitor(nn.Linear(4, 1), nn.MSELoss(), DATA, 10)
 
 
 def test_the_monitor_is_there_from_the_start_of_training():
