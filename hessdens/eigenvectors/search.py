@@ -114,7 +114,7 @@ def eigenpairs(
         num_vectors,
         k + (num_vectors - k) // 2,
     )
-    with run.bar(max_products) as bar:
+    with run.bar(max_products, is_limit=True) as bar:
         while not (walk.is_whole or walk.num_products + walk.width > max_products):
             if walk.has_found(rtol) and (not is_alone or walk.excludes_others(rtol)):
                 break

@@ -121,7 +121,7 @@ def lanczos_density(
     lanczos = ThreeTermLanczos if low_memory else BlockLanczos
     space = lanczos(Combined(product, recorded), run.probes(0, num_probes).T, num_steps)
     density: LanczosDensity | None = None
-    with run.bar(num_steps * num_probes) as bar:
+    with run.bar(num_steps * num_probes, is_limit=accuracy.is_asked) as bar:
         while space.num_steps < num_steps and not space.is_invariant:
             space.step()
             bar.update(space.num_products - bar.n)

@@ -125,7 +125,7 @@ def spectral_moments(
             f"distribution must be 'gaussian' for method='deflated', whose probes are turned into a subspace; got "
             f"{distribution!r}. Take it with method='skilling'."
         )
-    with run.bar(budget.max_products) as bar:
+    with run.bar(budget.max_products, is_limit=rtol is not None) as bar:
         deflation = deflate(run, budget, bar) if method == "deflated" else not_deflated(run.operator, num_moments)
         samples, num_products = _draw(run, budget, deflation, bar)
     check_range(samples)

@@ -76,10 +76,15 @@ class Bar(tqdm):  # type: ignore[misc]
         super().__exit__(kind, *error)
 
 
-def progress_bar(total: int, unit: str, *, of: str = "", shown: bool) -> Any:
-    """Return a `Bar` that says what it counts, if it is to be shown."""
+def progress_bar(total: int, unit: str, *, of: str = "", shown: bool, is_limit: bool = False) -> Any:
+    """Return a `Bar` that says what it counts, if it is to be shown.
+
+    Where the total is a limit, which work may end far below, it is said to be one, and no time that is left.
+    """
     what = f"{unit}s with the {of}" if of else f"{unit}s"
-    return Bar(total=total, desc=what, unit=f" {unit}s", disable=not shown)
+    if is_limit:
+        what = f"{what}, {total:,} at most"
+    return Bar(total=None if is_limit else total, desc=what, unit=f" {unit}s", disable=not shown)
 
 
 class Run:
@@ -125,9 +130,9 @@ class Run:
         """The operator, whose products are kept in the checkpoint if there is one."""
         return self.operator if self.checkpoint is None else Recorded(self.operator, self.checkpoint)
 
-    def bar(self, total: int, unit: str = "product") -> Any:
+    def bar(self, total: int, unit: str = "product", *, is_limit: bool = False) -> Any:
         """Return a `progress_bar`, shown where that is wanted."""
-        return progress_bar(total, unit, of=self.operator.name, shown=self._progress)
+        return progress_bar(total, unit, of=self.operator.name, shown=self._progress, is_limit=is_limit)
 
     def probes(self, first: int, last: int) -> Tensor:
         """Return probes ``first`` to ``last - 1``, shape (N, P)."""

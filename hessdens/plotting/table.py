@@ -12,6 +12,7 @@ from hessdens._types import FloatArray, Window
 from hessdens.densities.base import check_density
 from hessdens.densities.difference import common_window
 from hessdens.densities.lanczos import LanczosDensity
+from hessdens.densities.quantities import trace
 from hessdens.densities.spectrum import Spectrum
 from hessdens.results.summaries.text import percent, with_interval
 
@@ -103,9 +104,8 @@ def _rows(density: Spectrum | LanczosDensity, count: int, window: Window, level:
     yield "degenerate", _fraction(density.fraction_degenerate(window), degenerate)
     negative = None if estimated is None else estimated.negative_interval(window, level)
     yield "negative", _fraction(density.fraction_negative(window), negative)
-    trace = density.size * float(density.moments(1)[0])
-    ends = None if estimated is None else density.size * estimated.moments_interval(1, level)[:, 0]
-    yield "trace", _number(trace, 0.0) if ends is None else _with_ends(trace, *ends.tolist())
+    whole = trace(density, level)
+    yield "trace", _number(whole.value, 0.0) if estimated is None else _with_ends(*whole)
     for rank, value in enumerate(_end(density, -1, count, "≥"), start=1):
         yield f"largest eigenvalue {rank}", value
     yield "smallest eigenvalue", _end(density, 1, 1, "≤")[0]

@@ -7,10 +7,14 @@ import numpy as np
 
 from hessdens._types import FloatArray, Window
 from hessdens.densities.lanczos import LanczosDensity
+from hessdens.densities.quantities import trace
 from hessdens.results.saved import Numbers, Saved
+from hessdens.results.summaries.text import with_error
 
 # Outliers that a text names.
 MOST_LINES = 12
+# Printed bounds of shares are at least this: more digits tell nothing.
+LEAST_BOUND = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +61,24 @@ class CurvatureHalves(Saved):
         return result
 
     def summary(self) -> str:
-        """Return the outliers and their shares in G."""
+        """Return the outliers and their shares in G, and the traces of H, G and R with 95% intervals."""
         lines = [f"{len(self.outliers)} outliers of {self.hessian.size:,}, and how much of each lies in G"]
         rows = zip(self.outliers, self.outlier_errors, self.shares, self.part_errors, strict=True)
         for value, error, share, bound in list(rows)[:MOST_LINES]:
-            off = 100 * bound / abs(value)
-            lines.append(f"  {value: .5g} ± {error:.0e}: {100 * share:.2f}% ± {off:.1g}%")
-        more = len(self.outliers) - MOST_LINES
-        return "\n".join([*lines, *([f"  and {more} more"] if more > 0 else [])])
+            lines.append(f"  {value: .5g} ± {error:.0e}: {_percentage(share, bound / abs(value))}")
+        if len(self.outliers) > MOST_LINES:
+            lines.append(f"  and {len(self.outliers) - MOST_LINES} more")
+        traces = ", ".join(f"{name} {trace(density)}" for name, density in self._named_densities().items())
+        return "\n".join([*lines, f"  traces: {traces}", f"  cost: {self.num_products:,} products with H or G"])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.hessian.size}, outliers={len(self.outliers)})"
 
     def __str__(self) -> str:
-        named = {"H": self.hessian, "G": self.gauss_newton, "R": self.rest}
-        return "\n".join([self.summary(), *(f"{name}: {density}" for name, density in named.items())])
+        return "\n".join([self.summary(), *(f"{name}: {density}" for name, density in self._named_densities().items())])
+
+    def _named_densities(self) -> dict[str, LanczosDensity]:
+        return {"H": self.hessian, "G": self.gauss_newton, "R": self.rest}
 
     def _numbers(self, window: Window, level: float) -> Numbers:
         columns = (self.outliers, self.outlier_errors, self.parts, self.part_errors)
@@ -83,6 +90,14 @@ class CurvatureHalves(Saved):
             "gauss_newton": self.gauss_newton._numbers(window, level),
             "rest": self.rest._numbers(window, level),
         }
+
+
+def _percentage(share: float, bound: float) -> str:
+    """Return a share with a bound of its error, of 0.01% at least."""
+    if bound >= 1:
+        return "unknown, since it is not told apart from its neighbours"
+    off = max(bound, LEAST_BOUND)
+    return f"{with_error(100 * share if abs(share) > off / 2 else 0.0, 100 * off)}%"
 
 
 def bound_of_parts(angles: FloatArray, norm: float) -> FloatArray:

@@ -127,7 +127,7 @@ def _accurate(run: Run, parts: Parts, accuracy: TraceAccuracy, max_products: int
     most = min(size, max_products - size) if is_affordable else max_products
     if most < FIRST_LOOK and is_affordable:
         return _exact(run, parts)
-    with run.bar(most) as bar:
+    with run.bar(most, is_limit=True) as bar:
         worth = size if is_affordable else math.inf
         found = sums_to_accuracy(run, parts, accuracy, most, low_memory, bar, worth=worth)
     is_enough = found.excess <= 1 or not is_affordable

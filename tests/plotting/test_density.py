@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import DrawingArea
 from naive import Normal
@@ -248,6 +249,23 @@ def test_mixture_of_a_fit():
     np.testing.assert_allclose(curve.get_ydata(), Normal(0.0).pdf(curve.get_xdata()))
     assert curve.get_color() == "C3"
     assert curve.get_xdata().max() > 5
+
+
+def test_panels_that_share_axes_show_all_of_each():
+    first, second = Spectrum([-8.0, 0.0, 0.1, 6.0]), Spectrum(np.repeat([-1.0, 0.0, 90.0], [1, 2000, 1]))
+    apart = [plot_density(each, ax=Figure().subplots()) for each in (first, second)]
+    for order in (1, -1):
+        panels = Figure().subplots(2, 1, sharex=True, sharey=True)
+        for ax, spectrum in zip(panels, (first, second)[::order], strict=True):
+            plot_density(spectrum, ax=ax)
+        limits = np.array([ax.get_xlim() for ax in apart])
+        assert panels[0].get_xlim() == panels[1].get_xlim() == pytest.approx((limits[:, 0].min(), limits[:, 1].max()))
+        tops = np.array([ax.get_ylim() for ax in apart])
+        assert panels[0].get_ylim()[1] >= tops[:, 1].max()
+        assert panels[0].get_ylim()[0] <= tops[:, 0].min()
+    alone = Figure().subplots(2, 1)
+    assert plot_density(first, ax=alone[0]).get_xlim() == apart[0].get_xlim()
+    assert plot_density(second, ax=alone[1]).get_xlim() == apart[1].get_xlim()
 
 
 def test_two_windows_have_lines_each_but_not_that_of_a_spectrum_which_has_none_of_its_own():
