@@ -17,7 +17,7 @@ from measuring import origin, parser_of, save
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from matrices import kinds
-from structure import Case, networks, of_kind
+from structure import NETWORKS, Case, networks, of_kind
 
 from hessdens.structure import layer_traces
 
@@ -27,6 +27,7 @@ ACCURACIES = (0.1, 0.03)
 SHIFTED = {"indefinite": 1.0, "flat": 1.0, "network": 0.1}
 # More than enough for each.
 MOST_PRODUCTS = 2_000
+SMALL_NETWORKS = NETWORKS[:2]
 
 
 def cases() -> Iterator[Case]:
@@ -35,7 +36,7 @@ def cases() -> Iterator[Case]:
         if name != "diagonal":  # which probes of ±1 know exactly
             scale = SHIFTED.get(name, 0.0) * np.linalg.norm(matrix) / SIZE**0.5
             yield of_kind(name, matrix + scale * np.eye(SIZE), MOST_PRODUCTS)
-    for name, (matrix, layers) in networks().items():
+    for name, (matrix, layers) in networks(SMALL_NETWORKS).items():
         yield Case(f"Hessian, {name}", matrix, layers, MOST_PRODUCTS)
 
 

@@ -17,20 +17,31 @@ def accuracy_of_traces(content: dict[str, Any]) -> str:
 
 
 def structure(content: dict[str, Any]) -> str:
-    """Return a table with a row for each matrix."""
+    """Return a table with a row for each matrix and number of products, and what became of the largest bias."""
     rows: dict[tuple[str, int, int], dict[str, Any]] = {}
     for row in content["rows"]:
         rows.setdefault((row["matrix"], row["size"], row["products"]), {})[row["estimate"]] = row
     header = ["matrix", "size", "products", "diagonal", "over XDiag", "traces", "over plain", "norms", "largest z"]
     lines = [header, ["---"] * len(header)]
     for (matrix, size, products), found in rows.items():
-        diagonal, traces, norms = (found[name] for name in ("diagonal", "traces of layers", "norms of blocks"))
+        diagonal, traces, norms = (found.get(name) for name in ("diagonal", "traces of layers", "norms of blocks"))
         numbers = [
-            diagonal["reported_over_actual"], diagonal["over_others"], traces["reported_over_actual"],
-            traces["over_others"], norms["reported_over_actual"], max(row["largest_z_score"] for row in found.values()),
-        ]  # fmt: skip
-        lines.append([matrix, f"{size:,}", str(products), *(f"{number:.2f}" for number in numbers)])
-    return _of_seeds(content, lines)
+            *(row[name] for row in (diagonal, traces) for name in ("reported_over_actual", "over_others")),
+            *([norms["reported_over_actual"]] if norms else []),
+        ]
+        cells = [f"{number:.2f}" for number in numbers] + [""] * (norms is None)
+        largest = max(row["largest_z_score"] for row in found.values())
+        is_older = diagonal["date"] != content["date"]
+        name = f"{matrix} ({diagonal['date']}, {diagonal['seeds']} seeds)" if is_older else matrix
+        lines.append([name, f"{size:,}", str(products), *cells, f"{largest:.2f}"])
+    bias = content.get("largest_bias")
+    if bias is None:
+        return _of_seeds(content, lines)
+    again = (
+        f"Of the diagonals of known kinds, the largest z is {bias['largest_z_score']:.2f}, of {bias['matrix']!r} with "
+        f"{bias['products']} products. With {bias['other_seeds']:,} other seeds it is {bias['again']:.2f}.\n"
+    )
+    return f"{_of_seeds(content, lines)}\n{again}"
 
 
 def gpt2_blocks(content: dict[str, Any]) -> str:

@@ -38,7 +38,8 @@ def diagonal(
     the diagonal, so most of that is taken away first: each probe serves, in turn, as a sample of what an approximation
     by all others leaves. That approximation is made of the products of the probes alone, or of those and as many with
     an orthonormal basis of them, whichever promises smaller errors after half of the budget. Where N products are
-    allowed, the diagonal is exact.
+    allowed, the diagonal is exact. So it is for a small layer alone: that of an operator with ``parameters=`` this
+    layer, for as many products as it has parameters.
 
     Parameters
     ----------

@@ -76,9 +76,9 @@ def layer_traces(
     Notes
     -----
     Cost: ``max_products`` products for all layers together; memory: as `diagonal`, with ``low_memory`` 2 N block_size
-    numbers. Where N products are allowed, traces are exact. With an accuracy: the products that it takes, in steps of a
-    fifth, or N more where these make traces exact; and 4 N numbers for each of them, at most 200 or those that fit.
-    Sources: as `diagonal`; Z. Dong and others, HAWQ-V2 (2020), for the use.
+    numbers. Where N products are allowed, traces are exact; for one small layer, `diagonal` says how. With an accuracy:
+    the products that it takes, in steps of a fifth, or N more where these make traces exact; and 4 N numbers for each
+    of them, at most 200 or those that fit. Sources: as `diagonal`; Z. Dong and others, HAWQ-V2 (2020), for the use.
 
     Examples
     --------

@@ -13,7 +13,7 @@ from hessdens import as_operator, hessian_operator
 from hessdens.linalg.operator import FunctionOperator
 from hessdens.linalg.team import Team
 from hessdens.reference import dense_hessian
-from hessdens.structure import diagonal
+from hessdens.structure import diagonal, layer_traces
 from hessdens.testing import symmetric_matrices
 
 KINDS = kinds()
@@ -89,6 +89,20 @@ def test_parameters_of_a_model_have_their_entries():
     exact = dense_hessian(model, nn.MSELoss(), inputs, targets).diagonal().detach().numpy()
     np.testing.assert_allclose(found.of("2.weight")[0], exact[30:42])
     assert found.names == ("0.weight", "0.bias", "2.weight", "2.bias")
+
+
+def test_a_small_layer_of_a_model_is_exact_for_as_many_products_as_it_has_parameters():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 20), nn.Tanh(), nn.Linear(20, 2)).double()
+    inputs, targets = torch.randn(9, 4).double(), torch.randn(9, 2).double()
+    whole = dense_hessian(model, nn.MSELoss(), inputs, targets).diagonal().detach().numpy()
+    for layer, place in (("2.bias", slice(140, 142)), ("2.*", slice(100, 142))):
+        block = hessian_operator(model, nn.MSELoss(), [(inputs, targets)], parameters=layer)
+        found, [trace] = diagonal(block), layer_traces(block).values
+        np.testing.assert_allclose(found.values, whole[place])
+        assert trace == pytest.approx(whole[place].sum())
+        assert not found.standard_errors.any()
+        assert found.num_products == layer_traces(block).num_products == place.stop - place.start
 
 
 @pytest.mark.parametrize("low_memory", [False, True])

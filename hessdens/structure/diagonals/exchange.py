@@ -18,15 +18,16 @@ ComplexArray = NDArray[np.complex128]
 Inverse = tuple[complex, ComplexArray] | None
 Rows = TypeVar("Rows", Tensor, FloatArray)
 # Fewer probes say too little of which shift is good.
-FEWEST_EXCHANGED = 6
+FEWEST_EXCHANGED = 4
 # The shift of a probe is chosen by the probes of all other folds.
 NUM_FOLDS = 4
 # Rows by which a shift is chosen: the heaviest, by the other probes, and as many evenly spread.
 CHOICE_ROWS = 256
 # Entries of a matrix of pairs of probes for each of some rows: 16 MB, in a few copies.
 MOST_CHANGES = 2**20
-# A shift is so many times the most negative eigenvalue that probes show: poles lie on the real axis, near these.
-ABOVE_NEGATIVE = 3.0
+# Poles lie on the real axis, between eigenvalues of both signs that probes show. A shift is at least so many times the
+# largest eigenvalue of one sign, of that sign for which it is smaller. So samples of -A are those of A, times -1.
+ABOVE_WEAKER_SIGN = 3.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Exchange:
         if count < FEWEST_EXCHANGED:
             return cls(probes, products, forms, overlaps, (np.arange(count),), (None,))
         folds = tuple(np.arange(first, count, NUM_FOLDS) for first in range(NUM_FOLDS))
-        least = ABOVE_NEGATIVE * max(-float(_eigenvalues(forms, overlaps).min()), 0.0)
+        least = ABOVE_WEAKER_SIGN * _largest_of_weaker_sign(_eigenvalues(forms, overlaps))
         eps = float(torch.finfo(products.dtype).eps)
         shifts: list[complex | None] = []
         for fold in folds:
@@ -182,6 +183,11 @@ def _eigenvalues(forms: FloatArray, overlaps: FloatArray) -> FloatArray:
     """Return the eigenvalues of A in the span of the probes."""
     values: FloatArray = np.linalg.eigvals(np.linalg.solve(overlaps, forms)).real
     return values
+
+
+def _largest_of_weaker_sign(eigenvalues: FloatArray) -> float:
+    """Return the smaller one of the largest positive value and of the largest negative one, 0 if a sign is missing."""
+    return max(min(float(eigenvalues.max()), -float(eigenvalues.min())), 0.0)
 
 
 def _best_shift(

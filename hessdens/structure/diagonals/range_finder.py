@@ -140,6 +140,22 @@ def lost_directions(upper: FloatArray) -> FloatArray:
     return result
 
 
+def square_left(upper: FloatArray) -> float:
+    """Return what products have outside of the span of others: the mean squared length of what a basis would leave.
+
+    It is the geometric mean of that outside of all others, and of all others except one. The first is small by chance
+    where products are almost dependent, with about the root of its size as probability: then a basis misses a direction
+    that no probe shows, and leaves the second.
+    """
+    dual = _dual(upper)
+    without_one, without_two = float(np.mean(1 / np.sum(dual**2, axis=0))), []
+    for lost, unit in enumerate((dual / np.linalg.norm(dual, axis=0)).T):
+        others = np.delete(dual, lost, axis=1)
+        outside = others - np.outer(unit, unit @ others)
+        without_two.append(float(np.mean(1 / np.sum(outside**2, axis=0))))
+    return float(np.sqrt(without_one * np.mean(without_two)))
+
+
 def orthonormal(
     products: Tensor, basis: Tensor | None = None, upper: FloatArray | None = None
 ) -> tuple[Tensor, FloatArray]:

@@ -1,5 +1,6 @@
 """Samples of a diagonal, by that of two ways to spend products which promises the smaller errors."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,8 @@ from hessdens._types import FloatArray
 from hessdens.estimators.run import Run
 from hessdens.linalg.inner_products import asymmetry, raise_if_not_finite, row_lengths
 from hessdens.linalg.memory import usual_bytes
-from hessdens.structure.diagonals.exchange import Exchange, heavy_rows, thinned
-from hessdens.structure.diagonals.range_finder import RangeFinder, lost_directions, orthonormal
+from hessdens.structure.diagonals.exchange import FEWEST_EXCHANGED, Exchange, heavy_rows, thinned
+from hessdens.structure.diagonals.range_finder import RangeFinder, orthonormal, square_left
 from hessdens.structure.parts import Parts
 
 # Entries of a block of rows that are worked on at once: 8 MB of numbers, in a few copies.
@@ -21,6 +22,9 @@ ENTRIES_PER_CHUNK = 2**20
 # Vectors in memory per product. With more probes: each probe and its product. With a basis: four for each two products.
 # And what is worked on.
 VECTORS_PER_PRODUCT = 2.5
+# An estimate of a covariance is noise if it needs terms of samples in which a probe meets more than so many others, or
+# more than this part of all where that is more.
+MOST_MET, PART_MET = 4, 0.25
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,25 @@ class DiagonalSamples:
         """Return the error of the mean of P samples over what their sample variance says.
 
         The mean has the variance v / P + c, if v is the mean of the sample variance and c the covariance of two samples
-        (`Exchange`). An estimate of c below 0 is noise.
+        (`Exchange`). An estimate of c below 0 is noise. Of probes that change places, one above `largest_covariance` is
+        so too: it comes from inverses that are almost singular. A basis has none. There a large one is true: it shows
+        that the basis misses a direction by chance.
         """
+        limit = largest_covariance(self.count) if isinstance(self.sampler, Exchange) else math.inf
         known = np.divide(covariance, variance, out=np.zeros_like(variance), where=np.asarray(variance) > 0)
-        scales: FloatArray = np.sqrt(1 + self.count * np.maximum(known, 0.0))
+        scales: FloatArray = np.sqrt(1 + self.count * np.clip(known, 0.0, limit))
         return scales
+
+
+def largest_covariance(count: int) -> float:
+    """Return the largest covariance c of two of P samples, over the mean v of their sample variance.
+
+    A sample x_i has no mean over w_i. So in Hoeffding's decomposition all its terms hold w_i, and those that hold w_j
+    too make its covariance with x_j. Summed over j, a term in which k probes meet counts k - 1 times: P - 1 covariances
+    are at most k - 1 times the variance v + c of a sample.
+    """
+    others = min(max(MOST_MET, int(PART_MET * count)), count // 2)
+    return others / (count - 1 - others) if count > 2 else math.inf
 
 
 class Products:
@@ -110,13 +128,14 @@ class Products:
     def basis_promises_less(self, num_products: int) -> bool:
         """Return whether a basis of the products should give smaller errors than so many probes.
 
-        The length of what each product has outside of the span of the others says what the basis would leave; the
-        spread of samples from the probes, and how fast it has fallen, says what more probes would give. Where products
-        are dependent, a basis of them leaves nothing.
+        What products have outside of the span of others says what the basis would leave (`square_left`). The spread of
+        samples from the probes, and how fast it has fallen, says what more probes would give; that of too few is of
+        plain samples, so a basis of these is not taken. Where products are dependent, a basis of them leaves nothing.
         """
         probes, products = self._probes.T, self._products.T
         upper = orthonormal(products)[1]
-        is_less = len(upper) < len(products.T) or _range_promises_less(probes, products, upper, num_products)
+        is_whole, is_known = len(upper) < self.num_probes, self.num_probes >= FEWEST_EXCHANGED
+        is_less = is_whole or (is_known and _range_promises_less(probes, products, upper, num_products))
         return bool(self._run.operator.team.least(int(is_less)))
 
     def add_basis(self) -> None:
@@ -163,8 +182,7 @@ def _range_promises_less(probes: Tensor, products: Tensor, upper: FloatArray, ma
     rows = heavy_rows(products)
     squares = row_lengths(products).square()
     share = float(squares[rows].sum() / squares.sum())
-    directions = lost_directions(upper)
-    left = np.mean(np.sum(directions * upper, axis=0) ** 2) / half
+    left = square_left(upper) / half
     now, before = (_spread(probes[:, :count], products[:, :count], rows) / share for count in (half, half // 2))
     further = min(1.0, now / before) if before > 0 else 1.0
     return bool(left < now * further / max_products)

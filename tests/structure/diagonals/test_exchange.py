@@ -82,7 +82,8 @@ def test_the_shift_of_a_fold_does_not_depend_on_its_probes():
 
 def test_plain_samples_of_a_diagonal_matrix_and_of_few_probes():
     assert exchange(KINDS["diagonal"]).shifts == (None,) * 4
-    assert exchange(KINDS["decaying"], count=5).shifts == (None,)
+    assert exchange(KINDS["decaying"], count=3).shifts == (None,)
+    assert None not in exchange(KINDS["decaying"], count=4).shifts
     assert exchange(np.zeros((40, 40))).shifts == (None,) * 4
 
 
@@ -91,6 +92,14 @@ def test_shifts_keep_away_from_poles():
     values = np.linalg.eigvals(np.linalg.solve(found.overlaps, found.forms)).real
     assert values.min() < 0
     assert min(abs(shift) for shift in found.shifts) >= -2.99 * values.min()
+
+
+@pytest.mark.parametrize("count", [4, 9])
+@pytest.mark.parametrize("name", KINDS)
+def test_samples_of_the_negative_matrix_are_negative(name, count):
+    found, negative = exchange(KINDS[name], count), exchange(-KINDS[name], count)
+    assert negative.shifts == pytest.approx(found.shifts)
+    np.testing.assert_allclose(negative.samples(slice(None)), -found.samples(slice(None)), rtol=1e-6, atol=1e-9)
 
 
 def test_heavy_rows_are_the_heaviest_and_even_ones():

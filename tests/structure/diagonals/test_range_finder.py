@@ -6,7 +6,12 @@ import torch
 from matrices import kinds
 from naive import range_diagonals
 
-from hessdens.structure.diagonals.range_finder import RangeFinder, lost_directions, orthonormal
+from hessdens.structure.diagonals.range_finder import (
+    RangeFinder,
+    lost_directions,
+    orthonormal,
+    square_left,
+)
 from hessdens.structure.parts import Parts, Piece
 
 KINDS = kinds(40)
@@ -59,6 +64,20 @@ def test_lost_directions_are_orthogonal_to_all_other_products():
     upper = np.triu(np.random.default_rng(0).standard_normal((5, 5)))
     products = lost_directions(upper).T @ upper
     np.testing.assert_allclose(products - np.diag(np.diag(products)), 0, atol=1e-12)
+
+
+def test_what_products_have_outside_of_others():
+    products = np.random.default_rng(0).standard_normal((40, 5)) * [1, 1e-3, 1, 1, 1e3]
+    products[:, 3] = products[:, 0] + 1e-9 * products[:, 3]  # almost dependent
+
+    def square(i, *lost):
+        others = np.linalg.qr(np.delete(products, [i, *lost], axis=1)).Q
+        return np.sum((products[:, i] - others @ (others.T @ products[:, i])) ** 2)
+
+    without_one = np.mean([square(i) for i in range(5)])
+    without_two = np.mean([square(i, j) for i in range(5) for j in range(5) if i != j])
+    upper = np.linalg.qr(products).R
+    assert square_left(upper) == pytest.approx((without_one * without_two) ** 0.5)
 
 
 def test_dependent_products_have_fewer_directions():

@@ -1,14 +1,16 @@
 """Which of two ways to spend products is taken, and sums over parts with the errors of their means."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
-from matrices import kinds
+from matrices import kinds, rotated
 
 from hessdens.estimators.run import Run
 from hessdens.structure.diagonals.exchange import Exchange
 from hessdens.structure.diagonals.range_finder import RangeFinder
-from hessdens.structure.diagonals.sampling import Products, diagonal_samples, fits_memory
+from hessdens.structure.diagonals.sampling import Products, diagonal_samples, fits_memory, largest_covariance
 from hessdens.structure.parts import Parts
 
 KINDS = kinds()
@@ -85,6 +87,50 @@ def test_covariances_below_zero_are_noise(monkeypatch):
     assert found.entry_scale() == 1
     sums = found.sums(Parts.of(run.operator, {"a": slice(0, 20)}))
     np.testing.assert_allclose(sums[:, 0], found.sampler.samples(slice(None))[:20].sum(axis=0))
+
+
+def test_covariances_above_what_samples_allow_are_noise(monkeypatch):
+    """With terms in which a probe meets at most six of 23 others, c <= 6 v / 17, where c + v is that of a sample."""
+    run, found = samples_of(KINDS["decaying"])
+    assert found.count == 24
+    monkeypatch.setattr(Exchange, "covariances_of_sums", lambda self, parts: np.array([1e9]))
+    sums = found.sums(Parts({"all": Parts.of(run.operator, {"all": slice(0, 60)}).pieces[0]}))
+    spread = found.sampler.samples(slice(None)).sum(axis=0).var()
+    np.testing.assert_allclose(sums.var(axis=0), spread * (1 + 24 * 6 / 17))
+
+
+def test_a_basis_that_misses_a_direction_says_so():
+    """With the one of 200 seeds that takes a basis where it would miss one of eight equal eigenvalues."""
+    matrix = rotated(np.where(np.arange(60) < 8, 1.0, 1e-3), 5)
+    run, found = samples_of(matrix, 16, seed=151)
+    assert type(found.sampler) is RangeFinder
+    sums = found.sums(Parts.of(run.operator, {"all": slice(0, 60)}))[:, 0]
+    error = sums.mean() - np.trace(matrix)
+    assert -1.1 < error < -0.9
+    assert abs(error) < 3 * sums.std(ddof=1) / 8**0.5
+
+
+@pytest.mark.parametrize(("count", "meeting"), [(3, 2), (4, 3), (6, 4), (8, 5), (9, 5), (24, 7), (50, 13)])
+def test_the_limit_is_reached_by_products_of_probes(count, meeting):
+    """Samples that are sums of the products of all sets of so many ±1, with their own in it: covariances are equal."""
+    others = meeting - 1
+    variance, covariance = math.comb(count - 1, others), math.comb(count - 2, others - 1)
+    assert largest_covariance(count) == pytest.approx(covariance / (variance - covariance))
+
+
+def test_a_basis_of_few_probes_is_taken_only_where_it_is_the_whole_range():
+    """Below four probes, others are not known to give more than plain samples."""
+    low_rank = np.outer(np.arange(60.0), np.arange(60.0))
+    for matrix, kind in ((KINDS["indefinite"], Exchange), (KINDS["network"], Exchange), (low_rank, RangeFinder)):
+        assert {type(samples_of(matrix, 6, seed=seed)[1].sampler) for seed in range(10)} == {kind}
+
+
+def test_a_basis_that_misses_a_direction_is_not_taken_where_no_probe_shows_it():
+    """Of eight equal eigenvalues, eight probes that almost lie in seven directions leave one out: their products have
+    little outside of one another, and a basis of them would be wrong by a whole eigenvalue."""
+    matrix = rotated(np.where(np.arange(60) < 8, 1.0, 1e-3), 5)
+    chosen = [type(samples_of(matrix, 16, seed=seed)[1].sampler) for seed in (1004, 1013, 1017, 1037, 1067, 1085, 1128)]
+    assert chosen.count(Exchange) >= 5
 
 
 def test_memory_for_all_vectors(monkeypatch):
