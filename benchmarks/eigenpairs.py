@@ -56,8 +56,8 @@ class Counted:
         return self.diagonal * V if V.ndim == 1 else self.diagonal[:, None] * V
 
 
-def of_hessdens(block_size: int) -> Method:
-    """Return `eigenpairs` with blocks of some vectors."""
+def of_hessdens(block_size: int | None = None) -> Method:
+    """Return `eigenpairs` with blocks of some vectors, or as it is by default."""
 
     def run(spectrum: np.ndarray, k: int, tol: float, seed: int) -> Outcome:
         counted = Counted(spectrum)
@@ -126,7 +126,7 @@ def of_pyhessian(spectrum: np.ndarray, k: int, tol: float, seed: int) -> Outcome
 
 METHODS: dict[str, Method] = {
     "hessdens, eigenpairs(block_size=1)": of_hessdens(1),
-    "hessdens, eigenpairs": of_hessdens(2),
+    "hessdens, eigenpairs": of_hessdens(),
     "hessdens, eigenpairs(block_size=4)": of_hessdens(4),
     "SciPy, eigsh": of_scipy,
     "hessian-eigenthings, deflated_power_iteration": of_eigenthings_power,

@@ -8,17 +8,21 @@ from torch import Tensor
 
 from hessdens._checks import LEVEL
 from hessdens._types import BoolArray, FloatArray
-from hessdens.eigenvectors.enclosure import enclosure, excludes
 from hessdens.eigenvectors.selection import End, RitzPairs, ritz_pairs
+from hessdens.estimators.enclosure import ENDED, enclosure_of, excludes
 from hessdens.linalg.block_lanczos import BlockLanczos
 from hessdens.linalg.operator import Operator
 from hessdens.results.eigenpairs import Separation
 
-# What the matrix maps out of a space that has ended may be so many errors of products, where it is not yet rounding.
-ENDED = 100.0
 # Coordinates of the vectors that are kept are in float64, and their rounding adds up: each restart moves values by so
 # many errors of products in float64. It was 0.17 at most, in up to 3,000 restarts.
 PER_RESTART = 0.25
+# Of a block, those directions are multiplied along which residuals of what is open are at least this part of the
+# longest: 2% to 10% fewer products in as many passes (benchmarks/eigenpairs.py). With 0.3 it takes more passes.
+SHARE = 0.1
+# A pair is open until it is known to this accuracy at least: with a looser ``rtol``, copies would be missed that whole
+# blocks find.
+CAREFUL = 1e-2
 
 
 class RestartedLanczos:
@@ -60,6 +64,7 @@ class RestartedLanczos:
         self.symmetry_defect = 0.0
         self._enclosure = (-np.inf, np.inf)
         self._is_krylov = True
+        self._has_excluded = False
         self._look()
 
     @property
@@ -84,7 +89,10 @@ class RestartedLanczos:
     @property
     def has_ended(self) -> bool:
         """Whether the matrix maps the space to itself, so that further steps add nothing."""
-        return self.space.is_invariant or float(np.linalg.norm(self._pairs.residuals)) <= ENDED * self._of_a_product
+        return (
+            self.space.is_invariant
+            or float(_lengths_of(self._pairs.residuals.reshape(-1, 1))[0]) <= ENDED * self._of_a_product
+        )
 
     @property
     def is_exhausted(self) -> bool:
@@ -111,7 +119,7 @@ class RestartedLanczos:
         return bool(np.all(lengths[: self._num_wanted] <= allowed)) and self.has_seen_all
 
     def _lengths(self) -> FloatArray:
-        return np.linalg.norm(self._pairs.residuals, axis=0) + self.slack()
+        return _lengths_of(self._pairs.residuals) + self.slack()
 
     def _allowed(self, rtol: float) -> FloatArray:
         rounding = np.inf if self.is_exhausted else 2 * self.floor
@@ -128,16 +136,41 @@ class RestartedLanczos:
         sizes = np.sqrt([len([c for c in separation.clusters if c == cluster]) for cluster in separation.clusters])
         return separation, separation.errors <= allowed * sizes
 
-    def step(self) -> None:
-        """Multiply the next block; restart before if there is no room, or new vectors are needed."""
+    def step(self, rtol: float | None = None) -> None:
+        """Multiply the next block; restart before if there is no room, or new vectors are needed.
+
+        With ``rtol``, only that part of the block is multiplied which pairs that are not known to it need.
+        """
+        directions: FloatArray | None = None
         if self.space.is_invariant or (self.has_ended and self.num_passes):
             self._renew()
-        elif not self.space.has_room:
-            self._compress()
-        self.num_products += self.width
+        else:
+            directions = None if rtol is None else self._directions(rtol)
+            if not self.space.has_room:
+                self._compress()
+        before = self.space.num_products
+        self.space.step(directions)
+        self.num_products += self.space.num_products - before
         self.num_passes += 1
-        self.space.step()
         self._look()
+
+    def _directions(self, rtol: float) -> FloatArray | None:
+        """Return the combinations of the last block that residuals of open pairs lie along, shape (b, j); None for all.
+
+        Orthonormal; others stay in the block (A. Robbé & M. Sadkane, Exact and inexact breakdowns, 2006).
+        Whole blocks are multiplied until no eigenvalue beyond is likely: single directions would hardly exclude one.
+        """
+        if isinstance(self._which, float) or not self.num_passes or len(self._pairs.values) < self._num_wanted:
+            return None
+        rtol = min(rtol, CAREFUL)
+        if not (self._has_excluded or self.excludes_others(rtol)):
+            return None
+        self._has_excluded = True
+        is_open = self._lengths()[: self._num_wanted] > self._allowed(rtol)
+        residuals = self._pairs.residuals[self.space.num_products :, : self._num_wanted][:, is_open]
+        left, lengths, _ = np.linalg.svd(residuals)
+        count = int(np.count_nonzero(lengths > SHARE * lengths.max(initial=0.0)))
+        return left[:, :count] if 0 < count < len(residuals) else None
 
     @property
     def has_seen_all(self) -> bool:
@@ -162,27 +195,19 @@ class RestartedLanczos:
 
         They are those of the space before it was restarted; infinite where it says nothing.
         """
-        if self.is_whole or self.space.is_invariant:
-            known, slack = self._pairs.values, ENDED * self.floor
-            return float(known.min() - slack), float(known.max() + slack)
-        if self._is_krylov and self._has_full_width:
-            low, high = enclosure(*self._krylov(), LEVEL)
-            self._enclosure = low - self.floor, high + self.floor
+        if self._is_krylov or self.is_whole:
+            self._enclosure = enclosure_of(self.space, self._width, self._size, self.floor)
         return self._enclosure
 
     def excludes_others(self, rtol: float) -> bool:
         """Return whether no eigenvalue that is wanted more is likely, farther than ``rtol``, or no space can tell."""
-        if not (self._is_krylov and self._has_full_width) or self.has_ended:
+        if not self._is_krylov or self.has_ended:
             return True
-        value = float(self._pairs.values[0])
-        far = value + np.sign(value) * rtol * abs(value)
-        ends = {"smallest": [value - rtol * abs(value)], "magnitude": [far, -far]}
-        wanted = ends.get(str(self._which), [value + rtol * abs(value)])
-        return all(excludes(*self._krylov(), end, (1 - LEVEL) / 2) for end in wanted)
-
-    @property
-    def _has_full_width(self) -> bool:
-        return len(self.space.basis(self.space.num_steps + 1)) - self.space.num_products == self._width
+        values, margins = self._pairs.values, rtol * np.abs(self._pairs.values)
+        above, below, far = values + margins, values - margins, np.abs(values[0]) + margins[0]
+        ends = {"smallest": [below[0]], "magnitude": [far, -far], "both": [above[0], *below[1 : self._num_wanted][:1]]}
+        wanted = ends.get(str(self._which), [above[0]])
+        return all(excludes(*self._krylov(), float(end), (1 - LEVEL) / 2) for end in wanted)
 
     def _krylov(self) -> tuple[FloatArray, int, int, int]:
         return self.space.matrix(), self.space.num_products, self._width, self._size
@@ -210,7 +235,7 @@ class RestartedLanczos:
 
     def _renew(self) -> None:
         """Keep the Ritz vectors that are wanted most as they are, and go on with random vectors in their complement."""
-        residuals = np.linalg.norm(self._pairs.residuals, axis=0)[: self._num_kept]
+        residuals = _lengths_of(self._pairs.residuals)[: self._num_kept]
         values = self._pairs.values[: self._num_wanted]
         self._before = np.pad(values, (0, self._num_wanted - len(values)), constant_values=np.inf)
         self._compress()
@@ -218,3 +243,10 @@ class RestartedLanczos:
         self._most_outside += float(np.linalg.norm(residuals))
         self.space.restart(1, self._new_block(self._num_blocks).T)
         self._num_blocks += 1
+
+
+def _lengths_of(columns: FloatArray) -> FloatArray:
+    """Return the length of each column; squares of the smallest numbers would be 0."""
+    scale = float(np.abs(columns).max(initial=0.0)) or 1.0
+    lengths: FloatArray = scale * np.linalg.norm(columns / scale, axis=0)
+    return lengths

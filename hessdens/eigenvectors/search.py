@@ -55,10 +55,11 @@ def eigenpairs(
     max_products
         The limit. Where it ends the search, a warning says so, and the errors are as large as they are.
     block_size
-        Vectors in a product, b. Fewer passes over the data with more, and more products. Copies of a multiple
-        eigenvalue are found up to b; more of them where rounding or the end of the space shows them. With 1, and a
-        loose ``rtol``, one of two close eigenvalues may be missed, as by other Lanczos methods. Default: 2; and 1 for
-        a single eigenvalue at an end, where the search goes on until one beyond it is unlikely (see ``highest``).
+        Vectors in a product, b; fewer where the eigenvalues that are left need fewer. Fewer passes over the data with
+        more, and more products. Copies of a multiple eigenvalue are found up to b; more of them where rounding or the
+        end of the space shows them. With 1, and a loose ``rtol``, one of two close eigenvalues may be missed, as by
+        other Lanczos methods. Default: 2; and 1 for a single eigenvalue at an end, where the search goes on until one
+        beyond it is unlikely (see ``highest``).
     num_vectors
         Vectors in memory, at least k + 2 b. Default: 20 + 20 b, at least 60 and 3 k. More of them save products.
     seed, checkpoint, progress
@@ -118,7 +119,7 @@ def eigenpairs(
         while not (walk.is_whole or walk.num_products + walk.width > max_products):
             if walk.has_found(rtol) and (not is_alone or walk.excludes_others(rtol)):
                 break
-            walk.step()
+            walk.step(rtol)
             bar.update(walk.num_products - bar.n)
     separation, is_converged = walk.separation(rtol)
     if not is_converged.all() and not walk.is_whole:

@@ -15,6 +15,7 @@ from hessdens.densities.quadrature import Quadrature
 from hessdens.densities.ritz import block_quadrature, tridiagonal_quadrature
 from hessdens.estimators.budget import Accuracy, steps_and_probes
 from hessdens.estimators.checkpoint import setting_in
+from hessdens.estimators.enclosure import enclosure_of
 from hessdens.estimators.krylov import TINY
 from hessdens.estimators.run import Run, called_alike, check_memory
 from hessdens.linalg.block_lanczos import BlockLanczos
@@ -74,7 +75,8 @@ def lanczos_density(
         Keep three vectors per probe instead of s: there is no reorthogonalisation, and eigenvalues are not found one by
         one.
     eigenvectors
-        Keep the eigenvectors of eigenvalues that were found, in ``density.eigenpairs``, at no further product.
+        Keep the eigenvectors of eigenvalues that were found, in ``density.eigenpairs``, at no further product. With
+        Gaussian probes these also say between which values all eigenvalues lie, with probability 0.95.
 
     Raises
     ------
@@ -133,7 +135,8 @@ def lanczos_density(
     accuracy.warn_if_short(density, num_steps * num_probes)
     if not eigenvectors or not isinstance(space, BlockLanczos):
         return density
-    return replace(density, pairs=_found(space, density.quadrature, density.certificates))
+    is_random = distribution == "gaussian"  # in direction, too
+    return replace(density, pairs=_found(space, density.quadrature, density.certificates, is_random=is_random))
 
 
 def _density_of(space: BlockLanczos | ThreeTermLanczos, run: Run, sums: list[float], window: Window) -> LanczosDensity:
@@ -173,8 +176,11 @@ def _of_block(space: BlockLanczos, size: int) -> Reading:
     return quadrature, (rest,), float(shares @ ritz), float(shares @ ritz**2)
 
 
-def _found(space: BlockLanczos, quadrature: Quadrature, certificates: Certificates) -> Eigenpairs:
-    """Return the eigenvalues that a quadrature has one by one, with their vectors."""
+def _found(space: BlockLanczos, quadrature: Quadrature, certificates: Certificates, *, is_random: bool) -> Eigenpairs:
+    """Return the eigenvalues that a quadrature has one by one, with their vectors.
+
+    If the start vectors have random directions, it is known between which values the whole spectrum lies.
+    """
     matrix, known = space.matrix(), space.num_products
     ritz, vectors = np.linalg.eigh(matrix[:known, :known])  # as of the quadrature
     is_found = np.isin(ritz, quadrature.eigenvalues)
@@ -183,6 +189,7 @@ def _found(space: BlockLanczos, quadrature: Quadrature, certificates: Certificat
     count = int(is_found.sum())
     slack, converged = np.full(count, space.rounding), np.ones(count, dtype=bool)
     others = (ritz[~is_found], lengths[~is_found])
+    width, rounding = space.start_coordinates.shape[1], max(space.rounding, space.asymmetry())
     separation = Separation.of(ritz[is_found], residuals[:, is_found], slack, converged, others)
     return Eigenpairs(
         quadrature.size,
@@ -197,6 +204,7 @@ def _found(space: BlockLanczos, quadrature: Quadrature, certificates: Certificat
         np.inf,
         space.num_steps,
         certificates,
+        *(enclosure_of(space, width, quadrature.size, rounding) if is_random else (-np.inf, np.inf)),
     )
 
 

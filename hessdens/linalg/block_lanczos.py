@@ -23,6 +23,7 @@ class BlockLanczos:
 
     After s steps there are blocks V_0..V_s of orthonormal rows, and A V_0..A V_{s-1} lie in their span. Blocks have the
     width of the start, less where vectors become dependent; the last one is empty once the space is invariant.
+    A step may multiply a part of the last block: the rest of it belongs to the next one.
 
     ``start`` has the start vectors, or the entries of them that this process holds, as rows, shape (b, N);
     ``start_coordinates`` has them in the rows of V_0. Memory is kept for ``max_steps``, (max_steps + 1) b N numbers,
@@ -39,6 +40,8 @@ class BlockLanczos:
         self._offsets = [0]
         self._num_fixed = 0
         self._steps_before = 0
+        # Where the vectors begin whose products made the last block; None for all of them in the block before.
+        self._origin: int | None = None
         block, self.start_coordinates = self._orthonormal(start.clone(), 0.0)
         self._append(block)
 
@@ -102,20 +105,26 @@ class BlockLanczos:
         matrix[last:, :last] = matrix[:last, last:].T
         return (matrix + matrix.T) / 2
 
-    def step(self) -> None:
-        """Multiply the last block, and add what is new in the products as another one."""
+    def step(self, directions: FloatArray | None = None) -> None:
+        """Multiply the last block, and add what is new in the products as another one.
+
+        ``directions``, orthonormal, shape (b, j), are the combinations of its vectors that are multiplied. By default,
+        and in the first step, these are all.
+        """
         first, end = self._offsets[-2:]
-        products = self._operator.matmat(self._basis[first:end].T).T.clone()
+        last = end if directions is None else self._turn(directions)
+        products = self._operator.matmat(self._basis[first:last].T).T.clone()
         lengths = row_lengths(products, self._team)
         raise_if_not_finite(lengths, f"that of vector {{}} in Lanczos step {self._steps_before + self.num_steps + 1}")
         self._scale = max(self._scale, float(lengths.max()))
         # W = C_1 Q + W_1, W_1 = M V, V = C_2 Q + R V'. Except for rounding and asymmetry, W lies along the vectors that
         # were kept and the last two blocks: C_1 is what it has along these, C_2 along all, where V has length one.
-        along, before = np.zeros((end - first, end)), self._offsets[-3] if self.num_steps else 0
+        before = self._origin if self._origin is not None else self._offsets[-3] if self.num_steps else 0
+        along = np.zeros((last - first, end))
         for rows in (slice(0, min(self._num_fixed, before)), slice(before, end)):
             along[:, rows] += _remove(products, self._basis[rows], self._team)
         block, factors = self._orthonormal(products, self.rounding)
-        if len(block) < end - first:  # where directions end, what is left of them must be known
+        if len(block) < last - first:  # where directions end, what is left of them must be known
             along += _remove(products, self._basis[:end], self._team)
             block, factors = self._orthonormal(products, self.rounding)
         if len(block):
@@ -124,11 +133,14 @@ class BlockLanczos:
             if np.linalg.norm(removed) ** 2 > torch.finfo(block.dtype).eps:  # else it is orthonormal still
                 block, rest = self._orthonormal(block, TWICE_IS_ENOUGH)
                 factors = factors @ rest
-        self._coefficients[first:end, :end] = along
+        self._coefficients[first:last, :end] = along
         # What vectors before a restart have along these was not computed with their own products.
-        self._coefficients[: self._num_fixed, first:end] = along[:, : self._num_fixed].T
-        self._coefficients[first:end, end : end + len(block)] = factors
+        self._coefficients[: self._num_fixed, first:last] = along[:, : self._num_fixed].T
+        self._coefficients[first:last, end : end + len(block)] = factors
         self._append(block)
+        if last < end:
+            self._offsets[-2] = last
+        self._origin = before if last < end else None
 
     def restart(self, num_blocks: int, start: Tensor) -> None:
         """Keep the first blocks, which have been multiplied, and go on with other start vectors in their complement.
@@ -140,6 +152,7 @@ class BlockLanczos:
         del self._offsets[num_blocks + 1 :]
         self._coefficients[end:] = self._coefficients[:, end:] = 0.0
         self._num_fixed = end
+        self._origin = None
         rows, kept = start.clone(), self._basis[:end]
         for _ in range(2):
             _remove(rows, kept, self._team)
@@ -172,14 +185,23 @@ class BlockLanczos:
         self._coefficients[:count, count:rows] = inner[count:].T
         self._offsets = [0, count, rows]
         self._num_fixed = 0
+        self._origin = None
 
-    def _combine(self, coordinates: FloatArray, out: Tensor) -> None:
-        """Write combinations of the basis to the first rows of ``out``, which may be the basis itself."""
+    def _combine(self, coordinates: FloatArray, out: Tensor, first: int = 0) -> None:
+        """Write combinations of the basis, from a row on, to the first rows of ``out``, which may be these rows."""
         rows, count = coordinates.shape
         weights = torch.from_numpy(np.ascontiguousarray(coordinates.T)).to(out.device)
         for start in range(0, out.shape[1], COLUMNS_PER_CHUNK):
             columns = slice(start, start + COLUMNS_PER_CHUNK)
-            out[:count, columns] = (weights @ self._basis[:rows, columns].double()).to(out.dtype)
+            out[:count, columns] = (weights @ self._basis[first : first + rows, columns].double()).to(out.dtype)
+
+    def _turn(self, directions: FloatArray) -> int:
+        """Replace the last block by combinations of its vectors, these first, and return where they end."""
+        first, end = self._offsets[-2:]
+        turn = np.linalg.svd(directions)[0]
+        self._combine(turn, self._basis[first:end], first)
+        self._coefficients[:first, first:end] = self._coefficients[:first, first:end] @ turn
+        return first + directions.shape[1]
 
     def _append(self, block: Tensor) -> None:
         end = self._offsets[-1]

@@ -53,8 +53,8 @@ class Eigenpairs(Saved):
     certificates
         Measured defects of what should be exact, and products.
     lowest, highest
-        Between these lies the whole spectrum, with probability 0.95 over the random vectors that `eigenpairs` starts
-        from (Van Dorsselaer, Hochstenbach & Van der Vorst 2000); infinite where nothing is known.
+        Between these lies the whole spectrum, with probability 0.95 over the random vectors that the search, or the
+        density, starts from (Van Dorsselaer, Hochstenbach & Van der Vorst 2000); infinite where nothing is known.
     """
 
     size: Size

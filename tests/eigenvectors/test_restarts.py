@@ -85,3 +85,67 @@ def test_a_new_block_in_the_complement_leaves_residuals_that_are_counted():
         walk._look()
         assert_is_of(walk, matrix, 1e-12)
     assert walk.slack()[0] > 1e-3
+
+
+@pytest.mark.parametrize("which", ["largest", "both", "magnitude"])
+def test_only_directions_that_open_pairs_need_are_multiplied(which):
+    """Coefficients stay those of the matrix; once all but one pair have converged, single vectors are multiplied."""
+    matrix = rotated(np.concatenate([np.linspace(-1, 1, 80), [3.0, 4.0, -5.0]]), np.random.default_rng(5))
+    walk, whole = (restarted(matrix, which, 2, num_wanted=4, num_vectors=20, num_kept=10) for _ in range(2))
+    while not walk.has_found(1e-6):
+        walk.step(1e-6)
+        assert_is_of(walk, matrix, 1e-12)
+    while not whole.has_found(1e-6):
+        whole.step()
+    assert walk.num_products < whole.num_products == 2 * whole.num_passes
+    assert walk.num_products > walk.num_passes
+    np.testing.assert_allclose(walk.pairs.values[:4], whole.pairs.values[:4], atol=1e-9)
+
+
+def test_residuals_say_which_directions_are_needed_once_nothing_beyond_is_likely():
+    matrix = rotated(np.concatenate([np.linspace(-1, 1, 80), [3.0, 4.0, -5.0]]), np.random.default_rng(6))
+    walk = restarted(matrix, "largest", 3, num_wanted=2, num_vectors=30)
+    while not walk.num_passes or not walk.excludes_others(1e-3):
+        assert walk._directions(1e-3) is None
+        walk.step(1e-3)
+    assert walk.num_products == 3 * walk.num_passes
+    residuals = walk.pairs.residuals[walk.space.num_products :, :2]
+    directions = walk._directions(1e-3)
+    assert directions.shape[1] < 3, "of two pairs there are two residuals at most"
+    np.testing.assert_allclose(directions.T @ directions, np.eye(directions.shape[1]), atol=1e-12)
+    left = residuals - directions @ (directions.T @ residuals)
+    assert np.linalg.norm(left, 2) <= 0.1 * np.linalg.norm(residuals, 2)
+    interior = restarted(matrix, 0.3, 3)
+    interior.step()
+    assert interior._directions(1e-3) is None
+
+
+def test_both_ends_are_excluded_where_both_are_wanted():
+    """The upper end stands alone here, and the lower one is dense."""
+    matrix = rotated(np.concatenate([np.linspace(-1, 0, 80), [5.0]]), np.random.default_rng(7))
+    states = []
+    for which, wanted in (("largest", 2), ("both", 1), ("both", 2)):
+        walk = restarted(matrix, which, 2, num_wanted=wanted, num_vectors=30)
+        while not walk.num_passes or not walk.excludes_others(1e-2):
+            walk.step()
+        states.append(walk.num_passes)
+    assert states[0] == states[1] < states[2]
+
+
+def test_the_end_of_a_restarted_space_is_no_end_of_the_spectrum():
+    """What a restart forgets is not known, though the space that is kept is mapped to itself."""
+    eigenvalues = np.concatenate([np.linspace(-3, -1, 40), [1.0, 5.0, 6.0]])
+    walk = restarted(np.diag(eigenvalues), num_vectors=8, num_kept=4, num_wanted=1)
+    while not walk.space.is_invariant and walk.num_passes < 400:
+        walk.step()
+    low, high = walk.enclosure()
+    assert low <= -3
+    assert high >= 6
+
+
+def test_of_a_whole_space_both_ends_are_known_though_few_pairs_near_a_value_are():
+    eigenvalues = np.linspace(-1, 1, 30)
+    walk = restarted(np.diag(eigenvalues), 0.3, num_wanted=2, num_vectors=40, num_kept=5)
+    while not walk.is_whole:
+        walk.step()
+    np.testing.assert_allclose(walk.enclosure(), [-1, 1], atol=1e-10)

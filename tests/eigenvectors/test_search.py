@@ -193,7 +193,8 @@ def test_products_and_passes_are_few_against_eigsh(name):
     assert single.num_products <= 1.1 * len(calls)
     double = eigenpairs(diagonal(eigenvalues), k, rtol=rtol, block_size=2, max_products=4000)
     assert double.num_passes <= 0.7 * len(calls)
-    assert double.num_products == 2 * double.num_passes
+    assert double.num_products <= 1.1 * len(calls)
+    assert double.num_passes < double.num_products <= 2 * double.num_passes
 
 
 def test_the_budget_is_kept_and_what_was_not_reached_is_said():
@@ -316,3 +317,33 @@ def test_rounding_of_many_restarts_is_in_the_errors(dtype):
         exact = np.linalg.eigvalsh(matrix.double().numpy())
         off = np.abs(pairs.values[:, None] - exact).min(axis=1)
         assert (off <= pairs.errors).all(), (off / pairs.errors).max()
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e150])
+def test_the_smallest_and_largest_numbers_do_not_pass_for_converged(scale):
+    """Their squares are no numbers of float64."""
+    eigenvalues = scale * np.r_[np.linspace(-1, 1, 100), 2.0, 3.0, -4.0]
+    for k in (1, 3):
+        pairs = eigenpairs(np.diag(eigenvalues), k, rtol=1e-3)
+        np.testing.assert_allclose(pairs.values, np.sort(eigenvalues)[::-1][:k], rtol=1e-3)
+        assert (pairs.errors <= 1e-3 * pairs.values * 1.001 * k**0.5).all()
+
+
+def test_a_checkpoint_serves_looser_and_tighter_accuracies(tmp_path):
+    """Blocks of which a part was multiplied are those of another accuracy: products that both have are not repeated."""
+    matrix, passes = diagonal(SPECTRA["pairs"]), []
+
+    def function(V):
+        passes.append(V.shape[1])
+        return matrix.matmat(V)
+
+    operator = FunctionOperator(function, size=matrix.size, dtype=matrix.dtype, device=matrix.device, origin=dict)
+    for rtol in (1e-2, 1e-6, 1e-1):
+        del passes[:]
+        kept = eigenpairs(operator, 6, rtol=rtol, checkpoint=tmp_path)
+        fresh = eigenpairs(matrix, 6, rtol=rtol)
+        np.testing.assert_array_equal(kept.values, fresh.values)
+        np.testing.assert_array_equal(kept.vectors, fresh.vectors)
+        if rtol != 1e-2:
+            assert sum(passes) < fresh.num_products / 2 + 20
+    assert sum(passes) < 10, "a looser one repeats almost nothing"

@@ -242,3 +242,47 @@ def test_steps_are_counted_through_a_restart():
     space.step()
     with pytest.raises(NonFiniteError, match="vector 0 in Lanczos step 6 is not"):
         space.step()
+
+
+@settings(deadline=None)
+@given(symmetric_matrices(), st.integers(2, 4), st.integers(1, 6), st.integers(0, 1000), st.booleans())
+def test_parts_of_blocks_leave_the_rest_for_later(case, width, steps, seed, restarts):
+    """Coefficients are those of the matrix, in whatever order directions are multiplied."""
+    matrix, size, rng = case[0], len(case[0]), np.random.default_rng(seed)
+    space = BlockLanczos(as_operator(matrix), start_rows(width, size, seed=seed), 2 * steps + 2)
+    space.step()
+    for number in range(2 * steps):
+        if space.is_invariant or not space.has_room:
+            break
+        if restarts and number == steps:
+            count, rows = space.num_products, len(space.matrix())
+            _, vectors = np.linalg.eigh(space.matrix()[:count, :count])
+            kept = np.concatenate([vectors[:, count // 2 :], np.zeros((rows - count, count - count // 2))])
+            space.compress(kept, np.eye(rows)[:, count:])
+        last, before = len(space.matrix()) - space.num_products, space.num_products
+        directions = np.linalg.qr(rng.standard_normal((last, last)))[0][:, : int(rng.integers(1, last + 1))]
+        asked = space.basis(space.num_steps + 1)[before:].T.numpy() @ directions
+        space.step(directions)
+        assert space.num_products == before + directions.shape[1]
+        basis, known = space.basis(space.num_steps + 1).numpy(), space.num_products
+        multiplied = basis[before:known].T
+        np.testing.assert_allclose(multiplied @ (multiplied.T @ asked), asked, atol=1e-12)
+        tolerance = 1e-11 * max(1e-300, float(np.abs(matrix).max()) * size)
+        np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-11)
+        np.testing.assert_allclose(basis[:known] @ matrix, space.matrix()[:known] @ basis, atol=tolerance)
+        assert space.asymmetry() <= tolerance
+
+
+def test_parts_of_blocks_in_single_precision():
+    eigenvalues = np.concatenate([[1e5, -3e4, 1e4], np.linspace(-1, 1, 200)])
+    matrix = torch.diag(torch.tensor(eigenvalues, dtype=torch.float32))
+    space = BlockLanczos(as_operator(matrix), start_rows(3, 203, torch.float32), 30)
+    space.step()
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        space.step(np.linalg.qr(rng.standard_normal((3, 1 + int(rng.integers(3)))))[0])
+    basis, known = space.basis(space.num_steps + 1).double(), space.num_products
+    defect = basis @ basis.T - torch.eye(len(basis), dtype=torch.float64)
+    assert float(defect.abs().max()) < 1e-5
+    misses = basis[:known] @ matrix.double() - torch.from_numpy(space.matrix())[:known] @ basis
+    assert float(misses.norm()) < 3 * 2.0**-23 * 1e5

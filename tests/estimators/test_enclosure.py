@@ -1,5 +1,7 @@
 """Bounds of a whole spectrum: they hold as often as they say, and what they exclude has a short part in the start."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,8 +9,8 @@ from hypothesis import strategies as st
 from matrices import rotated
 from scipy.stats import beta, binom
 
-from hessdens import eigenpairs
-from hessdens.eigenvectors.enclosure import enclosure, excludes
+from hessdens import as_operator, eigenpairs, lanczos_density
+from hessdens.estimators.enclosure import _longest_start, enclosure, excludes
 
 SPECTRA = {
     "semicircle": np.cos(np.linspace(0, np.pi, 150)),
@@ -135,3 +137,66 @@ def test_nothing_is_known_without_growth():
     assert not excludes(matrix, 1, 1, 150, 1.0, 0.025)
     assert not excludes(np.zeros((2, 2)), 1, 1, 150, 1.0, 0.025), "no recursion to follow"
     assert enclosure(np.zeros((2, 2)), 1, 1, 150, 0.95) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+@pytest.mark.parametrize("num_probes", [3])
+def test_bounds_by_a_density_hold_as_often_as_they_say(name, num_probes):
+    eigenvalues, seeds = np.sort(SPECTRA[name]), 200
+    matrix, misses, widest = np.diag(eigenvalues), np.zeros(2, dtype=int), 0.0
+    for seed in range(seeds):
+        density = lanczos_density(matrix, num_steps=6, num_probes=num_probes, eigenvectors=True, seed=seed)
+        low, high = density.eigenpairs.lowest, density.eigenpairs.highest
+        slack = 1e-12 * np.abs(eigenvalues).max()
+        misses += [low > eigenvalues[0] + slack, high < eigenvalues[-1] - slack]
+        widest = max(widest, high - low)
+    assert (misses <= binom.ppf(0.999, seeds, 0.025)).all(), misses
+    assert widest < 30 * np.ptp(eigenvalues)
+
+
+def test_a_density_knows_no_bounds_from_start_vectors_whose_directions_are_not_random():
+    """A vector of signs has as large a part in each eigenvector of a diagonal matrix."""
+    matrix = np.diag(np.linspace(-1, 1, 150))
+    signs = lanczos_density(matrix, num_steps=6, distribution="rademacher", eigenvectors=True).eigenpairs
+    assert (signs.lowest, signs.highest) == (-np.inf, np.inf)
+    assert "lie between" not in str(signs)
+    known = lanczos_density(matrix, num_steps=6, eigenvectors=True).eigenpairs
+    assert f"all eigenvalues lie between {known.lowest:.4g} and {known.highest:.4g} (at 95%)" in str(known)
+
+
+def test_a_density_of_few_eigenvalues_has_ends_that_are_known():
+    pairs = lanczos_density(np.diag(np.r_[np.zeros(60), 3.0, -1.0]), eigenvectors=True).eigenpairs
+    np.testing.assert_allclose([pairs.lowest, pairs.highest], [-1, 3], atol=1e-10)
+
+
+def test_products_that_are_not_symmetric_widen_the_bounds():
+    matrix = np.diag(np.linspace(-1, 1, 60)) + 1e-2 * np.triu(np.ones((60, 60)), 1)
+    operator = as_operator(matrix, check_symmetric=False)
+    assert np.ptp(np.linalg.eigvalsh((matrix + matrix.T) / 2)) > 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pairs = lanczos_density(operator, num_probes=2, num_steps=30, eigenvectors=True).eigenpairs
+    assert pairs.highest > 1 + 0.01
+
+
+@pytest.mark.parametrize("name", ["few", "low rank"])
+def test_bounds_hold_where_directions_of_the_start_have_ended(name):
+    """Two vectors see one copy more of a multiple eigenvalue than of a single one: the last block is narrower."""
+    eigenvalues = {"few": np.r_[np.ones(40), 0.5, -3.0], "low rank": np.r_[np.zeros(80), 1.0, 4.0, 7.0]}[name]
+    widest = 0.0
+    for seed in range(100):
+        pairs = eigenpairs(np.diag(eigenvalues), 3, seed=seed)
+        assert pairs.lowest <= eigenvalues.min()
+        assert pairs.highest >= eigenvalues.max()
+        widest = max(widest, pairs.highest - pairs.lowest)
+    assert widest < 2 * np.ptp(eigenvalues)
+
+
+@given(st.integers(0, 2**32), st.integers(2, 6))
+def test_a_narrower_last_block_bounds_the_start_too(seed, steps):
+    """As if a vector of the last block had been multiplied: the part of an eigenvector in the start is as short."""
+    eigenvalues = np.sort(SPECTRA["semicircle"])
+    matrix, start = krylov(eigenvalues, 2, steps, seed)
+    assert excludes(matrix, 2 * steps, 2, 150, 40.0, 0.025)
+    known = matrix[:, : 2 * steps].T - eigenvalues[-1] * np.eye(2 * steps, len(matrix))
+    assert np.linalg.norm(start[-1]) <= _longest_start(known, 2) * (1 + 1e-9)
