@@ -34,7 +34,7 @@ def spectrum_table(
 
     Fractions and traces have intervals in brackets. An eigenvalue has a bound of its error, after "±", where that may
     change a digit that is shown. "≥" marks a lower bound of the largest eigenvalue, and "≤" an upper bound of the
-    smallest, where these have not converged.
+    smallest, where these have not converged. `spectral_moments` gives a more precise trace for as many products.
 
     Parameters
     ----------
