@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "hessdens"
 FIGURE = ROOT / "docs/figures/wings.svg"
 # Modules that every wing may import. They import none.
-FOUNDATION = ("_checks", "_threads", "_torch", "_types", "_version", "errors")
+FOUNDATION = ("_calls", "_checks", "_threads", "_torch", "_types", "_version", "errors")
 NUMPY, TORCH = "#dbe9f6", "#fbe3d1"
 WIDTH, HEIGHT = 2.8, 0.85  # of a box, in inches
 COLUMN, FLOOR = 3.7, 1.25  # from one box to the next, sideways and upwards

@@ -6,7 +6,7 @@ from typing import Any, Literal, Unpack
 import torch
 from torch import Tensor, nn
 
-from hessdens._checks import takes_model
+from hessdens._calls import takes_model
 from hessdens._threads import WATCH
 from hessdens.curvature.checks import check_curvature_of_loss
 from hessdens.curvature.engines.loss_module import Forward

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessdens._checks import takes_operator, whole_at_least
+from hessdens._calls import takes_operator
+from hessdens._checks import whole_at_least
 from hessdens.curvature.containers import batch_length, chosen_examples
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.settings import TURN, product_settings

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hessdens._checks import warn_caller
+from hessdens._calls import warn_caller
 from hessdens.curvature.checks import check_autocast, check_batch, check_modules, check_total_weight, evaluated
 from hessdens.curvature.engines.cross_entropy import with_closed_form
 from hessdens.curvature.engines.engine import FiniteChecks, UnsuitableError

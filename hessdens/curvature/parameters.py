@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hessdens._checks import warn_caller
+from hessdens._calls import warn_caller
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.curvature.engines.replacement import is_of_the_model
 from hessdens.curvature.settings import surely

@@ -1,7 +1,6 @@
 """Change between two Lanczos densities from the same probes: what probes and resolution do to both cancels."""
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Self
@@ -9,6 +8,7 @@ from typing import Annotated, Self
 import numpy as np
 from scipy.special import stdtrit
 
+from hessdens._calls import warn_caller
 from hessdens._checks import LEVEL, PAPER_WINDOW, check_level
 from hessdens._types import FloatArray, Window
 from hessdens.densities.base import NUM_MOMENTS, Density
@@ -162,7 +162,7 @@ def numbers_of(quadrature: Quadrature, spaces: Sequence[Krylov], num_steps: int,
     return NumbersOfProbes(values, left_out, np.concatenate([of_moments, ends], axis=1), quadrature.size)
 
 
-def common_window(densities: Sequence[Density], stacklevel: int = 3) -> float:
+def common_window(densities: Sequence[Density]) -> float:
     """Return the size of the window in which densities are compared: of the first that has one of its own, or else 0.2.
 
     The caller of the public function is warned where others have other ones.
@@ -170,9 +170,8 @@ def common_window(densities: Sequence[Density], stacklevel: int = 3) -> float:
     sizes = list(dict.fromkeys(density.window for density in densities if density.has_window)) or [PAPER_WINDOW]
     if len(sizes) > 1:
         several = f"{', '.join(f'{size:.3g}' for size in sizes[:-1])} and {sizes[-1]:.3g}"
-        warnings.warn(
+        warn_caller(
             f"The densities were estimated for windows of different sizes, {several}; all fractions are in one of "
-            f"{sizes[0]:.3g}. Write window={max(sizes):.3g}, or another size, to choose.",
-            stacklevel=stacklevel,
+            f"{sizes[0]:.3g}. Write window={max(sizes):.3g}, or another size, to choose."
         )
     return sizes[0]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens.curvature.data.subsets import Subsets
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.distributed.agreement import check_different, check_table

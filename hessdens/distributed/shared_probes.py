@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens.distributed.agreement import check_table
 from hessdens.distributed.exchange import Shared
 from hessdens.distributed.group import Group, GroupLike

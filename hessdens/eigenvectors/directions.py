@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens._types import FloatArray
 from hessdens.eigenvectors.descriptions import Carriers, Overlap, SubspaceAngles
 from hessdens.linalg.adapt import kind_of

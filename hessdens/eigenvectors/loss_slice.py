@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens._types import FloatArray
 from hessdens.eigenvectors.slices import LossSlice
 from hessdens.errors import NonFiniteError

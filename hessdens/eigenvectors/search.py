@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from hessdens._checks import takes_operator, warn_caller, whole_at_least
+from hessdens._calls import takes_operator, warn_caller
+from hessdens._checks import whole_at_least
 from hessdens._types import BoolArray
 from hessdens.eigenvectors.restarts import RestartedLanczos
 from hessdens.eigenvectors.selection import End, checked_which, named

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessdens._checks import LEVEL, at_least, half_window, warn_caller
+from hessdens._calls import warn_caller
+from hessdens._checks import LEVEL, at_least, half_window
 from hessdens._types import FloatArray, Window
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.estimators.krylov import Forecast

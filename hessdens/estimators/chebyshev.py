@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens.estimators.budget import check_products
 from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.block_lanczos import BlockLanczos

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessdens._checks import PAPER_WINDOW, at_least, check_level, half_window, takes_operator
+from hessdens._calls import takes_operator
+from hessdens._checks import PAPER_WINDOW, at_least, check_level, half_window
 from hessdens._types import FloatArray
 from hessdens.densities.bounds import Jacobi
 from hessdens.densities.count_bounds import Deflated, Evidence, Range, count_bounds, jacobi_of

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens._types import FloatArray
 from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.adapt import kind_of

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens.densities.spectrum import Spectrum
 from hessdens.errors import NonFiniteError
 from hessdens.estimators.run import Run, called_alike, check_memory

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hessdens._checks import PAPER_WINDOW, half_window, takes_operator
+from hessdens._calls import takes_operator
+from hessdens._checks import PAPER_WINDOW, half_window
 from hessdens._types import Window
 from hessdens.densities.krylov import Krylov
 from hessdens.densities.lanczos import LanczosDensity

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens._types import FloatArray
 from hessdens.estimators.budget import Budget
 from hessdens.estimators.deflation import Deflation, deflate, not_deflated, remaining_samples

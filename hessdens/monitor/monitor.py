@@ -11,7 +11,8 @@ from typing import Any, Unpack
 import torch
 from torch import Tensor, nn
 
-from hessdens._checks import PAPER_WINDOW, at_least, half_window, takes_model, warn_caller
+from hessdens._calls import takes_model, warn_caller
+from hessdens._checks import PAPER_WINDOW, at_least, half_window
 from hessdens.curvature import Plan, hessian_operator
 from hessdens.curvature.problem import ProblemOptions
 from hessdens.curvature.settings import TURN, Undisturbed

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from hessdens._checks import at_least, warn_caller
+from hessdens._calls import warn_caller
+from hessdens._checks import at_least
 from hessdens.curvature import CurvatureOperator
 from hessdens.curvature.data.subsets import Subsets
 from hessdens.distributed.shared_examples import SharedExamples

@@ -4,7 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from hessdens._checks import at_least, takes_operator, warn_caller
+from hessdens._calls import takes_operator, warn_caller
+from hessdens._checks import at_least
 from hessdens.estimators.run import called_alike
 from hessdens.multilevel.estimate import Call, checked_limit
 from hessdens.multilevel.quantities import MomentsOfAll

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from hessdens._checks import takes_operator, warn_caller
+from hessdens._calls import takes_operator, warn_caller
 from hessdens.estimators.run import called_alike
 from hessdens.multilevel.estimate import Call, checked_limit
 from hessdens.multilevel.quantities import TracesOfAll

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from hessdens._checks import takes_operator, whole_at_least
+from hessdens._calls import takes_operator
+from hessdens._checks import whole_at_least
 from hessdens.linalg.adapt import as_operator
 from hessdens.structure.parts import check_parameters
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens._types import FloatArray
 from hessdens.estimators.run import Run, called_alike
 from hessdens.linalg.inner_products import column_dots, raise_if_not_finite

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hessdens._checks import takes_operator, whole_at_least
+from hessdens._calls import takes_operator
+from hessdens._checks import whole_at_least
 from hessdens._types import FloatArray
 from hessdens.estimators.exact import dense_matrix
 from hessdens.estimators.run import Run, called_alike, check_memory

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens._types import FloatArray
 from hessdens.densities.lanczos import LanczosDensity
 from hessdens.estimators.budget import PROBES_OF_MOMENTS

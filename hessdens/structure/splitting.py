@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens.curvature.checks import check_curvature_of_loss
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.curvature.settings import TURN

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from hessdens._checks import takes_operator, warn_caller, whole_at_least
+from hessdens._calls import takes_operator, warn_caller
+from hessdens._checks import whole_at_least
 from hessdens.estimators.exact import dense_matrix
 from hessdens.estimators.run import Run, called_alike
 from hessdens.results.structure.traces import LayerTraces

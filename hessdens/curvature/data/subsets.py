@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hessdens._checks import takes_operator, whole_at_least
+from hessdens._calls import takes_operator
+from hessdens._checks import whole_at_least
 from hessdens.curvature.containers import batch_length, chosen_examples, joined
 from hessdens.curvature.data.passes import RepeatedPasses
 from hessdens.curvature.operator import CurvatureOperator

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 
 from torch import Tensor, nn
 
-from hessdens._checks import takes_model
+from hessdens._calls import takes_model
 from hessdens.curvature.checks import check_modules
 from hessdens.curvature.containers import on_device_of
 from hessdens.curvature.factories import hessian_operator

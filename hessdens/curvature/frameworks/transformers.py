@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, Unpack
 import torch
 from torch import Tensor, nn
 
-from hessdens._checks import takes_model
+from hessdens._calls import takes_model
 from hessdens.curvature.checks import check_modules
 from hessdens.curvature.containers import IGNORED, on_device_of
 from hessdens.curvature.factories import fisher_operator, ggn_operator, hessian_operator

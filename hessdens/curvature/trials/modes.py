@@ -9,7 +9,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from hessdens._checks import warn_caller
+from hessdens._calls import warn_caller
 from hessdens.curvature.engines.engine import FiniteChecks, Make, UnsuitableError
 from hessdens.curvature.engines.loss_module import LossModule, Values
 from hessdens.curvature.engines.tables import COSTLY, ENGINES, LAST_RESORT, REFERENCE, Mode

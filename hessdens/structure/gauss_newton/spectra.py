@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hessdens._checks import takes_operator
+from hessdens._calls import takes_operator
 from hessdens.curvature.operator import CurvatureOperator
 from hessdens.linalg.adapt import kind_of
 from hessdens.linalg.operator import Operator
