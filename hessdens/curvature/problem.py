@@ -23,7 +23,7 @@ from hessdens.curvature.containers import batch_length, chosen_examples, slice_b
 from hessdens.curvature.data.passes import RepeatedPasses
 from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.means import MeanCheck, checked_weight
-from hessdens.curvature.notes import noted
+from hessdens.curvature.notes import noted, warn_of_statistics
 from hessdens.curvature.parameters import Selection, select_parameters, warn_of_constants
 from hessdens.curvature.settings import TURN, Undisturbed, full_precision, product_settings
 from hessdens.curvature.trials.repeats import check_repeats
@@ -92,6 +92,7 @@ class Problem:
         if not 0 <= weight_decay < math.inf:
             raise ValueError(f"weight_decay must be finite and at least 0; got {weight_decay}.")
         device = check_parameters(model)
+        warn_of_statistics(model)
         passes = RepeatedPasses(data, check=check_deterministic)
         weight = checked_weight(num_examples)
         loss = LossModule(model, loss_fn, forward)

@@ -124,7 +124,7 @@ class DensityDifference(Saved):
             f"  {name:<10} {value:+.3e} ± {error:.1e}  (independent probes: ± {unpaired:.1e})"
             for name, value, error, unpaired in rows
         ]
-        title = f"Change {self.title} (the same {self.num_probes} probes)"
+        title = f"Change {self.title} ± standard errors (the same {self.num_probes} probes)"
         return "\n".join([title, *lines, *same_window(self.window)])
 
 

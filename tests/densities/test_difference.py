@@ -148,7 +148,7 @@ def test_the_window_of_several_is_of_the_first_that_has_one():
 def test_printed():
     found = changed(0, title="from step 0 to step 10")
     lines = str(found).splitlines()
-    assert lines[0] == "Change from step 0 to step 10 (the same 4 probes)"
+    assert lines[0] == "Change from step 0 to step 10 ± standard errors (the same 4 probes)"
     assert [line.split()[0] for line in lines[1:]] == [*found.names, "window:"]
     assert f"{found.values[0]:+.3e} ± {found.standard_errors[0]:.1e}" in lines[1]
     assert f"(independent probes: ± {found.unpaired_errors[0]:.1e})" in lines[1]
