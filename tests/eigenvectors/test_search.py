@@ -295,7 +295,7 @@ def test_what_is_asked_for_must_be_possible(monkeypatch):
 
 def test_progress_counts_products(capsys):
     eigenpairs(np.diag(np.arange(50.0)), 2, progress=True, max_products=200)
-    assert "products: 100%" in capsys.readouterr().err
+    assert "products, 200 at most: 100%" in capsys.readouterr().err
 
 
 def test_fewer_products_than_a_density_needs_for_as_much():

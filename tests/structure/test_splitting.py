@@ -39,7 +39,7 @@ def test_the_other_half_is_made_from_the_problem():
     halves, both = curvature_halves(H, max_products=60), curvature_halves(H, G, max_products=60)
     np.testing.assert_allclose(halves.outliers, both.outliers, rtol=1e-9)
     np.testing.assert_allclose(halves.parts, both.parts, rtol=1e-6, atol=1e-9)
-    with pytest.raises(TypeError, match="needs G where H is not from hessian_operator; got CurvatureOperator"):
+    with pytest.raises(TypeError, match="needs G where H is not from hessian_operator; got the Gauss-Newton matrix"):
         curvature_halves(G)
     with pytest.raises(TypeError, match="needs G where H is not from hessian_operator; got a matrix or a function"):
         curvature_halves(np.eye(4))
