@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from hessdens._calls import takes_operator
 from hessdens._checks import whole_at_least
@@ -107,7 +106,7 @@ def gradient_noise(H: CurvatureOperator, *, num_parts: int = NUM_PARTS, seed: in
             difference, step = torch.zeros(H.size, **kind), 0.0
             for sign, half in halves:
                 if (own := H.problem.weight(half)) > 0:  # a loss of nothing is not finite
-                    gradient = own * _gradient(H, half)
+                    gradient = own * H._gradient_of(half, torch.float64)
                     total, weight = total.add_(gradient), weight + own
                     difference, step = difference.add_(gradient, alpha=sign), step + sign * own
             crossed.add_(difference, alpha=step)
@@ -134,9 +133,3 @@ def _parts(H: CurvatureOperator, num_parts: int, signs: torch.Generator) -> Iter
             size = batch_length(part)
             is_first = torch.rand(size, generator=signs) < 0.5
             yield size, [(1, chosen_examples(part, is_first)), (-1, chosen_examples(part, ~is_first))]
-
-
-def _gradient(H: CurvatureOperator, examples: Any) -> Tensor:
-    """Return the gradient of the mean loss over some examples in float64, shape (N,)."""
-    _, parts = H.problem.loss.gradient(examples, H._maker.parameters)
-    return torch.cat([part.reshape(-1).double() for part in parts])

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from hessdens._calls import warn_caller
-from hessdens._torch import is_batch_norm
 from hessdens.curvature.containers import leaves_of, map_tensors, tensors_of
 from hessdens.curvature.engines.loss_module import LossModule, without_graph
 
@@ -118,23 +116,3 @@ def _targets(name: str, outputs: Tensor, targets: Any) -> str:
         elif targets.dtype != torch.int64:
             cure = " Write targets.long()."
     return rule + cure
-
-
-def warn_of_statistics(model: nn.Module) -> None:
-    """Warn of batch normalisation whose running statistics were never updated: of a network that was just made."""
-    names = [name or type(model).__name__ for name, module in model.named_modules() if _is_without_statistics(module)]
-    if names:
-        several = ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        warn_caller(
-            f"Running statistics of batch normalisation were never updated, of {several}: in evaluation mode this is "
-            "another network than the one in training. Write torch.optim.swa_utils.update_bn(batches, model), then "
-            "model.eval()."
-        )
-
-
-def _is_without_statistics(module: Any) -> bool:
-    """Return whether a module normalises batches, and has the running statistics that it was made with."""
-    if not is_batch_norm(module) or module.running_mean is None or module.num_batches_tracked is None:
-        return False
-    is_fresh = int(module.num_batches_tracked) == 0
-    return is_fresh and not bool(module.running_mean.any()) and bool((module.running_var == 1).all())

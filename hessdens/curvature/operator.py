@@ -179,14 +179,13 @@ class CurvatureOperator(Operator):
 
     def gradient_sum(self, examples: Callable[[Any], Tensor] | None = None) -> tuple[Tensor, float]:
         """Return the sum of the gradients of chosen examples times their weights, and that of the weights."""
-
-        def of_block(block: Any) -> Tensor:
-            _, parts = self.problem.loss.gradient(block, self._maker.parameters)
-            return torch.cat([part.reshape(-1).to(self.dtype) for part in parts])
-
         with product_settings(tf32=self._plan.tf32):
-            total, weight = self._total(of_block, examples)
+            total, weight = self._total(lambda block: self._gradient_of(block, self.dtype), examples)
         return total.to(self.dtype).expand(self.size).clone(), weight
+
+    def _gradient_of(self, block: Any, dtype: torch.dtype) -> Tensor:
+        _, parts = self.problem.loss.gradient(block, self._maker.parameters)
+        return torch.cat([part.reshape(-1).to(dtype) for part in parts])
 
     def mean_gradient(self, total: Tensor, weight: float) -> Tensor:
         """Return `gradient` from a sum over examples, of other processes too, and their weight."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hessdens._calls import warn_caller
+from hessdens._torch import is_batch_norm
 from hessdens.curvature.engines.loss_module import LossModule
 from hessdens.curvature.engines.replacement import is_of_the_model
 from hessdens.curvature.settings import surely
@@ -110,6 +111,26 @@ def warn_of_constants(model: nn.Module, loss_fn: Any) -> None:
             f"Parameters of loss_fn are constants, since the matrix is that of the model's: {', '.join(names)}. To "
             "include them, pass a model that holds both, and forward=. If this is meant, freeze them.",
         )
+
+
+def warn_of_statistics(model: nn.Module) -> None:
+    """Warn of batch normalisation whose running statistics were never updated: of a network that was just made."""
+    names = [name or type(model).__name__ for name, module in model.named_modules() if _is_without_statistics(module)]
+    if names:
+        several = _some([*map(repr, names)], 3)
+        warn_caller(
+            f"Running statistics of batch normalisation were never updated, of {several}: in evaluation mode this is "
+            "another network than the one in training. Write torch.optim.swa_utils.update_bn(batches, model), then "
+            "model.eval()."
+        )
+
+
+def _is_without_statistics(module: Any) -> bool:
+    """Return whether a module normalises batches, and has the running statistics that it was made with."""
+    if not is_batch_norm(module) or module.running_mean is None or module.num_batches_tracked is None:
+        return False
+    is_fresh = int(module.num_batches_tracked) == 0
+    return is_fresh and not bool(module.running_mean.any()) and bool((module.running_var == 1).all())
 
 
 def _check_frozen(named: Mapping[str, nn.Parameter], selection: Selection) -> None:
@@ -246,5 +267,5 @@ def _patterns(selection: str | Sequence[str]) -> list[str]:
     return patterns
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def _some(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

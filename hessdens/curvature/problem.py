@@ -23,8 +23,8 @@ from hessdens.curvature.containers import batch_length, chosen_examples, slice_b
 from hessdens.curvature.data.passes import RepeatedPasses
 from hessdens.curvature.engines.loss_module import Forward, LossModule
 from hessdens.curvature.means import MeanCheck, checked_weight
-from hessdens.curvature.notes import noted, warn_of_statistics
-from hessdens.curvature.parameters import Selection, select_parameters, warn_of_constants
+from hessdens.curvature.notes import noted
+from hessdens.curvature.parameters import Selection, select_parameters, warn_of_constants, warn_of_statistics
 from hessdens.curvature.settings import TURN, Undisturbed, full_precision, product_settings
 from hessdens.curvature.trials.repeats import check_repeats
 

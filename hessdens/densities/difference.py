@@ -16,7 +16,7 @@ from hessdens.densities.krylov import Krylov, shares_between
 from hessdens.densities.quadrature import Quadrature
 from hessdens.results.saved import Numbers, Saved, Size
 from hessdens.results.storage import ROUNDING
-from hessdens.results.summaries.text import same_window
+from hessdens.results.summaries.text import listed, same_window
 
 NAMES = (*(f"m_{k}" for k in range(1, NUM_MOMENTS + 1)), "degenerate", "negative")
 # Errors exceed the spread over probes, since probes decide together which eigenvalues are found one by one: by 5 to
@@ -169,7 +169,7 @@ def common_window(densities: Sequence[Density]) -> float:
     """
     sizes = list(dict.fromkeys(density.window for density in densities if density.has_window)) or [PAPER_WINDOW]
     if len(sizes) > 1:
-        several = f"{', '.join(f'{size:.3g}' for size in sizes[:-1])} and {sizes[-1]:.3g}"
+        several = listed([f"{size:.3g}" for size in sizes])
         warn_caller(
             f"The densities were estimated for windows of different sizes, {several}; all fractions are in one of "
             f"{sizes[0]:.3g}. Write window={max(sizes):.3g}, or another size, to choose."

@@ -99,7 +99,7 @@ def plot_density(
     width = 2 * half_window(estimate.window if window is None else window, float(np.abs(estimate.nodes()).max()))
     linear_width = linear_width_of(width if zoom is None else min(width, zoom))
     ax = axes_or_new(ax)
-    first = not any(each.lines or each.collections for each in _sharing(ax, "x"))
+    first = not any(each.lines or each.collections for each in ax.get_shared_x_axes().get_siblings(ax))
     if zoom is None or zoom > width / 2:
         _draw_window(ax, width / 2, is_own=window is not None or estimate.has_window)
     values = np.concatenate([density.nodes() for density in (estimate, exact) if density is not None])
@@ -236,7 +236,7 @@ def _finish(ax: "Axes", estimate: Density, bins: Bins, zoom: float | None, *, fi
     name = f"eigenvalue of the {estimate.matrix}" if estimate.matrix else "eigenvalue"
     ax.set_xlabel(name if first or ax.get_xlabel() == name else "eigenvalue")
     ax.set_ylabel("spectral density per unit of λ")
-    panels = _sharing(ax, "y")
+    panels = ax.get_shared_y_axes().get_siblings(ax)
     curves = [line for each in panels for line in each.lines if line.get_gid() in ("curve", "open curve")]
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in curves])
     values = values[np.isfinite(values)]
@@ -250,12 +250,6 @@ def _finish(ax: "Axes", estimate: Density, bins: Bins, zoom: float | None, *, fi
         share = marks * MARK_STEP
         ax.set_ylim(bottom * (bottom / top) ** (share / (1 - share)), top)
     _legend(ax)
-
-
-def _sharing(ax: "Axes", axis: str) -> list["Axes"]:
-    """Return all axes whose limits in x or y are those of ``ax``, with itself."""
-    shared = ax.get_shared_x_axes() if axis == "x" else ax.get_shared_y_axes()
-    return list(shared.get_siblings(ax))
 
 
 def _legend(ax: "Axes") -> None:

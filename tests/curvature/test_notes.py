@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from hessdens import ggn_operator, hessian_operator
+from hessdens import hessian_operator
 from hessdens.curvature.notes import first_sentence, given
 
 INPUTS, TARGETS = torch.ones(6, 3).cumsum(0), torch.arange(6) % 2
@@ -164,34 +164,3 @@ def test_words_about_batches_and_errors():
     assert given([INPUTS, {"a": "text", "b": TARGETS}]) == "torch.float32 (6, 3), torch.int64 (6,), str"
     assert first_sentence(RuntimeError("One. Two.\nThree")) == "One"
     assert first_sentence(KeyError()) == "KeyError"
-
-
-def normed(*names):
-    """Return a network with as many layers of batch normalisation, fresh."""
-    layers = {name: nn.BatchNorm1d(3) for name in names}
-    return nn.Sequential(OrderedDict([*layers.items(), ("head", nn.Linear(3, 2))])).eval()
-
-
-@pytest.mark.filterwarnings("always::UserWarning")
-def test_statistics_that_were_never_updated_are_warned_of():
-    """Before training, eigenvalues in evaluation mode are those of another network, at about the same loss."""
-    loss, data = nn.CrossEntropyLoss(), [(INPUTS.clone(), TARGETS)]
-    message = (
-        r"never updated, of 'a', 'b', 'c' and 1 more: .* Write torch\.optim\.swa_utils\.update_bn\(batches, model\)"
-    )
-    with pytest.warns(UserWarning, match=message) as caught:
-        hessian_operator(normed("a", "b", "c", "d"), loss, data)
-    assert caught[0].filename == __file__
-    with pytest.warns(UserWarning, match=r"never updated, of 'a': "):
-        ggn_operator(normed("a"), loss, data)
-
-
-@pytest.mark.filterwarnings("error")
-def test_statistics_that_were_updated_or_loaded_are_not():
-    loss, data = nn.CrossEntropyLoss(), [(INPUTS.clone(), TARGETS)]
-    updated = normed("a")
-    torch.optim.swa_utils.update_bn(data, updated)
-    hessian_operator(updated.eval(), loss, data)
-    loaded = normed("a")  # from a library that does not count batches
-    loaded.a.running_mean.fill_(0.5)
-    hessian_operator(loaded, loss, data)

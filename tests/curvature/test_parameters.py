@@ -1,5 +1,7 @@
 """Which parameters an operator acts on."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from curvature_cases import (
@@ -218,3 +220,34 @@ def test_forward_passes_that_differentiate_what_is_not_selected():
     )
     with pytest.raises(ValueError, match=match):
         hessian_operator(model, nn.CrossEntropyLoss(), data, parameters="1.*")
+
+
+def normed(*names):
+    """Return a network with as many layers of batch normalisation, fresh."""
+    layers = {name: nn.BatchNorm1d(3) for name in names}
+    return nn.Sequential(OrderedDict({**layers, "head": nn.Linear(3, 2)})).eval()
+
+
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_statistics_that_were_never_updated_are_warned_of():
+    """Before training, eigenvalues in evaluation mode are those of another network, at about the same loss."""
+    loss, data = nn.CrossEntropyLoss(), [(torch.ones(6, 3).cumsum(0), torch.arange(6) % 2)]
+    message = (
+        r"never updated, of 'a', 'b', 'c' and 1 more: .* Write torch\.optim\.swa_utils\.update_bn\(batches, model\)"
+    )
+    with pytest.warns(UserWarning, match=message) as caught:
+        hessian_operator(normed("a", "b", "c", "d"), loss, data)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match=r"never updated, of 'a': "):
+        ggn_operator(normed("a"), loss, data)
+
+
+@pytest.mark.filterwarnings("error")
+def test_statistics_that_were_updated_or_loaded_are_not():
+    loss, data = nn.CrossEntropyLoss(), [(torch.ones(6, 3).cumsum(0), torch.arange(6) % 2)]
+    updated = normed("a")
+    torch.optim.swa_utils.update_bn(data, updated)
+    hessian_operator(updated.eval(), loss, data)
+    loaded = normed("a")  # from a library that does not count batches
+    loaded.a.running_mean.fill_(0.5)
+    hessian_operator(loaded, loss, data)

@@ -11,6 +11,16 @@ from wings import FOUNDATION, MODULES, PACKAGE, imported, own_imports
 import hessdens
 
 TESTS = Path(__file__).resolve().parents[1]
+# Modules that hold results, in all wings.
+OF_RESULTS = {
+    "results",
+    "densities",
+    "mixture",
+    "eigenvectors.descriptions",
+    "eigenvectors.slices",
+    "monitor.history",
+    "structure.halves",
+}
 # What each wing may import besides itself and the foundation: only what stands below it.
 MAY_IMPORT = {
     "foundation": set(),
@@ -26,25 +36,8 @@ MAY_IMPORT = {
     "distributed": {"linalg", "curvature", "curvature.engines"},
     "multilevel": {"results", "linalg", "curvature", "estimators", "structure", "distributed"},
     "monitor": {"results", "densities", "linalg", "curvature", "estimators"},
-    "plotting": {
-        "results",
-        "densities",
-        "mixture",
-        "eigenvectors.descriptions",
-        "eigenvectors.slices",
-        "monitor.history",
-        "structure.halves",
-    },
-    "loading": {
-        "results",
-        "densities",
-        "mixture",
-        "eigenvectors.descriptions",
-        "eigenvectors.slices",
-        "monitor.history",
-        "structure.gauss_newton.low_rank",
-        "structure.halves",
-    },
+    "plotting": OF_RESULTS,
+    "loading": {*OF_RESULTS, "structure.gauss_newton.low_rank"},
     "reference": set(),
     "testing": {"results", "densities", "reference"},
     "cli": {

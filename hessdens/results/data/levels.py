@@ -11,6 +11,7 @@ from hessdens._types import FloatArray, Window
 from hessdens.results.intervals import cumulants_of_mean, shifted_quantiles
 from hessdens.results.moments import Moments, TraceOfMoments, moment_lines
 from hessdens.results.saved import Numbers, Saved, rows
+from hessdens.results.summaries.text import listed
 
 
 class LevelSum(Saved):
@@ -96,7 +97,7 @@ class LevelSum(Saved):
     def _source(self) -> str:
         """Return how many examples there are on each level, and the cost, in words."""
         counts = [f"{n:,}" for n in self.num_examples]
-        of = f"levels of {', '.join(counts[:-1])} and {counts[-1]}" if len(counts) > 1 else counts[0]
+        of = f"levels of {listed(counts)}" if len(counts) > 1 else counts[0]
         return f"from {of} examples, at the cost of {self.num_products:.2g} products with all"
 
     def _certified(self) -> list[str]:

@@ -1,7 +1,7 @@
 """The lines that a printed density has: fractions and counts, the ends of the spectrum, and what its window says."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hessdens._checks import LEVEL
 from hessdens._types import FloatArray
@@ -60,6 +60,11 @@ def window(half: float, largest: float, level: float | None = LEVEL) -> list[str
     if share > WIDE_WINDOW:
         lines.append('  WIDE WINDOW: more than a tenth of the largest |λ|; another may tell more, such as window="1%".')
     return lines
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return "a, b and c"."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 
 def same_window(size: float) -> list[str]:

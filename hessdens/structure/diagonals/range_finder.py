@@ -149,7 +149,7 @@ def square_left(upper: FloatArray) -> float:
     """
     dual = _dual(upper)
     without_one, without_two = float(np.mean(1 / np.sum(dual**2, axis=0))), []
-    for lost, unit in enumerate((dual / np.linalg.norm(dual, axis=0)).T):
+    for lost, unit in enumerate(lost_directions(upper).T):
         others = np.delete(dual, lost, axis=1)
         outside = others - np.outer(unit, unit @ others)
         without_two.append(float(np.mean(1 / np.sum(outside**2, axis=0))))

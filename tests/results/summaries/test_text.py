@@ -112,3 +112,7 @@ def test_a_window_above_a_tenth_of_the_largest_is_told(top, is_wide):
 def test_zeros_have_no_scale():
     assert text.window(0.1, 0.0, None)[0] == "  window: 0.2, that is |λ| < 0.1"
     assert "largest: 1 or further above " in str(lanczos_density(np.eye(5), num_probes=2, num_steps=2))
+
+
+def test_words_in_a_row():
+    assert [text.listed([*"abc"[:count]]) for count in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
